@@ -1,0 +1,71 @@
+"""The package's commands: ``python -m lsinet_monai COMMAND``. What they do lives in the sub-packages."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lsinet_monai.errors import InputError, report_input_errors_in_one_line
+
+__all__ = ["main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Argparse prints its usage here too; one line is what a person reads."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if found is None:
+        raise InputError(f"--size is {text!r}: give height x width in pixels, like 256x320")
+    return int(found[1]), int(found[2])
+
+
+def _add_phantom(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "phantom",
+        help="write a synthetic colonoscopy data set in SUN-SEG's layout",
+        description="Write a synthetic colonoscopy data set, frames and exact masks, in SUN-SEG's layout.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "--clips", type=int, default=10, metavar="N", help="number of clips; a fifth is held out for testing"
+    )
+    parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames per clip; 30 are a second")
+    parser.add_argument("--size", default="256x256", metavar="HxW", help="height and width of the frames in pixels")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same data")
+    parser.add_argument("--overwrite", action="store_true", help="replace the phantom that OUT holds")
+    parser.set_defaults(run=_phantom)
+
+
+def _phantom(args: argparse.Namespace) -> None:
+    size = _size(args.size)
+    from lsinet_monai.data.phantom import write_phantom
+
+    write_phantom(args.out, args.clips, args.frames, size, args.seed, args.overwrite)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Args:
+        arguments: the command line behind the program's name; by default the process's own.
+
+    Raises:
+        InputError: if what was given cannot be used. Uncaught, it ends the process with its one line and exit code 1.
+    """
+    report_input_errors_in_one_line()
+    parser = _Parser(prog="python -m lsinet_monai", description="LSI-Net: polyp segmentation in colonoscopy video")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_phantom(commands)
+    args = parser.parse_args(arguments)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

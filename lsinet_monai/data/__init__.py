@@ -1,0 +1,63 @@
+"""Clips: layouts on disk, reading, sampling, writing."""
+
+from lsinet_monai.data.datasets import ClipPieces, TrainingDataset
+from lsinet_monai.data.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
+from lsinet_monai.data.frames import (
+    FRAME_SUFFIXES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    check_frame,
+    frame_size,
+    frames_to_tensor,
+    read_frame,
+    read_mask,
+    resize_frame,
+)
+from lsinet_monai.data.phantom import phantom_clip, write_phantom
+from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
+from lsinet_monai.data.sun_seg import (
+    SPLITS,
+    Clip,
+    check_clips,
+    find_clips,
+    natural_key,
+    patient_of,
+    read_split,
+    split_by_patient,
+    test_splits,
+)
+from lsinet_monai.data.writing import ClipWriter, prepare_output_dir, whole_file
+
+__all__ = [
+    "FRAME_SUFFIXES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "PREDICTION_COLOUR",
+    "SPLITS",
+    "TRUTH_COLOUR",
+    "Clip",
+    "ClipPieces",
+    "ClipWriter",
+    "TrainingDataset",
+    "TrainingSample",
+    "TrainingSampler",
+    "check_clips",
+    "check_frame",
+    "find_clips",
+    "frame_size",
+    "frames_to_tensor",
+    "natural_key",
+    "outline",
+    "overlay",
+    "patient_of",
+    "phantom_clip",
+    "prepare_output_dir",
+    "read_frame",
+    "read_mask",
+    "read_split",
+    "resize_frame",
+    "split_by_patient",
+    "test_splits",
+    "whole_file",
+    "write_phantom",
+]

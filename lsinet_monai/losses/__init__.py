@@ -1,0 +1,5 @@
+"""Losses."""
+
+from .lsinet_loss import LSINetLoss
+
+__all__ = ["LSINetLoss"]

@@ -1,0 +1,116 @@
+"""Dice of clips: of each frame, then the mean over a clip's frames, then over the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from ignite.engine import Engine
+from ignite.exceptions import NotComputableError
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+from monai.utils import CommonKeys, convert_to_tensor
+
+__all__ = ["ClipDice", "frame_dice"]
+
+
+def frame_dice(prediction: torch.Tensor | np.ndarray, mask: torch.Tensor | np.ndarray) -> float:
+    """Dice of one frame: 2 |A and B| / (|A| + |B|), and 1 where both are empty.
+
+    Args:
+        prediction: the predicted mask, bool, (H, W).
+        mask: the true mask, bool, of the same shape.
+
+    Returns:
+        The Dice coefficient, in [0, 1].
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if prediction.shape != mask.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and mask {tuple(mask.shape)} differ in shape")
+    total = int(prediction.sum()) + int(mask.sum())
+    return 2 * int((prediction & mask).sum()) / total if total else 1.0
+
+
+class ClipDice(Metric):
+    """Mean Dice over clips, for a MONAI evaluator that runs whole clips or pieces of them.
+
+    Every clip weighs the same, however long it is, as in SUN-SEG's benchmark. Only a sum and a count are kept per
+    clip, so the pieces of a clip may come in any batch and on any process; :meth:`compute` joins the processes.
+
+    Attached to an engine (as ``key_val_metric={"val_mean_dice": ClipDice(threshold=0.5)}``) it reads ``pred`` and
+    ``label`` from the engine's output and ``clip_id`` from its batch; the evaluator needs ``decollate=False``, since a
+    batch of clips is not a list of images.
+
+    Args:
+        threshold: a pixel belongs to the predicted mask where its probability is above this, in [0, 1].
+
+    Attributes:
+        per_clip: the mean Dice of every clip, over all processes; filled by :meth:`compute`.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = threshold
+        super().__init__()
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        """Forget all clips; an engine calls this at the start of every epoch."""
+        self._sums: dict[str, tuple[float, int]] = {}
+        self.per_clip: dict[str, float] = {}
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Read the engine's output, and the clips' names from its batch, which no output transform can reach."""
+        output = engine.state.output
+        self.update((output[CommonKeys.PRED], output[CommonKeys.LABEL], engine.state.batch["clip_id"]))
+
+    @reinit__is_reduced
+    @torch.no_grad()
+    def update(self, output: tuple[torch.Tensor, torch.Tensor, Sequence[str]]) -> None:
+        """Add a batch of clips or of pieces of clips.
+
+        Args:
+            output: the logits, (B, 1, T, h, w); the true masks, (B, 1, T, H, W), 0 or 1; and the B clips' names. The
+                logits are resized to the masks' size, frame by frame, before they become masks.
+
+        Raises:
+            ValueError: if the three do not belong together.
+        """
+        logits, label, clip_ids = output
+        logits = convert_to_tensor(logits, dtype=torch.float32, track_meta=False)
+        label = convert_to_tensor(label, track_meta=False)
+        if logits.ndim != 5 or label.ndim != 5 or logits.shape[:3] != label.shape[:3] or len(clip_ids) != len(label):
+            raise ValueError(
+                f"logits {tuple(logits.shape)}, label {tuple(label.shape)} and {len(clip_ids)} clip_ids "
+                "are not (B, 1, T, h, w), (B, 1, T, H, W) and B"
+            )
+        for clip_id, clip_logits, clip_label in zip(clip_ids, logits[:, 0], label[:, 0], strict=True):
+            resized = F.interpolate(clip_logits[None], clip_label.shape[-2:], mode="bilinear", align_corners=False)[0]
+            predictions = (resized.sigmoid() > self.threshold).cpu()
+            scores = [frame_dice(p, m) for p, m in zip(predictions, (clip_label > 0.5).cpu(), strict=True)]
+            total, count = self._sums.get(clip_id, (0.0, 0))
+            self._sums[clip_id] = (total + sum(scores), count + len(scores))
+
+    def compute(self) -> float:
+        """Join the clips of all processes and average: over the frames of each clip, then over the clips.
+
+        Raises:
+            NotComputableError: if no clip was seen.
+        """
+        parts = [self._sums]
+        if dist.is_available() and dist.is_initialized():
+            parts = [{} for _ in range(dist.get_world_size())]
+            dist.all_gather_object(parts, self._sums)
+        joined: dict[str, tuple[float, int]] = {}
+        for part in parts:
+            for clip_id, (total, count) in part.items():
+                joined_total, joined_count = joined.get(clip_id, (0.0, 0))
+                joined[clip_id] = (joined_total + total, joined_count + count)
+        if not joined:
+            raise NotComputableError("ClipDice needs at least one clip before it can be computed")
+        self.per_clip = {clip_id: total / count for clip_id, (total, count) in sorted(joined.items())}
+        return sum(self.per_clip.values()) / len(self.per_clip)

@@ -1,0 +1,88 @@
+"""Model files: a network's weights together with what it takes to build it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lsinet_monai.errors import InputError
+
+from .lsinet import LSINet
+from .released import convert_released_state_dict, is_released_state_dict, released_backbone
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+RELEASED_IMAGE_SIZE = 352
+
+
+class Checkpoint(NamedTuple):
+    """A network as a model file describes it."""
+
+    network: LSINet
+    """with its weights, in evaluation mode."""
+    image_size: int | list[int]
+    """what frames are resized to: a side, or [height, width]."""
+
+
+def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
+    """Write a model file, whole or not at all: weights under ``model``, the network's arguments under ``network``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            torch.save(content, file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Build the network that a model file describes, ours or the authors', and load its weights.
+
+    Raises:
+        InputError: the file is not there, cannot be read as weights, or is not a whole model of LSI-Net; missing,
+            unexpected and mis-shaped entries are named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"checkpoint={str(path)!r} is not a file: train a model first, or give one of ours or the authors'"
+        )
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"checkpoint={str(path)!r} cannot be read as a file of weights, it is damaged or something else "
+            f"({type(error).__name__}): give a model file of ours or the authors'"
+        ) from error
+    try:
+        if is_released_state_dict(content):
+            network = LSINet(released_backbone(content))
+            network.load_state_dict(convert_released_state_dict(content))
+            return Checkpoint(network.to(device).eval(), RELEASED_IMAGE_SIZE)
+        return _load_own(content, device)
+    except InputError as error:
+        raise InputError(f"checkpoint={str(path)!r}: {error}") from error
+
+
+def _load_own(content: Any, device: str | torch.device) -> Checkpoint:
+    keys = ("model", "network", "image_size")
+    if not isinstance(content, Mapping) or not all(key in content for key in keys):
+        found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
+        raise InputError(f"neither a model file of ours (with {', '.join(keys)}) nor the authors'; it holds: {found}")
+    network = LSINet(**content["network"])
+    try:
+        network.load_state_dict(content["model"])
+    except RuntimeError as error:
+        raise InputError("its weights do not fit its network: " + " ".join(str(error).split())) from error
+    return Checkpoint(network.to(device).eval(), content["image_size"])

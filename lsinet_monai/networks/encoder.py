@@ -1,0 +1,124 @@
+"""The encoder: a timm backbone and one receptive-field block per scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from lsinet_monai.errors import InputError
+
+from .blocks import ConvNorm
+
+__all__ = ["CHANNELS", "STRIDES", "Encoder", "ReceptiveFieldBlock", "create_backbone"]
+
+STRIDES = (8, 16, 32)
+CHANNELS = 32
+
+
+class ReceptiveFieldBlock(nn.Module):
+    """Four branches of growing receptive field, joined, plus a shortcut: (B, C_in, H, W) -> (B, C, H, W).
+
+    Source: Liu et al., Receptive Field Block Net, ECCV 2018, as PraNet (Fan et al., MICCAI 2020) arranges it.
+    """
+
+    def __init__(self, in_channels: int, channels: int = CHANNELS) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([nn.Sequential(ConvNorm(in_channels, channels, 1))])
+        for reach in (3, 5, 7):
+            self.branches.append(
+                nn.Sequential(
+                    ConvNorm(in_channels, channels, 1),
+                    ConvNorm(channels, channels, (1, reach)),
+                    ConvNorm(channels, channels, (reach, 1)),
+                    ConvNorm(channels, channels, 3, dilation=reach),
+                )
+            )
+        self.join = ConvNorm(4 * channels, channels, 3)
+        self.shortcut = ConvNorm(in_channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined = self.join(torch.cat([branch(x) for branch in self.branches], 1))
+        return torch.relu(joined + self.shortcut(x))
+
+
+def create_backbone(
+    name: str, pretrained: bool = False, encoder_weights: str | Path | None = None, drop_path_rate: float = 0.0
+) -> nn.Module:
+    """Create a timm feature extractor, with ImageNet weights if asked for.
+
+    Args:
+        name: any timm model with stages at strides 8, 16 and 32.
+        pretrained: take timm's pretrained weights, from its cache or by download.
+        encoder_weights: a file of weights to take instead, in timm's names or in the official PVTv2's or Res2Net's.
+        drop_path_rate: stochastic depth; passed to timm where it is not 0.
+
+    Raises:
+        InputError: timm has no such model; the file does not fit it; or no pretrained weights are to be had.
+    """
+    if not timm.is_model(name):
+        similar = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
+        raise InputError(f"backbone={name!r} is not a model of timm; similar ones: {similar}")
+    options = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+    if encoder_weights:
+        features = timm.create_model(name, features_only=True, pretrained=False, **options)
+        _load_encoder_weights(features, name, Path(encoder_weights))
+        return features
+    try:
+        return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    except Exception as error:
+        if not pretrained:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"pretrained=true, but timm's weights for {name!r} are neither in its cache nor to be downloaded ({reason}): "
+            "go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or Res2Net's "
+            "names, or pretrained=false to start from random weights"
+        ) from error
+
+
+def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
+    """Load a file in timm's or the official names into a feature extractor; timm itself knows the official names."""
+    if not path.is_file():
+        raise InputError(f"encoder_weights={str(path)!r} is not a file: give a file of weights for {name!r}")
+    try:
+        # The whole classifier is loaded strictly, because timm loads feature extractors without a check of names.
+        whole = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"encoder_weights={str(path)!r} does not hold weights of {name!r}: {reason}") from error
+    by_flat_name = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
+    features.load_state_dict({key: by_flat_name[key.replace(".", "_")] for key in features.state_dict()})
+
+
+class Encoder(nn.Module):
+    """Features of a frame at strides 8, 16 and 32, 32 channels each.
+
+    Source: LSI-Net (SALI), MICCAI 2024, section 2.1 (PVTv2: Wang et al., 2022; Res2Net: Gao et al., 2021).
+    """
+
+    def __init__(
+        self, backbone: str, pretrained: bool, encoder_weights: str | Path | None, drop_path_rate: float
+    ) -> None:
+        super().__init__()
+        self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate)
+        strides = list(self.backbone.feature_info.reduction())
+        if missing := [stride for stride in STRIDES if stride not in strides]:
+            raise InputError(
+                f"backbone={backbone!r} has stages at strides {strides} and none at {missing}; "
+                "one with strides 8, 16 and 32 is needed"
+            )
+        # The deepest stage of each stride: some backbones have several.
+        self.stages = [max(i for i, s in enumerate(strides) if s == stride) for stride in STRIDES]
+        channels = self.backbone.feature_info.channels()
+        self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
+        self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) with H and W multiples of 32 -> three maps (B, 32, H / s, W / s), s = 8, 16, 32."""
+        features = self.backbone(frames)
+        if self.channels_last:
+            features = [feature.permute(0, 3, 1, 2) for feature in features]
+        return tuple(block(features[stage]) for block, stage in zip(self.receptive_field, self.stages, strict=True))

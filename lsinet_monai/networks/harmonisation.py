@@ -1,0 +1,54 @@
+"""Harmonisation of what memory and the adjacent frame say (SAM)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import ConvNorm
+from .encoder import CHANNELS, STRIDES
+
+__all__ = ["Harmonisation", "PooledAttention"]
+
+
+class PooledAttention(nn.Module):
+    """Every position attends to the max-pooled positions of the same map: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, pool: int) -> None:
+        super().__init__()
+        self.pool = pool
+        self.value = nn.Conv2d(channels, channels // 2, 1)
+        self.expand = nn.Conv2d(channels // 2, channels, 1)
+        nn.init.zeros_(self.expand.weight)
+        nn.init.zeros_(self.expand.bias)
+        self.residual = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        # A pool never larger than the map: the released program fails on frames of less than 256x256.
+        pool = (min(self.pool, height), min(self.pool, width))
+        value = F.max_pool2d(self.value(x), pool).flatten(2)
+        key = F.max_pool2d(x, pool).flatten(2)
+        weights = torch.softmax(x.flatten(2).transpose(1, 2) @ key, dim=2)
+        read = (weights @ value.transpose(1, 2)).transpose(1, 2).reshape(x.shape[0], -1, height, width)
+        return self.residual(torch.cat([x, x + self.expand(read)], 1))
+
+
+class Harmonisation(nn.Module):
+    """Fuse memory's and the adjacent frame's aligned maps, per scale: two of (B, 32, h, w) -> one.
+
+    Source: LSI-Net (SALI), MICCAI 2024, section 2.2; attention after Wang et al., Non-local Neural Networks, 2018.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        pools = [2 ** (i + 1) for i in range(len(STRIDES))]
+        self.attention = nn.ModuleList([PooledAttention(2 * CHANNELS, pool) for pool in pools])
+        self.fuse = nn.ModuleList([ConvNorm(2 * CHANNELS, CHANNELS, 3) for _ in STRIDES])
+
+    def forward(self, memory: tuple[Tensor, ...], adjacent: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(
+            fuse(attend(torch.cat(pair, 1)))
+            for attend, fuse, *pair in zip(self.attention, self.fuse, memory, adjacent, strict=True)
+        )

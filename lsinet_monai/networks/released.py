@@ -1,0 +1,164 @@
+"""The authors' checkpoints: their names, and ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from lsinet_monai.errors import InputError
+
+from .lsinet import LSINet
+
+__all__ = ["convert_released_state_dict", "is_released_state_dict"]
+
+BACKBONE = "backbone.feat_net.pvtv2_en."
+SCALES = (0, 1, 2)
+
+
+def _prefixes() -> list[tuple[str, str]]:
+    """Pairs (theirs, ours) of prefixes of names; a longer one stands before those that it contains."""
+    pairs = [(f"{BACKBONE}patch_embed1.", "encoder.backbone.patch_embed.")]
+    for stage in range(4):
+        ours = f"encoder.backbone.stages_{stage}."
+        if stage:
+            pairs.append((f"{BACKBONE}patch_embed{stage + 1}.", f"{ours}downsample."))
+        pairs += [(f"{BACKBONE}block{stage + 1}.", f"{ours}blocks."), (f"{BACKBONE}norm{stage + 1}.", f"{ours}norm.")]
+    for scale in SCALES:
+        theirs, ours = f"backbone.feat_net.rfb{scale + 2}_1.", f"encoder.receptive_field.{scale}."
+        pairs += [(f"{theirs}branch{i}.", f"{ours}branches.{i}.") for i in range(4)]
+        pairs += [(f"{theirs}conv_cat.", f"{ours}join."), (f"{theirs}conv_res.", f"{ours}shortcut.")]
+        for name in ("key", "value"):
+            pairs.append((f"membranch.{name.title()}{scale}.", f"keys_and_values.{name}.{scale}."))
+        ours, layer = f"alignment.scales.{scale}.", f"l{scale + 1}."
+        pairs += [(f"pcd_align.offset_conv{i}.{layer}", f"{ours}offset{i}.") for i in (1, 2, 3)]
+        pairs += [
+            (f"pcd_align.dcn_pack.{layer}conv_offset.", f"{ours}deform.offset."),
+            (f"pcd_align.dcn_pack.{layer}", f"{ours}deform."),
+            (f"pcd_align.feat_conv.{layer}", f"{ours}fuse."),
+        ]
+        theirs, ours = f"nlnet.nl_layer{scale + 1}.", f"harmonisation.attention.{scale}."
+        pairs += [
+            (f"{theirs}g.0.", f"{ours}value."),
+            (f"{theirs}W.", f"{ours}expand."),
+            (f"{theirs}residual_conv.", f"{ours}residual."),
+            (f"nlnet.conv{scale + 1}.", f"harmonisation.fuse.{scale}."),
+        ]
+        theirs, ours = f"backbone.decoder.RS{scale + 3}.", f"decoder.reverse.{scale}.blocks."
+        for i, strength in enumerate(("weak", "medium", "strong")):
+            pairs.append((f"{theirs}{strength}_gra.conv.0.", f"{ours}{i}.refine."))
+            pairs.append((f"{theirs}{strength}_gra.score.", f"{ours}{i}.score."))
+    theirs, ours = "backbone.decoder.NCD.", "decoder.guide."
+    pairs += [(f"{theirs}conv_upsample{i}.", f"{ours}up{i}.") for i in range(1, 6)]
+    pairs += [(f"{theirs}conv_concat{i}.", f"{ours}join{i}.") for i in (2, 3)]
+    return [*pairs, (f"{theirs}conv4.", f"{ours}head."), (f"{theirs}conv5.", f"{ours}score.")]
+
+
+PREFIXES = _prefixes()
+
+
+def _to_ours(name: str) -> str | None:
+    """Our name for one of theirs; None if the released network has no such entry."""
+    for theirs, ours in PREFIXES:
+        if name.startswith(theirs):
+            rest = name[len(theirs) :]
+            if theirs.startswith(BACKBONE):
+                return ours + rest.replace("dwconv.dwconv.", "dwconv.")
+            return ours + re.sub(r"(^|\.)bn\.", r"\1norm.", rest)
+    return None
+
+
+def _to_theirs(name: str) -> str:
+    """Their name for one of ours."""
+    for theirs, ours in PREFIXES:
+        if name.startswith(ours):
+            rest = name[len(ours) :]
+            if theirs.startswith(BACKBONE):
+                return theirs + rest.replace("dwconv.", "dwconv.dwconv.")
+            return theirs + re.sub(r"(^|\.)norm\.", r"\1bn.", rest)
+    raise ValueError(f"{name} has no counterpart in the released network")
+
+
+def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the state dict out of what may be around it: a nesting under ``state_dict``, ``module.`` in the names."""
+    while isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def is_released_state_dict(state: Any) -> bool:
+    """Whether names of the released network are among those of a checkpoint."""
+    return isinstance(state, Mapping) and any(_to_ours(name) is not None for name in _unwrap(state))
+
+
+def _find_backbone(state: Mapping[str, Any]) -> str:
+    """The PVTv2 whose depths and widths the names and shapes of a released state dict show."""
+    depths = [len({n.split(".")[4] for n in state if n.startswith(f"{BACKBONE}block{i}.")}) for i in (1, 2, 3, 4)]
+    width = getattr(state.get(f"{BACKBONE}patch_embed1.proj.weight"), "shape", [None])[0]
+    ratio = getattr(state.get(f"{BACKBONE}block4.0.mlp.fc1.weight"), "shape", [None])[0]
+    for name in timm.list_models("pvt_v2_b?"):
+        with torch.device("meta"):
+            model = timm.create_model(name)
+        stages = [len(stage.blocks) for stage in model.stages]
+        found = (model.patch_embed.proj.out_channels, model.stages[3].blocks[0].mlp.fc1.out_features)
+        if stages == depths and (width is None or width == found[0]) and (ratio is None or ratio == found[1]):
+            return name
+    raise InputError(
+        "this is not a whole checkpoint of the released LSI-Net: its PVTv2 has stages of "
+        f"{depths} blocks and {width} channels at first, which is none of B0 to B5"
+    )
+
+
+def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Convert a checkpoint of the authors' program into a state dict of :class:`LSINet` with the same PVTv2.
+
+    Args:
+        state: what ``torch.load(file, weights_only=True)`` gives: names to tensors, also with ``module.`` before the
+            names, also nested under ``state_dict``.
+
+    Raises:
+        InputError: it is not a whole checkpoint; missing, unexpected and mis-shaped entries are named.
+    """
+    if not is_released_state_dict(state):
+        raise InputError(
+            "this is not a checkpoint of the released LSI-Net: none of its entries has a name of that network"
+        )
+    theirs = _unwrap(state)
+    with torch.device("meta"):
+        expected = LSINet(_find_backbone(theirs)).state_dict()
+    ours = {name: _to_ours(name) for name in theirs}
+    converted = {ours_: theirs[name] for name, ours_ in ours.items() if ours_ in expected}
+    problems = {
+        "missing": [_to_theirs(name) for name in expected if name not in converted],
+        "unexpected": [name for name, ours_ in ours.items() if ours_ not in expected],
+        "mis-shaped": [
+            f"{_to_theirs(name)} {_shape(value)}, not {_shape(expected[name])}"
+            for name, value in converted.items()
+            if _shape(value) != _shape(expected[name])
+        ],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
+        raise InputError(f"this is not a whole checkpoint of the released LSI-Net: {found}")
+    return {name: converted[name] for name in expected}
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _some(names: list[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def released_backbone(state: Mapping[str, Any]) -> str:
+    """The timm name of the PVTv2 in a released checkpoint.
+
+    Raises:
+        InputError: there is none in it.
+    """
+    return _find_backbone(_unwrap(state))

@@ -1,0 +1,25 @@
+"""Transforms: from a training sample's paths to augmented tensors."""
+
+from lsinet_monai.data.frames import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor
+from lsinet_monai.transforms.training import (
+    FramesToTensord,
+    LoadFramesd,
+    RandColourd,
+    RandFlipClipd,
+    RandMaskNoised,
+    RandRotateClipd,
+    training_transforms,
+)
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "FramesToTensord",
+    "LoadFramesd",
+    "RandColourd",
+    "RandFlipClipd",
+    "RandMaskNoised",
+    "RandRotateClipd",
+    "frames_to_tensor",
+    "training_transforms",
+]

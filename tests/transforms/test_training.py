@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.transforms import (
+    FramesToTensord,
+    LoadFramesd,
+    RandColourd,
+    RandFlipClipd,
+    RandMaskNoised,
+    RandRotateClipd,
+    training_transforms,
+)
+
+FRAMES = ("image", "adjacent", "memory")
+MASKS = ("label", "memory_mask")
+SIZE = (40, 60)
+
+
+@pytest.fixture
+def sample():
+    """Three frames that encode one mask: white inside a rectangle off the centre, black outside."""
+    mask = np.zeros(SIZE, np.uint8)
+    mask[5:20, 8:30] = 255
+    frame = np.repeat(mask[..., None], 3, axis=2)
+    return {**dict.fromkeys(FRAMES, frame), **dict.fromkeys(MASKS, mask)}
+
+
+@pytest.fixture
+def paths(tmp_path, sample):
+    found = {}
+    for key, array in sample.items():
+        found[key] = str(tmp_path / f"{key}.png")
+        Image.fromarray(array).save(found[key])
+    return found
+
+
+def check_aligned(sample):
+    for key in FRAMES:
+        for channel in range(3):
+            np.testing.assert_array_equal(sample[key][..., channel], sample["label"])
+    np.testing.assert_array_equal(sample["memory_mask"], sample["label"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_spatial_draw_for_all_frames_and_masks(sample, seed):
+    flip = RandFlipClipd(FRAMES + MASKS, prob=1)
+    rotate = RandRotateClipd(FRAMES + MASKS, prob=1).set_random_state(seed)
+    turned = rotate(flip(sample))
+    check_aligned(turned)
+    assert not (turned["label"] == sample["label"]).all()
+    assert (sample["label"][5:20, 8:30] == 255).all()
+
+
+def test_flip_is_left_to_right(sample):
+    flipped = RandFlipClipd(FRAMES + MASKS, prob=1)(sample)
+    assert (flipped["label"][5:20, 30:52] == 255).all() and flipped["label"].sum() == sample["label"].sum()
+
+
+def test_rotation_is_by_whole_degrees_within_15_and_fills_black():
+    white = np.full((101, 101), 255, np.uint8)
+    rotate = RandRotateClipd(("label",), prob=1).set_random_state(0)
+    angles = set()
+    for _ in range(500):
+        turned = rotate({"label": white})["label"]
+        angles.add(rotate._angle)
+        assert turned[50, 50] == 255 and (turned[0, 0] == 0 or rotate._angle == 0)
+    assert angles == set(range(-15, 16))
+
+
+# transform, and the probability with which it acts by default
+PROBABILITIES = [(RandFlipClipd, 0.5), (RandRotateClipd, 0.2)]
+
+
+@pytest.mark.parametrize(("kind", "probability"), PROBABILITIES)
+def test_how_often_a_spatial_transform_acts(kind, probability):
+    transform = kind(("label",)).set_random_state(0)
+    acted = 0
+    for _ in range(1000):
+        transform.randomize(None)
+        acted += transform._do_transform
+    # four standard deviations of a share of 1000 draws
+    assert abs(acted / 1000 - probability) < 4 * (probability * (1 - probability) / 1000) ** 0.5
+
+
+def test_colour_factors_have_their_ranges_in_tenths():
+    colour = RandColourd(("image",)).set_random_state(0)
+    drawn = []
+    for _ in range(1000):
+        colour.randomize()
+        drawn.append([round(10 * factor, 6) for factor in colour._factors])
+    expected = [range(5, 16), range(5, 16), range(21), range(31)]
+    assert [set(factors) for factors in zip(*drawn, strict=True)] == [set(values) for values in expected]
+
+
+def test_colour_is_drawn_per_frame(sample):
+    changed = RandColourd(FRAMES).set_random_state(0)({**sample, **dict.fromkeys(FRAMES, sample["image"] // 2 + 40)})
+    assert len({changed[key].tobytes() for key in FRAMES}) == 3
+    assert all(changed[key].dtype == np.uint8 and changed[key].shape == (*SIZE, 3) for key in FRAMES)
+    assert changed["label"] is sample["label"]
+
+
+def test_brightness_scales_and_saturation_0_is_grey(monkeypatch):
+    colour = RandColourd(("image",))
+    monkeypatch.setattr(colour, "randomize", lambda: setattr(colour, "_factors", [0.5, 1.0, 0.0, 1.0]))
+    frame = np.full((4, 4, 3), (200, 100, 60), np.uint8)
+    # half of it, then its luma by ITU-R 601
+    grey = 0.299 * 100 + 0.587 * 50 + 0.114 * 30
+    assert np.abs(colour({"image": frame})["image"] - grey).max() <= 1
+
+
+def test_mask_noise_sets_few_pixels_of_each_mask():
+    grey = np.full((200, 300), 100, np.uint8)
+    noised = RandMaskNoised(MASKS).set_random_state(0)(dict.fromkeys(MASKS, grey))
+    for key in MASKS:
+        changed = noised[key][noised[key] != 100]
+        # 90 draws of 60000 pixels: one may be hit twice
+        assert 85 <= len(changed) <= 90
+        assert set(changed) == {0, 255}
+    assert (noised["label"] != noised["memory_mask"]).any()
+    assert (grey == 100).all()
+
+
+def test_load_reads_frames_and_masks(paths, sample):
+    loaded = LoadFramesd(FRAMES, MASKS)(paths)
+    for key, array in sample.items():
+        np.testing.assert_array_equal(loaded[key], array)
+    negative = LoadFramesd(FRAMES, MASKS)({**paths, **dict.fromkeys(MASKS)})
+    assert all(negative[key].shape == SIZE and not negative[key].any() for key in MASKS)
+
+
+def test_load_names_a_missing_file(paths):
+    with pytest.raises(InputError, match=r"gone\.png"):
+        LoadFramesd(FRAMES, MASKS)({**paths, "memory": "gone.png"})
+
+
+def test_to_tensor_normalises_frames_and_keeps_soft_mask_edges(sample):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:, :30] = 255
+    tensors = FramesToTensord(FRAMES, MASKS, (8, 9))({**sample, "label": mask})
+    assert tensors["image"].shape == (3, 8, 9) and tensors["label"].shape == (1, 8, 9)
+    assert {tensors[key].dtype for key in FRAMES + MASKS} == {torch.float32}
+    # the edge of the mask halves the fifth of nine columns
+    torch.testing.assert_close(tensors["label"][0, 0, [0, 4, 8]], torch.tensor([1, 0.5, 0]), atol=1 / 255, rtol=0)
+    assert tensors["image"][0, -1, -1] == pytest.approx(-0.485 / 0.229)
+
+
+def test_same_seed_same_sample(paths):
+    transform = training_transforms(32)
+    first, second, other = (transform.set_random_state(seed=seed)(paths) for seed in (1, 1, 2))
+    assert all(torch.equal(first[key], second[key]) for key in FRAMES + MASKS)
+    assert not torch.equal(first["image"], other["image"])
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_training_transforms_give_tensors_in_range(paths, augment):
+    transform = training_transforms((32, 48), augment)
+    for seed in range(10):
+        item = transform.set_random_state(seed=seed)(paths)
+        assert set(item) == set(FRAMES + MASKS)
+        for key in FRAMES:
+            assert item[key].shape == (3, 32, 48)
+            assert item[key].min() >= -0.485 / 0.229 - 1e-3 and item[key].max() <= (1 - 0.406) / 0.225 + 1e-3
+        for key in MASKS:
+            assert item[key].shape == (1, 32, 48) and item[key].min() >= 0 and item[key].max() <= 1
