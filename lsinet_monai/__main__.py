@@ -34,7 +34,7 @@ def _add_phantom(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument(
-        "--clips", type=int, default=10, metavar="N", help="number of clips; a fifth is held out for testing"
+        "--clips", type=int, default=30, metavar="N", help="number of clips; a fifth is held out for testing"
     )
     parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames per clip; 30 are a second")
     parser.add_argument("--size", default="256x256", metavar="HxW", help="height and width of the frames in pixels")

@@ -1,7 +1,6 @@
 """Clips: layouts on disk, reading, sampling, writing."""
 
 from lsinet_monai.data.datasets import ClipPieces, TrainingDataset
-from lsinet_monai.data.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
 from lsinet_monai.data.frames import (
     FRAME_SUFFIXES,
     IMAGENET_MEAN,
@@ -26,18 +25,14 @@ from lsinet_monai.data.sun_seg import (
     split_by_patient,
     test_splits,
 )
-from lsinet_monai.data.writing import ClipWriter, prepare_output_dir, whole_file
 
 __all__ = [
     "FRAME_SUFFIXES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "PREDICTION_COLOUR",
     "SPLITS",
-    "TRUTH_COLOUR",
     "Clip",
     "ClipPieces",
-    "ClipWriter",
     "TrainingDataset",
     "TrainingSample",
     "TrainingSampler",
@@ -47,17 +42,13 @@ __all__ = [
     "frame_size",
     "frames_to_tensor",
     "natural_key",
-    "outline",
-    "overlay",
     "patient_of",
     "phantom_clip",
-    "prepare_output_dir",
     "read_frame",
     "read_mask",
     "read_split",
     "resize_frame",
     "split_by_patient",
     "test_splits",
-    "whole_file",
     "write_phantom",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "read_frame",
     "read_mask",
     "resize_frame",
+    "tensor_to_frame",
 ]
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -191,3 +192,9 @@ def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[in
     return (
         clip.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(mean).div_(std)
     )
+
+
+def tensor_to_frame(frame: torch.Tensor) -> np.ndarray:
+    """Undo the normalisation of :func:`frames_to_tensor`, for pictures: float (3, H, W) -> uint8 (H, W, 3), RGB."""
+    scaled = frame.detach().cpu().float().movedim(0, -1).numpy() * np.float32(IMAGENET_STD) + np.float32(IMAGENET_MEAN)
+    return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

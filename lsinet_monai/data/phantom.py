@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from lsinet_monai.data.writing import whole_file
 from lsinet_monai.errors import InputError
+from lsinet_monai.files import whole_file
 
 __all__ = ["phantom_clip", "write_phantom"]
 
@@ -198,9 +198,9 @@ class _Polyp:
         self.lobes = rng.uniform(0.0, 0.07) * size / 0.3
         self.lobe_rate = rng.uniform(6, 14)
         self.lobe_phase = rng.uniform(0, 2 * np.pi, 3)
-        shades = np.array([[1.08, 0.72, 0.70], [1.15, 1.15, 1.12], [1.04, 0.88, 0.86]])  # redder, paler, nearly mucosa
-        self.tint = shades[rng.choice(3, p=[0.5, 0.25, 0.25])] * rng.uniform(0.94, 1.06, 3)
-        self.pits = rng.uniform(0.04, 0.16)
+        shades = np.array([[1.12, 0.62, 0.60], [1.18, 1.22, 1.22], [1.05, 0.85, 0.83]])  # redder, paler, nearly mucosa
+        self.tint = shades[rng.choice(3, p=[0.65, 0.2, 0.15])] * rng.uniform(0.94, 1.06, 3)
+        self.pits = rng.uniform(0.08, 0.2)
 
     def distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """About how far points outside the polyp are from its surface; negative inside."""
@@ -359,9 +359,7 @@ class _Examination:
         self.tremor = 0.9 * self.tremor + rng.normal(0, 0.0018, 3)
         self.offset = self.offset + 0.06 * (self.wanted_offset - self.offset) + self.tremor
         before = self.gaze
-        self.gaze_speed = (
-            self.gaze_speed + 0.026 * (self._wanted_gaze(self.attention) - self.gaze) - 0.33 * self.gaze_speed
-        )
+        self.gaze_speed = 0.67 * self.gaze_speed + 0.026 * (self._wanted_gaze(self.attention) - self.gaze)
         self.gaze = _unit(self.gaze + self.gaze_speed + rng.normal(0, 0.0015, 3))
         self.roll += 0.006 * np.sin(0.05 * self.frames + self.roll)
 
@@ -500,7 +498,7 @@ class _Camera:
         vessels = vessels * sharp * (1 - np.float32(0.8) * polyp_share) * np.float32(colon.vessel_strength)
         debris = np.maximum(debris, np.clip((wall - water) * 12, 0, 0.45) * (1 - polyp_share))
         red = patches * np.float32(colon.redness) * (1 - polyp_share)
-        value = 1 + np.float32(0.07) * mottle + (np.float32(0.02) + pits) * grain * sharp
+        value = np.maximum(1 + np.float32(0.07) * mottle + (np.float32(0.02) + pits) * grain * sharp, np.float32(0.3))
         # The lamp's light falls off with the square of the distance, and blue and green first: depths are dark and red.
         lamp = (np.float32(0.2) + np.float32(0.8) * facing) * crevice / (np.float32(0.25) + t * t)
         lamp *= np.clip((np.float32(FAR) - t) / np.float32(2), 0, 1) * value
@@ -668,7 +666,7 @@ def write_phantom(
         clips: number of clips, at least 1.
         frames: length of every clip, at least 1.
         size: height and width of the frames in pixels, at least 32 each.
-        seed: the same seed and sizes give the same files. Not negative.
+        seed: the same seed and numbers give the same files, by the same NumPy and Pillow. Not negative.
         overwrite: replace the phantom that ``root`` holds. Only the splits' folders are removed.
 
     Raises:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.files import whole_file
 
 from .lsinet import LSINet
 from .released import convert_released_state_dict, is_released_state_dict, released_backbone
@@ -32,18 +31,9 @@ class Checkpoint(NamedTuple):
 
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
     """Write a model file, whole or not at all: weights under ``model``, the network's arguments under ``network``."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(content, file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import timm
@@ -13,6 +14,8 @@ from lsinet_monai.errors import InputError
 from .blocks import ConvNorm
 
 __all__ = ["CHANNELS", "STRIDES", "Encoder", "ReceptiveFieldBlock", "create_backbone"]
+
+logger = logging.getLogger(__name__)
 
 STRIDES = (8, 16, 32)
 CHANNELS = 32
@@ -66,17 +69,23 @@ def create_backbone(
         features = timm.create_model(name, features_only=True, pretrained=False, **options)
         _load_encoder_weights(features, name, Path(encoder_weights))
         return features
+    if not pretrained:
+        return timm.create_model(name, features_only=True, pretrained=False, **options)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it reports each of its many retries, twice
+    logger.info(f"loading timm's pretrained weights of {name}")
     try:
-        return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        return timm.create_model(name, features_only=True, pretrained=True, **options)
     except Exception as error:
-        if not pretrained:
-            raise
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"pretrained=true, but timm's weights for {name!r} are neither in its cache nor to be downloaded ({reason}): "
-            "go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or Res2Net's "
+            f"pretrained=true, but timm's weights for {name!r} are neither in its cache nor to be downloaded "
+            f"({reason}): go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or Res2Net's "
             "names, or pretrained=false to start from random weights"
         ) from error
+    finally:
+        hub.setLevel(level)
 
 
 def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:

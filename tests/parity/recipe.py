@@ -86,7 +86,10 @@ def clip(frames: int, seed: int = 0, size: int = 352) -> np.ndarray:
     base = np.array([170, 95, 80], np.float32)
     out = np.empty((frames, size, size, 3), np.uint8)
     for t in range(frames):
-        scene = sum(np.sin(2 * np.pi * (fy * y + fx * x) + phase + drift * t) for (fy, fx), phase, drift in zip(*waves))
+        scene = sum(
+            np.sin(2 * np.pi * (fy * y + fx * x) + phase + drift * t)
+            for (fy, fx), phase, drift in zip(*waves, strict=True)
+        )
         frame = base + 8 * scene[..., None] + np.where(lesion[t] > 0, 35.0, 0.0)[..., None] * np.array([1, 0.3, 0.3])
         frame = frame + rng.normal(0, 3, frame.shape)
         out[t] = np.clip(np.rint(frame), 0, 255)

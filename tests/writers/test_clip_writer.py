@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lsinet_monai.data.writing import ClipWriter, prepare_output_dir, whole_file
 from lsinet_monai.errors import InputError
+from lsinet_monai.writers.clip_writer import ClipWriter, prepare_output_dir, whole_file
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 

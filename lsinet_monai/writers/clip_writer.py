@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any
@@ -15,35 +13,16 @@ from typing import IO, Any
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageOps
 
-from lsinet_monai.data.drawing import BAR_HEIGHT, overlay, status_bar
 from lsinet_monai.errors import InputError
-from lsinet_monai.metrics.frame_scores import frame_score, has_polyp, polyp_intervals, uncertainty
+from lsinet_monai.files import whole_file
+from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncertainty
 
-__all__ = ["ClipWriter", "prepare_output_dir", "whole_file"]
+from .drawing import BAR_HEIGHT, overlay, status_bar
+
+__all__ = ["ClipWriter", "prepare_output_dir"]
 
 _LONG_SIDE = (320, 480)
 _OVERLAY_FRAME_SECONDS = 0.1
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Let a file appear whole or not at all.
-
-    Args:
-        path: the file to write; folders above it are made.
-
-    Yields:
-        A temporary name in the same folder to write to. It takes the file's place when the block ends, and is
-        removed when the block raises.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def prepare_output_dir(path: str | Path, overwrite: bool = False) -> Path:

@@ -1,0 +1,63 @@
+"""Pictures of predictions for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch.utils.tensorboard import SummaryWriter
+
+from lsinet_monai.data.frames import resize_frame, tensor_to_frame
+from lsinet_monai.writers.drawing import overlay
+
+__all__ = ["PredictionPictures"]
+
+
+class PredictionPictures:
+    """Write, once per clip and validation, a frame with truth and prediction outlined.
+
+    Attached to an evaluator that runs pieces of clips (:class:`lsinet_monai.data.ClipPieces`); the frame is the middle
+    one of the clip's first piece.
+
+    Args:
+        log_dir: TensorBoard's folder.
+        threshold: probability above which a pixel belongs to the mask.
+        max_clips: pictures of so many clips at most.
+    """
+
+    def __init__(self, log_dir: str | Path, threshold: float = 0.5, max_clips: int = 6) -> None:
+        self.log_dir = str(log_dir)
+        self.threshold = threshold
+        self.max_clips = max_clips
+        self._writer: SummaryWriter | None = None
+        self._written = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._epoch_started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+
+    def _epoch_started(self, engine: Engine) -> None:
+        self._written = 0
+
+    def _iteration_completed(self, engine: Engine) -> None:
+        batch, output = engine.state.batch, engine.state.output
+        if int(batch["frame_index"][0]) != 0 or self._written >= self.max_clips:
+            return
+        if self._writer is None:
+            self._writer = SummaryWriter(self.log_dir)
+        probability = torch.sigmoid(output["pred"][0, 0].float()).cpu().numpy()
+        middle = len(probability) // 2
+        frame = tensor_to_frame(batch["image"][0, :, middle])
+        truth = batch["label"][0, 0, middle].cpu().numpy().astype(np.uint8)
+        truth = resize_frame(truth * 255, frame.shape[:2]) > 128
+        picture = overlay(frame, probability[middle] > self.threshold, truth=truth)
+        self._writer.add_image(batch["clip_id"][0], picture, engine.state.epoch, dataformats="HWC")
+        self._written += 1
+
+    def _epoch_completed(self, engine: Engine) -> None:
+        if self._writer is not None:
+            self._writer.flush()
