@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +49,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         )
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
         raise InputError(
             f"checkpoint={str(path)!r} cannot be read as a file of weights, it is damaged or something else "
             f"({type(error).__name__}): give a model file of ours or the authors'"
@@ -70,9 +69,9 @@ def _load_own(content: Any, device: str | torch.device) -> Checkpoint:
     if not isinstance(content, Mapping) or not all(key in content for key in keys):
         found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
         raise InputError(f"neither a model file of ours (with {', '.join(keys)}) nor the authors'; it holds: {found}")
-    network = LSINet(**content["network"])
     try:
+        network = LSINet(**content["network"])
         network.load_state_dict(content["model"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError("its weights do not fit its network: " + " ".join(str(error).split())) from error
     return Checkpoint(network.to(device).eval(), content["image_size"])

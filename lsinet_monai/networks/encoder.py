@@ -56,7 +56,7 @@ def create_backbone(
         name: any timm model with stages at strides 8, 16 and 32.
         pretrained: take timm's pretrained weights, from its cache or by download.
         encoder_weights: a file of weights to take instead, in timm's names or in the official PVTv2's or Res2Net's.
-        drop_path_rate: stochastic depth; passed to timm where it is not 0.
+        drop_path_rate: stochastic depth, for the models that have it.
 
     Raises:
         InputError: timm has no such model; the file does not fit it; or no pretrained weights are to be had.
@@ -64,28 +64,38 @@ def create_backbone(
     if not timm.is_model(name):
         similar = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
         raise InputError(f"backbone={name!r} is not a model of timm; similar ones: {similar}")
-    options = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
     if encoder_weights:
-        features = timm.create_model(name, features_only=True, pretrained=False, **options)
+        features = _create_features(name, False, drop_path_rate)
         _load_encoder_weights(features, name, Path(encoder_weights))
         return features
     if not pretrained:
-        return timm.create_model(name, features_only=True, pretrained=False, **options)
+        return _create_features(name, False, drop_path_rate)
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it reports each of its many retries, twice
     logger.info(f"loading timm's pretrained weights of {name}")
     try:
-        return timm.create_model(name, features_only=True, pretrained=True, **options)
+        return _create_features(name, True, drop_path_rate)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
             f"pretrained=true, but timm's weights for {name!r} are neither in its cache nor to be downloaded "
-            f"({reason}): go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or Res2Net's "
-            "names, or pretrained=false to start from random weights"
+            f"({reason}): go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or "
+            "Res2Net's names, or pretrained=false to start from random weights"
         ) from error
     finally:
         hub.setLevel(level)
+
+
+def _create_features(name: str, pretrained: bool, drop_path_rate: float) -> nn.Module:
+    if drop_path_rate:
+        try:
+            return timm.create_model(name, features_only=True, pretrained=pretrained, drop_path_rate=drop_path_rate)
+        except TypeError as error:
+            if "drop_path_rate" not in str(error):
+                raise
+            logger.info(f"{name} has no stochastic depth: drop_path_rate={drop_path_rate} has no effect")
+    return timm.create_model(name, features_only=True, pretrained=pretrained)
 
 
 def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
@@ -98,8 +108,10 @@ def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"encoder_weights={str(path)!r} does not hold weights of {name!r}: {reason}") from error
+    # timm's feature extractors keep the classifier's names, but for "_" in place of some "." and a "model." before.
     by_flat_name = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
-    features.load_state_dict({key: by_flat_name[key.replace(".", "_")] for key in features.state_dict()})
+    flat_names = {key: key.removeprefix("model.").replace(".", "_") for key in features.state_dict()}
+    features.load_state_dict({key: by_flat_name[flat] for key, flat in flat_names.items()})
 
 
 class Encoder(nn.Module):

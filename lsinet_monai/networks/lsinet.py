@@ -91,12 +91,12 @@ class LSINet(nn.Module):
         Raises:
             InputError: a frame smaller than 64 pixels on a side, or not of three channels.
         """
-        height, width = frames.shape[-2:]
-        if frames.ndim != 4 or frames.shape[1] != 3 or min(height, width) < MIN_SIZE:
+        if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[-2:]) < MIN_SIZE:
             raise InputError(
-                f"a batch of frames (B, 3, H, W) with H and W of {MIN_SIZE} or more is needed, got {tuple(frames.shape)}"
+                f"frames (B, 3, H, W) with H and W of {MIN_SIZE} or more are needed, got {tuple(frames.shape)}"
             )
         stride = STRIDES[-1]
+        height, width = frames.shape[-2:]
         if height % stride or width % stride:
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
         maps = self.encoder(frames)

@@ -95,17 +95,21 @@ def is_released_state_dict(state: Any) -> bool:
     return isinstance(state, Mapping) and any(_to_ours(name) is not None for name in _unwrap(state))
 
 
+def _out_channels(weight: Any) -> int | None:
+    return weight.shape[0] if isinstance(weight, Tensor) and weight.ndim else None
+
+
 def _find_backbone(state: Mapping[str, Any]) -> str:
     """The PVTv2 whose depths and widths the names and shapes of a released state dict show."""
     depths = [len({n.split(".")[4] for n in state if n.startswith(f"{BACKBONE}block{i}.")}) for i in (1, 2, 3, 4)]
-    width = getattr(state.get(f"{BACKBONE}patch_embed1.proj.weight"), "shape", [None])[0]
-    ratio = getattr(state.get(f"{BACKBONE}block4.0.mlp.fc1.weight"), "shape", [None])[0]
+    width = _out_channels(state.get(f"{BACKBONE}patch_embed1.proj.weight"))
+    hidden = _out_channels(state.get(f"{BACKBONE}block4.0.mlp.fc1.weight"))
     for name in timm.list_models("pvt_v2_b?"):
         with torch.device("meta"):
             model = timm.create_model(name)
         stages = [len(stage.blocks) for stage in model.stages]
         found = (model.patch_embed.proj.out_channels, model.stages[3].blocks[0].mlp.fc1.out_features)
-        if stages == depths and (width is None or width == found[0]) and (ratio is None or ratio == found[1]):
+        if stages == depths and (width is None or width == found[0]) and (hidden is None or hidden == found[1]):
             return name
     raise InputError(
         "this is not a whole checkpoint of the released LSI-Net: its PVTv2 has stages of "

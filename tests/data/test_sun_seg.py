@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from lsinet_monai.data import (
     test_splits,
 )
 from lsinet_monai.errors import InputError
-
-REAL_FRAMES = Path(os.environ.get("LSINET_DATA", Path(__file__).parents[3] / "shared" / "data")) / "CVC-ClinicDB"
 
 
 def write_image(path, size=(12, 16), mode="RGB"):
@@ -274,10 +271,9 @@ def test_a_fraction_is_below_1(fraction):
         split_by_patient(clips_of(MANY), fraction)
 
 
-@pytest.mark.skipif(not REAL_FRAMES.is_dir(), reason=f"no real frames at {REAL_FRAMES}; LSINET_DATA names their folder")
 @pytest.mark.parametrize(("split", "clips", "frames"), [("TrainDataset", 22, 472), ("TestEasyDataset/Unseen", 7, 140)])
-def test_real_frames(split, clips, frames):
-    found = read_split(REAL_FRAMES, split)
+def test_real_frames(real_data, split, clips, frames):
+    found = read_split(real_data, split)
     assert (len(found), sum(len(clip["image"]) for clip in found)) == (clips, frames)
     numbers = [[int(Path(path).stem.rsplit("image", 1)[1]) for path in clip["image"]] for clip in found]
     assert all((np.diff(clip) > 0).all() for clip in numbers)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,6 @@ from PIL import Image
 
 from lsinet_monai.data import read_mask, read_split
 from lsinet_monai.metrics import best_fixed_mask, fixed_mask_dice, frame_dice
-
-REAL_FRAMES = Path(os.environ.get("LSINET_DATA", Path(__file__).parents[3] / "shared" / "data")) / "CVC-ClinicDB"
 
 
 def _write_clip(folder: Path, *masks: np.ndarray) -> dict[str, object]:
@@ -53,9 +50,8 @@ def test_an_empty_mask_is_predicted_right(tmp_path: Path) -> None:
     assert fixed_mask_dice([clip], [clip]) == 1
 
 
-@pytest.mark.skipif(not REAL_FRAMES.is_dir(), reason=f"no real frames at {REAL_FRAMES}; LSINET_DATA names their folder")
-def test_real_frames() -> None:
-    train, test = read_split(REAL_FRAMES), read_split(REAL_FRAMES, "TestEasyDataset/Unseen")
+def test_real_frames(real_data: Path) -> None:
+    train, test = read_split(real_data), read_split(real_data, "TestEasyDataset/Unseen")
     assert fixed_mask_dice(train, test) == pytest.approx(0.25, abs=0.01)
     masks = [[read_mask(path) for path in clip["label"]] for clip in test]
     all_polyp = np.mean([np.mean([frame_dice(np.ones_like(mask), mask) for mask in clip]) for clip in masks])

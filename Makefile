@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all of their set-up; a second run reuses the environment in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/python scripts/demo.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# uv installs in seconds what takes pip minutes; where it is not to be had, pip does the same.
+$(INSTALLED): pyproject.toml setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	if $(BIN)/python -m pip install --quiet uv; then \
+		VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --editable '.[dev]'; \
+	fi
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

@@ -1,0 +1,53 @@
+"""What all tests share: the real frames, a small network, and the marker ``required_in_ci``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import torch
+
+from lsinet_monai.networks import LSINet
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where LSINET_REQUIRE_ALL=1 is set, let a skip of a test that is marked ``required_in_ci`` be a failure."""
+    report = yield
+    is_required = item.get_closest_marker("required_in_ci") and os.environ.get("LSINET_REQUIRE_ALL") == "1"
+    if is_required and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"LSINET_REQUIRE_ALL=1 is set, and this test was skipped: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of CVC-ClinicDB, real frames in SUN-SEG's layout."""
+    folder = Path(os.environ.get("LSINET_DATA", SHARED / "data")) / "CVC-ClinicDB"
+    if not folder.is_dir():
+        pytest.skip(f"no real frames at {folder}; LSINET_DATA names the folder above")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_network() -> LSINet:
+    """A network with PVTv2-B0 in evaluation mode whose weights are all random, those that start at zero too.
+
+    Without that neither alignment nor attention would have a say in its masks.
+    """
+    network = LSINet("pvt_v2_b0", drop_path_rate=0.0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                parameter.copy_(noise / parameter[0].numel() ** 0.5)
+            else:
+                parameter.add_(0.05 * noise)
+    return network.eval().requires_grad_(False)

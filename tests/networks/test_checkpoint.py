@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
+
+MANIFEST = Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json"
+BACKBONE = "mobilenetv3_small_100"
+
+
+@pytest.fixture(scope="module")
+def network() -> LSINet:
+    torch.manual_seed(0)
+    return LSINet(BACKBONE, drop_path_rate=0.1).eval()
+
+
+@pytest.fixture(scope="module")
+def saved(network: LSINet, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("models") / "model.pt"
+    save_checkpoint(path, network, [64, 96])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("image_size", [352, [256, 320]], ids=str)
+@torch.no_grad()
+def test_round_trip(tmp_path: Path, network: LSINet, image_size: int | list[int]) -> None:
+    path = tmp_path / "models" / "model.pt"
+    save_checkpoint(path, network, image_size)
+    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+    loaded = load_checkpoint(str(path))
+    assert loaded.image_size == image_size
+    assert loaded.network.config == network.config
+    assert not loaded.network.training
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.network.state_dict()[name], value, rtol=0, atol=0)
+    frame = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(loaded.network(frame), network(frame), rtol=0, atol=0)
+
+
+def test_a_failed_save_leaves_the_earlier_file(
+    tmp_path: Path, network: LSINet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"earlier")
+
+    def save_half(content: Any, file: Path) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", save_half)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, network, 352)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+    assert path.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}], ids=["plain", "nested"])
+def test_authors_file(tmp_path: Path, wrap) -> None:
+    shapes = json.loads(MANIFEST.read_text())
+    torch.save(wrap({f"module.{name}": torch.full(shape, 0.5) for name, shape in shapes.items()}), tmp_path / "a.pth")
+    loaded = load_checkpoint(tmp_path / "a.pth")
+    assert loaded.network.config["backbone"] == "pvt_v2_b1"
+    assert loaded.image_size == 352
+    assert not loaded.network.training
+    assert all((value == 0.5).all() for value in loaded.network.parameters())
+
+
+def test_authors_file_that_lacks_something(tmp_path: Path) -> None:
+    shapes = json.loads(MANIFEST.read_text())
+    shapes.pop("membranch.Key1.bias")
+    torch.save({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"a\.pth.*missing: membranch\.Key1\.bias"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def _refused(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        load_checkpoint(path)
+    message = str(error.value)
+    assert f"checkpoint={str(path)!r}" in message and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000, -1000, -1])
+def test_truncated_file(tmp_path: Path, saved: bytes, size: int) -> None:
+    (tmp_path / "model.pt").write_bytes(saved[:size])
+    assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
+
+
+def test_damaged_file(tmp_path: Path, saved: bytes) -> None:
+    content = bytearray(saved)
+    content[-2000:] = bytes(2000)  # where a zip archive lists what it holds
+    (tmp_path / "model.pt").write_bytes(content)
+    assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
+
+
+# What the unpickler raises for these has no class in common.
+NO_WEIGHTS = {
+    "text": b"epoch,loss\n1,0.5\n",
+    "picture": b"\x89PNG\r\n\x1a\n" + bytes(50),
+    "html": b"<!DOCTYPE html><html></html>",
+    "pops an empty stack": b"\x80\x02a.",
+    "cut in a number": b"\x80\x02J\x01",
+}
+
+
+@pytest.mark.parametrize("content", NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+def test_no_file_of_weights(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.pt").write_bytes(content)
+    assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
+
+
+class _Touch:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_code_in_a_file_is_not_run(tmp_path: Path, save) -> None:
+    save({"model": _Touch(tmp_path / "was_run")}, tmp_path / "model.pt")
+    assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("name", ["none.pt", "."])
+def test_no_file(tmp_path: Path, name: str) -> None:
+    assert "is not a file" in _refused(tmp_path / name)
+
+
+def test_weights_of_another_network(tmp_path: Path, network: LSINet) -> None:
+    content = {"model": network.state_dict(), "network": {"backbone": "convnext_atto"}, "image_size": 352}
+    torch.save(content, tmp_path / "model.pt")
+    message = _refused(tmp_path / "model.pt")
+    assert "do not fit" in message and "encoder.backbone.stem_0.weight" in message
+
+
+# Files with weights that are no model of ours, and what the error says.
+NO_MODELS = {
+    "state dict": ({"conv1.weight": torch.zeros(1)}, "it holds: conv1.weight"),
+    "list": ([torch.zeros(1)], "it holds: list"),
+    "another package's": ({"model": {}, "network": {"depth": 50}, "image_size": 1}, "depth"),
+    "no state dict": ({"model": [], "network": {"backbone": BACKBONE}, "image_size": 1}, "do not fit"),
+    "unknown backbone": ({"model": {}, "network": {"backbone": "unknown"}, "image_size": 1}, "'unknown' is not a model"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), NO_MODELS.values(), ids=NO_MODELS)
+def test_no_model(tmp_path: Path, content: Any, said: str) -> None:
+    torch.save(content, tmp_path / "model.pt")
+    assert said in _refused(tmp_path / "model.pt")

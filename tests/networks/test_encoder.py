@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import Tensor
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.encoder import create_backbone
+
+# (backbone, side of the frame): the tested ones, and some of other families: depth-wise and NHWC ones, one without
+# stochastic depth, one whose timm feature extractor names its weights otherwise.
+BACKBONES = [
+    *[(f"pvt_v2_b{i}", 64) for i in range(6)],
+    ("res2net50_26w_4s", 64),
+    ("res2net50d", 64),
+    ("convnext_atto", 64),
+    ("mobilenetv3_small_100", 64),
+    ("swin_tiny_patch4_window7_224", 224),
+    ("efficientvit_b0", 64),
+    ("hiera_tiny_224", 224),
+]
+WITHOUT = [
+    ("pvt_v2_b9", ["pvt_v2_b9", "pvt_v2_b5"]),
+    ("nonsense", ["nonsense", "list_models"]),
+    ("vit_tiny_patch16_224", ["vit_tiny_patch16_224", "strides [16, 16, 16]", "8, 16 and 32"]),
+]
+
+
+def _to_official_pvt_v2(name: str) -> str:
+    """The official PVTv2's name for one of timm's."""
+    name = re.sub(r"^patch_embed\.", "patch_embed1.", name)
+    name = re.sub(r"^stages\.(\d)\.downsample\.", lambda m: f"patch_embed{int(m[1]) + 1}.", name)
+    name = re.sub(r"^stages\.(\d)\.blocks\.", lambda m: f"block{int(m[1]) + 1}.", name)
+    name = re.sub(r"^stages\.(\d)\.norm\.", lambda m: f"norm{int(m[1]) + 1}.", name)
+    return name.replace(".mlp.dwconv.", ".mlp.dwconv.dwconv.")
+
+
+# (backbone, from timm's names to those in the file). timm took the names of Res2Net's authors over.
+WEIGHT_FILES = [
+    pytest.param("pvt_v2_b0", lambda name: name, id="pvt_v2-timm"),
+    pytest.param("pvt_v2_b0", _to_official_pvt_v2, id="pvt_v2-official"),
+    pytest.param("res2net50_26w_4s", lambda name: name, id="res2net"),
+    pytest.param("hiera_tiny_224", lambda name: name, id="hiera-timm"),
+]
+
+
+@pytest.mark.parametrize(("backbone", "side"), BACKBONES)
+@torch.no_grad()
+def test_backbones(backbone: str, side: int) -> None:
+    network = LSINet(backbone).eval()
+    frame = torch.randn(1, 3, side, side)
+    assert [maps.shape for maps in network.encode(frame).maps] == [(1, 32, side // s, side // s) for s in (8, 16, 32)]
+    assert network(frame).shape == (1, 1, side, side)
+
+
+@pytest.mark.parametrize(("backbone", "said"), WITHOUT)
+def test_backbones_that_will_not_do(backbone: str, said: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        LSINet(backbone)
+    assert all(part in str(error.value) for part in said)
+
+
+def test_pretrained_weights_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route to host\nand more")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", offline)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", offline)
+    with pytest.raises(InputError) as error:
+        LSINet("pvt_v2_b0", pretrained=True)
+    message = str(error.value)
+    said = ("pretrained=true", "pvt_v2_b0", "no route to host", "go online", "encoder_weights=FILE", "pretrained=false")
+    assert all(part in message for part in said)
+    assert "\n" not in message
+
+
+def test_pretrained_weights_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = timm.create_model("pvt_v2_b0").state_dict()
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", lambda *args, **kwargs: dict(weights))
+    features = create_backbone("pvt_v2_b0", pretrained=True, drop_path_rate=0.3)
+    torch.testing.assert_close(features.patch_embed.proj.weight, weights["patch_embed.proj.weight"])
+
+
+@pytest.mark.parametrize(("backbone", "rename"), WEIGHT_FILES)
+@torch.no_grad()
+def test_encoder_weights(tmp_path: Path, backbone: str, rename) -> None:
+    model = timm.create_model(backbone).eval()
+    file = tmp_path / "weights.pth"
+    torch.save({rename(name): value for name, value in model.state_dict().items()}, file)
+    # pretrained gives way to the file: no attempt to download.
+    network = LSINet(backbone, pretrained=True, encoder_weights=file, drop_path_rate=0.0).eval()
+    side = model.default_cfg["input_size"][-1] if model.default_cfg.get("fixed_input_size") else 64
+    frame = torch.randn(1, 3, side, side)
+    torch.testing.assert_close(network.encoder.backbone(frame)[-1], _last_maps(model, frame), atol=1e-4, rtol=1e-4)
+
+
+def _last_maps(model: torch.nn.Module, frame: Tensor) -> Tensor:
+    return model.forward_intermediates(frame, indices=1, intermediates_only=True)[-1]
+
+
+def _damage(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    weights.pop("stages.0.norm.weight")
+    return weights
+
+
+# (file name, what is in it, what the error says)
+WRONG_FILES = [
+    ("none.pth", None, "not a file"),
+    ("text.pth", b"<!DOCTYPE html>", "does not hold weights of 'pvt_v2_b0'"),
+    ("other.pth", lambda: timm.create_model("mobilenetv3_small_100").state_dict(), "does not hold weights"),
+    ("larger.pth", lambda: timm.create_model("pvt_v2_b1").state_dict(), "size mismatch"),
+    ("lacks.pth", lambda: _damage(timm.create_model("pvt_v2_b0").state_dict()), "stages.0.norm.weight"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "said"), WRONG_FILES, ids=[case[0] for case in WRONG_FILES])
+def test_wrong_encoder_weights(tmp_path: Path, name: str, content, said: str) -> None:
+    file = tmp_path / name
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        torch.save(content(), file)
+    with pytest.raises(InputError) as error:
+        LSINet("pvt_v2_b0", encoder_weights=file)
+    message = str(error.value)
+    assert str(file) in message and said in message and "\n" not in message

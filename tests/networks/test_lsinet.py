@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.memory import weight_values
+
+SIZES = [(64, 64), (65, 97), (100, 352), (352, 352), (256, 320)]
+NOT_FRAMES = [(1, 3, 63, 64), (1, 3, 64, 63), (1, 1, 64, 64), (1, 4, 64, 64), (3, 64, 64), (64,)]
+
+
+def _frames(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
+@torch.no_grad()
+def test_results_have_the_frames_size(small_network: LSINet, size: tuple[int, int]) -> None:
+    frame = _frames(1, 3, *size)
+    assert small_network(frame).shape == (1, 1, *size)
+    assert [logit.shape for logit in small_network(frame, adjacent=frame.flip(3))] == 4 * [(1, 1, *size)]
+
+
+@pytest.mark.parametrize("shape", NOT_FRAMES, ids=str)
+def test_other_shapes_are_one_clear_error(small_network: LSINet, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"H and W of 64 or more") as error:
+        small_network(torch.zeros(shape))
+    assert str(shape) in str(error.value) and "\n" not in str(error.value)
+
+
+@torch.no_grad()
+def test_padding_repeats_the_border(small_network: LSINet) -> None:
+    frame = _frames(1, 3, 64, 70)
+    padded = torch.cat([frame, frame[..., -1:].expand(-1, -1, -1, 26)], 3)
+    torch.testing.assert_close(small_network(frame), small_network(padded)[..., :70])
+
+
+@torch.no_grad()
+def test_a_lone_frame_is_its_own_memory_and_adjacent_frame(small_network: LSINet) -> None:
+    frame = _frames(2, 3, 64, 96)
+    alone = small_network(frame)
+    assert alone.shape == (2, 1, 64, 96)
+    for given in ({"adjacent": frame}, {"memory": frame}, {"adjacent": frame, "memory": frame}):
+        logits = small_network(frame, **given)
+        assert len(logits) == 4
+        torch.testing.assert_close(logits[-1], alone)
+
+
+@torch.no_grad()
+def test_every_input_has_a_say(small_network: LSINet) -> None:
+    current, adjacent, memory = (_frames(1, 3, 64, 64, seed=seed) for seed in range(3))
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 16:40, 20:60] = 1
+    before = small_network(current, adjacent=adjacent, memory=memory, memory_mask=mask)[-1]
+    assert (small_network(current, adjacent=memory, memory=memory, memory_mask=mask)[-1] - before).abs().max() > 1e-2
+    assert (small_network(current, adjacent=adjacent, memory=adjacent, memory_mask=mask)[-1] - before).abs().max() > 1e-2
+    # The mask's weighting of memory is slight by construction; but it must arrive.
+    assert (small_network(current, adjacent=adjacent, memory=memory)[-1] - before).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_rows_of_a_batch_do_not_mix(small_network: LSINet) -> None:
+    current, adjacent, memory = (_frames(2, 3, 64, 64, seed=seed) for seed in range(3))
+    together = small_network(current, adjacent=adjacent, memory=memory)
+    for row in range(2):
+        rows = slice(row, row + 1)
+        alone = small_network(current[rows], adjacent=adjacent[rows], memory=memory[rows])
+        for batched, single in zip(together, alone, strict=True):
+            torch.testing.assert_close(batched[rows], single, atol=1e-4, rtol=1e-4)
+
+
+def test_offsets_and_attention_start_at_zero() -> None:
+    network = LSINet("pvt_v2_b0")
+    for scale in network.alignment.scales:
+        assert not scale.deform.offset.weight.any() and not scale.deform.offset.bias.any()
+        assert not scale.deform.bias.any()
+        # Uniform within 1 / sqrt(fan-in), 32 channels of 3x3 taps.
+        bound = (32 * 9) ** -0.5
+        assert 0.95 * bound < scale.deform.weight.abs().max() <= bound
+    for attention in network.harmonisation.attention:
+        assert not attention.expand.weight.any() and not attention.expand.bias.any()
+
+
+def test_gradients_reach_every_parameter() -> None:
+    network = LSINet("pvt_v2_b0", drop_path_rate=0.0).train()
+    current, adjacent, memory = (_frames(2, 3, 64, 64, seed=seed) for seed in range(3))
+    logits = network(current, adjacent=adjacent, memory=memory, memory_mask=torch.rand(2, 1, 64, 64))
+    sum(logit.square().mean() for logit in logits).backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("rate", "training", "is_random"), [(0.9, True, True), (0.9, False, False), (0.0, True, False)])
+@torch.no_grad()
+def test_drop_path_is_for_training(rate: float, training: bool, is_random: bool) -> None:
+    torch.manual_seed(0)
+    network = LSINet("pvt_v2_b0", drop_path_rate=rate).train(training)
+    frame = _frames(4, 3, 64, 64)
+    results = [network(frame) for _ in range(2)]
+    assert torch.equal(*results) is not is_random
+
+
+def test_the_config_builds_the_same_network() -> None:
+    network = LSINet("mobilenetv3_small_100", drop_path_rate=0.1)
+    assert network.config == {"backbone": "mobilenetv3_small_100", "drop_path_rate": 0.1}
+    LSINet(**network.config).load_state_dict(network.state_dict())
+
+
+def test_values_are_weighted_by_their_own_scales_logit() -> None:
+    network = LSINet("mobilenetv3_small_100").eval()
+    with torch.no_grad():
+        features = network.encode(_frames(1, 3, 64, 64))
+    # (S_g, S_5, S_4, S_3) at strides 8, 32, 16, 8.
+    logits = [_frames(1, 1, side, side, seed=side) for side in (8, 2, 4, 8)]
+    weighted = LSINet.weight_values(features, logits)
+    for value, result, logit in zip(features.values, weighted, (logits[3], logits[2], logits[1]), strict=True):
+        torch.testing.assert_close(result, value * (1 + logit.exp() / logit.exp().sum()))
+
+
+def test_a_mask_is_resized_to_the_values() -> None:
+    values, mask = torch.ones(1, 16, 2, 2), torch.zeros(1, 1, 16, 16)
+    mask[..., :8, :8] = 1
+    # Bilinear by 1/8 takes the middle of each 8x8 block: [[1, 0], [0, 0]].
+    e = torch.e
+    expected = 1 + torch.tensor([[e, 1], [1, 1]]) / (e + 3)
+    torch.testing.assert_close(weight_values(values, mask), expected.expand(1, 16, 2, 2))

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import LSINet, convert_released_state_dict
+
+MANIFEST = Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json"
+KEY = "membranch.Key0.weight"
+PATCH = "backbone.feat_net.pvtv2_en.patch_embed1.proj.weight"
+NORM = "backbone.feat_net.rfb2_1.branch1.1.bn.running_var"
+
+State = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def released() -> State:
+    """A state dict with the released names and shapes, every tensor filled with its own number."""
+    shapes = json.loads(MANIFEST.read_text())
+    return {name: torch.full(shape, float(i)) for i, (name, shape) in enumerate(shapes.items())}
+
+
+def _changed(changes: dict[str, Any]) -> Callable[[State], State]:
+    return lambda state: {name: value for name, value in {**state, **changes}.items() if value is not None}
+
+
+WRAPPINGS: dict[str, Callable[[State], Any]] = {
+    "plain": lambda state: state,
+    "module": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "nested": lambda state: {"epoch": 3, "state_dict": state},
+    "nested module": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+}
+
+# What is wrong with the state dict, and what the error says of it.
+FAULTS = [
+    pytest.param(_changed({KEY: None}), [f"missing: {KEY}"], id="missing"),
+    pytest.param(_changed({NORM: None, KEY: None}), [NORM, KEY], id="two missing"),
+    pytest.param(_changed({PATCH: None}), [f"missing: {PATCH}"], id="first missing"),
+    pytest.param(_changed({"extra.weight": torch.zeros(1)}), ["unexpected: extra.weight"], id="unexpected"),
+    pytest.param(_changed({f"{KEY}s": torch.zeros(1)}), [f"unexpected: {KEY}s"], id="unexpected in a known block"),
+    pytest.param(_changed({KEY: torch.zeros(5, 32, 3, 3)}), ["mis-shaped", KEY, "(5, 32, 3, 3)", "(4, 32, 3, 3)"]),
+    pytest.param(_changed({KEY: "text"}), ["mis-shaped", KEY, "str"], id="no tensor"),
+    pytest.param(_changed({PATCH: torch.tensor(0.0)}), ["mis-shaped", PATCH], id="scalar"),
+    pytest.param(_changed({PATCH: torch.zeros(7, 3, 7, 7)}), ["none of B0 to B5"], id="no PVTv2"),
+    pytest.param(_changed({KEY: None, "extra": torch.zeros(1)}), ["missing", "unexpected"], id="several faults"),
+]
+
+NO_CHECKPOINT: dict[str, Any] = {
+    "empty": {},
+    "list": [1, 2],
+    "none": None,
+    "tensor": torch.zeros(3),
+    "another network's": {"conv1.weight": torch.zeros(1)},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_every_entry_arrives(released: State, wrap: Callable[[State], Any]) -> None:
+    network = LSINet("pvt_v2_b1")
+    converted = convert_released_state_dict(wrap(released))
+    network.load_state_dict(converted)
+    numbers = sorted(float(value.flatten()[0]) for value in converted.values())
+    assert numbers == list(range(len(released)))
+
+
+def test_what_is_given_stays_as_it_is(released: State) -> None:
+    before = dict(released)
+    convert_released_state_dict(released)
+    assert list(released) == list(before) and all(released[name] is before[name] for name in before)
+
+
+@pytest.mark.parametrize(("change", "said"), FAULTS)
+def test_faults_are_named(released: State, change: Callable[[State], State], said: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        convert_released_state_dict(change(released))
+    message = str(error.value)
+    assert all(part in message for part in said), message
+    assert "\n" not in message
+
+
+def test_a_long_list_of_faults_is_cut(released: State) -> None:
+    half = {name: value for i, (name, value) in enumerate(released.items()) if i % 2 or ".block" in name}
+    missing = len(released) - len(half)
+    with pytest.raises(InputError, match=f"and {missing - 20} more"):
+        convert_released_state_dict(half)
+
+
+@pytest.mark.parametrize("state", NO_CHECKPOINT.values(), ids=NO_CHECKPOINT)
+def test_no_checkpoint_at_all(state: Any) -> None:
+    with pytest.raises(InputError, match="not a checkpoint of the released LSI-Net"):
+        convert_released_state_dict(state)
+
+
+def test_our_own_state_dict() -> None:
+    with torch.device("meta"):
+        state = LSINet("pvt_v2_b1").state_dict()
+    with pytest.raises(InputError, match="not a checkpoint of the released LSI-Net"):
+        convert_released_state_dict(state)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lsinet_monai.ops import read_memory
+
+# (batch, queries, elements, top_k): around the chunks of 256 queries, and fewer elements than are read.
+CASES = [
+    (1, 1, 50, 20),
+    (2, 256, 50, 20),
+    (1, 257, 64, 20),
+    (2, 600, 40, 5),
+    (1, 3, 7, 20),
+    (2, 3, 1, 20),
+]
+
+
+def _make(batch: int, queries: int, elements: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(queries + elements)
+    shapes = ((batch, queries, 4), (batch, elements, 4), (batch, elements, 16))
+    return tuple(torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes)
+
+
+def _reference(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
+    """One clip, a query at a time, from the definition: what is read, and the weight of every element."""
+    read = np.zeros((len(queries), values.shape[1]))
+    weights = np.zeros((len(queries), len(keys)))
+    for i, query in enumerate(queries):
+        scores = (2 * keys @ query - (keys**2).sum(1)) / np.sqrt(4)
+        best = sorted(range(len(keys)), key=lambda n: -scores[n])[:top_k]
+        exponentials = np.exp(scores[best] - scores[best].max())
+        weights[i, best] = exponentials / exponentials.sum()
+        read[i] = weights[i] @ values
+    return read, weights
+
+
+@pytest.mark.parametrize(("batch", "queries", "elements", "top_k"), CASES)
+def test_against_the_definition(batch: int, queries: int, elements: int, top_k: int) -> None:
+    inputs = _make(batch, queries, elements)
+    result = read_memory(*inputs, top_k=top_k)
+    assert result.indices.shape == result.weights.shape == (batch, queries, min(top_k, elements))
+    dense = torch.zeros(batch, queries, elements, dtype=torch.float64).scatter(2, result.indices, result.weights)
+    for clip in range(batch):
+        read, weights = _reference(*(x[clip].numpy() for x in inputs), top_k=top_k)
+        np.testing.assert_allclose(result.values[clip].numpy(), read, atol=1e-12)
+        np.testing.assert_allclose(dense[clip].numpy(), weights, atol=1e-12)
+
+
+def test_twenty_elements_are_read_by_default() -> None:
+    assert read_memory(*_make(1, 2, 30)).indices.shape == (1, 2, 20)
+
+
+@pytest.mark.parametrize("count", [1, 12, 30], ids="{} occupied".format)
+def test_empty_slots_are_not_read(count: int) -> None:
+    queries, keys, values = _make(2, 5, 40)
+    generator = torch.Generator().manual_seed(count)
+    occupied = torch.stack([torch.randperm(40, generator=generator) < count for _ in range(2)])
+    result = read_memory(queries, keys, values, occupied)
+    for clip in range(2):
+        slots = occupied[clip].nonzero().flatten()
+        alone = read_memory(queries[clip : clip + 1], keys[clip : clip + 1, slots], values[clip : clip + 1, slots])
+        torch.testing.assert_close(result.values[clip], alone.values[0])
+        is_empty = ~occupied[clip][result.indices[clip]]
+        assert (result.weights[clip][is_empty] == 0).all()
+
+
+def test_gradients() -> None:
+    inputs = [x.requires_grad_() for x in _make(2, 3, 9)]
+    assert torch.autograd.gradcheck(lambda *x: read_memory(*x, top_k=4).values, inputs)
+
+
+def test_only_what_is_read_gets_a_gradient() -> None:
+    queries, keys, values = (x.requires_grad_() for x in _make(1, 1, 50))
+    result = read_memory(queries, keys, values, top_k=3)
+    result.values.sum().backward()
+    assert set(values.grad[0].abs().sum(1).nonzero().flatten().tolist()) == set(result.indices.flatten().tolist())
