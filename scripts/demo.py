@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CLIPS, FRAMES, SIZE, SEED = 30, 24, "128x160", 7
+CLIPS, FRAMES, SIZE, SEED = 60, 20, "128x160", 7
 
 
 def run(*arguments: str) -> None:

@@ -78,7 +78,6 @@ class SequentialVideoInferer(Inferer):
         """Forget all clips that arrive in pieces."""
         self._states.clear()
 
-    @torch.no_grad()
     def __call__(
         self,
         inputs: Tensor,

@@ -45,7 +45,10 @@ class LSINetLoss(nn.Module):
 
     def per_output(self, logits: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
         """The loss of each output by itself, a scalar each."""
-        local_mean = F.avg_pool2d(mask, WINDOW, stride=1, padding=WINDOW // 2)
+        # The mean over a square is the mean of means over its rows, at a fraction of the cost.
+        reach = WINDOW // 2
+        local_mean = F.avg_pool2d(mask, (1, WINDOW), stride=1, padding=(0, reach))
+        local_mean = F.avg_pool2d(local_mean, (WINDOW, 1), stride=1, padding=(reach, 0))
         weight = 1 + 5 * (local_mean - mask).abs()
         return [self._one(logit, mask, weight) for logit in logits]
 

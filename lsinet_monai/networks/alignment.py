@@ -27,8 +27,8 @@ class DeformableAlignment(nn.Module):
         bound = (channels * TAPS) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         self.offset = nn.Conv2d(channels, 3 * GROUPS * TAPS, 3, padding=1)
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        for parameter in self.offset.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, source: Tensor, offset_features: Tensor) -> Tensor:
         offsets, mask = self.offset(offset_features).split([2 * GROUPS * TAPS, GROUPS * TAPS], dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -125,7 +126,8 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate)
-        strides = list(self.backbone.feature_info.reduction())
+        info: Any = self.backbone.feature_info
+        strides = list(info.reduction())
         if missing := [stride for stride in STRIDES if stride not in strides]:
             raise InputError(
                 f"backbone={backbone!r} has stages at strides {strides} and none at {missing}; "
@@ -133,7 +135,7 @@ class Encoder(nn.Module):
             )
         # The deepest stage of each stride: some backbones have several.
         self.stages = [max(i for i, s in enumerate(strides) if s == stride) for stride in STRIDES]
-        channels = self.backbone.feature_info.channels()
+        channels = info.channels()
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 

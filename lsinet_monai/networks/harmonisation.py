@@ -20,8 +20,8 @@ class PooledAttention(nn.Module):
         self.pool = pool
         self.value = nn.Conv2d(channels, channels // 2, 1)
         self.expand = nn.Conv2d(channels // 2, channels, 1)
-        nn.init.zeros_(self.expand.weight)
-        nn.init.zeros_(self.expand.bias)
+        for parameter in self.expand.parameters():
+            nn.init.zeros_(parameter)
         self.residual = nn.Conv2d(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

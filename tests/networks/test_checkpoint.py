@@ -127,7 +127,7 @@ class _Touch:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, 2))])
 def test_code_in_a_file_is_not_run(tmp_path: Path, save) -> None:
     save({"model": _Touch(tmp_path / "was_run")}, tmp_path / "model.pt")
     assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
@@ -152,7 +152,10 @@ NO_MODELS = {
     "list": ([torch.zeros(1)], "it holds: list"),
     "another package's": ({"model": {}, "network": {"depth": 50}, "image_size": 1}, "depth"),
     "no state dict": ({"model": [], "network": {"backbone": BACKBONE}, "image_size": 1}, "do not fit"),
-    "unknown backbone": ({"model": {}, "network": {"backbone": "unknown"}, "image_size": 1}, "'unknown' is not a model"),
+    "unknown backbone": (
+        {"model": {}, "network": {"backbone": "unknown"}, "image_size": 1},
+        "'unknown' is not a model",
+    ),
 }
 
 

@@ -56,7 +56,9 @@ def test_every_input_has_a_say(small_network: LSINet) -> None:
     mask[..., 16:40, 20:60] = 1
     before = small_network(current, adjacent=adjacent, memory=memory, memory_mask=mask)[-1]
     assert (small_network(current, adjacent=memory, memory=memory, memory_mask=mask)[-1] - before).abs().max() > 1e-2
-    assert (small_network(current, adjacent=adjacent, memory=adjacent, memory_mask=mask)[-1] - before).abs().max() > 1e-2
+    assert (
+        small_network(current, adjacent=adjacent, memory=adjacent, memory_mask=mask)[-1] - before
+    ).abs().max() > 1e-2
     # The mask's weighting of memory is slight by construction; but it must arrive.
     assert (small_network(current, adjacent=adjacent, memory=memory)[-1] - before).abs().max() > 1e-5
 
@@ -93,7 +95,9 @@ def test_gradients_reach_every_parameter() -> None:
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize(("rate", "training", "is_random"), [(0.9, True, True), (0.9, False, False), (0.0, True, False)])
+@pytest.mark.parametrize(
+    ("rate", "training", "is_random"), [(0.9, True, True), (0.9, False, False), (0.0, True, False)]
+)
 @torch.no_grad()
 def test_drop_path_is_for_training(rate: float, training: bool, is_random: bool) -> None:
     torch.manual_seed(0)

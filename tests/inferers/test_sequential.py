@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import MetaTensor
+from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator
+from torch import Tensor
+
+from lsinet_monai.handlers import ResetInferer
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.memory import to_elements
+from lsinet_monai.ops import read_memory
+
+ADJACENT = ["next", "previous"]
+FRAMES = 10
+# A memory that is written often and holds little, so that a short clip fills it and makes it forget.
+SMALL = {"memory_interval": 2, "memory_frames": 2}
+
+BAD_ARGUMENTS = [
+    ({"memory_interval": 0}, "memory_interval"),
+    ({"memory_frames": 0}, "memory_frames"),
+    ({"adjacent": "both"}, "adjacent"),
+    ({"forgetting": "never"}, "forgetting"),
+]
+# (shape, what goes with it, what the error says)
+BAD_INPUTS = [
+    ((1, 3, 64, 64), {}, "clips"),
+    ((1, 1, 2, 64, 64), {}, "clips"),
+    ((1, 3, 0, 64, 64), {}, "clips"),
+    ((1, 3, 2, 64, 64), {"clip_id": "a", "is_last": True}, "frame_index"),
+    ((1, 3, 2, 64, 64), {"clip_id": "a", "frame_index": 0}, "is_last"),
+    ((2, 3, 2, 64, 64), {"clip_id": ["a", "b"], "frame_index": [0, 2], "is_last": True}, "same frame_index"),
+    ((2, 3, 2, 64, 64), {"clip_id": ["a", "b"], "frame_index": 0, "is_last": [True, False]}, "same is_last"),
+    ((1, 3, 1, 64, 64), {"clip_id": "a", "frame_index": 0, "is_last": False}, "holds 1 frame"),
+    ((1, 3, 2, 64, 64), {"clip_id": "a", "frame_index": 2, "is_last": False}, "frame 0 is the next"),
+]
+
+
+def _clip(frames: int = FRAMES, batch: int = 1, seed: int = 0) -> Tensor:
+    """A scene that changes a little from frame to frame."""
+    generator = torch.Generator().manual_seed(seed)
+    scene = torch.randn(batch, 3, 1, 64, 64, generator=generator)
+    return scene + 0.3 * torch.randn(batch, 3, frames, 64, 64, generator=generator).cumsum(2)
+
+
+def _pieces(clip: Tensor, clip_id: Sequence[str], length: int, adjacent: str) -> list[dict[str, Any]]:
+    """The batches in which a clip arrives: each asks for ``length`` masks."""
+    rows, frames = len(clip_id), clip.shape[2]
+    ahead = 1 if adjacent == "next" else 0
+    return [
+        {
+            "image": clip[:, :, first : first + length + ahead],
+            "label": torch.zeros(rows, 1, min(length, frames - first), 64, 64),
+            "clip_id": list(clip_id),
+            "frame_index": torch.full((rows,), first),
+            "is_last": torch.full((rows,), first + length >= frames),
+        }
+        for first in range(0, frames, length)
+    ]
+
+
+class _Evaluator:
+    """A MONAI evaluator around a sequential inferer that gathers the logits of each clip."""
+
+    def __init__(self, network: LSINet, **options: Any) -> None:
+        self.network = network
+        self.inferer = SequentialVideoInferer(**options)
+
+    def run(self, batches: list[dict[str, Any]]) -> dict[str, Tensor]:
+        evaluator = SupervisedEvaluator(
+            device=torch.device("cpu"),
+            val_data_loader=batches,
+            network=self.network,
+            inferer=self.inferer,
+            prepare_batch=PrepareBatchExtraInput({key: key for key in ("clip_id", "frame_index", "is_last")}),
+            decollate=False,
+        )
+        ResetInferer(self.inferer).attach(evaluator)
+        logits: dict[str, list[Tensor]] = {}
+
+        @evaluator.on(Events.ITERATION_COMPLETED)
+        def gather(engine: SupervisedEvaluator) -> None:
+            output = engine.state.output
+            assert output["pred"].shape == output["label"].shape
+            for clip_id, row in zip(engine.state.batch["clip_id"], output["pred"], strict=True):
+                logits.setdefault(clip_id, []).append(row)
+
+        evaluator.run()
+        return {clip_id: torch.cat(rows, 1) for clip_id, rows in logits.items()}
+
+
+@torch.no_grad()
+def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> Tensor:
+    """The clip by the definition, without a bank: every element that was ever written, read for every frame anew."""
+    frames = clip.unbind(2)
+    memory: list[list[tuple[Tensor, Tensor]]] = [[], [], []]
+    results = []
+    for t, frame in enumerate(frames):
+        beside = t + 1 if adjacent == "next" and t + 1 < len(frames) else max(t - 1, 0)
+        current = network.encode(frame)
+        read = []
+        for scale, (key, value) in enumerate(zip(current.keys, current.values, strict=True)):
+            elements = memory[scale] or [(to_elements(key), to_elements(value))]
+            keys, values = (torch.cat(x, 1) for x in zip(*elements, strict=True))
+            result = read_memory(to_elements(key), keys, values).values
+            read.append(result.transpose(1, 2).view_as(value))
+        logits = network.decode(current, network.encode(frames[beside]), tuple(read))
+        if t % interval == 0:
+            weighted = network.weight_values(current, logits)
+            for scale in range(3):
+                memory[scale].append((to_elements(current.keys[scale]), to_elements(weighted[scale])))
+        results.append(network.upsample_logits(logits, frame.shape[-2:])[-1])
+    return torch.stack(results, 2)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("frames", [1, 2, 3, 7])
+@pytest.mark.parametrize("forgetting", ["usage", "released"])
+def test_against_the_definition(small_network: LSINet, frames: int, adjacent: str, forgetting: str) -> None:
+    clip = _clip(frames)
+    logits = SequentialVideoInferer(3, adjacent=adjacent, forgetting=forgetting)(clip, small_network)
+    assert logits.shape == (1, 1, frames, 64, 64)
+    torch.testing.assert_close(logits, _reference(clip, small_network, adjacent, 3), atol=1e-4, rtol=1e-4)
+
+
+def test_the_defaults() -> None:
+    inferer = SequentialVideoInferer()
+    options = (inferer.memory_interval, inferer.memory_frames, inferer.adjacent, inferer.forgetting)
+    assert options == (5, 35, "next", "usage")
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("length", [1, 3, 7])
+def test_pieces_give_what_the_whole_clip_gives(small_network: LSINet, length: int, adjacent: str) -> None:
+    clip = _clip()
+    whole = SequentialVideoInferer(adjacent=adjacent, **SMALL)(clip, small_network)
+    pieces = _Evaluator(small_network, adjacent=adjacent, **SMALL).run(_pieces(clip, ["a"], length, adjacent))
+    torch.testing.assert_close(pieces["a"], whole[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("length", [1, 3, 7])
+def test_pieces_of_two_clips_in_turn(small_network: LSINet, length: int, adjacent: str) -> None:
+    clips = {"a": _clip(), "b": _clip(seed=1)}
+    by_clip = [_pieces(clip, [clip_id], length, adjacent) for clip_id, clip in clips.items()]
+    in_turn = [piece for pair in zip(*by_clip, strict=True) for piece in pair]
+    found = _Evaluator(small_network, adjacent=adjacent, **SMALL).run(in_turn)
+    for clip_id, clip in clips.items():
+        whole = SequentialVideoInferer(adjacent=adjacent, **SMALL)(clip, small_network)
+        torch.testing.assert_close(found[clip_id], whole[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+def test_a_batch_of_clips_gives_what_each_gives(small_network: LSINet, adjacent: str) -> None:
+    clips = _clip(batch=2)
+    together = SequentialVideoInferer(adjacent=adjacent, **SMALL)(clips, small_network)
+    pieces = _Evaluator(small_network, adjacent=adjacent, **SMALL).run(_pieces(clips, ["a", "b"], 3, adjacent))
+    for row, clip_id in enumerate("ab"):
+        alone = SequentialVideoInferer(adjacent=adjacent, **SMALL)(clips[row : row + 1], small_network)
+        torch.testing.assert_close(together[row], alone[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(pieces[clip_id], alone[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+def test_each_frame_is_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch, adjacent: str) -> None:
+    encoded = []
+    encode = small_network.encode
+    monkeypatch.setattr(small_network, "encode", lambda frame: (encoded.append(frame.clone()), encode(frame))[1])
+    clip = _clip()
+    SequentialVideoInferer(adjacent=adjacent)(clip, small_network)
+    assert torch.equal(torch.stack(encoded, 2), clip)
+    encoded.clear()
+    _Evaluator(small_network, adjacent=adjacent).run(_pieces(clip, ["a"], 3, adjacent))
+    assert torch.equal(torch.stack(encoded, 2), clip)
+
+
+@pytest.mark.parametrize(("adjacent", "unchanged"), [("previous", 6), ("next", 5)])
+def test_previous_needs_no_later_frame(small_network: LSINet, adjacent: str, unchanged: int) -> None:
+    clip, altered = _clip(), _clip()
+    altered[:, :, 6:] = _clip(seed=2)[:, :, 6:]
+    inferer = SequentialVideoInferer(adjacent=adjacent, **SMALL)
+    before, after = inferer(clip, small_network), inferer(altered, small_network)
+    changes = (before - after).abs().amax((0, 1, 3, 4))
+    assert (changes[:unchanged] == 0).all()
+    assert (changes[unchanged:] > 1e-3).all()
+
+
+@pytest.mark.parametrize(("adjacent", "ahead"), [("previous", 0), ("next", 1)])
+def test_frames_are_taken_as_they_come(small_network: LSINet, adjacent: str, ahead: int) -> None:
+    taken = 0
+
+    def frames(clip: Tensor) -> Iterator[Tensor]:
+        nonlocal taken
+        for frame in clip.unbind(2):
+            taken += 1
+            yield frame
+
+    stream = SequentialVideoInferer(adjacent=adjacent).stream(frames(_clip(5)), small_network)
+    assert [taken for _ in stream] == [min(t + 1 + ahead, 5) for t in range(5)]
+
+
+@pytest.mark.parametrize(("interval", "frames_in_memory"), [(1, [1, 2, 3, 3, 3, 3]), (5, [1, 1, 1, 1, 1, 2])])
+def test_memory_interval(small_network: LSINet, interval: int, frames_in_memory: list[int]) -> None:
+    inferer = SequentialVideoInferer(interval, memory_frames=3)
+    state = inferer.start()
+    sizes = [state.memory.sizes[0].tolist() for _ in inferer.stream(_clip(6).unbind(2), small_network, state)]
+    # 64x64 has 8x8, 4x4 and 2x2 positions at the strides 8, 16 and 32.
+    assert sizes == [[64 * n, 16 * n, 4 * n] for n in frames_in_memory]
+
+
+def test_calls_share_nothing(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer(**SMALL)
+    first = inferer(_clip(), small_network)
+    inferer(_clip(seed=1), small_network)
+    assert torch.equal(inferer(_clip(), small_network), first)
+
+
+def test_metatensors_do_not_live_on(small_network: LSINet) -> None:
+    clip = _clip(4)
+    inferer = SequentialVideoInferer()
+    expected = inferer(clip, small_network)
+    logits = inferer(MetaTensor(clip, meta={"filename_or_obj": "a.png"}), small_network)
+    assert type(logits) is Tensor
+    assert torch.equal(logits, expected)
+    batches = _pieces(MetaTensor(clip), ["a"], 3, "next")
+    torch.testing.assert_close(_Evaluator(small_network).run(batches)["a"], expected[0], atol=1e-4, rtol=0)
+
+
+def test_no_gradients(small_network: LSINet) -> None:
+    clip = _clip(2).requires_grad_()
+    assert not SequentialVideoInferer()(clip, small_network).requires_grad
+
+
+def _feed(inferer: SequentialVideoInferer, network: LSINet, batches: Iterable[dict[str, Any]]) -> Tensor:
+    keys = ("clip_id", "frame_index", "is_last")
+    return torch.cat([inferer(batch["image"], network, **{key: batch[key] for key in keys}) for batch in batches], 2)
+
+
+@pytest.mark.parametrize("order", [(0, 2), (0, 1, 1), (1,), (0, 1, 2, 3, 3)], ids=str)
+def test_a_piece_out_of_order(small_network: LSINet, order: tuple[int, ...]) -> None:
+    pieces = _pieces(_clip(), ["a"], 3, "next")
+    with pytest.raises(ValueError, match=f"a piece of a starts at frame {3 * order[-1]}, but frame"):
+        _feed(SequentialVideoInferer(), small_network, [pieces[i] for i in order])
+
+
+def test_the_last_piece_ends_its_clip(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer()
+    pieces = _pieces(_clip(), ["a"], 5, "next")
+    _feed(inferer, small_network, pieces)
+    with pytest.raises(ValueError, match="frame 0 is the next"):
+        _feed(inferer, small_network, [{**pieces[0], "frame_index": torch.tensor([FRAMES])}])
+
+
+def test_frame_0_starts_a_clip_anew(small_network: LSINet) -> None:
+    pieces = _pieces(_clip(), ["a"], 3, "next")
+    inferer = SequentialVideoInferer(**SMALL)
+    expected = _feed(inferer, small_network, pieces)
+    _feed(inferer, small_network, pieces[:2])
+    assert torch.equal(_feed(inferer, small_network, pieces), expected)
+
+
+def test_reset_forgets_all_clips(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer()
+    first, second, *_ = _pieces(_clip(), ["a"], 3, "next")
+    _feed(inferer, small_network, [first])
+    inferer.reset()
+    with pytest.raises(ValueError, match="frame 0 is the next"):
+        _feed(inferer, small_network, [second])
+
+
+def test_a_new_run_starts_anew(small_network: LSINet) -> None:
+    evaluator = _Evaluator(small_network)
+    first, second, *_ = _pieces(_clip(), ["a"], 3, "next")
+    evaluator.run([first])
+    with pytest.raises(ValueError, match="frame 0 is the next"):
+        evaluator.run([second])
+
+
+@pytest.mark.parametrize(("shape", "extra", "said"), BAD_INPUTS)
+def test_bad_inputs(small_network: LSINet, shape: tuple[int, ...], extra: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SequentialVideoInferer()(torch.zeros(shape), small_network, **extra)
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD_ARGUMENTS)
+def test_bad_arguments(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SequentialVideoInferer(**arguments)
