@@ -1,12 +1,15 @@
-"""What the bundle's configs need of Python."""
+"""What the bundle's configs need of Python: reading switches, and checking numbers before anything is built."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool"]
+__all__ = ["as_bool", "check_device", "check_numbers"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -19,3 +22,80 @@ def as_bool(value: Any, name: str) -> bool:
     if text not in ("true", "false"):
         raise InputError(f"{name}={value!r} is neither true nor false")
     return text == "true"
+
+
+def check_device(device: Any) -> None:
+    """Find out whether PyTorch can use a device.
+
+    Args:
+        device: a ``torch.device`` or its name, such as "cpu" or "cuda:1".
+
+    Raises:
+        InputError: it is no device, or not one of this machine.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"device={str(device)!r} cannot be used ({reason}): give another, such as cpu") from error
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _each(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+_Rule = tuple[str, Callable[[Any], bool]]
+
+_POSITIVE: _Rule = ("a number above 0", lambda value: _is_number(value) and value > 0)
+_SHARE: _Rule = ("a number of 0 or more and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+_ONE_OR_MORE: _Rule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
+
+_RULES: dict[str, _Rule] = {
+    "image_size": (
+        "a whole number of 64 or more, or two: [height, width]",
+        lambda value: len(_each(value)) in (1, 2) and all(_is_whole(side, 64) for side in _each(value)),
+    ),
+    "max_skip": (
+        "a whole number of 1 or more, or a list of them",
+        lambda value: bool(_each(value)) and all(_is_whole(skip, 1) for skip in _each(value)),
+    ),
+    "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value, 0) and value < 2**32),
+    "num_workers": ("a whole number of 0 or more", lambda value: _is_whole(value, 0)),
+    "threshold": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
+    "drop_path_rate": _SHARE,
+    "validation_fraction": _SHARE,
+    "learning_rate": _POSITIVE,
+    "clip_gradients": _POSITIVE,
+    "batch_size": _ONE_OR_MORE,
+    "learning_rate_step": _ONE_OR_MORE,
+    "max_epochs": _ONE_OR_MORE,
+    "memory_frames": _ONE_OR_MORE,
+    "memory_interval": _ONE_OR_MORE,
+    "piece_frames": _ONE_OR_MORE,
+    "val_interval": _ONE_OR_MORE,
+}
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Check numbers that came from a config or the command line, which hands on any text as it is.
+
+    PyTorch and MONAI check few of them, late, and each in its own way; a run should not make its output folder first.
+
+    Args:
+        numbers: the values of config keys by their names.
+
+    Raises:
+        InputError: a value is not what its key takes.
+    """
+    for name, value in numbers.items():
+        wanted, is_right = _RULES[name]
+        if not is_right(value):
+            raise InputError(f"{name}={value!r} must be {wanted}")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from types import TracebackType
 
-__all__ = ["InputError", "report_input_errors_in_one_line"]
+from tqdm import tqdm
+
+__all__ = ["InputError", "find_input_error", "report_input_errors_in_one_line"]
 
 
 class InputError(ValueError):
     """What was given cannot be used; the message is one line that names the file, the value and the way out."""
 
+    def __init__(self, message: str) -> None:
+        # A data loader's worker process hands an error on as the text of its traceback, which ends with the message.
+        super().__init__(message.rpartition(f"{__name__}.{type(self).__name__}: ")[2].strip())
 
-def _find_input_error(error: BaseException | None) -> InputError | None:
+
+def find_input_error(error: BaseException | None) -> InputError | None:
+    """Find the :class:`InputError` that an error is, or that led to it.
+
+    MONAI's config parser and transforms wrap what goes wrong inside a component in errors of their own, so the whole
+    chain of causes is searched.
+    """
     while error is not None:
         if isinstance(error, InputError):
             return error
@@ -20,22 +32,34 @@ def _find_input_error(error: BaseException | None) -> InputError | None:
     return None
 
 
+def _drop_traceback(record: logging.LogRecord) -> bool:
+    """Let a log record of an InputError pass without its traceback; MONAI's handlers log one in mid-run."""
+    if record.exc_info and find_input_error(record.exc_info[1]):
+        record.exc_info = None
+    return True
+
+
 def report_input_errors_in_one_line() -> None:
     """Let an uncaught :class:`InputError` end the process with its message alone, and exit code 1.
 
-    MONAI's config parser wraps what goes wrong inside a component in errors of its own, so the whole chain of causes
-    is searched. Every other error keeps its traceback. Calling this twice does no harm.
+    It is the last line on standard error, and no traceback of it is logged before. Every other error keeps its
+    traceback. Calling this twice does no harm.
     """
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_drop_traceback)
     if getattr(sys.excepthook, "reports_input_errors", False):
         return
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        found = _find_input_error(error)
+        found = find_input_error(error)
         if found is None:
             previous(kind, error, trace)
-        else:
-            print(f"error: {found}", file=sys.stderr)
+            return
+        # A progress bar that the error cut short would share the message's line, or follow it.
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()
+        print(f"error: {found}", file=sys.stderr)
 
     hook.reports_input_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from lsinet_monai.data.frames import frames_to_tensor, read_frame, read_mask
 from lsinet_monai.data.sampling import TrainingSample
 from lsinet_monai.data.sun_seg import Clip
-from lsinet_monai.errors import InputError
+from lsinet_monai.errors import InputError, find_input_error
 
 __all__ = ["ClipPieces", "TrainingDataset"]
 
@@ -34,6 +34,9 @@ class TrainingDataset(Dataset[Any]):
     Args:
         clips: the clips, with labels or negative.
         transform: such as :func:`~lsinet_monai.transforms.training_transforms`.
+
+    Raises:
+        InputError: on access, a file that cannot be read.
     """
 
     def __init__(self, clips: Sequence[Clip], transform: _SeededTransform) -> None:
@@ -48,15 +51,18 @@ class TrainingDataset(Dataset[Any]):
         frames, masks = clip["image"], clip["label"]
         # The augmentation follows from the sample alone, whichever worker process prepares it.
         self.transform.set_random_state(seed=sample.seed)
-        return self.transform(
-            {
-                "image": frames[sample.current],
-                "adjacent": frames[sample.adjacent],
-                "memory": frames[sample.memory],
-                "label": masks and masks[sample.current],
-                "memory_mask": masks and masks[sample.memory],
-            }
-        )
+        paths = {
+            "image": frames[sample.current],
+            "adjacent": frames[sample.adjacent],
+            "memory": frames[sample.memory],
+            "label": masks and masks[sample.current],
+            "memory_mask": masks and masks[sample.memory],
+        }
+        try:
+            return self.transform(paths)
+        except RuntimeError as error:
+            # MONAI's Compose wraps every error, and of a wrapped one only the text leaves a worker process.
+            raise find_input_error(error) or error from None
 
 
 class ClipPieces(Dataset[dict[str, Any]]):

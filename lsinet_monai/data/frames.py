@@ -196,5 +196,6 @@ def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[in
 
 def tensor_to_frame(frame: torch.Tensor) -> np.ndarray:
     """Undo the normalisation of :func:`frames_to_tensor`, for pictures: float (3, H, W) -> uint8 (H, W, 3), RGB."""
-    scaled = frame.detach().cpu().float().movedim(0, -1).numpy() * np.float32(IMAGENET_STD) + np.float32(IMAGENET_MEAN)
+    pixels = frame.detach().cpu().float().movedim(0, -1).numpy()
+    scaled = pixels * np.array(IMAGENET_STD, np.float32) + np.array(IMAGENET_MEAN, np.float32)
     return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

@@ -128,17 +128,21 @@ def read_split(
     root = Path(dataset_dir)
     frame_root = root / split / _FRAME_FOLDER
     if not frame_root.is_dir():
-        raise InputError(
-            f"{frame_root}: no such folder. SUN-SEG is given on request, for research, by its authors (Ji et al. 2022, "
-            f"project page 'VPS / SUN-SEG'); lay it out as {root}/TrainDataset/{{Frame,GT}}/<case>/. Or make a "
-            f"synthetic dataset: python -m lsinet_monai phantom {root}"
-        )
+        raise InputError(f"{frame_root}: no such folder. {_ways_to_a_dataset(root, split)}")
     clips = [_read_case(case, split) for case in _subfolders(frame_root)]
     if not clips:
         raise InputError(f"{frame_root}: holds no case folders; put one folder of frames a case there")
     if negative_dir is not None:
         clips += _read_negative_clips(Path(negative_dir), clips)
     return clips
+
+
+def _ways_to_a_dataset(root: Path, split: str) -> str:
+    return (
+        "SUN-SEG is given on request, for research, by its authors (Ji et al. 2022, project page 'VPS / SUN-SEG'); lay "
+        f"it out as {root}/{split}/{{Frame,GT}}/<case>/. Or make a synthetic dataset: python -m lsinet_monai phantom "
+        f"{root}"
+    )
 
 
 def _read_case(case: Path, split: str) -> Clip:
@@ -176,8 +180,17 @@ def test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
 
     Returns:
         those of :data:`SPLITS` but the first whose ``Frame`` folder is there.
+
+    Raises:
+        InputError: there is none.
     """
-    return [split for split in SPLITS[1:] if (Path(dataset_dir) / split / _FRAME_FOLDER).is_dir()]
+    root = Path(dataset_dir)
+    splits = [split for split in SPLITS[1:] if (root / split / _FRAME_FOLDER).is_dir()]
+    if not splits:
+        raise InputError(
+            f"{root}: holds no test split ({', '.join(SPLITS[1:])}). {_ways_to_a_dataset(root, SPLITS[-1])}"
+        )
+    return splits
 
 
 # pytest would collect a function of this name from every test file that imports it.

@@ -24,7 +24,7 @@ class WriteClipResults:
     """Write masks, maps, an overlay and a summary for each clip, while its pieces are segmented.
 
     Attached to an evaluator that runs :class:`lsinet_monai.data.ClipPieces` with ``with_frames``, one clip's pieces in
-    order. If the run ends with an error, what is on disk is whole: see :class:`lsinet_monai.data.ClipWriter`.
+    order. If the run ends with an error, what is on disk is whole: see :class:`lsinet_monai.writers.ClipWriter`.
 
     Args:
         clips: the clips that are run, as :func:`lsinet_monai.data.find_clips` lists them.
@@ -89,17 +89,13 @@ class WriteScores:
             split = next((split for split in SPLITS if clip_id.startswith(f"{split}/")), "all")
             splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = dice
         name = f"dice_at_{self.metric.threshold:g}"
+        means = {split: float(np.mean(list(cases.values()))) for split, cases in splits.items()}
         scores = {
-            split: {
-                "dataset": {name: float(np.mean(list(cases.values())))},
-                "cases": {case: {name: dice} for case, dice in cases.items()},
-            }
+            split: {"dataset": {name: means[split]}, "cases": {case: {name: dice} for case, dice in cases.items()}}
             for split, cases in splits.items()
         }
         with whole_file(self.path) as path:
             path.write_text(json.dumps({self.method: scores}, indent=2) + "\n", encoding="utf-8")
-        for split, score in scores.items():
-            print(
-                f"{split}: mean Dice {score['dataset'][name]:.4f} at {self.metric.threshold:g}, {len(score['cases'])} clips"
-            )
+        for split, cases in splits.items():
+            print(f"{split}: mean Dice {means[split]:.4f} at {self.metric.threshold:g}, {len(cases)} clips")
         print(f"scores of every clip: {self.path}")

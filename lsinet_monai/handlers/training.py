@@ -18,6 +18,7 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import IterationEvents
 from tqdm import tqdm
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet, save_checkpoint
 
 __all__ = ["ClipGradients", "SamplerEpoch", "SaveModel", "TrainingProgress"]
@@ -142,11 +143,16 @@ class SaveModel:
         path: the model file.
         image_size: what frames are resized to, kept in the file.
         metric: the evaluator's metric; none for a trainer.
+
+    Raises:
+        InputError: the path is a folder.
     """
 
     def __init__(
         self, network: LSINet, path: str | Path, image_size: int | list[int], metric: str | None = None
     ) -> None:
+        if Path(path).is_dir():
+            raise InputError(f"model_file '{path}' is a folder: give a file")
         score: Callable[[Engine], float] | None = None
         if metric is not None:
             score = lambda engine: engine.state.metrics[metric]  # noqa: E731

@@ -96,7 +96,7 @@ class MemoryBank:
               that tie with the last of them. What has just been written has no usage and goes with them: after about
               ``memory_frames`` writes nothing new is ever kept.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.3; usage after XMem (Cheng and Schwing, ECCV 2022).
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage after XMem (Cheng and Schwing, ECCV 2022).
     """
 
     def __init__(self, memory_frames: int = 35, forgetting: Forgetting = "usage") -> None:

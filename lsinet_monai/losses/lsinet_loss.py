@@ -22,7 +22,7 @@ class LSINetLoss(nn.Module):
         weighted_bce: weight the cross-entropy too, as published. The released program does not: in it the weight
             cancels out, and the plain mean is left.
 
-    Source: F3Net (Wei et al., AAAI 2020), as LSI-Net (SALI, MICCAI 2024, section 2.4) takes it.
+    Source: F3Net (Wei et al., AAAI 2020), as LSI-Net (SALI, MICCAI 2024, section 2) takes it.
     """
 
     def __init__(self, weighted_bce: bool = True) -> None:

@@ -65,8 +65,8 @@ class ScaleAlignment(nn.Module):
 class Alignment(nn.Module):
     """Align three source maps to three reference maps, from coarse to fine: (B, 32, h, w) each.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.2; the pyramid is EDVR's (Wang et al., 2019), the convolution
-    Zhu et al.'s (Deformable ConvNets v2, 2019).
+    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module; the pyramid is EDVR's (Wang et al., 2019), the
+    convolution Deformable ConvNets v2's (Zhu et al., 2019).
     """
 
     def __init__(self) -> None:

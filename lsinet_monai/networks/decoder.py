@@ -14,7 +14,7 @@ __all__ = ["Decoder", "NeighbourConnection", "ReverseStage"]
 class NeighbourConnection(nn.Module):
     """Multiply and join the three scales from coarse to fine: the guide's logit at stride 8.
 
-    Source: Ji et al., Deep Gradient Learning / SINet-V2's neighbour connection decoder (Fan et al., 2022).
+    Source: SINet-V2's neighbour connection decoder (Fan et al., Concealed Object Detection, 2022).
     """
 
     def __init__(self, channels: int = CHANNELS) -> None:
@@ -71,7 +71,7 @@ class ReverseStage(nn.Module):
 class Decoder(nn.Module):
     """Harmonised features -> four logits, coarse to fine: (S_g, S_5, S_4, S_3) at strides 8, 32, 16, 8.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.1.
+    Source: LSI-Net (SALI), MICCAI 2024, section 2.
     """
 
     def __init__(self) -> None:

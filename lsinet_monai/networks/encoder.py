@@ -118,7 +118,7 @@ def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
 class Encoder(nn.Module):
     """Features of a frame at strides 8, 16 and 32, 32 channels each.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.1 (PVTv2: Wang et al., 2022; Res2Net: Gao et al., 2021).
+    Source: LSI-Net (SALI), MICCAI 2024, section 2 (PVTv2: Wang et al., 2022; Res2Net: Gao et al., 2021).
     """
 
     def __init__(

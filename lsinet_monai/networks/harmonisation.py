@@ -38,7 +38,8 @@ class PooledAttention(nn.Module):
 class Harmonisation(nn.Module):
     """Fuse memory's and the adjacent frame's aligned maps, per scale: two of (B, 32, h, w) -> one.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.2; attention after Wang et al., Non-local Neural Networks, 2018.
+    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module; the attention is a non-local block's (Wang et
+    al., 2018).
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ VALUE_CHANNELS = 16
 class KeysAndValues(nn.Module):
     """Keys (4 channels) and values (16 channels) of a frame's features, per scale.
 
-    Source: LSI-Net (SALI), MICCAI 2024, section 2.3.
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module.
     """
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ def read_memory(
         occupied: (B, N), bool: which of the N slots hold an element; all if not given. Each row needs one at least.
         top_k: how many elements each query reads at most.
 
-    Source: LSI-Net (SALI), MICCAI 2024, arXiv 2406.13532, section 2.3; the score is STCN's (Cheng et al., 2021).
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; the score is STCN's (Cheng et al., 2021).
     """
     top_k = min(top_k, keys.shape[1])
     scale = keys.shape[2] ** -0.5
