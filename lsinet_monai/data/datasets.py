@@ -62,7 +62,9 @@ class TrainingDataset(Dataset[Any]):
             return self.transform(paths)
         except RuntimeError as error:
             # MONAI's Compose wraps every error, and of a wrapped one only the text leaves a worker process.
-            raise find_input_error(error) or error from None
+            if found := find_input_error(error):
+                raise found from None
+            raise
 
 
 class ClipPieces(Dataset[dict[str, Any]]):

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
@@ -101,9 +102,9 @@ class MemoryBank:
 
     def __init__(self, memory_frames: int = 35, forgetting: Forgetting = "usage") -> None:
         if memory_frames < 1:
-            raise ValueError(f"memory_frames must be 1 or more, got {memory_frames}")
+            raise InputError(f"memory_frames must be 1 or more, got {memory_frames}")
         if forgetting not in get_args(Forgetting):
-            raise ValueError(f"forgetting must be one of {get_args(Forgetting)}, got {forgetting!r}")
+            raise InputError(f"forgetting must be one of {get_args(Forgetting)}, got {forgetting!r}")
         self.memory_frames = memory_frames
         self.forgetting = forgetting
         self.scales: list[ScaleMemory] = []

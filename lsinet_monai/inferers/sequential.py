@@ -10,6 +10,7 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.networks import Features, LSINet
 
 from .memory_bank import Forgetting, MemoryBank
@@ -60,9 +61,9 @@ class SequentialVideoInferer(Inferer):
         forgetting: Forgetting = "usage",
     ) -> None:
         if memory_interval < 1:
-            raise ValueError(f"memory_interval must be 1 or more, got {memory_interval}")
+            raise InputError(f"memory_interval must be 1 or more, got {memory_interval}")
         if adjacent not in get_args(Adjacent):
-            raise ValueError(f"adjacent must be one of {get_args(Adjacent)}, got {adjacent!r}")
+            raise InputError(f"adjacent must be one of {get_args(Adjacent)}, got {adjacent!r}")
         MemoryBank(memory_frames, forgetting)  # says what is wrong with these
         self.memory_interval = memory_interval
         self.memory_frames = memory_frames

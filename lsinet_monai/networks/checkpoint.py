@@ -12,7 +12,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 
 from .lsinet import LSINet
-from .released import convert_released_state_dict, is_released_state_dict, released_backbone
+from .released import convert_with_backbone, is_released_state_dict
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -56,8 +56,9 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         ) from error
     try:
         if is_released_state_dict(content):
-            network = LSINet(released_backbone(content))
-            network.load_state_dict(convert_released_state_dict(content))
+            backbone, state = convert_with_backbone(content)
+            network = LSINet(backbone)
+            network.load_state_dict(state)
             return Checkpoint(network.to(device).eval(), RELEASED_IMAGE_SIZE)
         return _load_own(content, device)
     except InputError as error:

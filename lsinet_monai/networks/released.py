@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -99,22 +100,24 @@ def _out_channels(weight: Any) -> int | None:
     return weight.shape[0] if isinstance(weight, Tensor) and weight.ndim else None
 
 
+@functools.cache
+def _backbone_entries(name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a timm backbone inside LSINet."""
+    with torch.device("meta"):
+        entries = timm.create_model(name, features_only=True).state_dict()
+    return {f"encoder.backbone.{entry}": tuple(value.shape) for entry, value in entries.items()}
+
+
 def _find_backbone(state: Mapping[str, Any]) -> str:
-    """The PVTv2 whose depths and widths the names and shapes of a released state dict show."""
-    depths = [len({n.split(".")[4] for n in state if n.startswith(f"{BACKBONE}block{i}.")}) for i in (1, 2, 3, 4)]
-    width = _out_channels(state.get(f"{BACKBONE}patch_embed1.proj.weight"))
-    hidden = _out_channels(state.get(f"{BACKBONE}block4.0.mlp.fc1.weight"))
-    for name in timm.list_models("pvt_v2_b?"):
-        with torch.device("meta"):
-            model = timm.create_model(name)
-        stages = [len(stage.blocks) for stage in model.stages]
-        found = (model.patch_embed.proj.out_channels, model.stages[3].blocks[0].mlp.fc1.out_features)
-        if stages == depths and (width is None or width == found[0]) and (hidden is None or hidden == found[1]):
-            return name
-    raise InputError(
-        "this is not a whole checkpoint of the released LSI-Net: its PVTv2 has stages of "
-        f"{depths} blocks and {width} channels at first, which is none of B0 to B5"
-    )
+    """The PVTv2 whose names and shapes are most like those of a released state dict, damaged ones included."""
+    found = {_to_ours(name): _shape(value) for name, value in state.items() if name.startswith(BACKBONE)}
+
+    def likeness(name: str) -> float:
+        entries = _backbone_entries(name)
+        alike = sum(found.get(entry) == shape for entry, shape in entries.items())
+        return alike / (len(entries) + len(found) - alike)
+
+    return max(timm.list_models("pvt_v2_b?"), key=likeness)
 
 
 def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -127,13 +130,19 @@ def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
     Raises:
         InputError: it is not a whole checkpoint; missing, unexpected and mis-shaped entries are named.
     """
+    return convert_with_backbone(state)[1]
+
+
+def convert_with_backbone(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
+    """Do what :func:`convert_released_state_dict` does, and give the timm name of the PVTv2 before its result."""
     if not is_released_state_dict(state):
         raise InputError(
             "this is not a checkpoint of the released LSI-Net: none of its entries has a name of that network"
         )
     theirs = _unwrap(state)
+    backbone = _find_backbone(theirs)
     with torch.device("meta"):
-        expected = LSINet(_find_backbone(theirs)).state_dict()
+        expected = LSINet(backbone).state_dict()
     ours = {name: _to_ours(name) for name in theirs}
     converted = {ours_: theirs[name] for name, ours_ in ours.items() if ours_ in expected}
     problems = {
@@ -147,8 +156,8 @@ def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
     }
     if any(problems.values()):
         found = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
-        raise InputError(f"this is not a whole checkpoint of the released LSI-Net: {found}")
-    return {name: converted[name] for name in expected}
+        raise InputError(f"this is not a whole checkpoint of the released LSI-Net with {backbone}: {found}")
+    return backbone, {name: converted[name] for name in expected}
 
 
 def _shape(value: Any) -> Any:
@@ -157,12 +166,3 @@ def _shape(value: Any) -> Any:
 
 def _some(names: list[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def released_backbone(state: Mapping[str, Any]) -> str:
-    """The timm name of the PVTv2 in a released checkpoint.
-
-    Raises:
-        InputError: there is none in it.
-    """
-    return _find_backbone(_unwrap(state))
