@@ -96,10 +96,6 @@ def is_released_state_dict(state: Any) -> bool:
     return isinstance(state, Mapping) and any(_to_ours(name) is not None for name in _unwrap(state))
 
 
-def _out_channels(weight: Any) -> int | None:
-    return weight.shape[0] if isinstance(weight, Tensor) and weight.ndim else None
-
-
 @functools.cache
 def _backbone_entries(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a timm backbone inside LSINet."""

@@ -14,7 +14,8 @@ from lsinet_monai.networks import LSINet, convert_released_state_dict
 
 MANIFEST = Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json"
 KEY = "membranch.Key0.weight"
-PATCH = "backbone.feat_net.pvtv2_en.patch_embed1.proj.weight"
+BACKBONE = "backbone.feat_net.pvtv2_en."
+PATCH = f"{BACKBONE}patch_embed1.proj.weight"
 NORM = "backbone.feat_net.rfb2_1.branch1.1.bn.running_var"
 
 State = dict[str, Tensor]
@@ -29,6 +30,10 @@ def released() -> State:
 
 def _changed(changes: dict[str, Any]) -> Callable[[State], State]:
     return lambda state: {name: value for name, value in {**state, **changes}.items() if value is not None}
+
+
+def _without(prefix: str) -> Callable[[State], State]:
+    return lambda state: {name: value for name, value in state.items() if not name.startswith(prefix)}
 
 
 WRAPPINGS: dict[str, Callable[[State], Any]] = {
@@ -48,7 +53,13 @@ FAULTS = [
     pytest.param(_changed({KEY: torch.zeros(5, 32, 3, 3)}), ["mis-shaped", KEY, "(5, 32, 3, 3)", "(4, 32, 3, 3)"]),
     pytest.param(_changed({KEY: "text"}), ["mis-shaped", KEY, "str"], id="no tensor"),
     pytest.param(_changed({PATCH: torch.tensor(0.0)}), ["mis-shaped", PATCH], id="scalar"),
-    pytest.param(_changed({PATCH: torch.zeros(7, 3, 7, 7)}), ["none of B0 to B5"], id="no PVTv2"),
+    pytest.param(
+        _changed({PATCH: torch.zeros(7, 3, 7, 7)}), ["mis-shaped", PATCH, "(7, 3, 7, 7)"], id="no width of PVTv2"
+    ),
+    pytest.param(
+        _without(f"{BACKBONE}block4.1."), ["pvt_v2_b1", f"missing: {BACKBONE}block4.1."], id="a block missing"
+    ),
+    pytest.param(_without(BACKBONE), [f"missing: {BACKBONE}"], id="no backbone"),
     pytest.param(_changed({KEY: None, "extra": torch.zeros(1)}), ["missing", "unexpected"], id="several faults"),
 ]
 

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import verify_metadata, verify_net_in_out
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn import functional as F
+
+from lsinet_monai.data import frames_to_tensor, read_frame, read_mask, read_split
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "bundle" / "configs"
+SCHEMA = ROOT.parent / "shared" / "zoo" / "meta_schema_20240725.json"
+
+# What a folder of clips may look like: frames to write, by size (H, W) and Pillow mode, and the clips that come of it.
+LAYOUTS: dict[str, tuple[dict[str, tuple[tuple[int, int], str]], dict[str, int]]] = {
+    "one folder": (
+        {"9.jpg": ((70, 80), "RGB"), "10.jpg": ((70, 80), "RGB")},
+        {"clips": 2},
+    ),
+    "frame folders": (
+        {
+            "one/a.png": ((50, 64), "RGB"),
+            "grey/0.jpg": ((64, 64), "L"), "grey/1.jpg": ((64, 64), "L"),
+            "deep/rgba/0.png": ((80, 100), "RGBA"), "deep/rgba/1.png": ((80, 100), "RGBA"),
+        },
+        {"one": 1, "grey": 2, "deep/rgba": 2},
+    ),
+    "SUN-SEG": (
+        {
+            "TrainDataset/Frame/case1/0.jpg": ((64, 64), "RGB"), "TrainDataset/GT/case1/0.png": ((64, 64), "L"),
+            "TestEasyDataset/Unseen/Frame/case2/0.jpg": ((66, 64), "RGB"),
+            "TestEasyDataset/Unseen/GT/case2/0.png": ((66, 64), "L"),
+        },
+        {"TrainDataset/case1": 1, "TestEasyDataset/Unseen/case2": 1},
+    ),
+}  # fmt: skip
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _events(folder: Path) -> tuple[dict[str, list[float]], set[str]]:
+    """The scalars, and the names of the pictures, of all event files of a folder."""
+    scalars: dict[str, list[float]] = {}
+    pictures: set[str] = set()
+    for path in sorted(folder.glob("events.*")):
+        events = EventAccumulator(str(path)).Reload()
+        scalars |= {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+        pictures |= set(events.Tags()["images"])
+    return scalars, pictures
+
+
+def _write_frames(folder: Path, frames: dict[str, tuple[tuple[int, int], str]]) -> None:
+    generator = np.random.default_rng(0)
+    for name, (size, mode) in frames.items():
+        pixels = generator.integers(256, size=(size[0] // 8, size[1] // 8, 4), dtype=np.uint8)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels, "RGBA").resize(size[::-1]).convert(mode).save(folder / name)
+
+
+def _probabilities(frames: list[np.ndarray], model_file: Path) -> np.ndarray:
+    """What the inferer gives for a whole clip at once, at the frames' size."""
+    network, image_size = load_checkpoint(model_file)
+    logits = SequentialVideoInferer()(frames_to_tensor(frames, image_size)[None], network)
+    size = frames[0].shape[:2]
+    return torch.sigmoid(F.interpolate(logits[0, 0, :, None], size, mode="bilinear"))[:, 0].numpy()
+
+
+@pytest.fixture(scope="module")
+def trained(run: Callable[..., Any], phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a training ran."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        workflow = run("training", dataset_dir=str(phantom), output_dir="out", model_file="models/model.pt")
+        assert workflow.check_properties() == []
+    return folder
+
+
+def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
+    files = _files(trained)
+    events = {name for name in files if re.fullmatch(r"out/events\.out\.tfevents\..*", name)}
+    assert files - events == {"models/model.pt"}
+    scalars, pictures = _events(trained / "out")
+    assert len(scalars["train_loss"]) == 2 * 3  # 9 or 6 frames in batches of 4, twice
+    assert len(scalars["val_mean_dice"]) == 2
+    assert 0 <= min(scalars["val_mean_dice"]) <= max(scalars["val_mean_dice"]) <= 1
+    assert len(pictures) == 1 and next(iter(pictures)).startswith("TrainDataset/case")
+
+
+def test_model_file_says_how_to_build_the_network(trained: Path) -> None:
+    network, image_size = load_checkpoint(trained / "models" / "model.pt")
+    assert image_size == 64
+    assert network.config["backbone"] == "mobilenetv3_small_100"
+
+
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_one_seed_gives_the_same_losses(run, phantom: Path, trained: Path, num_workers: int) -> None:
+    run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", num_workers=num_workers)
+    assert _events(Path("out"))[0] == _events(trained / "out")[0]
+
+
+def test_another_seed_gives_other_losses(run, phantom: Path, trained: Path) -> None:
+    run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", seed=1)
+    assert _events(Path("out"))[0]["train_loss"] != _events(trained / "out")[0]["train_loss"]
+
+
+def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = iter([0.2, 0.9, 0.5])
+    monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
+    saved = []
+    monkeypatch.setattr(
+        "lsinet_monai.handlers.training.save_checkpoint", lambda path, *rest: (saved.append(path), path.touch())
+    )
+    run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", max_epochs=3)
+    assert saved == [Path("model.pt")] * 2
+    assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]  # the run's own earlier best is replaced
+
+
+def test_without_validation_the_last_network_is_saved_and_an_earlier_file_kept(run, phantom: Path) -> None:
+    Path("model.pt").write_bytes(b"earlier")
+    options = {"batch_size": 1000, "max_epochs": 1, "validation_fraction": 0, "image_size": [64, 96]}
+    workflow = run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", **options)
+    trained = workflow.parser.get_parsed_content("network").state_dict()
+    network, image_size = load_checkpoint("model.pt")
+    assert image_size == [64, 96]
+    assert all(torch.equal(value, trained[name]) for name, value in network.state_dict().items())
+    (kept,) = (path for path in Path().glob("*.pt") if path.name != "model.pt")
+    assert re.fullmatch(r"model_\d{4}-\d\d-\d\d_\d{6}\.pt", kept.name)
+    assert kept.read_bytes() == b"earlier"
+
+
+def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> None:
+    run("evaluating", dataset_dir=str(phantom), checkpoint=str(model_file), output_dir="out", piece_frames=2)
+    (clip,) = read_split(phantom, "TestEasyDataset/Unseen")
+    predictions = _probabilities([read_frame(path) for path in clip["image"]], model_file) > 0.5
+    masks = [read_mask(path) for path in clip["label"]]
+    dice = np.mean([2 * (p & m).sum() / (p.sum() + m.sum()) for p, m in zip(predictions, masks, strict=True)])
+    scores = json.loads(Path("out/scores.json").read_text())
+    split = scores["lsinet"]["TestEasyDataset/Unseen"]
+    assert split["dataset"]["dice_at_0.5"] == pytest.approx(dice, abs=1e-3)
+    assert list(split["cases"]) == [Path(clip["clip_id"]).name]
+    assert _files(Path()) == {"out/scores.json"}
+
+
+def test_the_authors_checkpoint(run, phantom: Path, released_file: Path) -> None:
+    options = {"checkpoint": str(released_file), "image_size": 64}
+    workflow = run("evaluating", dataset_dir=str(phantom), output_dir="evaluation", **options)
+    assert workflow.parser.get_parsed_content("network").config["backbone"] == "pvt_v2_b1"
+    run("inference", input=str(phantom / "TestEasyDataset"), output_dir="inference", **options)
+    assert Path("evaluation/scores.json").is_file()
+    assert len(list(Path("inference/maps").rglob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(("frames", "clips"), LAYOUTS.values(), ids=LAYOUTS)
+def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], clips: dict[str, int]) -> None:
+    _write_frames(Path("clips"), frames)
+    run("inference", input="clips", checkpoint=str(model_file), output_dir="out")
+    read = {name: size for name, (size, _) in frames.items() if "GT" not in name}
+    expected = {f"overlays/{clip}.gif" for clip in clips} | {f"{clip}/summary.json" for clip in clips}
+    for name, size in read.items():
+        frame = Path(name if "/" in name else f"clips/{name}").with_suffix(".png").as_posix().replace("Frame/", "")
+        for kind in ("masks", "maps"):
+            expected.add(f"{kind}/{frame}")
+            with Image.open(Path("out", kind, frame)) as image:
+                assert (image.height, image.width, image.mode) == (*size, "L")
+    assert _files(Path("out")) == expected
+    for clip, count in clips.items():
+        with Image.open(f"out/overlays/{clip}.gif") as overlay:
+            overlay.seek(count - 1)
+            overlay.load()
+            assert overlay.n_frames == count
+        assert json.loads(Path(f"out/{clip}/summary.json").read_text())["counts"]["frames"] == count
+
+
+@pytest.mark.parametrize("piece_frames", [1, 2, 8])
+def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Path, piece_frames: int) -> None:
+    folder = next((phantom / "TrainDataset" / "Frame").iterdir())
+    options = {"output_dir": "out", "threshold": 0.4, "piece_frames": piece_frames}
+    run("inference", input=str(folder), checkpoint=str(model_file), **options)
+    paths = sorted(folder.iterdir())
+    probabilities = _probabilities([read_frame(path) for path in paths], model_file)
+    for path, probability in zip(paths, probabilities, strict=True):
+        values = np.array(Image.open(f"out/maps/{folder.name}/{path.stem}.png"), float)
+        assert np.abs(values - 255 * probability).max() <= 0.51  # rounded, of sums in another order
+        mask = np.array(Image.open(f"out/masks/{folder.name}/{path.stem}.png"))
+        sure = np.abs(probability - 0.4) > 1e-4
+        assert np.array_equal(mask[sure], np.where(probability > 0.4, 255, 0)[sure])
+
+
+def test_a_second_inference_overwrites_when_told_to(run, phantom: Path, model_file: Path) -> None:
+    folder = next((phantom / "TrainDataset" / "Frame").iterdir())
+    options = {"input": str(folder), "checkpoint": str(model_file), "output_dir": "out"}
+    workflow = run("inference", **options)
+    assert workflow.check_properties() == []
+    first = _files(Path("out"))
+    run("inference", overwrite="true", **options)
+    assert _files(Path("out")) == first
+
+
+def test_metadata_fits_the_schema() -> None:
+    if not SCHEMA.is_file():
+        pytest.skip(f"no schema at {SCHEMA}")
+    shutil.copy(SCHEMA, "schema.json")  # it is downloaded where it is not there
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath="schema.json")
+
+
+def test_network_takes_and_gives_what_the_metadata_says() -> None:
+    save_checkpoint("model.pt", LSINet("mobilenetv3_small_100"), 352)
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+        device="cpu",
+        checkpoint="model.pt",
+    )
