@@ -34,7 +34,7 @@ def check_device(device: Any) -> None:
         InputError: it is no device, or not one of this machine.
     """
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=torch.device(device))
     except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"device={str(device)!r} cannot be used ({reason}): give another, such as cpu") from error

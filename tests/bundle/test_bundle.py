@@ -211,6 +211,17 @@ def test_a_second_inference_overwrites_when_told_to(run, phantom: Path, model_fi
     assert _files(Path("out")) == first
 
 
+@pytest.mark.slow
+def test_training_and_evaluation_on_real_frames(run, real_data: Path) -> None:
+    options = {"dataset_dir": str(real_data), "batch_size": 32, "max_epochs": 1, "validation_fraction": 0}
+    workflow = run("training", output_dir="training", model_file="model.pt", **options)
+    assert len(workflow.parser.get_parsed_content("clips")) == 22
+    run("evaluating", dataset_dir=str(real_data), checkpoint="model.pt", output_dir="evaluation")
+    (split,) = json.loads(Path("evaluation/scores.json").read_text())["lsinet"].values()
+    assert len(split["cases"]) == 7
+    assert 0 <= split["dataset"]["dice_at_0.5"] <= 1
+
+
 def test_metadata_fits_the_schema() -> None:
     if not SCHEMA.is_file():
         pytest.skip(f"no schema at {SCHEMA}")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.writers.clip_writer import ClipWriter, prepare_output_dir, whole_file
+from lsinet_monai.writers.clip_writer import ClipWriter, prepare_output_dir
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -20,17 +20,6 @@ def _probability(pixels: int, value: float = 0.8) -> np.ndarray:
 
 def _files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def test_whole_file_replaces_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "file.txt"
-    with whole_file(path) as temporary:
-        temporary.write_text("one")
-        assert temporary.parent == path.parent and not path.exists()
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
-        temporary.write_text("two")
-        raise RuntimeError
-    assert path.read_text() == "one" and _files(tmp_path) == ["new/file.txt"]
 
 
 def test_prepare_output_dir(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from monai.transforms import Compose
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from lsinet_monai.errors import InputError, find_input_error, report_input_errors_in_one_line
+
+
+def _fail(*_: object) -> NoReturn:
+    raise InputError("frame.png: is empty; replace it")
+
+
+class _Frames(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    __getitem__ = _fail
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What one handler of the root logger writes, once errors are reported in one line; undone afterwards."""
+    text = io.StringIO()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(text)])
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: print("previous hook", file=sys.stderr))
+    report_input_errors_in_one_line()
+    report_input_errors_in_one_line()
+    yield text
+
+
+def _raised(block) -> BaseException:
+    with pytest.raises(Exception) as caught:
+        block()
+    return caught.value
+
+
+def _while_handling() -> None:
+    try:
+        raise OSError
+    except OSError:
+        _fail()
+
+
+CHAINS = {
+    "itself": _fail,
+    "wrapped by MONAI": lambda: Compose([_fail])(0),
+    "in a worker process": lambda: next(iter(DataLoader(_Frames(), num_workers=1))),
+    "while handling another": _while_handling,
+}
+
+
+@pytest.mark.parametrize("block", CHAINS.values(), ids=CHAINS)
+def test_find_input_error(block) -> None:
+    assert str(find_input_error(_raised(block))) == "frame.png: is empty; replace it"
+
+
+def test_other_errors_are_no_input_errors() -> None:
+    assert find_input_error(None) is None
+    assert find_input_error(ValueError("wrong")) is None
+
+
+def test_an_input_error_is_reported_in_one_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    error = _raised(CHAINS["wrapped by MONAI"])
+    sys.excepthook(type(error), error, error.__traceback__)
+    assert capsys.readouterr().err == "error: frame.png: is empty; replace it\n"
+
+
+def test_a_progress_bar_does_not_share_the_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    bar = tqdm(total=3)
+    bar.update()
+    sys.excepthook(InputError, InputError("wrong"), None)
+    del bar
+    assert capsys.readouterr().err.endswith("\nerror: wrong\n")
+
+
+def test_another_error_goes_to_the_hook_before(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    sys.excepthook(ValueError, ValueError("wrong"), None)
+    assert capsys.readouterr().err == "previous hook\n"
+
+
+@pytest.mark.parametrize(("error", "has_traceback"), [(InputError("wrong"), False), (ValueError("wrong"), True)])
+def test_no_traceback_of_an_input_error_is_logged(log: io.StringIO, error: Exception, has_traceback: bool) -> None:
+    try:
+        raise RuntimeError from error
+    except RuntimeError:
+        logging.getLogger("some.engine").exception("stopped")
+    assert log.getvalue().startswith("stopped\n")
+    assert ("Traceback" in log.getvalue()) == has_traceback
