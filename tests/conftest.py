@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Tests run side by side, one process per core; threads of their own would only fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Generator
 from pathlib import Path
 
