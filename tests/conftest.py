@@ -7,11 +7,15 @@ import os
 # Tests run side by side, one process per core; threads of their own would only fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from lsinet_monai.networks import LSINet
 
@@ -37,6 +41,20 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}; LSINET_DATA names the folder above")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """``demo/model.pt``, the small network of ``make demo``; trained here, in up to 3 minutes, if it is missing."""
+    root = Path(__file__).parents[1]
+    model = root / "demo" / "model.pt"
+    # All cores, but without threads that spin while they wait: tests run beside it.
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count()), "OMP_WAIT_POLICY": "passive"}
+    with FileLock(Path(tempfile.gettempdir()) / "lsinet_monai_demo.lock"):
+        if not model.exists():
+            command = [sys.executable, "scripts/demo.py", "--only-model"]
+            subprocess.run(command, cwd=root, env=os.environ | threads, check=True)
+    return model
 
 
 @pytest.fixture(scope="session")

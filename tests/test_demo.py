@@ -1,0 +1,27 @@
+"""The demo's network, as ``make demo`` trains it, on the phantom's held-out clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from monai.data import DataLoader
+
+from lsinet_monai.data import ClipPieces, read_split
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.metrics import ClipDice, fixed_mask_dice
+from lsinet_monai.networks import load_checkpoint
+
+
+@pytest.mark.slow
+def test_it_beats_the_best_fixed_mask(demo_model: Path) -> None:
+    network, image_size = load_checkpoint(demo_model)
+    phantom = demo_model.parent / "phantom"
+    held_out = read_split(phantom, "TestEasyDataset/Unseen")
+    inferer, metric = SequentialVideoInferer(), ClipDice()
+    for piece in DataLoader(ClipPieces(held_out, image_size), batch_size=1):
+        logits = inferer(piece["image"], network, piece["clip_id"], piece["frame_index"], piece["is_last"])
+        metric.update((logits, piece["label"], piece["clip_id"]))
+    dice = metric.compute()
+    assert dice >= 0.60
+    assert dice >= fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out) + 0.25
