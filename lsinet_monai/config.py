@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -99,3 +100,8 @@ def check_numbers(**numbers: Any) -> None:
         wanted, is_right = _RULES[name]
         if not is_right(value):
             raise InputError(f"{name}={value!r} must be {wanted}")
+    if numbers.get("val_interval", 1) > numbers.get("max_epochs", math.inf):
+        raise InputError(
+            f"val_interval={numbers['val_interval']} is more than max_epochs={numbers['max_epochs']}: no network would "
+            "be validated, and none kept"
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,12 @@ def bundle(verb: str, *configs: str, **options: str | int) -> None:
 
 def train(folder: str) -> None:
     """Make the phantom and train the demo's network on it, where that has not been done."""
-    if not (ROOT / folder / "phantom").exists():
-        run("lsinet_monai", "phantom", f"{folder}/phantom", f"--clips={CLIPS}", f"--frames={FRAMES}", f"--size={SIZE}",
-            f"--seed={SEED}")  # fmt: skip
+    phantom, partial = ROOT / folder / "phantom", ROOT / folder / "phantom.partial"
+    if not phantom.exists():
+        shutil.rmtree(partial, ignore_errors=True)  # of a demo that was interrupted
+        run("lsinet_monai", "phantom", f"{folder}/{partial.name}", f"--clips={CLIPS}", f"--frames={FRAMES}",
+            f"--size={SIZE}", f"--seed={SEED}")  # fmt: skip
+        partial.rename(phantom)
     if not (ROOT / folder / "model.pt").exists():
         bundle("training", "train", "demo", dataset_dir=f"{folder}/phantom", output_dir=f"{folder}/training",
                model_file=f"{folder}/model.pt", overwrite="true")  # fmt: skip

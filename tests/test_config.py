@@ -57,3 +57,8 @@ def test_check_device(device: Any) -> None:
 def test_check_device_refuses(device: Any) -> None:
     with pytest.raises(InputError, match=f"device='{device}' cannot be used"):
         check_device(device)
+
+
+def test_a_validation_that_never_comes() -> None:
+    with pytest.raises(InputError, match="val_interval=5 is more than max_epochs=4"):
+        check_numbers(val_interval=5, max_epochs=4)

@@ -18,8 +18,8 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import IterationEvents
 from tqdm import tqdm
 
-from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet, save_checkpoint
+from lsinet_monai.writers import prepare_model_file
 
 __all__ = ["ClipGradients", "SamplerEpoch", "SaveModel", "TrainingProgress"]
 
@@ -145,20 +145,21 @@ class SaveModel:
         metric: the evaluator's metric; none for a trainer.
 
     Raises:
-        InputError: the path is a folder.
+        InputError: the path is a folder, or cannot be written.
     """
 
     def __init__(
         self, network: LSINet, path: str | Path, image_size: int | list[int], metric: str | None = None
     ) -> None:
-        if Path(path).is_dir():
-            raise InputError(f"model_file '{path}' is a folder: give a file")
         score: Callable[[Engine], float] | None = None
         if metric is not None:
             score = lambda engine: engine.state.metrics[metric]  # noqa: E731
         self.metric = metric
         self._checkpoint = Checkpoint(
-            {"model": network}, _ModelFile(Path(path), network, image_size), score_function=score, n_saved=1
+            {"model": network},
+            _ModelFile(prepare_model_file(path), network, image_size),
+            score_function=score,
+            n_saved=1,
         )
 
     def attach(self, engine: Engine) -> None:

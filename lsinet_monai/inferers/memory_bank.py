@@ -38,10 +38,9 @@ class ScaleMemory:
     @classmethod
     def empty(cls, keys: Tensor, values: Tensor, slots: int) -> ScaleMemory:
         batch = keys.shape[0]
-        counters = keys.new_zeros(2, batch, slots, dtype=torch.float32)
-        return cls(
-            keys.new_zeros(batch, slots, keys.shape[2]), values.new_zeros(batch, slots, values.shape[2]), *counters
-        )
+        usage = keys.new_zeros(batch, slots, dtype=torch.float32)
+        keys, values = keys.new_zeros(batch, slots, keys.shape[2]), values.new_zeros(batch, slots, values.shape[2])
+        return cls(keys, values, usage, torch.zeros_like(usage))
 
     @classmethod
     def new(cls, keys: Tensor, values: Tensor) -> ScaleMemory:
@@ -82,7 +81,7 @@ class MemoryBank:
 
     Every position of a frame that is written becomes an element with a key and a value. Every read adds to each
     element's *usage* the sum of the weights that all queries gave it, and 1 to its *life*. The bank holds no
-    parameters and no time: whoever runs a clip decides when to read and when to write.
+    parameters and no time: whoever runs a clip decides when to read and when to write. It records no gradients.
 
     Args:
         memory_frames: how many frames' worth of elements are kept per scale.
@@ -123,6 +122,7 @@ class MemoryBank:
             return torch.zeros(0, 3, dtype=torch.int64)
         return torch.stack([(scale.life > 0).sum(1) for scale in self.scales], 1).cpu()
 
+    @torch.no_grad()
     def read(self, features: Features) -> tuple[Tensor, ...]:
         """Read for every position of a frame, and record what was used.
 
@@ -144,6 +144,7 @@ class MemoryBank:
             results.append(read.values.transpose(1, 2).unflatten(2, query.shape[-2:]))
         return tuple(results)
 
+    @torch.no_grad()
     def write(self, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         """Add all positions of a frame, and forget what no longer fits.
 

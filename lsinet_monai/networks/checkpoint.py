@@ -48,7 +48,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"checkpoint={str(path)!r} is not a file: train a model first, or give one of ours or the authors'"
         )
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common class
         raise InputError(
             f"checkpoint={str(path)!r} cannot be read as a file of weights, it is damaged or something else "

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
@@ -89,14 +90,24 @@ def create_backbone(
 
 
 def _create_features(name: str, pretrained: bool, drop_path_rate: float) -> nn.Module:
-    if drop_path_rate:
+    options: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if config is not None and config.fixed_input_size:
+        options["strict_img_size"] = False
+    while True:
         try:
-            return timm.create_model(name, features_only=True, pretrained=pretrained, drop_path_rate=drop_path_rate)
+            features = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
         except TypeError as error:
-            if "drop_path_rate" not in str(error):
+            refused = next((option for option in options if option in str(error)), None)
+            if refused is None:
                 raise
-            logger.info(f"{name} has no stochastic depth: drop_path_rate={drop_path_rate} has no effect")
-    return timm.create_model(name, features_only=True, pretrained=pretrained)
+            del options[refused]
+            if refused == "drop_path_rate":
+                logger.info(f"{name} has no stochastic depth: drop_path_rate={drop_path_rate} has no effect")
+        else:
+            is_fixed = config is not None and config.fixed_input_size and "strict_img_size" not in options
+            features.fixed_size = tuple(config.input_size[1:]) if is_fixed else None
+            return features
 
 
 def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
@@ -104,8 +115,13 @@ def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
     if not path.is_file():
         raise InputError(f"encoder_weights={str(path)!r} is not a file: give a file of weights for {name!r}")
     try:
-        # The whole classifier is loaded strictly, because timm loads feature extractors without a check of names.
-        whole = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+        state = _read_weights(path)
+        # The whole classifier is loaded strictly, because timm loads feature extractors without a check of names. Its
+        # last layer is not used, so files without one will do.
+        classifier = timm.create_model(name)
+        last = str(classifier.pretrained_cfg.get("classifier"))
+        state |= {k: v for k, v in classifier.state_dict().items() if k.startswith(f"{last}.") and k not in state}
+        whole = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"encoder_weights={str(path)!r} does not hold weights of {name!r}: {reason}") from error
@@ -113,6 +129,16 @@ def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
     by_flat_name = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
     flat_names = {key: key.removeprefix("model.").replace(".", "_") for key in features.state_dict()}
     features.load_state_dict({key: by_flat_name[flat] for key, flat in flat_names.items()})
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict, also one nested under ``state_dict`` or ``model``, without running anything in the file."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        state = state.get(key, state)
+    return dict(state)
 
 
 class Encoder(nn.Module):
@@ -136,6 +162,8 @@ class Encoder(nn.Module):
         # The deepest stage of each stride: some backbones have several.
         self.stages = [max(i for i, s in enumerate(strides) if s == stride) for stride in STRIDES]
         channels = info.channels()
+        # (height, width) of the only frames that the backbone takes; none for nearly all
+        self.fixed_size: tuple[int, int] | None = self.backbone.fixed_size  # type: ignore[assignment]
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 

@@ -89,7 +89,8 @@ class LSINet(nn.Module):
         """Encode frames (B, 3, H, W), normalised, H and W of 64 or more.
 
         Raises:
-            InputError: a frame smaller than 64 pixels on a side, or not of three channels.
+            InputError: a frame smaller than 64 pixels on a side, not of three channels, or not of the one size that
+                this backbone takes.
         """
         if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[-2:]) < MIN_SIZE:
             raise InputError(
@@ -97,6 +98,11 @@ class LSINet(nn.Module):
             )
         stride = STRIDES[-1]
         height, width = frames.shape[-2:]
+        if self.encoder.fixed_size not in (None, (height, width)):
+            raise InputError(
+                f"backbone={self.config['backbone']!r} takes frames of {self.encoder.fixed_size} only, got "
+                f"{height, width}: set image_size to that, or choose another backbone"
+            )
         if height % stride or width % stride:
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
         maps = self.encoder(frames)

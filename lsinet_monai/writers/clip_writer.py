@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections import deque
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncert
 
 from .drawing import BAR_HEIGHT, overlay, status_bar
 
-__all__ = ["ClipWriter", "prepare_output_dir"]
+__all__ = ["ClipWriter", "prepare_model_file", "prepare_output_dir"]
 
 _LONG_SIDE = (320, 480)
 _OVERLAY_FRAME_SECONDS = 0.1
@@ -53,6 +54,24 @@ def prepare_output_dir(path: str | Path, overwrite: bool = False) -> Path:
     except OSError as error:
         raise InputError(f"output_dir '{folder}' cannot be made ({error.strerror}): choose another folder") from error
     return folder
+
+
+def prepare_model_file(path: str | Path) -> Path:
+    """Make sure, before a training, that its model file can be written; the folder above it is made.
+
+    Raises:
+        InputError: if the path is a folder, or the folder above it cannot be made or written to.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"model_file '{file}' is a folder: give the name of a file in it")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"model_file '{file}' cannot be written ({error.strerror}): choose another place") from error
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"model_file '{file}' cannot be written (no permission): choose another place")
+    return file
 
 
 class ClipWriter:

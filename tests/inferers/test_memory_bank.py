@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from math import exp
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lsinet_monai.inferers import MemoryBank
-from lsinet_monai.networks import Features
+from lsinet_monai.networks import Features, LSINet
 
 SIDES = (4, 2, 1)
 PER_FRAME = (16, 4, 1)
@@ -177,3 +178,12 @@ def _row(frame: Features, row: int) -> Features:
 def test_bad_arguments(arguments: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         MemoryBank(**arguments)
+
+
+def test_it_records_no_gradients_and_can_be_copied(small_network: LSINet) -> None:
+    features = small_network.encode(torch.randn(1, 3, 64, 64))
+    bank = MemoryBank(memory_frames=2)
+    bank.write(features.keys, features.values)
+    copied = copy.deepcopy(bank)
+    assert not any(read.requires_grad for read in bank.read(features))
+    assert bank.scales[0].usage.sum() > 0 and copied.scales[0].usage.sum() == 0

@@ -20,7 +20,7 @@ BACKBONES = [
     ("res2net50d", 64),
     ("convnext_atto", 64),
     ("mobilenetv3_small_100", 64),
-    ("swin_tiny_patch4_window7_224", 224),
+    ("swin_tiny_patch4_window7_224", 96),
     ("efficientvit_b0", 64),
     ("hiera_tiny_224", 224),
 ]
@@ -129,3 +129,26 @@ def test_wrong_encoder_weights(tmp_path: Path, name: str, content, said: str) ->
         LSINet("pvt_v2_b0", encoder_weights=file)
     message = str(error.value)
     assert str(file) in message and said in message and "\n" not in message
+
+
+def test_backbone_that_takes_one_size_only() -> None:
+    with pytest.raises(InputError, match=r"hiera_tiny_224.*\(224, 224\) only, got \(96, 96\)"):
+        LSINet("hiera_tiny_224").encode(torch.zeros(1, 3, 96, 96))
+
+
+def test_encoder_weights_run_nothing(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": Payload()}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match="does not hold weights"):
+        LSINet("mobilenetv3_small_100", encoder_weights=tmp_path / "weights.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_encoder_weights_without_a_classifier(tmp_path: Path) -> None:
+    state = timm.create_model("mobilenetv3_small_100").state_dict()
+    torch.save({k: v for k, v in state.items() if not k.startswith("classifier.")}, tmp_path / "weights.pth")
+    loaded = LSINet("mobilenetv3_small_100", encoder_weights=tmp_path / "weights.pth").encoder.backbone.state_dict()
+    assert torch.equal(loaded["conv_stem.weight"], state["conv_stem.weight"])
