@@ -32,21 +32,24 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     return None
 
 
-def _drop_traceback(record: logging.LogRecord) -> bool:
-    """Let a log record of an InputError pass without its traceback; MONAI's handlers log one in mid-run."""
+def _drop_repetition(record: logging.LogRecord) -> bool:
+    """Drop what the log would say of an InputError besides its message, which is shown once, at the end.
+
+    That is the traceback that MONAI's handlers log in mid-run, and Ignite's two records that the run is terminating.
+    """
     if record.exc_info and find_input_error(record.exc_info[1]):
         record.exc_info = None
-    return True
+    return not (record.name.startswith("ignite.engine.") and find_input_error(sys.exc_info()[1]))
 
 
 def report_input_errors_in_one_line() -> None:
     """Let an uncaught :class:`InputError` end the process with its message alone, and exit code 1.
 
-    It is the last line on standard error, and no traceback of it is logged before. Every other error keeps its
-    traceback. Calling this twice does no harm.
+    It is the last line on standard error; no traceback of it is logged before, nor what Ignite says of the end of the
+    run. Every other error keeps its traceback. Calling this twice does no harm.
     """
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_drop_traceback)
+        handler.addFilter(_drop_repetition)
     if getattr(sys.excepthook, "reports_input_errors", False):
         return
     previous = sys.excepthook

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+from ignite.engine import Engine
 from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -94,3 +95,17 @@ def test_no_traceback_of_an_input_error_is_logged(log: io.StringIO, error: Excep
         logging.getLogger("some.engine").exception("stopped")
     assert log.getvalue().startswith("stopped\n")
     assert ("Traceback" in log.getvalue()) == has_traceback
+
+
+@pytest.mark.parametrize(("error", "is_logged"), [(InputError("wrong"), False), (ValueError("wrong"), True)])
+def test_ignite_does_not_log_that_an_input_error_ends_a_run(
+    log: io.StringIO, error: Exception, is_logged: bool
+) -> None:
+    def step(engine: Engine, batch: int) -> None:
+        logging.getLogger("some.engine").error("said")
+        raise error
+
+    with pytest.raises(type(error)):
+        Engine(step).run([0])
+    assert log.getvalue().startswith("said\n")
+    assert ("terminating due to exception: wrong" in log.getvalue()) == is_logged

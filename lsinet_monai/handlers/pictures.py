@@ -52,8 +52,9 @@ class PredictionPictures:
         probability = torch.sigmoid(output["pred"][0, 0].float()).cpu().numpy()
         middle = len(probability) // 2
         frame = tensor_to_frame(batch["image"][0, :, middle])
-        truth = batch["label"][0, 0, middle].cpu().numpy().astype(np.uint8)
-        truth = resize_frame(truth * 255, frame.shape[:2]) > 128
+        label = batch["label"][0, 0, middle].cpu().numpy().astype(np.uint8)
+        height, width = frame.shape[:2]
+        truth = resize_frame(label * 255, (height, width)) > 128
         picture = overlay(frame, probability[middle] > self.threshold, truth=truth)
         self._writer.add_image(batch["clip_id"][0], picture, engine.state.epoch, dataformats="HWC")
         self._written += 1

@@ -26,21 +26,27 @@ _LONG_SIDE = (320, 480)
 _OVERLAY_FRAME_SECONDS = 0.1
 
 
-def prepare_output_dir(path: str | Path, overwrite: bool = False) -> Path:
+def prepare_output_dir(path: str | Path, overwrite: bool = False, input_dir: str | Path | None = None) -> Path:
     """Make a folder for results, and refuse one in which they would mix with other files.
 
     Args:
         path: the folder; it is made, with those above it, if it does not exist.
         overwrite: take a folder that holds files already; those that a run writes anew are replaced, the others stay.
+        input_dir: the folder that the run reads frames from, with all folders below it.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: if the folder holds any file and ``overwrite`` is not set, or the path is a file or
-            cannot be made.
+        InputError: if the folder holds any file and ``overwrite`` is not set, it is ``input_dir`` or lies in it, or
+            the path is a file or cannot be made.
     """
     folder = Path(path)
+    if input_dir is not None and folder.resolve().is_relative_to(Path(input_dir).resolve()):
+        raise InputError(
+            f"output_dir '{folder}' lies in the input '{input_dir}', so a second run would take its masks for frames: "
+            "choose a folder outside"
+        )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir '{folder}' is a file: choose a folder")
     found = next((name for name in folder.rglob("*") if not name.is_dir()), None)

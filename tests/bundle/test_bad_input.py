@@ -115,6 +115,7 @@ BAD_DATA = [
     (_truncated_frame, "inference", {}, ["Frame/case1_1", "truncated"]),
     (None, "inference", {"input": "nowhere"}, ["nowhere: no such folder"]),
     (None, "inference", {"input": "empty"}, ["empty: holds no frames"]),
+    (None, "inference", {"input": "."}, ["output_dir 'out'", "lies in the input '.'"]),
 ]
 
 # Options that no run accepts, and what the error says beside the option's name and value.
@@ -296,5 +297,5 @@ def test_command_ends_with_one_line(
     assert result.returncode == 1
     last = result.stderr.rstrip("\n").rpartition("\n")[2]
     assert last.startswith("error: ") and said in last
-    assert "Traceback" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr and "terminating" not in result.stdout + result.stderr
     assert not Path("new.pt").exists() and not list(Path().rglob("*.tmp"))

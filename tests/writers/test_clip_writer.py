@@ -39,6 +39,21 @@ def test_prepare_output_dir(tmp_path: Path) -> None:
         prepare_output_dir(folder / "empty" / "x.png" / "below")
 
 
+@pytest.mark.parametrize("output_dir", ["frames", "frames/out", "frames/new/../out", "link/out"])
+def test_output_may_not_lie_in_the_input(tmp_path: Path, output_dir: str) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "link").symlink_to("frames")
+    with pytest.raises(InputError, match=r"output_dir '.*' lies in the input '.*frames'"):
+        prepare_output_dir(tmp_path / output_dir, overwrite=True, input_dir=tmp_path / "frames")
+    assert not list((tmp_path / "frames").iterdir())
+
+
+@pytest.mark.parametrize("output_dir", [".", "frames_out", "frames/../out"])
+def test_output_may_lie_beside_and_above_the_input(tmp_path: Path, output_dir: str) -> None:
+    (tmp_path / "frames").mkdir()
+    assert prepare_output_dir(tmp_path / output_dir, input_dir=tmp_path / "frames").is_dir()
+
+
 def test_a_clip(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "case1/part2", frame_seconds=0.04) as writer:
         for index, pixels in enumerate([0, 100, 1, 1000]):

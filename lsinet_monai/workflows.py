@@ -1,0 +1,89 @@
+"""A bundle's config held in a process and run again and again, each time on another input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ignite.engine import Engine
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from lsinet_monai.errors import InputError, find_input_error
+
+__all__ = ["run_with"]
+
+
+def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
+    """Run a workflow with other values of some of its config's keys; what does not depend on them stays as it is.
+
+    Setting a property of a ``ConfigWorkflow`` makes MONAI parse the config and build everything anew, the network too;
+    leaving it makes a run go on with what was built for the run before (MONAI's issue 8134). Here whatever refers to
+    a given key, directly or not, is made for this run and dropped after it, also where the run fails. All else is made
+    once, by ``workflow.initialize()`` or by the first run that needs it: with ``input`` and ``output_dir`` of
+    ``bundle/configs/inference.json`` that is the network and the inferer. The config is not parsed again.
+
+    The values hold for this run alone. They are taken as they are: no ``$`` or ``@`` in them is looked at, so they may
+    come from a request. The workflow's ``initialize`` and ``run`` are evaluated, its checks included; ``finalize`` is
+    not. Runs of one workflow must not overlap.
+
+    Args:
+        workflow: a workflow whose config has ``initialize`` and ``run``, whether it was initialized or not.
+        content: values by the names of keys at the top of the config.
+
+    Raises:
+        InputError: the config has no such key; or what a run raises for bad input. Other errors pass as they are.
+    """
+    parser = workflow.parser
+    unknown = [key for key in content if key not in parser.get()]
+    if unknown:
+        raise InputError(f"{unknown[0]}={content[unknown[0]]!r}: the workflow's config has no key of this name")
+    if not parser.ref_resolver.items:
+        parser.parse()
+    expressions = (workflow.init_id, workflow.run_id)
+    made_for_this_run = _dependents(parser, [*content, *expressions])
+    _forget(parser, made_for_this_run)
+    parser.ref_resolver.resolved_content.update(content)
+    try:
+        # Not workflow.run(), which puts the bundle's folder on sys.path once more each time.
+        for expression in expressions:
+            parser.get_parsed_content(expression)
+    except Exception as error:
+        if found := find_input_error(error):
+            raise InputError(str(found)) from error
+        raise
+    finally:
+        _release_engines(parser, made_for_this_run)
+        _forget(parser, made_for_this_run)
+
+
+def _dependents(parser: ConfigParser, ids: Iterable[str]) -> set[str]:
+    """The items with these ids, what refers to one of them, directly or not, and what lies inside any of these."""
+    resolver = parser.ref_resolver
+    needs = {
+        item: {item.rpartition(resolver.sep)[0], *resolver.find_refs_in_config(parser[item], item)}
+        for item in resolver.items
+        if item
+    }
+    found = set(ids)
+    while more := {item for item, needed in needs.items() if item not in found and not found.isdisjoint(needed)}:
+        found |= more
+    return found
+
+
+def _forget(parser: ConfigParser, ids: Iterable[str]) -> None:
+    """Bring items back to what the config says: the resolver writes into an item what its references led to."""
+    for item in ids:
+        parser.ref_resolver.remove_resolved_content(item)
+        parser.ref_resolver.items[item].update_config(parser[item])
+
+
+def _release_engines(parser: ConfigParser, ids: Iterable[str]) -> None:
+    """Let go of what engines hold, the tensors of their last batch above all.
+
+    An engine refers to itself, so it would wait for a full run of the garbage collector: where objects are few and
+    tensors large that may be hundreds of runs away, and to force one after each run takes as long as a short clip.
+    """
+    for item in ids:
+        engine = parser.ref_resolver.resolved_content.get(item)
+        if isinstance(engine, Engine):
+            vars(engine).clear()
