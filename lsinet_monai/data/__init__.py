@@ -1,6 +1,7 @@
 """Clips: layouts on disk, reading, sampling, writing."""
 
 from lsinet_monai.data.datasets import ClipPieces, TrainingDataset
+from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
 from lsinet_monai.data.frames import (
     FRAME_SUFFIXES,
     IMAGENET_MEAN,
@@ -9,6 +10,7 @@ from lsinet_monai.data.frames import (
     frame_size,
     frames_to_tensor,
     read_frame,
+    read_map,
     read_mask,
     resize_frame,
 )
@@ -25,6 +27,7 @@ from lsinet_monai.data.sun_seg import (
     split_by_patient,
     test_splits,
 )
+from lsinet_monai.data.video import Video, VideoReport, open_video
 
 __all__ = [
     "FRAME_SUFFIXES",
@@ -33,18 +36,24 @@ __all__ = [
     "SPLITS",
     "Clip",
     "ClipPieces",
+    "FieldOfView",
     "TrainingDataset",
     "TrainingSample",
     "TrainingSampler",
+    "Video",
+    "VideoReport",
     "check_clips",
     "check_frame",
     "find_clips",
+    "find_field_of_view",
     "frame_size",
     "frames_to_tensor",
     "natural_key",
+    "open_video",
     "patient_of",
     "phantom_clip",
     "read_frame",
+    "read_map",
     "read_mask",
     "read_split",
     "resize_frame",

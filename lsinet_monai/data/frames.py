@@ -21,6 +21,7 @@ __all__ = [
     "frame_size",
     "frames_to_tensor",
     "read_frame",
+    "read_map",
     "read_mask",
     "resize_frame",
     "tensor_to_frame",
@@ -101,6 +102,22 @@ def read_frame(path: str | os.PathLike[str]) -> np.ndarray:
         return np.array(_over_black(image).convert("RGB"))
 
 
+def read_map(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a probability map that was saved as an image.
+
+    Args:
+        path: an image file of 8 bits a channel, of any mode; it is converted to grey.
+
+    Returns:
+        uint8, (H, W): the probability times 255.
+
+    Raises:
+        InputError: as :func:`read_frame`.
+    """
+    with _open_image(path) as image:
+        return np.asarray(_over_black(image).convert("L"))
+
+
 def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a mask: what is brighter than 128 of 255, once converted to grey, is polyp.
 
@@ -113,8 +130,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         InputError: as :func:`read_frame`.
     """
-    with _open_image(path) as image:
-        return np.asarray(_over_black(image).convert("L")) > _MASK_THRESHOLD
+    return read_map(path) > _MASK_THRESHOLD
 
 
 def frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -1,0 +1,135 @@
+"""The field of view: where in a video's frames the endoscope's picture is, without the dark border and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage, spatial
+
+from lsinet_monai.errors import InputError
+
+__all__ = ["FieldOfView", "find_field_of_view"]
+
+_LONG_SIDE = 640  # pixels: larger frames are reduced for the search
+_QUANTILE = 0.8  # a title or a flash may fill this share of the frames less
+_DARKEST = 40  # of 255: a border is never brighter
+_ABOVE_BORDER = 12  # of 255: noise of the border, averaged over time and neighbours, stays below
+_WRITING = 0.02  # of the frame's short side: strokes that are thinner are text
+_SMALLEST = 0.1  # of the frame: a bright part that is smaller is no endoscope's picture
+_WHOLE = 0.995  # of the frame: a field that covers more than this is the whole frame
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """A video's field of view.
+
+    Args:
+        box: top, left, bottom, right of the rectangle around it in pixels; the last two are outside.
+        mask: bool, (H, W), True inside.
+    """
+
+    box: tuple[int, int, int, int]
+    mask: np.ndarray
+
+    def crop(self, frame: np.ndarray) -> np.ndarray:
+        """Cut the rectangle out of a frame, (H, W, 3), or of a mask, (H, W); the result is a view."""
+        self._check(frame, self.mask.shape)
+        top, left, bottom, right = self.box
+        return frame[top:bottom, left:right]
+
+    def restore(self, probability: np.ndarray) -> np.ndarray:
+        """Put the probability map of a cropped frame back in its place.
+
+        Args:
+            probability: (height, width) of the rectangle, in [0, 1].
+
+        Returns:
+            (H, W), of the same type; 0 outside of the field of view.
+        """
+        top, left, bottom, right = self.box
+        self._check(probability, (bottom - top, right - left))
+        whole = np.zeros(self.mask.shape, probability.dtype)
+        whole[top:bottom, left:right] = probability
+        return self.blacken(whole)
+
+    def blacken(self, probability: np.ndarray) -> np.ndarray:
+        """Set the probability map of a whole frame, (H, W), to 0 outside of the field of view; returns a new one."""
+        self._check(probability, self.mask.shape)
+        return np.where(self.mask, probability, probability.dtype.type(0))
+
+    def _check(self, image: np.ndarray, size: tuple[int, ...]) -> None:
+        if image.shape[:2] != size:
+            raise InputError(f"an image of {image.shape[:2]} pixels does not fit the field of view's {size}")
+
+
+def find_field_of_view(frames: Iterable[np.ndarray]) -> FieldOfView:
+    """Find the field of view of a video, once, from a sample of its frames.
+
+    It is the largest part of the picture that is brighter, in most frames, than the border, without strokes as thin as
+    writing. Endoscopes show a rectangle, often with its corners cut, an octagon or a disc: so the part's convex hull is
+    taken, which has the dark places at its rim too. Where no border is seen, or nothing bright, it is the whole frame.
+
+    Args:
+        frames: RGB, uint8, (H, W, 3). About 50, spread over the video, are plenty, and one will do. Up to a fifth may
+            show something else, such as a title, and most of them may be dark.
+
+    Returns:
+        The field of view; its edge is exact to about 1/600 of the frame's long side.
+
+    Raises:
+        InputError: there are no frames, or they differ in size.
+    """
+    size = (0, 0)
+    reduced: list[np.ndarray] = []
+    for frame in frames:
+        if reduced and frame.shape[:2] != size:
+            raise InputError(f"frames of {frame.shape[:2]} and of {size} pixels have no field of view in common")
+        size = frame.shape[0], frame.shape[1]
+        # Mucosa is red, also where it is dark: the brightest channel tells it from the border best.
+        factor = -(-max(size) // _LONG_SIDE)
+        reduced.append(np.asarray(Image.fromarray(frame.max(axis=2)).reduce(factor)))
+    if not reduced:
+        raise InputError("there are no frames to find the field of view in")
+    brightness = np.quantile(np.stack(reduced), _QUANTILE, axis=0, method="higher")
+    inside = _inside(brightness)
+    mask = _convex_hull(inside, factor, size) if inside is not None else np.ones(size, bool)
+    if mask.mean() > _WHOLE:
+        return FieldOfView((0, 0, *size), np.ones(size, bool))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return FieldOfView((int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1), mask)
+
+
+def _inside(brightness: np.ndarray) -> np.ndarray | None:
+    """The largest bright part, bool, (h, w); None if there is no border around it."""
+    dark = brightness[brightness <= _DARKEST]
+    if not dark.size:
+        return None
+    bright = brightness > np.median(dark) + _ABOVE_BORDER
+    # A square leaves the corners of a rectangle as they are.
+    side = 2 * round(_WRITING * min(brightness.shape) / 2) + 1
+    bright = ndimage.binary_opening(np.pad(bright, side, mode="edge"), np.ones((side, side)))[side:-side, side:-side]
+    parts, count = ndimage.label(bright)
+    if not count:
+        return None
+    inside = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+    return inside if inside.mean() > _SMALLEST else None
+
+
+def _convex_hull(inside: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray:
+    """The convex hull of a mask's pixels, each of them ``factor`` pixels wide and high in a frame of ``size``."""
+    rows = np.flatnonzero(inside.any(axis=1))
+    left, right = inside[rows].argmax(axis=1), inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
+    corners = [(x, y) for ends in (left, right) for below in (0, 1) for x, y in zip(ends, rows + below, strict=True)]
+    # Inside are the points with a x + b y + c <= 0 for every side (a, b, c): in a row, those between two columns.
+    a, b, c = spatial.ConvexHull(np.array(corners) * factor).equations.T[:, None]
+    y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
+    rest = b * y + c
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = -rest / a
+    first = np.where(a < 0, crossing, -np.inf).max(axis=1, keepdims=True)
+    last = np.where(a > 0, crossing, np.inf).min(axis=1, keepdims=True)
+    row_inside = ~((a == 0) & (rest > 0)).any(axis=1, keepdims=True)
+    return row_inside & (x >= first) & (x <= last)

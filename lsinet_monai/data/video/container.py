@@ -1,0 +1,201 @@
+"""Video files, by PyAV (FFmpeg's libraries)."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from lsinet_monai.data.video.packets import Packets, Source, decode
+from lsinet_monai.data.video.scan import scan
+from lsinet_monai.data.video.video import BUFFER_BYTES, Video
+from lsinet_monai.errors import InputError
+
+__all__ = ["ContainerVideo"]
+
+_Good = Generator["tuple[int, VideoFrame] | None", None, None]
+
+
+class ContainerVideo(Video):
+    """A video stream in a container, or a bare one.
+
+    Args:
+        path: what errors name.
+        fps: frames per second of a bare stream, or None if that is not known.
+        source: opens the file, which is read from several places at once; by default ``path`` itself.
+        expected: the number of frames that the file's surroundings announce; by default that of the container.
+
+    Raises:
+        InputError: the file is no video, has no video stream, or no frame of it can be decoded.
+    """
+
+    def __init__(
+        self, path: Path, fps: float | None = None, source: Source | None = None, expected: int | None = None
+    ) -> None:
+        self._packets = Packets(path, source or (lambda: f"file:{path.absolute()}"))
+        found = scan(self._packets, fps)
+        timeline = self._timeline = found.timeline
+        self._seconds = found.seconds
+        self._is_damaged = found.damaged
+        self._seek_to = found.seek_to
+
+        self._lock = threading.Lock()  # of all that follows: what serves frame()
+        self._reformatter = VideoReformatter()
+        self._recent: OrderedDict[int, VideoFrame] = OrderedDict()
+        self._cursor: _Good | None = None
+        self._cursor_at = 0
+
+        with closing(self._good_frames(0, timeline.frame_count)) as frames:
+            first = next((item[1] for item in frames if item is not None), None)
+        if first is None:
+            raise InputError(f"{path}: none of its {timeline.frame_count} frames can be decoded; replace it")
+        self._stored_size = first.height, first.width
+        height, width = self._to_array(first, self._reformatter).shape[:2]
+        self._most_recent = max(1, BUFFER_BYTES // (2 * height * width))
+
+        announced = found.expected if expected is None else expected
+        super().__init__(
+            path,
+            (height, width),
+            found.fps,
+            timeline.frame_count,
+            # A header that announces fewer frames than there are is wrong.
+            expected=None if announced is None else max(announced, timeline.frame_count),
+            lost=timeline.lost().tolist(),
+            ends_early=announced is not None and announced > timeline.frame_count,
+        )
+
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, in seconds after the first one."""
+        return float(self._seconds[index])
+
+    def close(self) -> None:
+        """End the iterations that still run, and free the file. Closing twice does no harm."""
+        super().close()
+        with self._lock:
+            self._forget_cursor()
+            self._recent.clear()
+
+    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
+        reformatter = VideoReformatter()
+        with closing(self._good_frames(start, end)) as frames:
+            for item in frames:
+                yield None if item is None else (item[0], self._to_array(item[1], reformatter))
+
+    def _decode_one(self, index: int) -> np.ndarray | None:
+        with self._lock:
+            if index not in self._recent:
+                self._move_cursor(index)
+            frame = self._recent.get(index)
+            return None if frame is None else self._to_array(frame, self._reformatter)
+
+    def _move_cursor(self, index: int) -> None:
+        """Decode up to a frame, and keep it and those before it: people scrub back and forth."""
+        key = max((shown for _, shown in self._timeline.keys_before(index)), default=0)
+        if self._cursor is None or not key <= self._cursor_at <= index:
+            self._forget_cursor()
+            self._cursor = self._good_frames(max(key, index - self._most_recent + 1), self.frame_count)
+        for item in self._cursor:
+            if item is None:
+                continue
+            self._cursor_at = item[0] + 1
+            self._recent[item[0]] = item[1]
+            if len(self._recent) > self._most_recent:
+                self._recent.popitem(last=False)
+            if item[0] >= index:
+                return
+        self._forget_cursor()
+
+    def _forget_cursor(self) -> None:
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = None
+
+    def _to_array(self, frame: VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+        """RGB, upright, and of the size of the first frame: a stream may change its size on the way."""
+        height, width = self._stored_size
+        # One thread: more cost more than they bring, and take the cores from others.
+        return _upright(reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray(), frame)
+
+    def _good_frames(self, start: int, end: int) -> _Good:
+        """Decode the undamaged frames from ``start`` up to ``end``, in order; None where there is none yet."""
+        following = start
+        # Frames that are decoded side by side are dropped behind an error at the very end: those are read again.
+        for threads in ("AUTO", "SLICE"):
+            with closing(self._from_key(following, end, threads)) as frames:
+                for item in frames:
+                    if item is not None:
+                        following = item[0] + 1
+                    yield item
+            if not self._timeline.has_packets(following, end):
+                return
+
+    def _from_key(self, start: int, end: int, threads: str) -> _Good:
+        """As :meth:`_good_frames`, once, from the last key frame that will do."""
+        keys = [stamp for stamp, _ in self._timeline.keys_before(start)]
+        # Where the seek goes wrong, or the key frame is none: from the one before, which is looked for from the start.
+        ways = [(keys[-1], True), (keys[0], False)] if keys else [(None, False)]
+        for number, (key, seek) in enumerate(ways, 1):
+            following = start
+            with closing(self._indexed(key, seek, threads)) as frames:
+                for item in frames:
+                    if item is None or item[0] < following:
+                        yield None
+                        continue
+                    if item[0] >= end:
+                        return
+                    if following == start < item[0] and number < len(ways):
+                        break
+                    following = item[0] + 1
+                    yield item
+            if following > start:
+                return
+
+    def _indexed(self, key: int | None, seek: bool, threads: str) -> _Good:
+        """Decode the file from a key frame on; frames that are damaged, or of no packet, are left out."""
+        with self._packets.open() as (container, stream):
+            stream.thread_type = threads
+            seek_to = self._seek_to.get(key) if seek and key is not None else None
+            packets = self._packets.video(container, stream, numbered=not self._timeline.in_time, seek_to=seek_to)
+            with closing(packets):
+                has_started = key is None
+                for packet in packets:
+                    has_started = has_started or packet.pts == key
+                    if has_started:
+                        yield from self._indices_of(decode(stream, packet))
+                    elif key is not None and packet.is_keyframe and packet.pts is not None and packet.pts > key:
+                        return  # the seek missed it
+                    else:
+                        yield None
+            yield from self._indices_of(decode(stream, None))
+
+    def _indices_of(self, frames: list[VideoFrame]) -> _Good:
+        yield None
+        for frame in frames:
+            index = self._timeline.index_of(frame.pts)
+            if index is not None and index not in self._is_damaged and not frame.is_corrupt:
+                yield index, frame
+
+
+def _upright(image: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """Turn an image, (H, W, 3), as the frame's display matrix says: by right angles, or mirrored.
+
+    The matrix takes a row (x, y, 1) of a pixel to that of its place on the screen (ISO/IEC 14496-12, 6.2.2).
+    """
+    side_data: Any = frame.side_data  # PyAV's stub is wrong about it
+    matrix = side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    (xx, xy, _), (yx, yy, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).astype(np.int64)
+    if abs(xy) + abs(yx) > abs(xx) + abs(yy):
+        image, x, y = image.transpose(1, 0, 2), yx, xy
+    else:
+        x, y = xx, yy
+    return np.ascontiguousarray(image[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])

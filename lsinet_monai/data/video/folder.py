@@ -1,0 +1,55 @@
+"""A folder of frames as a video."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_frame
+from lsinet_monai.data.sun_seg import _frames_in
+from lsinet_monai.data.video.video import Video
+from lsinet_monai.errors import InputError
+
+__all__ = ["FolderVideo"]
+
+
+class FolderVideo(Video):
+    """The images in a folder, in natural order, at a rate that the caller gives.
+
+    Raises:
+        InputError: the folder holds no images, or none that can be read.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._paths = _frames_in(path)
+        if not self._paths:
+            raise InputError(
+                f"{path}: holds no frames ({', '.join(FRAME_SUFFIXES)}); give a video or a folder of frames"
+            )
+        files = {index: frame.name for index, frame in enumerate(self._paths)}
+        super().__init__(path, self._find_size(path), fps, len(self._paths), expected=len(self._paths), files=files)
+
+    def _find_size(self, path: Path) -> tuple[int, int]:
+        for frame in self._paths:
+            try:
+                return frame_size(frame)
+            except InputError as error:
+                problem = error
+        raise InputError(f"{path}: none of its {len(self._paths)} frames can be read; the last one: {problem}")
+
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, in seconds after the first one."""
+        return index / self.fps
+
+    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
+        for index in range(start, end):
+            frame = self._decode_one(index)
+            yield None if frame is None else (index, frame)
+
+    def _decode_one(self, index: int) -> np.ndarray | None:
+        try:
+            return read_frame(self._paths[index])
+        except InputError:
+            return None

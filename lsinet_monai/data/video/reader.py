@@ -1,0 +1,76 @@
+"""Any video by its path."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from lsinet_monai.data.video.folder import FolderVideo
+from lsinet_monai.data.video.video import DEFAULT_FPS, Video
+from lsinet_monai.errors import InputError
+from lsinet_monai.extras import require_extra
+
+__all__ = ["open_video"]
+
+_DICOM_PREAMBLE = 128  # bytes
+_DICOM_MARK = b"DICM"
+
+
+def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
+    """Open a video: a file, a folder of frames, or a DICOM file.
+
+    Read are, over PyAV, MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV and FLV with any codec that
+    FFmpeg decodes, and bare H.264, HEVC and MPEG-2 streams; folders of images in natural order; DICOM with an
+    encapsulated H.264, HEVC or MPEG-2 stream, and uncompressed or JPEG multi-frame. What a file is, is found from its
+    content. Pixels are taken as they are stored, but for a rotation flag: neither interlacing nor pixels that are not
+    square are undone. ``docs/video.md`` says what comes of damaged files.
+
+    Args:
+        path: the file or folder.
+        fps: frames per second of what does not say: a folder of images, a bare stream, or a DICOM file without a frame
+            time; 30 by default.
+
+    Returns:
+        An iterable of ``(index, seconds, frame)``, and a context manager; see :class:`Video`. Opening a file reads it
+        once, without decoding, to learn where each frame belongs in time.
+
+    Raises:
+        InputError: the file is missing, empty, no video, or has no frame that can be decoded; ``fps`` is no positive
+            number; or the extra ``video`` is not installed.
+
+    Example::
+
+        with open_video("colonoscopy.mp4") as video:
+            for index, seconds, frame in video:
+                ...
+            print(video.report)
+    """
+    path = Path(path)
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"{path}: fps={fps} must be a number above 0")
+    if os.path.isdir(path):  # which raises nothing, whatever the path
+        return FolderVideo(path, fps or DEFAULT_FPS)
+    if _first_bytes(path)[_DICOM_PREAMBLE:] == _DICOM_MARK:
+        require_extra("pydicom", "video")
+        from lsinet_monai.data.video.dicom import open_dicom
+
+        return open_dicom(path, fps)
+    require_extra("av", "video")
+    from lsinet_monai.data.video.container import ContainerVideo
+
+    return ContainerVideo(path, fps)
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            problem = "is neither a file nor a folder" if path.exists() else "no such file or folder"
+            raise InputError(f"{path}: {problem}; give a video or a folder of frames")
+        with path.open("rb") as file:
+            first = file.read(_DICOM_PREAMBLE + len(_DICOM_MARK))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that can be read") from error
+    if not first:
+        raise InputError(f"{path}: is empty (0 bytes); replace it")
+    return first

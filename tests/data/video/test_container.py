@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from lsinet_monai.data import open_video
+from lsinet_monai.errors import InputError
+
+
+def read(path, **options):
+    """All frames by index, and the report."""
+    with open_video(path, **options) as video:
+        return {index: frame for index, _, frame in video}, video.report
+
+
+@pytest.fixture(scope="module")
+def lossless(tmp_path_factory, recipe, clip):
+    """An MP4 whose frames are exactly the clip's."""
+    path = tmp_path_factory.mktemp("lossless") / "clip.mp4"
+    recipe.write_video(path, clip)
+    return path
+
+
+# What is in a file ------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_has_all_frames_in_time_and_exact_access(tmp_path, recipe, clip, kind, suffix):
+    path = recipe.write_kind(tmp_path, suffix, kind, clip)
+    with open_video(path) as video:
+        frames = {}
+        for index, seconds, frame in video:
+            assert seconds == pytest.approx(index / 30, abs=0.0011) and frame.shape == (64, 80, 3)
+            assert recipe.number_of(frame) == index
+            frames[index] = frame
+        assert list(frames) == list(range(24)) and video.fps == pytest.approx(30)
+        assert video.report.is_complete and video.report.expected in (None, 24)
+        for index in (17, 3, 4, 5, 23, 22, 21, 8, 0):
+            assert (video[index] == frames[index]).all()
+        for start in (7, 8, 20):  # just before, at, and behind a key frame
+            assert all((frame == frames[index]).all() for index, _, frame in video.frames(start))
+
+
+def test_lossless_frames_are_exact(lossless, clip):
+    frames, report = read(lossless)
+    assert all((frames[index] == frame).all() for index, frame in enumerate(clip))
+    assert (report.expected, report.found, report.skipped, report.ends_early) == (24, 24, (), False)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_variable_frame_rate(tmp_path, recipe, clip, suffix):
+    times = np.cumsum([0, 40, 33, 100, 20, 40, 33, 70, 100, 33, 20, 400]).tolist()
+    recipe.write_video(tmp_path / f"a.{suffix}", clip[:12], times=times, b_frames=2)
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert [index for index, _, _ in video] == list(range(12))
+        assert [seconds for _, seconds, _ in video] == pytest.approx([time / 1000 for time in times], abs=1e-3)
+        assert (video[7] == clip[7]).all() and video.report.is_complete
+        assert video.fps == pytest.approx(11 / 0.889, rel=1e-3)
+
+
+ROTATIONS = [
+    ((90, False, False), lambda frame: np.rot90(frame)),
+    ((-90, False, False), lambda frame: np.rot90(frame, -1)),
+    ((180, False, False), lambda frame: frame[::-1, ::-1]),
+    ((0, True, False), lambda frame: frame[:, ::-1]),
+    ((0, False, True), lambda frame: frame[::-1]),
+]
+
+
+@pytest.mark.parametrize(("flag", "expected"), ROTATIONS)
+def test_rotation_flags_are_applied(tmp_path, recipe, clip, flag, expected):
+    path = tmp_path / "phone.mp4"
+    recipe.write_video(path, clip[:2], prepare=lambda _, stream: stream.set_display_rotation(*flag))
+    with open_video(path) as video:
+        assert all((frame == expected(clip[index])).all() for index, _, frame in video)
+        assert video.size == expected(clip[0]).shape[:2] and video[1].flags.c_contiguous
+
+
+@pytest.mark.parametrize(("name", "muxer"), [("a.mp4", "mp4"), ("a.mkv", "matroska"), ("a.ts", "mpegts")])
+def test_sound_that_goes_on_longer_does_no_harm(tmp_path, recipe, clip, name, muxer):
+    path = tmp_path / name
+
+    def add_sound(container, _):
+        recipe.write_silence(container, 2)
+
+    recipe.write_video(path, clip, "libx264", "yuv420p", kind=muxer, prepare=add_sound)
+    frames, report = read(path)
+    assert len(frames) == 24 and report.is_complete
+
+
+def test_one_frame(tmp_path, recipe, clip):
+    recipe.write_video(tmp_path / "one.mp4", clip[:1])
+    with open_video(tmp_path / "one.mp4") as video:
+        assert [(index, seconds) for index, seconds, _ in video] == [(0, 0)] and video.fps == 30
+
+
+def test_what_a_bare_stream_does_not_say_can_be_given(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "h264", "bare H.264", clip)
+    with open_video(path, fps=10) as video:
+        assert video.seconds(23) == pytest.approx(2.3)
+
+
+# Access -----------------------------------------------------------------------------------------------------------
+
+
+def test_access_follows_the_rules_of_sequences(lossless, clip):
+    with open_video(lossless) as video:
+        assert len(video) == video.frame_count == 24
+        assert (video[-1] == clip[23]).all() and (video.frame(np.int64(5)) == clip[5]).all()
+        assert [index for index, *_ in video.frames(20)] == [20, 21, 22, 23]
+        assert [index for index, *_ in video.frames(5, 8)] == [5, 6, 7]
+        assert [index for index, *_ in video.frames(-2, 100)] == [22, 23]
+        assert list(video.frames(24)) == list(video.frames(8, 8)) == []
+        for index in (24, -25):
+            with pytest.raises(IndexError, match=f"frame {index} of 24"):
+                video[index]
+
+
+def test_iterations_and_access_go_side_by_side(lossless, clip):
+    with open_video(lossless) as video:
+        for (index, _, one), (_, _, other) in zip(video, video.frames(0, 24), strict=True):
+            assert (one == other).all() and (video[23 - index] == clip[23 - index]).all()
+
+
+def test_access_from_many_threads(lossless, clip):
+    with open_video(lossless) as video:
+        wrong = []
+
+        def check(offset):
+            wrong.extend(
+                i for i in range(24) if not (video[(5 * i + offset) % 24] == clip[(5 * i + offset) % 24]).all()
+            )
+
+        workers = [threading.Thread(target=check, args=(offset,)) for offset in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert not wrong
+
+
+def decoding_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "lsinet-prefetch"]
+
+
+def test_a_dropped_iteration_and_a_closed_video_leave_no_thread(lossless):
+    with open_video(lossless) as video:
+        for index, _, _ in video:
+            if index == 3:
+                break
+        assert not decoding_threads()
+        running = iter(video)
+        next(running)
+        assert decoding_threads()
+    assert not decoding_threads()
+    assert list(running) == []
+    video.close()
+    for use in (lambda: video[0], lambda: next(iter(video))):
+        with pytest.raises(ValueError, match="is closed"):
+            use()
+
+
+def test_frames_are_decoded_ahead_but_no_farther_than_the_buffer(lossless, monkeypatch):
+    monkeypatch.setattr("lsinet_monai.data.video.video.BUFFER_BYTES", 4 * 64 * 80 * 3)
+    with open_video(lossless) as video:
+        decoded = []
+        decode = video._decode
+        monkeypatch.setattr(
+            video, "_decode", lambda start, end: (decoded.append(item) or item for item in decode(start, end))
+        )
+        frames = iter(video)
+        next(frames)
+        frames.close()
+        assert len([item for item in decoded if item is not None]) <= 1 + 4 + 1
+
+
+# Damage -----------------------------------------------------------------------------------------------------------
+
+CUT = ["avi", "mkv", "fast.mp4", "frag.mp4"]
+
+
+@pytest.mark.parametrize("suffix", CUT)
+def test_a_file_that_ends_early_is_reported(tmp_path, recipe, clip, suffix, caplog):
+    path = recipe.write_kind(tmp_path, suffix, "H.264, B-frames" if "mp4" in suffix else "MJPEG", clip)
+    whole, _ = read(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 7 // 10])
+    with caplog.at_level(logging.WARNING):
+        frames, report = read(path)
+    assert report.ends_early and report.found == len(frames) < report.expected <= 24
+    assert report.expected == 24 or suffix == "frag.mp4"  # which tells of each fragment apart
+    assert all((frame == whole[index]).all() for index, frame in frames.items())
+    assert [record.getMessage() for record in caplog.records] == [str(report)]
+    assert f"ends early, after {len(frames) + len(report.skipped)} of" in str(report)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm"])
+def test_the_last_frame_alone_is_missed(tmp_path, recipe, clip, suffix):
+    path = recipe.write_kind(tmp_path, suffix, "VP9", clip)
+    data = path.read_bytes()
+    end = data.rindex(b"\x1c\x53\xbb\x6b")  # the Cues, which follow the last frame
+    path.write_bytes(data[: end - 1])
+    _, report = read(path)
+    assert report.ends_early and (report.found, report.expected) == (23, 24)
+
+
+# kind, container; without prediction from frame to frame, so that each loss concerns itself alone
+ALONE = [("MJPEG", "avi"), ("MJPEG", "mkv"), ("MJPEG", "mp4")]
+
+
+@pytest.mark.parametrize(("codec", "container"), ALONE)
+def test_damage_in_the_middle_shifts_no_later_frame(tmp_path, recipe, clip, codec, container):
+    path = recipe.write_kind(tmp_path, container, codec, clip)
+    whole, _ = read(path)
+    data = bytearray(path.read_bytes())
+    at = len(data) // 2
+    data[at : at + 4000] = bytes(4000)  # two frames or more, with what the container says of them
+    path.write_bytes(data)
+    frames, report = read(path)
+    damaged = [index for index in range(24) if index not in frames or not (frames[index] == whole[index]).all()]
+    assert damaged and damaged == list(range(damaged[0], damaged[-1] + 1)) and len(damaged) <= 12
+    assert report.found == len(frames) and report.found + len(report.skipped) == 24
+    assert set(report.skipped) <= set(damaged) and report.skipped
+    with open_video(path) as video:
+        assert (video[23] == whole[23]).all()
+        with pytest.raises(InputError, match=f"frame {report.skipped[0]} is damaged or lost"):
+            video[report.skipped[0]]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv", "ts"])
+def test_damage_goes_no_farther_than_to_the_next_key_frame(tmp_path, recipe, clip, suffix):
+    path = recipe.write_kind(tmp_path, suffix, "H.264", clip)
+    whole, _ = read(path)
+    path.write_bytes(recipe.DAMAGES[0][1](path.read_bytes()))
+    frames, report = read(path)
+    assert report.skipped and not report.ends_early
+    hit = {index // 8 for index in report.skipped}  # every eighth is a key frame
+    assert len(hit) < 3 and all((frames[i] == whole[i]).all() for i in range(24) if i // 8 not in hit)
+
+
+def test_frames_that_a_decoder_cannot_make_are_counted(lossless, monkeypatch):
+    def refuse(stream, packet):
+        frames = decode(stream, packet)
+        return [frame for frame in frames if frame.pts // 512 not in (5, 6, 23)]
+
+    from lsinet_monai.data.video import container
+
+    decode = container.decode
+    monkeypatch.setattr(container, "decode", refuse)
+    frames, report = read(lossless)
+    assert sorted(set(range(24)) - set(frames)) == [5, 6, 23] == list(report.skipped)
+    assert "3 damaged or lost frames skipped (5-6, 23)" in str(report)
+
+
+# What is no video -------------------------------------------------------------------------------------------------
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nclip.mp4\n#EXT-X-ENDLIST\n"
+BAD_FILES = [
+    (b"", "is empty"),
+    (b"not a video at all\n" * 50, "cannot be read as a video"),
+    (np.random.default_rng(0).bytes(20_000), "replace it"),
+    (PLAYLIST, "cannot be read as a video"),  # which would lead to another file
+    (b"ffconcat version 1.0\nfile clip.mp4\n", "cannot be read as a video"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+@pytest.mark.parametrize("suffix", ["mp4", "m3u8"])
+def test_what_is_no_video_is_refused_in_one_line(tmp_path, lossless, content, message, suffix):
+    (tmp_path / "clip.mp4").write_bytes(lossless.read_bytes())
+    path = tmp_path / f"bad.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        open_video(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def test_a_file_without_picture_is_refused(tmp_path, recipe):
+    import av
+
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        recipe.write_silence(container, 1)
+    with pytest.raises(InputError, match="has no video in it"):
+        open_video(tmp_path / "sound.mp4")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for path in (tmp_path / "gone.mp4", tmp_path / ("x" * 300), "a\0b.mp4"):
+        with pytest.raises(InputError, match=r"no such file|cannot be read"):
+            open_video(path)
+
+
+def test_frames_without_a_bound_are_refused(lossless, monkeypatch):
+    monkeypatch.setattr("lsinet_monai.data.video.packets._MOST_PIXELS", 1000)
+    with pytest.raises(InputError, match="frames of 64x80 are too large"):
+        open_video(lossless)
+    monkeypatch.undo()
+    monkeypatch.setattr("lsinet_monai.data.video.scan._MOST_PACKETS", 10)
+    with pytest.raises(InputError, match="more than 10 frames"):
+        open_video(lossless)

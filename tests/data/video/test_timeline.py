@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown
+
+STEADY = np.arange(40) * 3000.0
+MILLISECONDS = np.rint(np.arange(3000) * 1000 / 30)
+NAN = float("nan")
+
+# times, the indices expected
+TIMES = [
+    (STEADY, range(40)),
+    (np.delete(STEADY, [20, 21]), [*range(20), *range(22, 40)]),
+    (np.delete(STEADY, [5, 6, 30]), [*range(5), *range(7, 30), *range(31, 40)]),
+    (np.delete(MILLISECONDS, range(1000, 1200)), [*range(1000), *range(1200, 3000)]),
+    (np.cumsum([0, 40, 33, 100, 20, 40, 33, 70, 100, 33, 20]), range(11)),  # varies
+    (
+        np.concatenate([np.arange(20) * 33.0, 20 * 33 + np.arange(20) * 66]),
+        range(40),
+    ),  # half as fast from the middle on
+    (STEADY + np.where(np.arange(40) % 2, 500, 0), range(40)),  # jitters
+    (np.where(np.arange(40) == 9, STEADY + 3000, STEADY), range(40)),  # one stamp as large as the next one
+    (np.where(np.arange(40) % 3, NAN, STEADY), range(40)),  # most are not known
+    (np.delete(np.where(np.arange(40) % 3, NAN, STEADY), [10, 11, 12, 13]), None),
+    (np.append(STEADY, 1e15), range(41)),  # nonsense
+    (np.concatenate([STEADY, STEADY + 7]), range(80)),  # two recordings joined
+    (np.full(10, NAN), range(10)),
+    (np.array([0.0]), [0]),
+    (np.array([0.0, 5.0]), [0, 1]),
+    (np.zeros(10), range(10)),
+]
+
+
+@pytest.mark.parametrize(("times", "expected"), TIMES)
+def test_place_in_time(times, expected):
+    indices = place_in_time(times)
+    if expected is None:  # which of the frames without a time is lost cannot be known; those with one are right
+        known = np.isfinite(times)
+        assert indices[known].tolist() == (times[known] / 3000).tolist()
+    else:
+        assert indices.tolist() == list(expected)
+    assert indices.dtype == np.int64 and (np.diff(indices) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        ([0, 3, 1, 2, 6, 4, 5], True),
+        ([5], True),
+        ([0, 1, 1, 2], False),
+        ([*range(0, 300, 3), *range(1, 300, 3)], False),  # starts again in the middle
+    ],
+)
+def test_are_times(stamps, expected):
+    assert are_times(np.array(stamps)) is expected
+
+
+# numbers of the packets in decoding order, of the frames in the order of showing, the packets' indices expected
+SHOWN = [
+    ([0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]),
+    ([0, 1, 2, 3, 4, 5, 6], [0, 2, 3, 1, 5, 6, 4], [0, 3, 1, 2, 6, 4, 5]),  # I P B B P B B
+    ([0, 1, 2, 3, 4, 5, 6], [0, 3, 1, 5, 6, 4], [0, 3, 1, 2, 6, 4, 5]),  # the first B-frame is damaged
+    ([0, 1, 3, 4, 5, 6], [0, 3, 1, 5, 6, 4], [0, 3, 2, 6, 4, 5]),  # its packet is lost: index 1 is nobody's
+    ([0, 1, 2, 3], [0, 1], [0, 1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize(("numbers", "shown", "expected"), SHOWN)
+def test_place_shown(numbers, shown, expected):
+    assert place_shown(np.array(numbers), shown).tolist() == expected
+
+
+def test_timeline():
+    line = Timeline(
+        stamps=np.array([10, 20, 30, 50]),
+        indices=np.array([0, 1, 2, 4]),
+        is_key=np.array([True, False, True, True]),
+        frame_count=6,
+        in_time=True,
+    )
+    assert [line.index_of(stamp) for stamp in (10, 50, 40, 60, None)] == [0, 4, None, None, None]
+    assert line.keys_before(1) == [(10, 0)]
+    assert line.keys_before(4) == [(30, 2), (50, 4)]
+    assert line.lost().tolist() == [3, 5]
+    assert line.has_packets(2, 5) and not line.has_packets(3, 4) and not line.has_packets(5, 6)
