@@ -25,7 +25,9 @@ def frame_score(probability: torch.Tensor | np.ndarray) -> float:
         The score, in [0, 1].
     """
     image = torch.as_tensor(probability, dtype=torch.float32)[None, None]
-    return float(F.avg_pool2d(image, 5, stride=1, padding=2, count_include_pad=False).amax())
+    # Columns, then rows: the same means for a fraction of the work, which counts at 1080p.
+    image = F.avg_pool2d(image, (5, 1), stride=1, padding=(2, 0), count_include_pad=False)
+    return float(F.avg_pool2d(image, (1, 5), stride=1, padding=(0, 2), count_include_pad=False).amax())
 
 
 def uncertainty(probability: torch.Tensor | np.ndarray) -> float:

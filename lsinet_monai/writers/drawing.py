@@ -55,11 +55,19 @@ def overlay(frame: np.ndarray, mask: np.ndarray, truth: np.ndarray | None = None
     Returns:
         The picture, RGB, uint8, (H, W, 3).
     """
-    picture = _blend(frame.astype(np.float32), mask * np.float32(_TINT), PREDICTION_COLOUR)
+    drawn = mask if truth is None else mask | truth
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    result = frame.copy()
+    if not rows.size:
+        return result
+    # Most of a frame stays as it is. Lines do not reach farther than this beyond a mask.
+    box = tuple(slice(max(int(line[0]) - 8, 0), int(line[-1]) + 9) for line in (rows, columns))
+    picture = _blend(frame[box].astype(np.float32), mask[box] * np.float32(_TINT), PREDICTION_COLOUR)
     if truth is not None:
-        picture = _blend(picture, outline(truth), TRUTH_COLOUR)
-    picture = _blend(picture, outline(mask), PREDICTION_COLOUR)
-    return np.rint(picture).astype(np.uint8)
+        picture = _blend(picture, outline(truth[box]), TRUTH_COLOUR)
+    picture = _blend(picture, outline(mask[box]), PREDICTION_COLOUR)
+    result[box] = np.rint(picture)
+    return result
 
 
 def status_bar(width: int, frame_number: int, scores: Sequence[float], flags: Sequence[bool]) -> np.ndarray:

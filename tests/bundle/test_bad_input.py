@@ -147,6 +147,8 @@ BAD_OPTIONS = [
     ("training", {"validation_fraction": 1.5}, "below 1"),
     ("evaluating", {"threshold": 2}, "from 0 to 1"),
     ("evaluating", {"memory_interval": 0}, "1 or more"),
+    ("evaluating", {"released_maps": "perhaps"}, "neither true nor false"),
+    ("evaluating", {"frames_per_second": 0}, "above 0"),
     ("inference", {"adjacent": "sideways"}, "previous"),
     ("inference", {"forgetting": "x"}, "usage"),
     ("inference", {"memory_frames": 0}, "1 or more"),

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.data import frames_to_tensor, read_frame, read_mask, read_split
 from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.metrics import BENCHMARK_SCORES, score_folders
 from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,26 @@ def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> Non
     assert split["dataset"]["dice_at_0.5"] == pytest.approx(dice, abs=1e-3)
     assert list(split["cases"]) == [Path(clip["clip_id"]).name]
     assert _files(Path()) == {"out/scores.json"}
+
+
+def test_released_maps_have_the_scores_that_evaluation_prints(run, phantom: Path, model_file: Path) -> None:
+    options = {"checkpoint": str(model_file), "output_dir": "out", "piece_frames": 2, "released_maps": "true"}
+    run("evaluating", dataset_dir=str(phantom), **options)
+    printed = json.loads(Path("out/scores.json").read_text())["lsinet"]["TestEasyDataset/Unseen"]
+    evaluation = score_folders({"maps": "out/released_maps"}, phantom, processes=1, progress=False)
+    scores = evaluation.scores()["maps"]["TestEasyDataset/Unseen"]
+    for name in BENCHMARK_SCORES:
+        assert scores["dataset"][name] == pytest.approx(printed["dataset"][name], abs=1e-12), name
+
+
+def test_evaluation_counts_false_positives_of_negative_clips(run, phantom: Path, model_file: Path) -> None:
+    negatives = next((phantom / "TrainDataset" / "Frame").iterdir())
+    shutil.copytree(negatives, "negatives/case1")
+    options = {"checkpoint": str(model_file), "output_dir": "out", "negative_dir": "negatives"}
+    run("evaluating", dataset_dir=str(phantom), **options)
+    scores = json.loads(Path("out/scores.json").read_text())["lsinet"]
+    assert list(scores) == ["TestEasyDataset/Unseen", "negative"]
+    assert scores["negative"]["dataset"]["negative_frames"] == 3
 
 
 def test_the_authors_checkpoint(run, phantom: Path, released_file: Path) -> None:

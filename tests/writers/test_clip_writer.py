@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
-from lsinet_monai.writers.clip_writer import ClipWriter, prepare_output_dir
+from lsinet_monai.formats import frame_file
+from lsinet_monai.writers.clip_writer import ClipWriter, frames_on_disk, is_complete, prepare_output_dir
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -77,8 +80,18 @@ def test_a_clip(tmp_path: Path) -> None:
         "min_area": 0.001,
         "frame_seconds": 0.04,
         "counts": {"frames": 4, "frames_with_polyp": 2, "intervals": 1},
-        "intervals": [{"first": 1, "last": 3, "first_frame": "image1", "last_frame": "image3"}],
+        "intervals": [
+            {
+                "first": 1,
+                "last": 3,
+                "first_frame": "image1",
+                "last_frame": "image3",
+                "first_seconds": 0.04,
+                "last_seconds": 0.12,
+            }
+        ],
     }
+    assert [(frame["index"], frame["seconds"]) for frame in frames] == [(0, 0), (1, 0.04), (2, 0.08), (3, 0.12)]
     assert [frame["frame"] for frame in frames] == ["image0", "image1", "image2", "image3"]
     assert [frame["has_polyp"] for frame in frames] == [False, True, False, True]
     assert [frame["area"] for frame in frames] == [0, 0.1, 0.001, 1]
@@ -125,6 +138,114 @@ def test_clip_id_stays_inside(tmp_path: Path, clip_id: str) -> None:
         ClipWriter(tmp_path, clip_id)
 
 
+def test_frames_that_are_missing_keep_the_others_in_their_places(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path, "a", overlay=None, write_maps=False) as writer:
+        writer.reading = {"frames_skipped": 5}
+        for index, seconds in ((7, 0.7), (9, 0.9), (14, 1.5)):
+            writer.write(frame_file(index), FRAME, _probability(100), index, seconds)
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert summary["reading"] == {"frames_skipped": 5}
+    intervals = [(interval["first"], interval["last"], interval["last_seconds"]) for interval in summary["intervals"]]
+    assert intervals == [(7, 9, 0.9), (14, 14, 1.5)]
+    assert _files(tmp_path / "masks") == ["a/000007.png", "a/000009.png", "a/000014.png"]
+
+
+def _clip(frames: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frames of the phantom, and maps that agree with its masks."""
+    clip = phantom_clip(frames, (48, 64), seed=2)
+    return [(frame, np.where(mask > 0, np.float32(0.9), np.float32(0.1))) for frame, mask in clip]
+
+
+def _write(
+    folder: Path, clip: list[tuple[np.ndarray, np.ndarray]], first: int, stop: int, **options: Any
+) -> ClipWriter:
+    """Write some frames, flushing after every fourth of the clip, and leave the writer as a killed process would."""
+    exports = ["csv", "coco", "cvat"]
+    writer = ClipWriter(folder, "a/b", exports=exports, frame_seconds=0.04, frames_done=first, **options)
+    for index in range(first, stop):
+        writer.write(f"{index}.jpg", *clip[index])
+        if index % 4 == 3:
+            writer.flush()
+    return writer
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in _files(folder)}
+
+
+STOPS = [("mp4", [10]), ("mp4", [12]), ("mp4", [2, 3, 9]), (None, [2, 3, 9]), ("gif", [6])]
+
+
+@pytest.mark.parametrize(("overlay", "stops"), STOPS)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, overlay: Any, stops: list[int]) -> None:
+    clip = _clip(12)
+    with _write(tmp_path / "whole", clip, 0, 12, overlay=overlay):
+        pass
+    done = 0
+    for stop in stops:
+        _write(tmp_path / "stopped", clip, done, stop, overlay=overlay)
+        with (tmp_path / "stopped/a/b/.unfinished/frames.csv").open("a") as file:
+            file.write("99,torn")
+        assert not is_complete(tmp_path / "stopped", "a/b")
+        done = frames_on_disk(tmp_path / "stopped", "a/b")
+        assert done == (stop if overlay is None else stop // 4 * 4)
+    with _write(tmp_path / "stopped", clip, done, 12, overlay=overlay):
+        pass
+    assert is_complete(tmp_path / "stopped", "a/b")
+    assert _contents(tmp_path / "stopped") == _contents(tmp_path / "whole")
+
+
+def test_a_run_that_can_go_on_after_an_exception(tmp_path: Path) -> None:
+    clip = _clip(6)
+    with pytest.raises(KeyboardInterrupt), _write(tmp_path, clip, 0, 6):
+        raise KeyboardInterrupt
+    assert frames_on_disk(tmp_path, "a/b") == 6 and not is_complete(tmp_path, "a/b")
+    with ClipWriter(tmp_path, "a/b", frames_done=4) as writer:
+        writer.write("4.jpg", *clip[4])
+    assert json.loads((tmp_path / "a/b/summary.json").read_text())["counts"]["frames"] == 5
+    assert not list(tmp_path.rglob(".*"))
+    with Image.open(tmp_path / "overlays/a/b.gif") as overlay:
+        assert overlay.n_frames == 5
+
+
+def test_a_run_cannot_go_on_from_what_is_not_there(tmp_path: Path) -> None:
+    _write(tmp_path, _clip(6), 0, 6)
+    for done in (3, 6, 7):  # not where it was flushed, not whole, not written
+        with pytest.raises(InputError, match=f"does not hold the first {done} frames of clip 'a/b': start it anew"):
+            ClipWriter(tmp_path, "a/b", frames_done=done)
+    assert frames_on_disk(tmp_path, "b") == 0
+
+
+def test_a_run_from_the_start_forgets_the_one_before(tmp_path: Path) -> None:
+    with _write(tmp_path, _clip(3), 0, 3):
+        pass
+    ClipWriter(tmp_path, "a/b")
+    assert not is_complete(tmp_path, "a/b") and frames_on_disk(tmp_path, "a/b") == 0
+
+
+BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"exports": ["dicom"]}, "export 'dicom' is not one of csv, coco, cvat, nifti, nrrd"),
+    ({"exports": ["coco"], "write_masks": False}, "write the masks too"),
+    ({"overlay": "avi"}, "overlay 'avi' is neither gif nor mp4"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
+def test_options_are_checked(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ClipWriter(tmp_path, "a", **options)
+    assert not _files(tmp_path)
+
+
+def test_a_stack_that_grows_too_large_is_refused_at_once(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"a stack of 1073742 frames .* choose fewer with --frames A:B"),
+        ClipWriter(tmp_path, "a", overlay=None, exports=["nifti"]) as writer,
+    ):
+        writer.write("0.png", FRAME, _probability(1), index=0)
+        writer.write("1.png", FRAME, _probability(1), index=1_073_741)
+
+
 BAD_FRAMES = [
     ("0.jpg", FRAME, _probability(1), "would overwrite"),
     ("1.png", FRAME, _probability(1)[:-1], "has shape"),
@@ -133,9 +254,16 @@ BAD_FRAMES = [
 ]
 
 
+def test_frames_come_in_order(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path, "a", overlay=None) as writer:
+        writer.write("0.png", FRAME, _probability(1), index=5)
+        with pytest.raises(InputError, match="has the index 5, but 6 or more comes next"):
+            writer.write("1.png", FRAME, _probability(1), index=5)
+
+
 @pytest.mark.parametrize(("name", "frame", "probability", "message"), BAD_FRAMES)
 def test_write_refuses(tmp_path: Path, name: str, frame: np.ndarray, probability: np.ndarray, message: str) -> None:
-    with ClipWriter(tmp_path, "a", write_overlay=False) as writer:
+    with ClipWriter(tmp_path, "a", overlay=None) as writer:
         writer.write("0.png", FRAME, _probability(1))
         with pytest.raises(InputError, match=message):
             writer.write(name, frame, probability)

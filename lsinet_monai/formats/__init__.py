@@ -1,0 +1,27 @@
+"""Files that other tools open and write: each module has a format's writer and its reader."""
+
+from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, frame_file
+from lsinet_monai.formats.coco import read_coco, write_coco
+from lsinet_monai.formats.cvat import read_cvat, write_cvat
+from lsinet_monai.formats.png import read_png_folder, write_png
+from lsinet_monai.formats.reading import read_labels
+from lsinet_monai.formats.stack import check_stack, read_stack, write_image_stack, write_stack
+
+__all__ = [
+    "AddFrame",
+    "Attributes",
+    "ClipInfo",
+    "ClipLabels",
+    "check_stack",
+    "frame_file",
+    "read_coco",
+    "read_cvat",
+    "read_labels",
+    "read_png_folder",
+    "read_stack",
+    "write_coco",
+    "write_cvat",
+    "write_image_stack",
+    "write_png",
+    "write_stack",
+]

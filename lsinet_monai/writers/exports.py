@@ -1,0 +1,116 @@
+"""A clip's results in the formats of other tools, made of the masks and maps that are on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lsinet_monai.data import read_map, read_mask
+from lsinet_monai.errors import InputError
+from lsinet_monai.formats import ClipInfo, check_stack, write_coco, write_cvat, write_image_stack, write_stack
+from lsinet_monai.metrics import LesionLinker
+from lsinet_monai.writers.frame_records import FrameRecord, write_records
+
+__all__ = ["EXPORTS", "check_exports", "write_exports"]
+
+EXPORTS = {
+    "csv": "frames.csv",
+    "coco": "coco.json",
+    "cvat": "cvat.xml",
+    "nifti": "masks.nii.gz",
+    "nrrd": "masks.nrrd",
+}
+"""What a clip's results can be exported as, and the names of the files in the clip's folder."""
+
+
+def check_exports(exports: Sequence[str]) -> None:
+    """Make sure that exports are known.
+
+    Raises:
+        InputError: one is not in :data:`EXPORTS`.
+    """
+    for name in exports:
+        if name not in EXPORTS:
+            raise InputError(f"export '{name}' is not one of {', '.join(EXPORTS)}")
+
+
+def write_exports(
+    output_dir: str | Path,
+    clip_id: str,
+    records: Sequence[FrameRecord],
+    exports: Sequence[str],
+    fps: float | None = None,
+    stack_frames: range | None = None,
+    images: Callable[[int], np.ndarray] | None = None,
+) -> None:
+    """Write a clip's results in the formats of other tools, with a progress bar.
+
+    Lesions are linked through the clip by :class:`lsinet_monai.metrics.LesionLinker`: an id is a COCO ``track_id`` and
+    a CVAT track. A lesion's ``score``, in both, is the mean probability of its pixels, where there are maps.
+
+    Args:
+        output_dir: the folder that has ``masks/<clip_id>``, and perhaps ``maps/<clip_id>``.
+        clip_id: the clip's name.
+        records: its frames.
+        exports: names of :data:`EXPORTS`. The files are ``OUTPUT_DIR/<clip_id>/...``; the frames of a stack are beside
+            it, as ``images.nii.gz`` or ``images.nrrd``.
+        fps: frames per second, if known.
+        stack_frames: indices of the frames to put into a stack, without gaps; by default all.
+        images: gives the frame with an index, RGB, uint8, (H, W, 3), to put frames into a stack too.
+
+    Raises:
+        InputError: if an export is not known, a mask cannot be read, the frames differ in size, or a stack would be too
+            large.
+    """
+    check_exports(exports)
+    folder = Path(output_dir) / clip_id
+    if "csv" in exports:
+        write_records(folder / EXPORTS["csv"], records)
+    if not records or not set(exports) - {"csv"}:
+        return
+    sizes = {(record.height, record.width) for record in records}
+    if len(sizes) > 1:
+        raise InputError(f"the frames of '{clip_id}' differ in size ({sizes}), which {', '.join(exports)} cannot hold")
+    clip = ClipInfo(
+        clip_id,
+        sizes.pop(),
+        records[-1].index + 1,
+        files={record.index: record.file for record in records},
+        seconds={record.index: record.seconds for record in records if record.seconds is not None},
+        fps=fps,
+    )
+    stacks = [EXPORTS[name] for name in ("nifti", "nrrd") if name in exports]
+    frames = range(records[0].index, clip.frame_count) if stack_frames is None else stack_frames
+    if stacks:
+        check_stack(clip, frames, channels=1 if images is None else 3)
+
+    with ExitStack() as open_files:
+        adds = [open_files.enter_context(write_stack(folder / name, clip, frames)) for name in stacks]
+        if "coco" in exports:
+            adds.append(open_files.enter_context(write_coco(folder / EXPORTS["coco"], clip)))
+        if "cvat" in exports:
+            adds.append(open_files.enter_context(write_cvat(folder / EXPORTS["cvat"], clip)))
+        linker = LesionLinker()
+        for record in tqdm(records, desc=f"exporting {clip_id}", unit="frame", leave=False):
+            labels = linker(read_mask(Path(output_dir) / "masks" / clip_id / f"{record.stem}.png"))
+            scores = _scores(labels, Path(output_dir) / "maps" / clip_id / f"{record.stem}.png")
+            for add in adds:
+                add(record.index, labels, scores)
+    if images is not None:
+        for name in stacks:
+            missing = np.zeros((*clip.size, 3), np.uint8)
+            wanted = (images(index) if index in clip.files else missing for index in frames)
+            write_image_stack(folder / name.replace("masks", "images"), clip, frames, wanted)
+
+
+def _scores(labels: np.ndarray, path: Path) -> dict[int, dict[str, float]]:
+    """The mean probability of each lesion: to 4 decimals, since a map has 8 bits."""
+    lesions = np.unique(labels[labels > 0]).tolist()
+    if not lesions or not path.exists():
+        return {}
+    probability = read_map(path)
+    return {lesion: {"score": round(float(probability[labels == lesion].mean()) / 255, 4)} for lesion in lesions}

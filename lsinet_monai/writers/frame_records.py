@@ -1,0 +1,127 @@
+"""What is written down of each frame: a line of a CSV file, at once, so that it is there when a run is stopped."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, fields
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from lsinet_monai.files import whole_file
+
+__all__ = ["FrameRecord", "RecordFile", "read_records", "write_records"]
+
+# File names may be any bytes.
+_ENCODING: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One frame of a clip in numbers; the columns of ``frames.csv``.
+
+    Args:
+        index: its index in the clip, from 0.
+        file: its file name, or for a frame of a video its number.
+        seconds: its time in the clip, if known.
+        height: its height in pixels.
+        width: its width in pixels.
+        area: the share of it that the mask covers, in [0, 1].
+        score: :func:`lsinet_monai.metrics.frame_score`, in [0, 1].
+        uncertainty: :func:`lsinet_monai.metrics.uncertainty`, in bits, in [0, 1].
+        has_polyp: :func:`lsinet_monai.metrics.has_polyp`.
+    """
+
+    index: int
+    file: str
+    seconds: float | None
+    height: int
+    width: int
+    area: float
+    score: float
+    uncertainty: float
+    has_polyp: bool
+
+    @property
+    def stem(self) -> str:
+        """The frame's name: its file's without the suffix."""
+        return Path(self.file).stem
+
+    def summary(self) -> dict[str, Any]:
+        """The frame's entry in ``summary.json``."""
+        entry = asdict(self)
+        del entry["height"], entry["width"], entry["file"]
+        return {"frame": self.stem} | entry
+
+
+_COLUMNS = [field.name for field in fields(FrameRecord)]
+
+
+def write_records(path: str | Path, records: Iterable[FrameRecord]) -> None:
+    """Write a CSV file of frames; it appears whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("w", **_ENCODING) as file:
+        file.write(_line(_COLUMNS))
+        for record in records:
+            file.write(_line(astuple(record)))
+
+
+def read_records(path: str | Path) -> list[FrameRecord]:
+    """Read a CSV file of frames up to its end, or to where a run that was stopped left it.
+
+    Returns:
+        the frames whose lines are whole; none if there is no such file.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    with path.open(**_ENCODING) as file:
+        whole, end, _ = file.read().rpartition("\n")
+    rows = csv.reader(StringIO(whole + end, newline=""))
+    records = []
+    try:
+        for index, file_name, seconds, height, width, area, score, uncertainty, has_polyp in list(rows)[1:]:
+            records.append(
+                FrameRecord(
+                    int(index),
+                    file_name,
+                    float(seconds) if seconds else None,
+                    int(height),
+                    int(width),
+                    float(area),
+                    float(score),
+                    float(uncertainty),
+                    {"True": True, "False": False}[has_polyp],
+                )
+            )
+    except (ValueError, KeyError, csv.Error):
+        return records
+    return records
+
+
+class RecordFile:
+    """A CSV file of frames that grows with every one.
+
+    Args:
+        path: the file; folders above it are made.
+        records: the frames that it starts with.
+    """
+
+    def __init__(self, path: str | Path, records: Iterable[FrameRecord]) -> None:
+        write_records(path, records)
+        self._file = Path(path).open("a", **_ENCODING)  # noqa: SIM115  # closed by close()
+
+    def append(self, record: FrameRecord) -> None:
+        """Add a frame; it is in the file when this returns, also if the process is killed then."""
+        self._file.write(_line(astuple(record)))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _line(values: Iterable[Any]) -> str:
+    line = StringIO(newline="")
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()

@@ -1,0 +1,130 @@
+"""Overlays to look at, as animated GIF or MP4: written in segments, so that a run that was stopped can go on."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import GifImagePlugin, Image
+
+from lsinet_monai.extras import require_extra
+from lsinet_monai.files import whole_file
+
+__all__ = ["GifOverlay", "Mp4Overlay"]
+
+_GIF_HEAD_BYTES = 32
+_GIF_END = b";"
+_MP4_TICKS = 90_000  # in a second, as usual for video
+_MP4_OPTIONS = {
+    "preset": "veryfast",
+    "crf": "21",
+    "g": "50",  # frames from one key frame to the next: people scrub
+    "bf": "0",  # no frame refers to a later one, so that segments can be put in a row
+}
+
+
+class GifOverlay:
+    """An animated GIF, written picture by picture; Pillow's own writer keeps them all until the end.
+
+    The format: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. Each picture brings its own 256 colours. It plays at an
+    even pace: GIF's times are too coarse for more.
+
+    Args:
+        frame_seconds: how long each picture is shown.
+    """
+
+    suffix = ".gif"
+    long_side = (320, 480)
+    """The least and the most pixels of a picture's long side."""
+
+    def __init__(self, frame_seconds: float) -> None:
+        self.frame_seconds = frame_seconds
+
+    def start(self, path: Path, size: tuple[int, int]) -> None:
+        """Start a segment, a file of its own, with pictures of a width and height."""
+        self._file: IO[bytes] = path.open("wb")
+        no_global_colours = bytes(3)
+        loop_for_ever = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+        self._file.write(b"GIF89a" + struct.pack("<HH", *size) + no_global_colours + loop_for_ever)
+
+    def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
+        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time."""
+        colours = Image.fromarray(picture).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        # GIF counts in 1/100 s: rounding the sum, not each duration, keeps the pace. Below 2, viewers play slowly.
+        begin, end = (round(100 * self.frame_seconds * count) for count in (number, number + 1))
+        for block in GifImagePlugin.getdata(colours, duration=10 * max(2, end - begin), include_color_table=True):
+            self._file.write(block)
+
+    def finish(self) -> None:
+        """End the segment."""
+        self._file.write(_GIF_END)
+        self._file.close()
+
+    def join(self, segments: Sequence[Path], path: Path) -> None:
+        """Put segments in a row; the file appears whole or not at all."""
+        with whole_file(path) as temporary, temporary.open("wb") as joined:
+            for place, segment in enumerate(segments):
+                with segment.open("rb") as file:
+                    file.seek(_GIF_HEAD_BYTES if place else 0)
+                    shutil.copyfileobj(file, joined)
+                joined.seek(-len(_GIF_END), 1)
+            joined.write(_GIF_END)
+
+
+class Mp4Overlay:
+    """An MP4 file that browsers play and seek in: H.264, 4:2:0, its index in front. It keeps the video's times.
+
+    Raises:
+        InputError: PyAV is not installed.
+    """
+
+    suffix = ".mp4"
+    long_side = (320, 960)
+    """The least and the most pixels of a picture's long side."""
+
+    def __init__(self) -> None:
+        self._av: Any = require_extra("av", "video")
+
+    def start(self, path: Path, size: tuple[int, int]) -> None:
+        """Start a segment, a file of its own, with pictures of a width and height, both even."""
+        # NUT keeps times as they are, and does not start each segment at 0.
+        self._container = self._av.open(str(path), "w", format="nut")
+        self._stream = self._container.add_stream("libx264", options=_MP4_OPTIONS)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, _MP4_TICKS)
+        self._last_tick = -1
+
+    def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
+        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time since the first's."""
+        frame = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
+        self._last_tick = frame.pts = max(self._last_tick + 1, round(seconds * _MP4_TICKS))
+        frame.time_base = Fraction(1, _MP4_TICKS)
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """End the segment."""
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def join(self, segments: Sequence[Path], path: Path) -> None:
+        """Put segments in a row, without encoding anything anew; the file appears whole or not at all."""
+        with (
+            whole_file(path) as temporary,
+            self._av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,
+        ):
+            stream, last_tick = None, -1
+            for segment in segments:
+                with self._av.open(str(segment), format="nut") as container:
+                    source = container.streams.video[0]
+                    stream = stream or joined.add_stream_from_template(source)
+                    for packet in container.demux(source):
+                        if packet.dts is not None:  # the last one is empty
+                            packet.stream = stream
+                            last_tick = packet.dts = packet.pts = max(last_tick + 1, packet.pts)
+                            joined.mux(packet)

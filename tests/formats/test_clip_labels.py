@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, check_file, frame_file, paint
+
+VIDEO = ClipInfo("video", (4, 4), frame_count=100)
+FRAMES = ClipInfo("case1", (4, 4), frame_count=2, files={0: "image9.jpg", 1: "image10.jpg"})
+
+NAMES = [
+    (VIDEO, "000042.png", 42),
+    (VIDEO, "frame_000042.PNG", 42),
+    (VIDEO, "a7/b8_99", 99),
+    (VIDEO, "a\\b_3.png", 3),
+    (VIDEO, "100.png", None),
+    (VIDEO, "mask.png", None),
+    (VIDEO, "9" * 5000, None),
+    (FRAMES, "image10.png", 1),
+    (FRAMES, "masks/image9", 0),
+    (FRAMES, "image1.png", None),
+    (FRAMES, "000001.png", None),
+]
+
+
+@pytest.mark.parametrize(("clip", "file", "index"), NAMES)
+def test_index_of(clip: ClipInfo, file: str, index: int | None) -> None:
+    assert clip.index_of(file) == index
+
+
+@pytest.mark.parametrize("index", [0, 42, 1234567])
+def test_frame_files_are_found_again(index: int) -> None:
+    assert ClipInfo("video", (4, 4), frame_count=10**7).index_of(frame_file(index)) == index
+
+
+@given(st.text())
+def test_no_name_breaks_index_of(file: str) -> None:
+    assert VIDEO.index_of(file) in {None, *range(100)}
+
+
+def test_labels_are_a_mapping_in_order_of_frames() -> None:
+    labels = ClipLabels({3: 7, 1: 0}, lambda value: np.full((2, 2), value, np.int32), {3: {7: {"score": 0.5}}})
+    assert list(labels) == [1, 3] and len(labels) == 2 and 2 not in labels
+    assert labels.mask(3).all() and not labels.mask(1).any()
+    assert labels.attributes(3) == {7: {"score": 0.5}} and labels.attributes(1) == {}
+
+
+def test_the_last_lesion_holds() -> None:
+    left, low = np.array([[1, 0], [1, 0]], bool), np.array([[0, 0], [1, 1]], bool)
+    np.testing.assert_array_equal(paint((2, 2), [(5, left), (2, low)]), [[5, 0], [2, 2]])
+
+
+def test_check_file(tmp_path: Path) -> None:
+    file = tmp_path / "A.XML"
+    for make, message in ((lambda: None, "no such file"), (file.touch, "has 0 bytes")):
+        make()
+        with pytest.raises(InputError, match=message):
+            check_file(file, [".xml"])
+    file.write_text("x")
+    assert check_file(str(file), [".xml"]) == file
+    with pytest.raises(InputError, match=r"is not named \*.json or \*.js"):
+        check_file(file, [".json", ".js"])
