@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo label test lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py
+
+label: $(VENV)/.installed-label
+	$(BIN)/python scripts/label.py
 
 test: lint
 	$(BIN)/python -m pytest
@@ -25,6 +28,16 @@ $(INSTALLED): pyproject.toml setup.py
 	else \
 		$(BIN)/python -m pip install --quiet --editable '.[dev]'; \
 	fi
+	touch $@
+
+# SAM 2, which MONAI Label brings, builds faster without CUDA; uv leaves MONAI Label's start script out, pip does not.
+$(VENV)/.installed-label: $(INSTALLED)
+	if test -x $(BIN)/uv; then \
+		SAM2_BUILD_CUDA=0 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev,label]'; \
+	else \
+		SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --editable '.[dev,label]'; \
+	fi
+	test -e $(BIN)/monailabel || $(BIN)/python -m pip install --quiet --no-deps --force-reinstall monailabel==0.8.5
 	touch $@
 
 clean:

@@ -1,5 +1,72 @@
-"""Everything is declared in pyproject.toml; this file is where extensions are built."""
+"""Builds the compiled kernels, where that needs nothing to be downloaded; all else is declared in pyproject.toml.
+
+Kernels are built ahead of time where PyTorch is importable and a compiler is there, which means a build that is not
+isolated (`pip install --no-build-isolation .`, `python setup.py build_ext --inplace`). Otherwise their sources are
+installed, and compiled on first use. FORCE_CUDA=1 builds the CUDA kernels without looking for nvcc first, and
+FORCE_CUDA=0 leaves them out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 from setuptools import setup
 
-setup()
+sys.path.insert(0, str(Path(__file__).parent))
+from lsinet_monai.csrc import COMPILER_FLAGS, CUDA_FLAGS, DEFAULT_CUDA_ARCHITECTURES, SOURCES, name_cuda_home
+
+
+def builds_cuda() -> bool:
+    """Whether there is an nvcc of the version that PyTorch was built with."""
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    if "FORCE_CUDA" in os.environ:
+        return os.environ["FORCE_CUDA"] == "1"
+    if torch.version.cuda is None or CUDA_HOME is None:
+        return False
+    nvcc = Path(CUDA_HOME) / "bin" / "nvcc"
+    if not nvcc.exists():
+        return False
+    release = re.search(r"release (\d+)", subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout)
+    return release is not None and release[1] == torch.version.cuda.split(".")[0]
+
+
+def kernels() -> dict[str, Any]:
+    """What setup() needs to build the kernels; nothing where they cannot be built."""
+    name_cuda_home()
+    try:
+        import torch
+        from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension, get_cxx_compiler
+    except ImportError:
+        return {}
+    if sys.platform == "win32" or torch.version.hip or shutil.which(get_cxx_compiler()) is None:
+        return {}
+
+    def extension(kind: type, device_type: str) -> Any:
+        return kind(
+            f"lsinet_monai.ops._deform_conv_{device_type}",
+            [f"lsinet_monai/csrc/{source}" for source in SOURCES[device_type]],
+            extra_compile_args={"cxx": COMPILER_FLAGS, "nvcc": CUDA_FLAGS},
+            py_limited_api=True,  # of Python nothing is used, so one build serves every version
+        )
+
+    extensions = [extension(CppExtension, "cpu")]
+    if builds_cuda():
+        if not torch.cuda.is_available():
+            os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_CUDA_ARCHITECTURES)
+        extensions.append(extension(CUDAExtension, "cuda"))
+    return {
+        "ext_modules": extensions,
+        "cmdclass": {"build_ext": BuildExtension},
+        "options": {"bdist_wheel": {"py_limited_api": "cp310"}},
+    }
+
+
+setup(**kernels())

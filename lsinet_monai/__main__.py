@@ -50,6 +50,51 @@ def _phantom(args: argparse.Namespace) -> None:
     write_phantom(args.out, args.clips, args.frames, size, args.seed, args.overwrite)
 
 
+def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="score folders of probability maps, and write a report",
+        description="Score folders of probability maps as SUN-SEG's benchmark does, and beyond; write a report.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--predictions", required=True, nargs="+", action="extend", metavar="[NAME=]DIR",
+        help="folder of a method's maps, SPLIT/CASE/FRAME.png or CASE/FRAME.png; several are shown side by side",
+    )  # fmt: skip
+    parser.add_argument("--truth", required=True, metavar="DIR", help="data set in SUN-SEG's layout, or a GT folder")
+    parser.add_argument("--output", required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument("--negative-dir", metavar="DIR", help="case folders of frames that show no polyp")
+    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="of masks, for the clinical scores")
+    parser.add_argument("--frames-per-second", type=float, default=30.0, metavar="F", help="the clips' pace")
+    parser.add_argument("--published", metavar="CSV", help="published results to put beside, for the report")
+    parser.add_argument(
+        "--gif", nargs="+", action="extend", default=[], metavar="CLIP",
+        help="clips to show as GIFs, truth and methods side by side: CASE or SPLIT/CASE",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="how many work side by side; one a core if not given"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="write to OUT though it holds files")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from lsinet_monai.reports import evaluate, name_predictions
+
+    evaluate(
+        name_predictions(args.predictions),
+        args.truth,
+        args.output,
+        negative_dir=args.negative_dir,
+        threshold=args.threshold,
+        frames_per_second=args.frames_per_second,
+        published=args.published,
+        gifs=args.gif,
+        processes=args.processes,
+        overwrite=args.overwrite,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command.
 
@@ -63,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _Parser(prog="python -m lsinet_monai", description="LSI-Net: polyp segmentation in colonoscopy video")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_phantom(commands)
+    _add_evaluate(commands)
     args = parser.parse_args(arguments)
     args.run(args)
 

@@ -80,6 +80,7 @@ _RULES: dict[str, _Rule] = {
     "max_epochs": _ONE_OR_MORE,
     "memory_frames": _ONE_OR_MORE,
     "memory_interval": _ONE_OR_MORE,
+    "encode_batch": _ONE_OR_MORE,
     "piece_frames": _ONE_OR_MORE,
     "val_interval": _ONE_OR_MORE,
 }

@@ -2,7 +2,8 @@
 
 from .pictures import PredictionPictures
 from .reset_inferer import ResetInferer
-from .results import WriteClipResults, WriteScores
+from .results import WriteClipResults
+from .scores import WriteReleasedMaps, WriteScores
 from .training import ClipGradients, SamplerEpoch, SaveModel, TrainingProgress
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "SaveModel",
     "TrainingProgress",
     "WriteClipResults",
+    "WriteReleasedMaps",
     "WriteScores",
 ]

@@ -1,8 +1,7 @@
-"""What evaluation and inference leave on disk."""
+"""What inference leaves on disk."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ import torch
 from ignite.engine import Engine, Events
 from torch.nn import functional as F
 
-from lsinet_monai.data.sun_seg import SPLITS
-from lsinet_monai.files import whole_file
-from lsinet_monai.metrics import ClipDice
 from lsinet_monai.writers import ClipWriter
 
-__all__ = ["WriteClipResults", "WriteScores"]
+__all__ = ["WriteClipResults"]
 
 
 class WriteClipResults:
@@ -63,39 +59,3 @@ class WriteClipResults:
             writer, self._writer = self._writer, None
             writer.__exit__(type(error), error, error.__traceback__)
         raise error
-
-
-class WriteScores:
-    """Print the mean Dice per split and write ``scores.json``: ``{method: {split: {"dataset": ..., "cases": ...}}}``.
-
-    Args:
-        metric: the evaluator's metric, whose clips are scored.
-        path: the file.
-        method: the name under which the scores stand.
-    """
-
-    def __init__(self, metric: ClipDice, path: str | Path, method: str = "lsinet") -> None:
-        self.metric = metric
-        self.path = Path(path)
-        self.method = method
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        splits: dict[str, dict[str, float]] = {}
-        for clip_id, dice in self.metric.per_clip.items():
-            split = next((split for split in SPLITS if clip_id.startswith(f"{split}/")), "all")
-            splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = dice
-        name = f"dice_at_{self.metric.threshold:g}"
-        means = {split: float(np.mean(list(cases.values()))) for split, cases in splits.items()}
-        scores = {
-            split: {"dataset": {name: means[split]}, "cases": {case: {name: dice} for case, dice in cases.items()}}
-            for split, cases in splits.items()
-        }
-        with whole_file(self.path) as path:
-            path.write_text(json.dumps({self.method: scores}, indent=2) + "\n", encoding="utf-8")
-        for split, cases in splits.items():
-            print(f"{split}: mean Dice {means[split]:.4f} at {self.metric.threshold:g}, {len(cases)} clips")
-        print(f"scores of every clip: {self.path}")

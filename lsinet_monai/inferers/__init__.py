@@ -1,6 +1,16 @@
 """Time: the memory bank, and the inferer that runs the network over the frames of a clip."""
 
 from .memory_bank import MemoryBank
-from .sequential import ClipState, SequentialVideoInferer
+from .sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
+from .session import FrameSource, PropagatedFrame, VideoSession
 
-__all__ = ["ClipState", "MemoryBank", "SequentialVideoInferer"]
+__all__ = [
+    "ClipState",
+    "FrameSource",
+    "MemoryBank",
+    "PropagatedFrame",
+    "SequentialVideoInferer",
+    "VideoSession",
+    "encode_frames",
+    "segment_frame",
+]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -36,24 +36,26 @@ class ScaleMemory:
     """(B, N): how many reads there have been since it was written."""
 
     @classmethod
-    def empty(cls, keys: Tensor, values: Tensor, slots: int) -> ScaleMemory:
-        batch = keys.shape[0]
-        usage = keys.new_zeros(batch, slots, dtype=torch.float32)
-        keys, values = keys.new_zeros(batch, slots, keys.shape[2]), values.new_zeros(batch, slots, values.shape[2])
-        return cls(keys, values, usage, torch.zeros_like(usage))
-
-    @classmethod
     def new(cls, keys: Tensor, values: Tensor) -> ScaleMemory:
         """Elements as they are written: usage 0 and next to no life."""
         usage = keys.new_zeros(keys.shape[:2], dtype=torch.float32)
         return cls(keys, values, usage, torch.full_like(usage, NEW))
 
-    def tensors(self) -> list[Tensor]:
-        return [getattr(self, field.name) for field in fields(self)]
+    @classmethod
+    def join(cls, *parts: ScaleMemory) -> ScaleMemory:
+        """The slots of each part, one behind the other."""
+        return cls(*(torch.cat(x, 1) for x in zip(*(part.tensors() for part in parts), strict=True)))
 
-    def first(self, slots: int) -> ScaleMemory:
-        """A view of the first slots."""
-        return ScaleMemory(*(x[:, :slots] for x in self.tensors()))
+    def empty(self, slots: int) -> ScaleMemory:
+        """So many empty slots for elements like these."""
+        return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.keys, self.values, self.usage, self.life
+
+    def slots(self, start: int, stop: int | None = None) -> ScaleMemory:
+        """A view of some slots."""
+        return ScaleMemory(*(x[:, start:stop] for x in self.tensors()))
 
     def take(self, slots: Tensor) -> ScaleMemory:
         """The slots (B, M) of each clip, in this order."""
@@ -96,7 +98,16 @@ class MemoryBank:
               that tie with the last of them. What has just been written has no usage and goes with them: after about
               ``memory_frames`` writes nothing new is ever kept.
 
-    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage after XMem (Cheng and Schwing, ECCV 2022).
+    Frames that are written as *permanent*, such as those whose masks a person has corrected, are kept beside these, in
+    slots before theirs. They are read in the same top-k, are never forgotten, and do not count as ``memory_frames``.
+    Each adds to every later read as much as one of those, and all slots are copied once when it is written. All else
+    happens in place: slots are allocated at the first write, and (with ``"usage"``) in a full bank no shape ever
+    changes, so that a compiler can hold the step of a frame.
+
+    A bank can be copied (``copy.deepcopy``), moved (:meth:`to`) and saved (:meth:`state_dict`).
+
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage, and a permanent part beside the temporary
+    one, after XMem (Cheng and Schwing, ECCV 2022; Bekuzarov et al., 2023).
     """
 
     def __init__(self, memory_frames: int = 35, forgetting: Forgetting = "usage") -> None:
@@ -107,7 +118,9 @@ class MemoryBank:
         self.memory_frames = memory_frames
         self.forgetting = forgetting
         self.scales: list[ScaleMemory] = []
-        # How many slots may hold elements; the slots behind them are empty for every clip.
+        # How many slots of each scale are permanent, and how many of those behind them may hold elements; what is
+        # behind these is empty for every clip.
+        self._permanent: list[int] = []
         self._filled: list[int] = []
 
     @property
@@ -117,10 +130,40 @@ class MemoryBank:
 
     @property
     def sizes(self) -> Tensor:
-        """(B, 3), int64, on the CPU: the number of elements per clip and scale."""
+        """(B, 3), int64, on the CPU: the number of elements per clip and scale, permanent ones among them."""
         if self.is_empty:
             return torch.zeros(0, 3, dtype=torch.int64)
         return torch.stack([(scale.life > 0).sum(1) for scale in self.scales], 1).cpu()
+
+    def to(self, device: torch.device | str) -> MemoryBank:
+        """Move all elements to a device; returns the bank itself."""
+        self.scales = [ScaleMemory(*(x.to(device) for x in scale.tensors())) for scale in self.scales]
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the bank holds: text, numbers and tensors, as ``torch.load(weights_only=True)`` reads."""
+        return {
+            "memory_frames": self.memory_frames,
+            "forgetting": self.forgetting,
+            "permanent": list(self._permanent),
+            "filled": list(self._filled),
+            "scales": [{name: x.clone() for name, x in vars(scale).items()} for scale in self.scales],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Hold what a bank held when its :meth:`state_dict` was taken, and nothing of what is here now.
+
+        Raises:
+            InputError: that bank had another ``memory_frames`` or ``forgetting``.
+        """
+        for name in ("memory_frames", "forgetting"):
+            if state[name] != getattr(self, name):
+                raise InputError(
+                    f"the memory was saved with {name}={state[name]!r} and is to go on with {getattr(self, name)!r}: "
+                    "give it the same"
+                )
+        self._permanent, self._filled = list(state["permanent"]), list(state["filled"])
+        self.scales = [ScaleMemory(**{name: x.clone() for name, x in scale.items()}) for scale in state["scales"]]
 
     @torch.no_grad()
     def read(self, features: Features) -> tuple[Tensor, ...]:
@@ -135,8 +178,10 @@ class MemoryBank:
         if self.is_empty:
             return features.read_own()
         results = []
-        for scale, filled, query in zip(self.scales, self._filled, features.keys, strict=True):
-            memory = scale.first(filled)
+        for scale, permanent, filled, query in zip(
+            self.scales, self._permanent, self._filled, features.keys, strict=True
+        ):
+            memory = scale.slots(0, permanent + filled)
             occupied = memory.life > 0
             read = read_memory(to_elements(query), memory.keys, memory.values, occupied)
             memory.usage.scatter_add_(1, read.indices.flatten(1), read.weights.flatten(1).to(memory.usage.dtype))
@@ -145,48 +190,58 @@ class MemoryBank:
         return tuple(results)
 
     @torch.no_grad()
-    def write(self, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    def write(self, keys: Sequence[Tensor], values: Sequence[Tensor], permanent: bool = False) -> None:
         """Add all positions of a frame, and forget what no longer fits.
 
         Args:
             keys: three of (B, 4, h, w), those that the frame has read with.
             values: three of (B, 16, h, w), weighted by the frame's mask.
+            permanent: never forget this frame, and forget none for it.
         """
         new = [ScaleMemory.new(to_elements(k), to_elements(v)) for k, v in zip(keys, values, strict=True)]
-        if self.forgetting == "released":
+        if self.is_empty:
+            frames = 0 if self.forgetting == "released" else self.memory_frames
+            self.scales = [x.empty(frames * x.life.shape[1]) for x in new]
+            self._permanent, self._filled = [0] * len(new), [0] * len(new)
+        if permanent:
+            self._write_permanent(new)
+        elif self.forgetting == "released":
             self._write_released(new)
         else:
             self._write_over_least_used(new)
 
+    def _write_permanent(self, new: list[ScaleMemory]) -> None:
+        for i, x in enumerate(new):
+            scale, end = self.scales[i], self._permanent[i]
+            self.scales[i] = ScaleMemory.join(scale.slots(0, end), x, scale.slots(end))
+            self._permanent[i] += x.life.shape[1]
+
     def _write_over_least_used(self, new: list[ScaleMemory]) -> None:
-        if self.is_empty:
-            self.scales = [ScaleMemory.empty(x.keys, x.values, self.memory_frames * x.life.shape[1]) for x in new]
-            self._filled = [0] * len(new)
-        for i, (scale, x) in enumerate(zip(self.scales, new, strict=True)):
+        for i, x in enumerate(new):
+            temporary = self.scales[i].slots(self._permanent[i])
             batch, count = x.life.shape
-            if self._filled[i] < scale.life.shape[1]:
+            if self._filled[i] < temporary.life.shape[1]:
                 slots = torch.arange(self._filled[i], self._filled[i] + count, device=x.life.device)
                 slots = slots.expand(batch, -1)
                 self._filled[i] += count
             else:
-                slots = scale.least_used_first()[:, :count]
-            scale.put(slots, x)
+                slots = temporary.least_used_first()[:, :count]
+            temporary.put(slots, x)
 
     def _write_released(self, new: list[ScaleMemory]) -> None:
         per_frame = [x.life.shape[1] for x in new]
-        if self.is_empty:
-            self.scales, self._filled = new, per_frame
-            return
-        full = self.sizes[:, 0] // per_frame[0] >= self.memory_frames
+        elements = (self.scales[0].slots(self._permanent[0]).life > 0).sum(1)
+        full = elements // per_frame[0] >= self.memory_frames
         for i, x in enumerate(new):
-            joined = [torch.cat(pair, 1) for pair in zip(self.scales[i].tensors(), x.tensors(), strict=True)]
-            scale = ScaleMemory(*joined)
+            end = self._permanent[i]
+            temporary = ScaleMemory.join(self.scales[i].slots(end), x)
             for clip in torch.nonzero(full).flatten().tolist():
-                _drop_least_used(scale, clip, self.memory_frames * per_frame[i])
+                _drop_least_used(temporary, clip, self.memory_frames * per_frame[i])
             # Empty slots go behind the elements, which keep their order, and are cut off where no clip needs them.
-            order = (scale.life == 0).to(torch.uint8).argsort(dim=1, stable=True)
-            self._filled[i] = int((scale.life > 0).sum(1).max())
-            self.scales[i] = scale.take(order[:, : self._filled[i]])
+            order = (temporary.life == 0).to(torch.uint8).argsort(dim=1, stable=True)
+            self._filled[i] = int((temporary.life > 0).sum(1).max())
+            temporary = temporary.take(order[:, : self._filled[i]])
+            self.scales[i] = ScaleMemory.join(self.scales[i].slots(0, end), temporary)
 
 
 def _drop_least_used(scale: ScaleMemory, clip: int, limit: int) -> None:

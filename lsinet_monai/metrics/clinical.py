@@ -106,10 +106,10 @@ class ClinicalScorer:
         if not mask.any():
             return
         now = self._counts.frames
-        ids, areas = np.unique(labels[labels > 0], return_counts=True)
-        for lesion_id, area in zip(ids.tolist(), areas.tolist(), strict=True):
+        areas = np.bincount(labels[mask])
+        for lesion_id in np.flatnonzero(areas).tolist():
             lesion = self._lesions.setdefault(lesion_id, _Lesion(now))
-            lesion.largest = max(lesion.largest, area / mask.size)
+            lesion.largest = max(lesion.largest, int(areas[lesion_id]) / mask.size)
         for row, column in _centroids(prediction):
             found = self._lesions.get(int(labels[row, column]))
             if found is not None and found.detected is None:

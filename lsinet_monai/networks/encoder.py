@@ -151,7 +151,11 @@ class Encoder(nn.Module):
         self, backbone: str, pretrained: bool, encoder_weights: str | Path | None, drop_path_rate: float
     ) -> None:
         super().__init__()
-        self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate)
+        # channels_last: on CPUs the convolutions are faster so, for all backbones tried, and no layer copies to that
+        # layout and back.
+        self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate).to(
+            memory_format=torch.channels_last
+        )
         info: Any = self.backbone.feature_info
         strides = list(info.reduction())
         if missing := [stride for stride in STRIDES if stride not in strides]:
@@ -162,14 +166,46 @@ class Encoder(nn.Module):
         # The deepest stage of each stride: some backbones have several.
         self.stages = [max(i for i, s in enumerate(strides) if s == stride) for stride in STRIDES]
         channels = info.channels()
+        self.last_early = _find_last_early(self.backbone)
         # (height, width) of the only frames that the backbone takes; none for nearly all
         self.fixed_size: tuple[int, int] | None = self.backbone.fixed_size  # type: ignore[assignment]
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
         """(B, 3, H, W) with H and W multiples of 32 -> three maps (B, 32, H / s, W / s), s = 8, 16, 32."""
-        features = self.backbone(frames)
+        if amp_dtype is None:
+            features = self.backbone(frames)
+        else:
+            features = [feature.to(frames.dtype) for feature in self._forward_in(amp_dtype, frames)]
         if self.channels_last:
             features = [feature.permute(0, 3, 1, 2) for feature in features]
         return tuple(block(features[stage]) for block, stage in zip(self.receptive_field, self.stages, strict=True))
+
+    def _forward_in(self, amp_dtype: torch.dtype, frames: Tensor) -> list[Tensor]:
+        """Run the backbone under autocast from where its early stages end.
+
+        These stay as they are. They are little of the work, and what rounding does to their weights shifts all that
+        the later ones see: rounding them too lets the masks of the demo's network in bfloat16 agree
+        with float32's at a mean Dice of 0.975 instead of 0.99.
+        """
+        device = frames.device.type
+        with torch.autocast(device, amp_dtype, enabled=self.last_early is None):
+            if self.last_early is None:
+                return self.backbone(frames)
+            early = self.backbone.get_submodule(self.last_early)
+            hook = early.register_forward_hook(lambda *_: torch.set_autocast_enabled(device, True))
+            try:
+                return self.backbone(frames)
+            finally:
+                hook.remove()
+
+
+def _find_last_early(backbone: nn.Module) -> str | None:
+    """The name of the last module before stride 8 that gives a feature; none where timm does not tell it."""
+    info: Any = backbone.feature_info
+    early = [name for name, stride in zip(info.module_name(), info.reduction(), strict=True) if stride < STRIDES[0]]
+    modules = dict(backbone.named_modules())
+    # timm writes "_" for "." in some feature extractors, and puts "model." before the names of others.
+    found = [x for name in early for x in (name, name.replace(".", "_"), f"model.{name}") if x in modules]
+    return found[-1] if found else None

@@ -85,8 +85,13 @@ class LSINet(nn.Module):
         self.harmonisation = Harmonisation()
         self.decoder = Decoder()
 
-    def encode(self, frames: Tensor) -> Features:
-        """Encode frames (B, 3, H, W), normalised, H and W of 64 or more.
+    def encode(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> Features:
+        """Encode frames.
+
+        Args:
+            frames: (B, 3, H, W), normalised, H and W of 64 or more.
+            amp_dtype: let the backbone, which is nearly all of the work, compute in ``torch.bfloat16`` or
+                ``torch.float16`` from stride 8 on. The features are float32 all the same.
 
         Raises:
             InputError: a frame smaller than 64 pixels on a side, not of three channels, or not of the one size that
@@ -105,7 +110,7 @@ class LSINet(nn.Module):
             )
         if height % stride or width % stride:
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
-        maps = self.encoder(frames)
+        maps = self.encoder(frames, amp_dtype)
         return Features(maps, *self.keys_and_values(maps))
 
     def decode(

@@ -1,7 +1,226 @@
-"""Modulated deformable convolution, behind one function."""
+"""Modulated deformable convolution, behind one function.
+
+The operator ``lsinet_monai::deform_conv2d`` has its schema, shapes, derivative and autocast rule here, and its kernels
+in ``csrc``. Nothing is loaded or compiled before it first runs: until then its kernel is a Python function that loads
+the compiled ones, which take its place, or calls torchvision where there are none.
+"""
 
 from __future__ import annotations
 
-from torchvision.ops import deform_conv2d
+import warnings
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from .builds import load_kernels
 
 __all__ = ["deform_conv2d"]
+
+_GEOMETRY = "int[2] stride, int[2] padding, int[2] dilation, int groups, int deformable_groups"
+torch.library.define(
+    "lsinet_monai::deform_conv2d",
+    f"(Tensor input, Tensor weight, Tensor offset, Tensor? mask, Tensor? bias, {_GEOMETRY}) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+torch.library.define(
+    "lsinet_monai::deform_conv2d_backward",
+    f"(Tensor grad_output, Tensor input, Tensor weight, Tensor offset, Tensor? mask, {_GEOMETRY})"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+
+def deform_conv2d(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = (1, 1),
+    padding: int | tuple[int, int] = (0, 0),
+    dilation: int | tuple[int, int] = (1, 1),
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Convolve with a kernel whose taps are moved and weighted at every output position.
+
+    For an output position p, :math:`y(p) = \sum_k w_k \, m_k(p) \, x(p s - pad + k d + \Delta_k(p)) + b`, with the
+    input x interpolated bilinearly and zero outside; k runs over the kernel's taps. The signature is that of
+    ``torchvision.ops.deform_conv2d``, and so are the layouts and the results.
+
+    CPU and CUDA; float64, float32, and float16 and bfloat16 with sums in float32. Under autocast it runs in float32,
+    because half precision would round the offsets. Differentiable once in all five tensors.
+
+    Args:
+        input: (B, C, H, W).
+        offset: (B, 2 * D * kh * kw, H_out, W_out), in pixels of the input: for each of D deformable groups (whole
+            shares of the channels, in order) and each tap, row by row, first down, then right.
+        weight: (C_out, C / groups, kh, kw).
+        bias: (C_out,).
+        stride: of the output in the input, one number or (vertical, horizontal).
+        padding: zeros around the input, likewise.
+        dilation: distance of the taps, likewise.
+        mask: (B, D * kh * kw, H_out, W_out), a factor for each sample, usually in [0, 1]; 1 if not given.
+
+    Returns:
+        (B, C_out, H_out, W_out).
+
+    Raises:
+        ValueError: shapes do not fit one another, or dtypes or devices differ.
+        InputError: the environment variable LSINET_DEFORM_CONV forces kernels that are not there.
+
+    Source: Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1.
+    """
+    steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
+    groups, deformable_groups = _check(input, offset, weight, bias, mask, *steps)
+    return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *steps, groups, deformable_groups)
+
+
+def _check(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+) -> tuple[int, int]:
+    """Check that all arguments fit one another, and count the groups and the deformable groups."""
+    tensors = {"input": input, "offset": offset, "weight": weight, "mask": mask, "bias": bias}
+    for name, tensor in tensors.items():
+        dims = 1 if name == "bias" else 4
+        if tensor is None:
+            continue
+        if tensor.ndim != dims:
+            raise ValueError(f"deform_conv2d: {name} has shape {tuple(tensor.shape)}, but needs {dims} dimensions")
+        if not tensor.is_floating_point():
+            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but must be floating-point")
+        if tensor.device != input.device:
+            raise ValueError(f"deform_conv2d: {name} is on {tensor.device}, but input on {input.device}")
+        if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but input {input.dtype}")
+    for name, pair, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
+        if len(pair) != 2 or min(pair) < least:
+            raise ValueError(f"deform_conv2d: {name} is {tuple(pair)}, but needs two numbers of at least {least}")
+
+    batch, channels, *size = input.shape
+    out_channels, group_channels, *kernel = weight.shape
+    if 0 in weight.shape:
+        raise ValueError(f"deform_conv2d: weight is empty, {tuple(weight.shape)}")
+    groups = channels // group_channels
+    if groups * group_channels != channels or groups == 0 or out_channels % groups:
+        raise ValueError(
+            f"deform_conv2d: weight, {tuple(weight.shape)}, does not fit the {channels} channels of input: its second "
+            "number must divide them, and what comes out of that its first"
+        )
+    out_size = [
+        (length + 2 * pad - step * (taps - 1) - 1) // move + 1
+        for length, pad, step, taps, move in zip(size, padding, dilation, kernel, stride, strict=True)
+    ]
+    if min(out_size) < 1:
+        raise ValueError(f"deform_conv2d: input, {tuple(size)}, is smaller than the kernel; nothing would come out")
+    taps = kernel[0] * kernel[1]
+    deformable_groups = offset.shape[1] // (2 * taps)
+    if deformable_groups == 0 or offset.shape[1] % (2 * taps) or channels % deformable_groups:
+        raise ValueError(
+            f"deform_conv2d: offset has {offset.shape[1]} channels, but needs {2 * taps} (two for each tap) times a "
+            f"number of deformable groups that divides the {channels} channels of input"
+        )
+    expected = {
+        "offset": (batch, 2 * deformable_groups * taps, *out_size),
+        "mask": (batch, deformable_groups * taps, *out_size),
+        "bias": (out_channels,),
+    }
+    for name, shape in expected.items():
+        given = tensors[name]
+        if given is not None and tuple(given.shape) != shape:
+            raise ValueError(f"deform_conv2d: {name} has shape {tuple(given.shape)}, but needs {shape}")
+    return groups, deformable_groups
+
+
+@torch.library.register_fake("lsinet_monai::deform_conv2d")
+def _fake(input: Tensor, weight: Tensor, offset: Tensor, *_: Any) -> Tensor:
+    return input.new_empty(input.shape[0], weight.shape[0], offset.shape[2], offset.shape[3])
+
+
+@torch.library.register_fake("lsinet_monai::deform_conv2d_backward")
+def _fake_backward(
+    grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, *_: Any
+) -> tuple[Tensor, ...]:
+    grad_mask = input.new_empty(0) if mask is None else mask.new_empty(mask.shape)
+    return (*(tensor.new_empty(tensor.shape) for tensor in (input, weight, offset)), grad_mask)
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, weight, offset, mask, _, *ctx.geometry = inputs
+    ctx.save_for_backward(input, weight, offset, mask)
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    if grad_output.is_cuda and torch.are_deterministic_algorithms_enabled():
+        _alert_not_deterministic()
+    input, weight, offset, mask = ctx.saved_tensors
+    grads = torch.ops.lsinet_monai.deform_conv2d_backward(grad_output, input, weight, offset, mask, *ctx.geometry)
+    grad_input, grad_weight, grad_offset, grad_mask = grads
+    grad_bias = grad_output.sum((0, 2, 3)) if ctx.needs_input_grad[4] else None
+    return (grad_input, grad_weight, grad_offset, None if mask is None else grad_mask, grad_bias, *[None] * 5)
+
+
+def _alert_not_deterministic() -> None:
+    message = "deform_conv2d's backward pass adds up in no fixed order on CUDA, so it is not deterministic"
+    if not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise RuntimeError(f"{message}; torch.use_deterministic_algorithms(True, warn_only=True) lets it pass")
+    warnings.warn(message, stacklevel=2)
+
+
+def _refuse(ctx: Any, *grads: Tensor) -> None:
+    raise NotImplementedError("deform_conv2d has first derivatives only: it cannot be differentiated twice")
+
+
+torch.library.register_autograd("lsinet_monai::deform_conv2d", _backward, setup_context=_save_for_backward)
+torch.library.register_autograd("lsinet_monai::deform_conv2d_backward", _refuse)
+for _device_type in ("cpu", "cuda"):
+    torch.library.register_autocast("lsinet_monai::deform_conv2d", _device_type, torch.float32)
+
+
+def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Half precision is computed in float32 where torchvision is called, as the compiled kernels do it."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+@torch.library.impl("lsinet_monai::deform_conv2d", "default")
+def _forward_before_kernels(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, *geometry: Any
+) -> Tensor:
+    """Load the kernels, which then are called in place of this function; or call torchvision's."""
+    if load_kernels(input.device.type):
+        return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *geometry)
+    dtype = _compute_dtype(input.dtype)
+    stride, padding, dilation, *_ = geometry
+    tensors = [None if x is None else x.to(dtype) for x in (input, offset, weight, bias)]
+    mask = None if mask is None else mask.to(dtype)
+    return torchvision.ops.deform_conv2d(*tensors, stride, padding, dilation, mask).to(input.dtype)
+
+
+@torch.library.impl("lsinet_monai::deform_conv2d_backward", "default")
+def _backward_before_kernels(
+    grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, *geometry: Any
+) -> tuple[Tensor, ...]:
+    if load_kernels(input.device.type):
+        return torch.ops.lsinet_monai.deform_conv2d_backward(grad_output, input, weight, offset, mask, *geometry)
+    stride, padding, dilation, groups, deformable_groups = geometry
+    given = (grad_output, input, weight, offset, input.new_zeros(len(input), 1) if mask is None else mask)
+    grads = torch.ops.torchvision._deform_conv2d_backward(
+        *(tensor.to(_compute_dtype(tensor.dtype)) for tensor in given),
+        weight.new_zeros(weight.shape[0], dtype=_compute_dtype(weight.dtype)),
+        *stride,
+        *padding,
+        *dilation,
+        groups,
+        deformable_groups,
+        mask is not None,
+    )
+    # Of the gradients the last is the bias's.
+    grad_input, grad_weight, grad_offset, grad_mask, _ = (grad.to(input.dtype).contiguous() for grad in grads)
+    return grad_input, grad_weight, grad_offset, input.new_empty(0) if mask is None else grad_mask

@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["MemoryRead", "read_memory"]
 
-# Scores are made for this many queries at a time, so that (queries, elements) never exists as a whole: with 35 frames
-# of 352x352 in memory that would be 0.5 GB at stride 8.
-QUERY_CHUNK = 256
+# How many scores exist at a time: what stays in a CPU's caches, and what keeps a GPU busy. All (queries, elements) of
+# them would be 0.5 GB at stride 8 with 35 frames of 352x352 in memory.
+SCORES_AT_A_TIME = {"cpu": 2**20, "cuda": 2**26}
+
+# The search for the best scores looks at the maxima of blocks of this many first.
+BLOCK = 16
 
 
 class MemoryRead(NamedTuple):
@@ -43,20 +47,70 @@ def read_memory(
 
     Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; the score is STCN's (Cheng et al., 2021).
     """
+    dtype = torch.promote_types(keys.dtype, torch.float32)  # half precision would match other elements
+    queries, keys = queries.to(dtype), keys.to(dtype)
     top_k = min(top_k, keys.shape[1])
-    scale = keys.shape[2] ** -0.5
-    keys_t = keys.transpose(1, 2)
-    bias = -scale * keys.square().sum(2).unsqueeze(1)
+    indices = _search(queries, keys, occupied, top_k)
+
+    def gather(x: Tensor) -> Tensor:
+        index = indices.flatten(1).unsqueeze(2).expand(-1, -1, x.shape[2])
+        return x.gather(1, index).unflatten(1, indices.shape[1:])
+
+    near_keys = gather(keys)
+    scores = (2 * (near_keys * queries.unsqueeze(2)).sum(3) - near_keys.square().sum(3)) * keys.shape[2] ** -0.5
     if occupied is not None:
-        bias = bias.masked_fill(~occupied.unsqueeze(1), -torch.inf)
-    best = [
-        torch.baddbmm(bias, chunk, keys_t, alpha=2 * scale).topk(top_k, dim=2)
-        for chunk in queries.split(QUERY_CHUNK, dim=1)
-    ]
-    scores = torch.cat([scores for scores, _ in best], 1)
-    indices = torch.cat([indices for _, indices in best], 1)
+        scores = scores.masked_fill(~gather(occupied.unsqueeze(2)).squeeze(3), -torch.inf)
     weights = scores.softmax(2)
-    batch, channels = values.shape[0], values.shape[2]
-    gathered = values.gather(1, indices.flatten(1).unsqueeze(2).expand(-1, -1, channels))
-    read = torch.einsum("bqk,bqkc->bqc", weights, gathered.view(batch, -1, top_k, channels))
-    return MemoryRead(read, indices, weights)
+    return MemoryRead((weights.unsqueeze(3) * gather(values)).sum(2), indices, weights)
+
+
+@torch.no_grad()
+def _search(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
+    """Find the ``top_k`` elements with the highest scores for each query: (B, Q, K), int64, in no order.
+
+    They lie in the ``top_k`` blocks of elements with the highest maxima: were one outside, each of those blocks would
+    hold a better one. So the scores are needed for these maxima alone, and are made anew in the few blocks chosen.
+    """
+    bias = -keys.square().sum(2)
+    if occupied is not None:
+        bias = bias.masked_fill(~occupied, torch.finfo(bias.dtype).min)
+    # With a 1 behind each query a score is one dot product, up to a factor that changes no order.
+    queries = F.pad(queries, (0, 1), value=1.0)
+    elements = torch.cat([keys.transpose(1, 2) * 2, bias.unsqueeze(1)], 1)
+    batch, channels, count = elements.shape
+    # A block is every n-th element, so that the maxima of all are found side by side. What is missing for whole blocks
+    # has a score of -inf, below that of an empty slot.
+    blocks = -(-count // BLOCK)
+    padding = elements.new_zeros(batch, channels, blocks * BLOCK - count)
+    padding[:, -1] = -torch.inf
+    elements = torch.cat([elements, padding], 2)
+
+    chunk = SCORES_AT_A_TIME.get(keys.device.type, 2**20) // elements[:, 0].numel()
+    chunk = min(max(chunk, 1), queries.shape[1])
+    # One buffer for all chunks: on a CPU, fresh memory for each would take longer than to fill it.
+    buffer = queries.new_empty(batch, chunk, elements.shape[2])
+    maxima = queries.new_empty(batch, queries.shape[1], blocks)
+    for part, result in zip(queries.split(chunk, 1), maxima.split(chunk, 1), strict=True):
+        scores = torch.bmm(part, elements, out=buffer[:, : part.shape[1]])
+        torch.amax(scores.unflatten(2, (BLOCK, blocks)), 2, out=result)
+    best = _top_k(maxima, min(top_k, blocks))
+
+    rows = elements.unflatten(2, (BLOCK, blocks)).permute(0, 3, 1, 2).flatten(0, 1)
+    chosen = (best + blocks * torch.arange(batch, device=best.device).view(-1, 1, 1)).flatten()
+    near = rows.index_select(0, chosen).unflatten(0, best.shape)
+    scores = (near * queries[:, :, None, :, None]).sum(3)
+    inside = scores.flatten(2).topk(top_k, sorted=False).indices
+    return best.gather(2, inside // BLOCK) + blocks * (inside % BLOCK)
+
+
+def _top_k(x: Tensor, top_k: int) -> Tensor:
+    """The indices of ``x.topk(top_k, sorted=False)``, in less time where rows are long: by maxima of blocks, too."""
+    blocks = x.shape[2] // BLOCK
+    if blocks <= top_k:
+        return x.topk(top_k, sorted=False).indices
+    whole = blocks * BLOCK
+    best = _top_k(x[:, :, :whole].unflatten(2, (BLOCK, blocks)).amax(2), top_k)
+    inside = best.unsqueeze(3) + torch.arange(0, whole, blocks, device=x.device)
+    beyond = torch.arange(whole, x.shape[2], device=x.device).expand(*x.shape[:2], -1)
+    candidates = torch.cat([inside.flatten(2), beyond], 2)
+    return candidates.gather(2, x.gather(2, candidates).topk(top_k, sorted=False).indices)

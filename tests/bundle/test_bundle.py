@@ -222,6 +222,28 @@ def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Pat
         assert np.array_equal(mask[sure], np.where(probability > 0.4, 255, 0)[sure])
 
 
+@pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
+def test_inference_in_half_precision(run, phantom: Path, model_file: Path, amp_dtype: str) -> None:
+    folder = next((phantom / "TrainDataset" / "Frame").iterdir())
+    options = {"input": str(folder), "checkpoint": str(model_file)}
+    run("inference", output_dir="single", **options)
+    run("inference", output_dir="half", amp_dtype=amp_dtype, encode_batch=2, **options)
+    files = sorted(Path("single/maps").rglob("*.png"))
+    assert len(files) == 3
+    single, half = (
+        np.stack([np.array(Image.open(output / file.relative_to("single")), int) for file in files])
+        for output in (Path("single"), Path("half"))
+    )
+    difference = np.abs(single - half)
+    assert 0 < difference.max() and difference.mean() < 5
+
+
+def test_evaluation_in_half_precision(run, phantom: Path, model_file: Path) -> None:
+    options = {"checkpoint": str(model_file), "output_dir": "out", "amp_dtype": "bfloat16"}
+    workflow = run("evaluating", dataset_dir=str(phantom), **options)
+    assert workflow.parser.get_parsed_content("validate#inferer").amp_dtype == "bfloat16"
+
+
 def test_a_second_inference_overwrites_when_told_to(run, phantom: Path, model_file: Path) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"input": str(folder), "checkpoint": str(model_file), "output_dir": "out"}

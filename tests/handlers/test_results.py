@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from PIL import Image
 
-from lsinet_monai.handlers import WriteClipResults, WriteScores
+from lsinet_monai.handlers import WriteClipResults
 
 CLIPS = [{"clip_id": "case1", "image": ["x/0.jpg", "x/1.jpg", "x/2.jpg"]}, {"clip_id": "a/b", "image": ["y/7.png"]}]
 WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.gif", "a/b/summary.json"}
@@ -58,16 +57,3 @@ def test_an_error_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="unreadable"):
         _run(tmp_path, *pieces)
     assert _files(tmp_path) == WHOLE_CLIP | {f"{kind}/case1/{i}.png" for kind in ("masks", "maps") for i in range(2)}
-
-
-def test_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dice = {"TestEasyDataset/Unseen/case1": 0.5, "TestEasyDataset/Unseen/case2": 0.8, "mine/case3": 1.0}
-    engine = Engine(lambda engine, batch: None)
-    metric: Any = SimpleNamespace(per_clip=dice, threshold=0.3)
-    WriteScores(metric, tmp_path / "new" / "scores.json").attach(engine)
-    engine.run([0])
-    scores = json.loads((tmp_path / "new" / "scores.json").read_text())["lsinet"]
-    assert scores["TestEasyDataset/Unseen"]["dataset"] == {"dice_at_0.3": pytest.approx(0.65)}
-    assert scores["TestEasyDataset/Unseen"]["cases"] == {"case1": {"dice_at_0.3": 0.5}, "case2": {"dice_at_0.3": 0.8}}
-    assert scores["all"] == {"dataset": {"dice_at_0.3": 1.0}, "cases": {"mine/case3": {"dice_at_0.3": 1.0}}}
-    assert "TestEasyDataset/Unseen: mean Dice 0.6500 at 0.3, 2 clips" in capsys.readouterr().out

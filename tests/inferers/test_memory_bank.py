@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from math import exp
+from pathlib import Path
 
 import pytest
 import torch
@@ -187,3 +188,80 @@ def test_it_records_no_gradients_and_can_be_copied(small_network: LSINet) -> Non
     copied = copy.deepcopy(bank)
     assert not any(read.requires_grad for read in bank.read(features))
     assert bank.scales[0].usage.sum() > 0 and copied.scales[0].usage.sum() == 0
+
+
+@pytest.mark.parametrize("forgetting", ["usage", "released"])
+@pytest.mark.parametrize("when", [0, 1, 7], ids=["first", "before it is full", "when it is full"])
+def test_permanent_frames_are_never_forgotten_and_take_no_room(forgetting: str, when: int) -> None:
+    # The permanent frame lies where nobody looks, which would make it the first to go.
+    with_permanent, without = (MemoryBank(2, forgetting) for _ in range(2))
+    for number in range(20):
+        if number == when:
+            far = [torch.full((1, 4, side, side), 2 * FAR) for side in SIDES]
+            with_permanent.write(far, _random_frame(100).values, permanent=True)
+        frame = _random_frame(number)
+        for bank in (with_permanent, without):
+            if number > when:
+                bank.read(frame)
+            _write(bank, frame)
+        expected = [_kept(without, scale) for scale in range(3)]
+        if number >= when:
+            expected = [kept + Counter({100: count}) for kept, count in zip(expected, PER_FRAME, strict=True)]
+        assert [_kept(with_permanent, scale) for scale in range(3)] == expected
+    assert (with_permanent.sizes - without.sizes).tolist() == [list(PER_FRAME)]
+
+
+@pytest.mark.parametrize("forgetting", ["usage", "released"])
+def test_permanent_frames_are_read_with_the_others(forgetting: str) -> None:
+    bank = MemoryBank(memory_frames=1, forgetting=forgetting)
+    bank.write(*_frame([2.0], 2)[1:], permanent=True)
+    _write(bank, _frame([0.0], 1))
+    near, far = 1 / (1 + exp(-2)), exp(-2) / (1 + exp(-2))
+    for read in bank.read(_frame([0.0])):
+        torch.testing.assert_close(read, torch.full((1, 16, 1, 1), 1 * near + 2 * far))
+    for scale in bank.scales:
+        torch.testing.assert_close(scale.usage, torch.tensor([[far, near]]))
+
+
+@pytest.mark.parametrize("forgetting", ["usage", "released"])
+@pytest.mark.parametrize("frames", [0, 1, 2, 6])
+def test_a_saved_bank_goes_on_as_if_nothing_had_been(tmp_path: Path, forgetting: str, frames: int) -> None:
+    bank, restored = (MemoryBank(3, forgetting) for _ in range(2))
+    for number in range(frames):
+        bank.write(*_random_frame(number)[1:], permanent=number == 1)
+        bank.read(_random_frame(50 + number))
+    torch.save(bank.state_dict(), tmp_path / "bank.pt")
+    _write(restored, _random_frame(200))
+    restored.load_state_dict(torch.load(tmp_path / "bank.pt", weights_only=True))
+    for number in range(6):
+        query = _random_frame(60 + number)
+        for read, expected in zip(restored.read(query), bank.read(query), strict=True):
+            assert torch.equal(read, expected)
+        for each in (bank, restored):
+            _write(each, _random_frame(10 + number))
+        assert torch.equal(restored.sizes, bank.sizes)
+
+
+@pytest.mark.parametrize(("memory_frames", "forgetting"), [(3, "usage"), (2, "released")])
+def test_a_saved_bank_is_not_taken_for_another(memory_frames: int, forgetting: str) -> None:
+    with pytest.raises(ValueError, match=r"was saved with (memory_frames|forgetting)="):
+        MemoryBank(memory_frames, forgetting).load_state_dict(MemoryBank(2, "usage").state_dict())
+
+
+def test_a_saved_state_is_a_copy() -> None:
+    bank = MemoryBank(2)
+    _write(bank, _random_frame(0))
+    state = bank.state_dict()
+    bank.read(_random_frame(1))
+    assert state["scales"][0]["usage"].sum() == 0
+    restored = MemoryBank(2)
+    restored.load_state_dict(state)
+    restored.read(_random_frame(1))
+    assert state["scales"][0]["usage"].sum() == 0
+
+
+def test_a_bank_can_be_moved() -> None:
+    bank = MemoryBank(2)
+    _write(bank, _random_frame(0))
+    assert bank.to("meta") is bank
+    assert {x.device.type for scale in bank.scales for x in scale.tensors()} == {"meta"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from monai.data import MetaTensor
 from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator
 from torch import Tensor
 
+from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.handlers import ResetInferer
-from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.networks import LSINet
+from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.networks import LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 
@@ -26,6 +28,8 @@ BAD_ARGUMENTS = [
     ({"memory_frames": 0}, "memory_frames"),
     ({"adjacent": "both"}, "adjacent"),
     ({"forgetting": "never"}, "forgetting"),
+    ({"encode_batch": 0}, "encode_batch"),
+    ({"amp_dtype": "int8"}, "amp_dtype"),
 ]
 # (shape, what goes with it, what the error says)
 BAD_INPUTS = [
@@ -170,7 +174,7 @@ def test_a_batch_of_clips_gives_what_each_gives(small_network: LSINet, adjacent:
 def test_each_frame_is_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch, adjacent: str) -> None:
     encoded = []
     encode = small_network.encode
-    monkeypatch.setattr(small_network, "encode", lambda frame: (encoded.append(frame.clone()), encode(frame))[1])
+    monkeypatch.setattr(small_network, "encode", lambda frame, *rest: (encoded.append(frame.clone()), encode(frame, *rest))[1])
     clip = _clip()
     SequentialVideoInferer(adjacent=adjacent)(clip, small_network)
     assert torch.equal(torch.stack(encoded, 2), clip)
@@ -190,8 +194,20 @@ def test_previous_needs_no_later_frame(small_network: LSINet, adjacent: str, unc
     assert (changes[unchanged:] > 1e-3).all()
 
 
-@pytest.mark.parametrize(("adjacent", "ahead"), [("previous", 0), ("next", 1)])
-def test_frames_are_taken_as_they_come(small_network: LSINet, adjacent: str, ahead: int) -> None:
+# How many frames have been taken when each of 5 masks is there.
+TAKEN = [
+    ("previous", 1, [1, 2, 3, 4, 5]),
+    ("next", 1, [2, 3, 4, 5, 5]),
+    ("previous", 3, [3, 3, 3, 5, 5]),
+    ("next", 3, [3, 3, 5, 5, 5]),
+    ("next", 9, [5, 5, 5, 5, 5]),
+]
+
+
+@pytest.mark.parametrize(("adjacent", "encode_batch", "expected"), TAKEN)
+def test_frames_are_taken_as_they_come(
+    small_network: LSINet, adjacent: str, encode_batch: int, expected: list[int]
+) -> None:
     taken = 0
 
     def frames(clip: Tensor) -> Iterator[Tensor]:
@@ -200,8 +216,74 @@ def test_frames_are_taken_as_they_come(small_network: LSINet, adjacent: str, ahe
             taken += 1
             yield frame
 
-    stream = SequentialVideoInferer(adjacent=adjacent).stream(frames(_clip(5)), small_network)
-    assert [taken for _ in stream] == [min(t + 1 + ahead, 5) for t in range(5)]
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch)
+    assert [taken for _ in inferer.stream(frames(_clip(5)), small_network)] == expected
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("encode_batch", [2, 3, 16])
+def test_encoding_ahead_changes_nothing(small_network: LSINet, encode_batch: int, adjacent: str) -> None:
+    clips = _clip(batch=2)
+    expected = SequentialVideoInferer(adjacent=adjacent, **SMALL)(clips, small_network)
+    options = {"adjacent": adjacent, "encode_batch": encode_batch, **SMALL}
+    ahead = SequentialVideoInferer(**options)(clips, small_network)
+    torch.testing.assert_close(ahead, expected, atol=1e-4, rtol=0)
+    pieces = _Evaluator(small_network, **options).run(_pieces(clips, ["a", "b"], 4, adjacent))
+    torch.testing.assert_close(torch.stack([pieces["a"], pieces["b"]]), expected, atol=1e-4, rtol=0)
+
+
+def test_encoding_ahead_takes_as_many_passes_as_it_says(small_network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    encode = small_network.encode
+    monkeypatch.setattr(small_network, "encode", lambda x, *rest: (passes.append(len(x)), encode(x, *rest))[1])
+    SequentialVideoInferer(encode_batch=4)(_clip(batch=2), small_network)
+    assert passes == [2 * 4, 2 * 4, 2 * 2]
+
+
+@pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
+def test_half_precision_is_the_backbones_alone(small_network: LSINet, amp_dtype: str) -> None:
+    inferer = SequentialVideoInferer(amp_dtype=amp_dtype, encode_batch=2, **SMALL)
+    state = inferer.start()
+    logits = torch.stack(list(inferer.stream(_clip(5).unbind(2), small_network, state)), 2)
+    tensors = [logits, *(x for scale in state.memory.scales for x in scale.tensors())]
+    assert {x.dtype for x in tensors} == {torch.float32}
+    expected = SequentialVideoInferer(**SMALL)(_clip(5), small_network)
+    assert 0 < (logits - expected).abs().mean() < 0.1 * expected.std()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
+def test_masks_in_half_precision(demo_model: Path, amp_dtype: str) -> None:
+    network, image_size = load_checkpoint(demo_model)
+    clip = frames_to_tensor([frame for frame, _ in phantom_clip(60, (128, 160), seed=11)], image_size)[None]
+    expected, found = (
+        SequentialVideoInferer(amp_dtype=dtype, encode_batch=4)(clip, network)[0, 0] > 0 for dtype in (None, amp_dtype)
+    )
+    assert expected.any()
+    together, both = expected.sum((1, 2)) + found.sum((1, 2)), (expected & found).sum((1, 2))
+    dice = torch.where(together > 0, 2 * both / together, 1.0)
+    assert dice.mean() >= 0.99
+
+
+def test_a_frame_with_a_full_memory_compiles_once(small_network: LSINet) -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    frames = encode_frames(_clip().unbind(2), small_network)
+    memories = [MemoryBank(2), MemoryBank(2)]
+    for memory in memories:
+        for frame in frames[:2]:
+            memory.write(frame.keys, frame.values)
+    compiled = torch.compile(segment_frame, fullgraph=True, backend=count)
+    for number in range(2, FRAMES - 1):
+        arguments = (frames[number], frames[number + 1])
+        expected = segment_frame(*arguments, memories[0], small_network, number % 2 == 0)[-1]
+        found = compiled(*arguments, memories[1], small_network, number % 2 == 0)[-1]
+        torch.testing.assert_close(found, expected)
+    assert len(graphs) == 2  # with a write and without
 
 
 @pytest.mark.parametrize(("interval", "frames_in_memory"), [(1, [1, 2, 3, 3, 3, 3]), (5, [1, 1, 1, 1, 1, 2])])

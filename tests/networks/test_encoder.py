@@ -152,3 +152,20 @@ def test_encoder_weights_without_a_classifier(tmp_path: Path) -> None:
     torch.save({k: v for k, v in state.items() if not k.startswith("classifier.")}, tmp_path / "weights.pth")
     loaded = LSINet("mobilenetv3_small_100", encoder_weights=tmp_path / "weights.pth").encoder.backbone.state_dict()
     assert torch.equal(loaded["conv_stem.weight"], state["conv_stem.weight"])
+
+
+@pytest.mark.parametrize("amp_dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("backbone", ["mobilenetv3_small_100", "pvt_v2_b0", "resnet18"])
+def test_half_precision_begins_behind_the_early_stages(backbone: str, amp_dtype: torch.dtype) -> None:
+    network = LSINet(backbone, drop_path_rate=0.0).eval()
+    layers = [x for x in network.encoder.backbone.modules() if isinstance(x, torch.nn.Conv2d | torch.nn.Linear)]
+    dtypes = []
+    for layer in (layers[0], layers[-1]):
+        layer.register_forward_hook(lambda layer, inputs, output: dtypes.append(output.dtype))
+    frame = torch.randn(1, 3, 64, 64)
+    features = network.encode(frame, amp_dtype)
+    assert dtypes == [torch.float32, amp_dtype]
+    assert {x.dtype for scales in features for x in scales} == {torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+    network.encode(frame)  # nothing of it stays
+    assert dtypes[2:] == [torch.float32] * 2

@@ -1,0 +1,351 @@
+"""What a frame of a video costs: against one pass of the encoder, and against the released procedure.
+
+Everything is measured in turn, round after round, so that what else the machine does falls on all alike; figures are
+medians over the rounds. Frames are the phantom's; weights are random, which changes no cost.
+
+    python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lsinet_monai.data import frames_to_tensor, phantom_clip
+from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.networks import Features, LSINet, load_checkpoint
+from lsinet_monai.networks.encoder import create_backbone
+
+ROOT = Path(__file__).resolve().parents[1]
+MEMORY = 35
+INTERVAL = 5
+TOP_K = 20
+DTYPES = ("bfloat16", "float16")
+
+
+class ReleasedProcedure:
+    """The authors' order of things, from our parts: everything is as slow as theirs, and gives the same numbers.
+
+    Each frame is encoded as the adjacent one and again as the current one, in PyTorch's default layout. Scores are laid
+    out (elements, queries), the best are looked for down the elements, and their weights are spread over a matrix of
+    the same size. It forgets nothing here: what the authors' program does once its memory is full is to keep it.
+    """
+
+    def __init__(self, network: LSINet) -> None:
+        self.network = network
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+        self.usage: list[Tensor] = []
+        self.life: list[Tensor] = []
+
+    @torch.no_grad()
+    def segment(self, frame: Tensor, adjacent: Tensor, write: bool) -> Tensor:
+        """Segment a frame (1, 3, H, W) beside another: the logit (1, 1, h, w) at stride 8."""
+        beside = self.network.encode(adjacent)
+        current = self.network.encode(frame)
+        logits = self.network.decode(current, beside, self.read(current) if self.keys else current.read_own())
+        if write:
+            self.write(current.keys, self.network.weight_values(current, logits))
+        return logits[-1]
+
+    @torch.no_grad()
+    def read(self, current: Features) -> tuple[Tensor, ...]:
+        results = []
+        for i, query in enumerate(current.keys):
+            keys = self.keys[i]
+            scores = (2 * keys.t() @ query[0].flatten(1) - keys.square().sum(0).unsqueeze(1)) / keys.shape[0] ** 0.5
+            best = scores.topk(min(TOP_K, len(scores)), dim=0)
+            weights = torch.zeros_like(scores).scatter_(0, best.indices, best.values.softmax(0))
+            self.usage[i] += weights.sum(1)
+            self.life[i] += 1
+            results.append((self.values[i] @ weights).view(1, -1, *query.shape[-2:]))
+        return tuple(results)
+
+    def write(self, keys: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> None:
+        new_keys, new_values = ([x[0].flatten(1) for x in scales] for scales in (keys, values))
+        new_usage = [x.new_zeros(x.shape[1]) for x in new_keys]
+        new_life = [x.new_full((x.shape[1],), 1e-7) for x in new_keys]
+        if not self.keys:
+            self.keys, self.values, self.usage, self.life = new_keys, new_values, new_usage, new_life
+            return
+        for held, new in (
+            (self.keys, new_keys), (self.values, new_values), (self.usage, new_usage), (self.life, new_life),
+        ):  # fmt: skip
+            held[:] = [torch.cat(pair, -1) for pair in zip(held, new, strict=True)]
+
+
+class Variant(NamedTuple):
+    name: str
+    run: Callable[[], Any]
+    frames: int = 1
+    """How many frames one run segments."""
+
+
+def make_network(backbone: str, memory_format: torch.memory_format | None = None) -> LSINet:
+    """A network with random weights, those that start at zero too: offsets of zero would be read from one place."""
+    torch.manual_seed(0)
+    network = LSINet(backbone, drop_path_rate=0.0).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return network if memory_format is None else network.to(memory_format=memory_format)
+
+
+def make_frames(count: int, size: int, seed: int = 0) -> list[Tensor]:
+    """Frames of the phantom as the network takes them, (1, 3, size, size)."""
+    frames = tqdm(phantom_clip(count, (size, size), seed), "phantom", count, leave=False)
+    return list(frames_to_tensor([frame for frame, _ in frames], size).unsqueeze(0).unbind(2))
+
+
+def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frames: int) -> None:
+    for frame in itertools.islice(itertools.cycle(features), frames):
+        memory.write(frame.keys, frame.values)
+
+
+def make_engine(
+    network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int, **options: Any
+) -> Callable[[], list[Tensor]]:
+    """Let each call segment as many frames of an endless clip as are encoded in one pass, with a full memory."""
+    inferer = SequentialVideoInferer(INTERVAL, memory_frames, **options)
+    state = inferer.start()
+    fill(state.memory, features, memory_frames)
+    stream = inferer.stream(itertools.cycle(frames), network, state)
+    return lambda: list(itertools.islice(stream, inferer.encode_batch))
+
+
+def make_released(
+    network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int
+) -> Callable[[], Tensor]:
+    """Let each call segment the next frame of an endless clip, with so much in memory."""
+    procedure = ReleasedProcedure(network)
+    fill(procedure, features, memory_frames)
+    pairs = itertools.pairwise(itertools.cycle(frames))
+    return lambda: procedure.segment(*next(pairs), write=False)
+
+
+def make_reader(read: Callable[[Features], Any], features: list[Features]) -> Callable[[], Any]:
+    queries = itertools.cycle(features)
+    return lambda: read(next(queries))
+
+
+def make_variants(backbone: str, size: int) -> list[Variant]:
+    """All that is timed; the first is the yardstick."""
+    network = make_network(backbone)
+    default_layout = make_network(backbone, torch.contiguous_format)
+    frames = make_frames(MEMORY + 1, size)
+    features = [encode_frames([frame], network)[0] for frame in tqdm(frames, "encoding", leave=False)]
+
+    encoder = create_backbone(backbone).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    frame = frames[0].contiguous(memory_format=torch.channels_last)
+    variants = [Variant("encoder pass (timm, float32, channels_last)", lambda: encoder(frame))]
+    for memory in (1, 10, MEMORY):
+        run = make_released(default_layout, frames, features, memory)
+        variants.append(Variant(f"released procedure, memory {memory}", run))
+    for memory in (1, 10, MEMORY):
+        run = make_engine(network, frames, features, memory)
+        variants.append(Variant(f"engine, float32, memory {memory}", run))
+    for dtype, batch in itertools.product((None, *DTYPES), (1, 4, 8)):
+        if dtype == "float16" and not computes_in_float16():
+            continue
+        if (dtype, batch) != (None, 1):
+            run = make_engine(network, frames, features, MEMORY, encode_batch=batch, amp_dtype=dtype)
+            name = f"engine, {dtype or 'float32'}, memory {MEMORY}, look-ahead {batch}"
+            variants.append(Variant(name, run, batch))
+
+    procedure, bank = ReleasedProcedure(network), MemoryBank(MEMORY)
+    for memory in (procedure, bank):
+        fill(memory, features, MEMORY)
+    variants.append(Variant(f"released read alone, memory {MEMORY}", make_reader(procedure.read, features)))
+    variants.append(Variant(f"read alone, memory {MEMORY}", make_reader(bank.read, features)))
+    write = make_reader(lambda x: bank.write(x.keys, x.values), features)
+    variants.append(Variant(f"write alone, memory {MEMORY} (every {INTERVAL}th frame)", write))
+    return variants
+
+
+def computes_in_float16() -> bool:
+    """Whether the CPU has instructions for it; without them it is emulated, and no use."""
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
+@torch.no_grad()
+def measure(variants: list[Variant], rounds: int) -> dict[str, float]:
+    """Median milliseconds per frame of each variant, after one round that does not count."""
+    times: dict[str, list[float]] = {variant.name: [] for variant in variants}
+    for i in tqdm(range(rounds + 1), "timing", unit="round"):
+        for variant in variants:
+            start = time.perf_counter()
+            variant.run()
+            if i > 0:
+                times[variant.name].append(1000 * (time.perf_counter() - start) / variant.frames)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def compare_logits(backbone: str, size: int, count: int) -> dict[str, float]:
+    """How far the engine's logits lie from the released procedure's, at stride 8, while the memory fills."""
+    network, frames = make_network(backbone), make_frames(count, size)
+    released, memory = ReleasedProcedure(network), MemoryBank(MEMORY)
+    features = encode_frames(frames[:1], network)
+    errors = []
+    for i, frame in enumerate(tqdm(frames, "comparing logits", leave=False)):
+        if i % 4 == 0:
+            features += encode_frames(frames[i + 1 : i + 5], network) if i + 1 < count else []
+        beside = i + 1 if i + 1 < count else i - 1
+        expected = released.segment(frame, frames[beside], i % INTERVAL == 0)
+        found = segment_frame(features[i], features[beside], memory, network, i % INTERVAL == 0)[-1]
+        errors.append((found - expected).abs())
+    return {"mean": float(torch.stack(errors).mean()), "max": float(torch.stack(errors).max())}
+
+
+def compare_masks(model: Path, clips: int, count: int) -> dict[str, float]:
+    """The mean Dice over frames between float32's masks and those of each other dtype, with a trained network."""
+    network, image_size = load_checkpoint(model)
+    scores: dict[str, list[Tensor]] = {dtype: [] for dtype in DTYPES}
+    for seed in tqdm(range(1, clips + 1), "comparing masks", leave=False):
+        clip = frames_to_tensor([frame for frame, _ in phantom_clip(count, (128, 160), seed)], image_size).unsqueeze(0)
+        expected = SequentialVideoInferer()(clip, network)[0, 0] > 0
+        for dtype in DTYPES:
+            found = SequentialVideoInferer(encode_batch=8, amp_dtype=dtype)(clip, network)[0, 0] > 0
+            pixels = (expected.sum((1, 2)) + found.sum((1, 2))).double()
+            dice = 2 * (expected & found).sum((1, 2)) / pixels
+            scores[dtype].append(torch.where(pixels > 0, dice, 1.0))
+    return {dtype: float(torch.cat(values).mean()) for dtype, values in scores.items()}
+
+
+def memory_use(field: str) -> float:
+    """This process's resident memory in MB: ``VmRSS`` now, ``VmHWM`` at most."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
+
+
+def resident(name: str, backbone: str, size: int, options: dict[str, Any] | None) -> tuple[str, float]:
+    """The most memory that 10 frames take, from the start of the process: of the released procedure or the engine."""
+    frames = make_frames(4, size)
+    network = make_network(backbone, torch.contiguous_format if options is None else None)
+    features = [encode_frames([frame], network)[0] for frame in frames]
+    if options is None:
+        run, calls = make_released(network, frames, features, MEMORY), 10
+    else:
+        run, calls = make_engine(network, frames, features, MEMORY, **options), 10 // options.get("encode_batch", 1)
+    with torch.no_grad():
+        for _ in range(calls + 1):
+            run()
+    return name, memory_use("VmHWM")
+
+
+def flatness(size: int, early: int, late: int, count: int) -> dict[str, dict[str, float]]:
+    """Milliseconds per frame (median) and MB, early and late in one long clip; 40 encoded frames come again and again.
+
+    All but the encoding is done for each frame: read, decode, and write at every 5th.
+    """
+    network = make_network("pvt_v2_b0")
+    features = encode_frames(make_frames(40, size), network)
+    memory = MemoryBank(MEMORY)
+    times: list[float] = []
+    sizes: list[float] = []
+    for i in tqdm(range(late + count), "flatness", unit="frame"):
+        start = time.perf_counter()
+        with torch.no_grad():
+            segment_frame(features[i % 40], features[(i + 1) % 40], memory, network, i % INTERVAL == 0)
+        times.append(1000 * (time.perf_counter() - start))
+        sizes.append(memory_use("VmRSS"))
+    return {
+        f"frames {first} to {first + count - 1}": {
+            "ms": statistics.median(times[first : first + count]),
+            "MB": statistics.median(sizes[first : first + count]),
+        }
+        for first in (early, late)
+    }
+
+
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function where nothing else has taken memory yet."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def describe_machine() -> dict[str, Any]:
+    cpu = next((x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")), "")
+    return {
+        "cpu": cpu.partition(": ")[2] or platform.processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+        "float16": computes_in_float16(),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+    }
+
+
+def print_table(figures: dict[str, Any], size: int, backbone: str) -> None:
+    times = figures["ms_per_frame"]
+    yardstick, *_ = times.values()
+    released = times[f"released procedure, memory {MEMORY}"]
+    print(f"\n{backbone}, {size}x{size}; {', '.join(f'{k} {v}' for k, v in figures['machine'].items())}\n")
+    print("| | ms per frame | in encoder passes | faster than the released procedure |\n|---|---:|---:|---:|")
+    for name, ms in times.items():
+        faster = f"{released / ms:.1f}x" if name.startswith("engine") else ""
+        print(f"| {name} | {ms:.1f} | {ms / yardstick:.3f} | {faster} |")
+    if not figures["machine"]["float16"]:
+        print("\nfloat16 is left out of the times: this CPU has no instructions for it.")
+    print("\n| resident memory at most | MB |\n|---|---:|")
+    for name, megabytes in figures["resident_mb"].items():
+        print(f"| {name} | {megabytes:.0f} |")
+    print("\n| one long clip (PVTv2-B0, without encoding) | ms per frame | MB |\n|---|---:|---:|")
+    for name, row in figures["flatness"].items():
+        print(f"| {name} | {row['ms']:.1f} | {row['MB']:.0f} |")
+    logits = figures["logits_to_released"]
+    print(f"\nlogits against the released procedure: mean {logits['mean']:.1e}, max {logits['max']:.1e} apart")
+    for dtype, dice in figures["mask_dice_to_float32"].items():
+        print(f"masks in {dtype} against float32: mean Dice {dice:.4f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="pvt_v2_b5", help="any that LSINet takes (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=352, help="height and width of frames (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=10, help="rounds of timing (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="3 rounds, and a flatness check of 500 frames, not 3,100")
+    parser.add_argument("--output", type=Path, help="write all figures to this JSON file, too")
+    arguments = parser.parse_args()
+    backbone, size = arguments.backbone, arguments.size
+    model = ROOT / "demo" / "model.pt"
+    if not model.exists():
+        subprocess.run([sys.executable, ROOT / "scripts" / "demo.py", "--only-model"], cwd=ROOT, check=True)
+
+    figures: dict[str, Any] = {"backbone": backbone, "size": size, "machine": describe_machine()}
+    figures["ms_per_frame"] = measure(make_variants(backbone, size), 3 if arguments.quick else arguments.frames)
+    runs = {
+        f"released procedure, memory {MEMORY}": None,
+        f"engine, float32, memory {MEMORY}": {},
+        f"engine, bfloat16, memory {MEMORY}, look-ahead 8": {"amp_dtype": "bfloat16", "encode_batch": 8},
+    }
+    figures["resident_mb"] = dict(in_new_process(resident, name, backbone, size, x) for name, x in runs.items())
+    windows = (200, 400, 100) if arguments.quick else (200, 3000, 100)
+    figures["flatness"] = in_new_process(flatness, size, *windows)
+    figures["logits_to_released"] = compare_logits(backbone, size, 12)
+    figures["mask_dice_to_float32"] = compare_masks(model, clips=3, count=60)
+    print_table(figures, size, backbone)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What evaluation leaves on disk: scores, and the benchmark's maps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from PIL import Image
+from torch.nn import functional as F
+
+from lsinet_monai.data.sun_seg import SPLITS
+from lsinet_monai.files import whole_file
+from lsinet_monai.metrics import ClipResult, ClipScores, released_map, split_scores
+from lsinet_monai.reports import score_table
+
+__all__ = ["WriteReleasedMaps", "WriteScores"]
+
+
+class WriteScores:
+    """Print the benchmark's table and write ``scores.json``: ``{method: {split: {"dataset": ..., "cases": ...}}}``.
+
+    Args:
+        metric: the evaluator's metric, whose clips are scored.
+        path: the file.
+        method: the name under which the scores stand.
+    """
+
+    def __init__(self, metric: ClipScores, path: str | Path, method: str = "lsinet") -> None:
+        self.metric = metric
+        self.path = Path(path)
+        self.method = method
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if idist.get_rank() > 0:
+            return
+        splits: dict[str, dict[str, ClipResult]] = {}
+        for clip_id, result in self.metric.per_clip.items():
+            split = next((split for split in (*SPLITS, "negative") if clip_id.startswith(f"{split}/")), "all")
+            splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = result
+        pace = self.metric.frames_per_second
+        scores = {self.method: {split: split_scores(clips, pace) for split, clips in splits.items()}}
+        with whole_file(self.path) as path:
+            path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        print(score_table(scores))
+        print(f"scores of every clip: {self.path}")
+
+
+class WriteReleasedMaps:
+    """Write the benchmark's maps, min-max stretched per frame as the released program does.
+
+    SUN-SEG's toolbox computes from ``OUTPUT_DIR/<split>/<case>/<frame>.png`` the scores that
+    :class:`~lsinet_monai.metrics.ClipScores` has. For people these maps are not: on a frame without a polyp they show
+    one.
+
+    Args:
+        clips: the clips that are run.
+        output_dir: the folder of the maps.
+    """
+
+    def __init__(self, clips: Sequence[Mapping[str, Any]], output_dir: str | Path) -> None:
+        self.names = {clip["clip_id"]: [Path(path).stem for path in clip["image"]] for clip in clips}
+        self.output_dir = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator of :class:`lsinet_monai.data.ClipPieces`, one piece a batch."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        clip_id, first = batch["clip_id"][0], int(batch["frame_index"][0])
+        size = batch["label"].shape[-2:]
+        for at, logit in enumerate(engine.state.output["pred"][0, 0].float()):
+            resized = F.interpolate(logit[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+            map_ = released_map(torch.sigmoid(resized).cpu().numpy())
+            with whole_file(self.output_dir / clip_id / f"{self.names[clip_id][first + at]}.png") as path:
+                Image.fromarray(map_).save(path, format="PNG")

@@ -1,0 +1,61 @@
+"""Export of the operators to ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from lsinet_monai.extras import require_extra
+
+from . import deform_conv  # noqa: F401  registers the operators that are translated
+
+__all__ = ["onnx_translations"]
+
+
+def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Translations of our operators to standard ones of ONNX, for ``torch.onnx.export``.
+
+    .. code-block:: python
+
+        torch.onnx.export(net, (frame,), "net.onnx", dynamo=True, opset_version=19,
+                          custom_translation_table=onnx_translations())
+
+    The file needs opset 19 or later, the first with a deformable convolution (``DeformConv``), and nothing of this
+    package to run.
+
+    Returns:
+        for each operator, the function that writes its nodes.
+
+    Raises:
+        InputError: onnxscript is not installed.
+    """
+    opset = require_extra("onnxscript", "export").opset19
+
+    def deform_conv2d(
+        input: Any,
+        weight: Any,
+        offset: Any,
+        mask: Any,
+        bias: Any,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+        deformable_groups: int,
+    ) -> Any:
+        return opset.DeformConv(
+            input,
+            weight,
+            offset,
+            bias,
+            mask,
+            strides=stride,
+            pads=[*padding, *padding],  # those at the start of both axes, then those at the end
+            dilations=dilation,
+            group=groups,
+            offset_group=deformable_groups,
+        )
+
+    return {torch.ops.lsinet_monai.deform_conv2d.default: deform_conv2d}

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lsinet_monai.data import phantom_clip
+from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
+from lsinet_monai.metrics import frame_dice
+from lsinet_monai.networks import LSINet, load_checkpoint
+
+SIZE = (48, 80)  # of a frame
+IMAGE = 64  # for the network
+FRAMES = 10
+OFTEN = {"memory_interval": 2, "memory_frames": 2}
+
+MASK = np.zeros(SIZE, bool)
+MASK[16:32, 24:56] = True
+EMPTY = np.zeros(SIZE, bool)
+
+
+class Source:
+    """A video that counts how often each frame is read, some of whose frames may be damaged."""
+
+    def __init__(self, frames: list[np.ndarray], damaged: tuple[int, ...] = ()) -> None:
+        self.frames = frames
+        self.damaged = damaged
+        self.read: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        self.read[index] += 1
+        if index in self.damaged:
+            raise InputError(f"frame {index} is damaged")
+        return self.frames[index]
+
+
+def _frames(count: int = FRAMES, seed: int = 0) -> list[np.ndarray]:
+    """A scene that changes a little from frame to frame."""
+    rng = np.random.default_rng(seed)
+    scene = rng.uniform(40, 215, (*SIZE, 3)) + rng.normal(0, 8, (count, *SIZE, 3)).cumsum(0)
+    return list(scene.clip(0, 255).astype(np.uint8))
+
+
+def _session(network: LSINet, source: Any = None, **options: Any) -> VideoSession:
+    return VideoSession(network, _frames() if source is None else source, IMAGE, **options)
+
+
+def _propagate(session: VideoSession, *arguments: Any, **options: Any) -> dict[int, np.ndarray]:
+    return dict(session.propagate(*arguments, **options))
+
+
+def _assert_same(result: dict[int, np.ndarray], expected: dict[int, np.ndarray]) -> None:
+    assert list(result) == list(expected)
+    for frame, probability in result.items():
+        np.testing.assert_allclose(probability, expected[frame], atol=1e-5)
+
+
+@pytest.mark.parametrize("encode_batch", [1, 4])
+@pytest.mark.parametrize("adjacent", ["next", "previous"])
+def test_without_corrections_it_is_the_inferer(small_network: LSINet, adjacent: str, encode_batch: int) -> None:
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch, **OFTEN)
+    clip = frames_to_tensor(_frames(), IMAGE)[None]
+    logits = F.interpolate(inferer(clip, small_network)[0, 0][:, None], SIZE, mode="bilinear", align_corners=False)
+    expected = dict(enumerate(torch.sigmoid(logits)[:, 0].numpy()))
+    result = _propagate(_session(small_network, inferer=inferer))
+    _assert_same(result, expected)
+    assert result[0].dtype == np.float32
+
+
+GIVEN = [
+    (MASK, MASK),
+    (EMPTY, EMPTY),
+    (MASK[None], MASK),
+    (7 * MASK.astype(np.uint8), MASK),
+    (torch.from_numpy(MASK)[None], MASK),
+]
+
+
+@pytest.mark.parametrize(("given", "mask"), GIVEN)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_corrected_frames_mask_is_returned_as_given(
+    small_network: LSINet, given: Any, mask: np.ndarray, reverse: bool
+) -> None:
+    session = _session(small_network)
+    session.add_mask(2, given)
+    result = _propagate(session, 1, 5, reverse=reverse)
+    assert list(result) == ([4, 3, 2, 1] if reverse else [1, 2, 3, 4])
+    np.testing.assert_array_equal(result[2], mask.astype(np.float32))
+    np.testing.assert_array_equal(session.masks[2], mask)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mask", [MASK, EMPTY])
+def test_a_correction_acts_on_both_sides(small_network: LSINet, mask: np.ndarray, reverse: bool) -> None:
+    session = _session(small_network, [_frames(1)[0]] * 7)  # where nothing moves, neighbours have the mask itself
+    session.add_mask(3, mask)
+    result = _propagate(session, reverse=reverse)
+    for frame in (1, 2, 4, 5):
+        assert frame_dice(result[frame] > 0.5, mask) > 0.9
+
+
+def test_a_mask_follows_what_moves(small_network: LSINet) -> None:
+    scene = np.random.default_rng(0).integers(0, 255, (10, 20, 3)).repeat(16, 0).repeat(16, 1).astype(np.uint8)
+    frames = [scene[:, 80 - 8 * t : 240 - 8 * t] for t in range(5)]  # of 160 x 160, by 8 to the right each time
+    mask = np.zeros((160, 160), bool)
+    mask[40:100, 40:100] = True
+    session = VideoSession(small_network, frames, 160)
+    session.add_mask(0, mask)
+    for t, probability in session.propagate():
+        assert frame_dice(probability > 0.5, np.roll(mask, 8 * t, axis=1)) > 0.9
+
+
+def test_beyond_its_reach_a_mask_is_in_memory_only(small_network: LSINet) -> None:
+    results = []
+    for reach in (0, 2):
+        session = _session(small_network, reach=reach)
+        session.add_mask(5, EMPTY)
+        results.append(_propagate(session))
+    for frame in range(FRAMES):
+        same = np.allclose(results[0][frame], results[1][frame], atol=1e-5)
+        assert same == (frame not in (3, 4, 6, 7))
+
+
+# corrected frames, the frame asked for, and what its correction acts on with a reach of 3
+REACHED = [
+    ([], 5, range(2, 9)),
+    ([5], 5, range(2, 9)),
+    ([], 1, range(0, 5)),
+    ([], 8, range(5, 10)),
+    ([3, 7], 5, range(4, 7)),
+    ([3, 4, 5], 4, range(4, 5)),
+]
+
+
+@pytest.mark.parametrize(("corrected", "frame", "expected"), REACHED)
+def test_reached_from(small_network: LSINet, corrected: list[int], frame: int, expected: range) -> None:
+    session = _session(small_network, reach=3)
+    for other in corrected:
+        session.add_mask(other, MASK)
+    assert session.reached_from(frame) == expected
+
+
+def test_propagate_from_says_what_changed(small_network: LSINet) -> None:
+    session = _session(small_network, reach=3)
+    session.add_mask(7, EMPTY)
+    session.add_mask(5, MASK)
+    results = list(session.propagate_from(5))
+    assert [result.frame for result in results] == [4, 3, 2, 6]
+    # The mask covers what the empty one of frame 7 would leave empty, or what the network makes of it.
+    assert all(0 <= result.change <= 1 for result in results) and results[0].change > 0
+
+
+def test_propagate_from_gives_what_propagate_gives(small_network: LSINet) -> None:
+    session = _session(small_network)
+    session.add_mask(4, MASK)
+    found = {result.frame: result.probability for result in session.propagate_from(4)}
+    expected = _propagate(session, 0, 4, reverse=True) | _propagate(session, 5, FRAMES)
+    _assert_same(found, expected)
+
+
+def test_a_correction_that_is_taken_back_leaves_nothing(small_network: LSINet) -> None:
+    session = _session(small_network)
+    expected = _propagate(session)
+    session.add_mask(4, EMPTY)
+    _propagate(session)
+    session.remove_mask(4)
+    _assert_same(_propagate(session), expected)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_it_goes_on_with_its_memory(small_network: LSINet, tmp_path: Path, reverse: bool) -> None:
+    session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
+    session.add_mask(2, MASK)
+    whole = _propagate(session, reverse=reverse)
+    first, second = ((5, FRAMES), (0, 5)) if reverse else ((0, 5), (5, FRAMES))
+    result = _propagate(session, *first, reverse=reverse)
+    session.save(tmp_path / "session.pt")
+    again = VideoSession.load(tmp_path / "session.pt", small_network, _frames())
+    _assert_same(result | _propagate(again, *second, reverse=reverse), whole)
+    _assert_same(result | _propagate(session, *second, reverse=reverse), whole)
+
+
+def test_it_goes_on_where_it_was_left(small_network: LSINet) -> None:
+    session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
+    whole = _propagate(session)
+    for frame, _ in session.propagate():
+        if frame == 3:
+            break
+    _assert_same(_propagate(session, 4), {frame: whole[frame] for frame in range(4, FRAMES)})
+
+
+def test_a_saved_session(small_network: LSINet, tmp_path: Path) -> None:
+    inferer = SequentialVideoInferer(3, 4, "previous", "released", 2)
+    session = VideoSession(small_network, _frames(), (IMAGE, 96), inferer, reach=5)
+    for frame, mask in ((6, EMPTY), (3, MASK)):
+        session.add_mask(frame, mask)
+    _propagate(session, 0, 8)
+    path = tmp_path / "session.pt"
+    session.save(path)
+    again = VideoSession.load(path, small_network, _frames())
+    assert list(again.masks) == [3, 6] and (again.image_size, again.reach) == ((IMAGE, 96), 5)
+    np.testing.assert_array_equal(again.masks[3], MASK)
+    assert {**vars(again.inferer), "_states": None} == {**vars(inferer), "_states": None}
+    _assert_same(_propagate(again), _propagate(session))
+    # Both corrected frames are permanent in memory: 8 x 12, 4 x 6 and 2 x 3 positions each.
+    memory = torch.load(path, weights_only=True)["run"]["memory"]
+    assert memory["permanent"] == [2 * 96, 2 * 24, 2 * 6]
+
+
+def test_each_frame_is_read_and_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, encoded, encode = Source(_frames(20)), [], small_network.encode
+    monkeypatch.setattr(small_network, "encode", lambda x, *rest: encoded.append(len(x)) or encode(x, *rest))
+    session = _session(small_network, source, reach=4, inferer=SequentialVideoInferer(encode_batch=3))
+    session.add_mask(9, MASK)
+    assert len(_propagate(session)) == 20
+    assert source.read.pop(9) == 3  # for its size, for the memory, and in its turn
+    assert set(source.read.values()) == {1} and sum(encoded) == 21
+
+
+def test_damaged_frames_are_left_out(small_network: LSINet) -> None:
+    session = _session(small_network, Source([_frames(1)[0]] * 8, damaged=(0, 3)))
+    session.add_mask(2, MASK)
+    result = _propagate(session)
+    assert list(result) == [1, 2, 4, 5, 6, 7]
+    assert frame_dice(result[4] > 0.5, MASK) > 0.9  # the mask is carried over the gap
+    with pytest.raises(InputError, match="frame 3 is damaged"):
+        session.add_mask(3, MASK)
+
+
+BAD_CALLS = [
+    (lambda session: session.add_mask(FRAMES, MASK), "there is no frame 10"),
+    (lambda session: session.add_mask(-1, MASK), "there is no frame -1"),
+    (lambda session: session.add_mask(0, MASK[1:]), "alike"),
+    (lambda session: session.add_mask(0, MASK.astype(np.float32)), "float32"),
+    (lambda session: session.remove_mask(1), "frame 1 has no mask"),
+    (lambda session: list(session.propagate_from(1)), "add_mask"),
+    (lambda session: list(session.propagate(0, FRAMES + 1)), "there is no frame 10"),
+    (lambda session: VideoSession(session.network, session.source, reach=-1), "reach"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD_CALLS)
+def test_bad_calls(small_network: LSINet, call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(_session(small_network))
+
+
+def test_no_frames_are_no_error(small_network: LSINet) -> None:
+    assert _propagate(_session(small_network), 4, 4) == {}
+
+
+@pytest.fixture(scope="module")
+def saved(small_network: LSINet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    session = _session(small_network)
+    session.add_mask(4, MASK)
+    path = tmp_path_factory.mktemp("session") / "session.pt"
+    session.save(path)
+    return path
+
+
+OTHER_VIDEOS = [(_frames(FRAMES - 1), "of 10 frames, this one has 9"), (_frames(seed=1), "is another")]
+
+
+@pytest.mark.parametrize(("frames", "message"), OTHER_VIDEOS)
+def test_a_session_of_another_video(small_network: LSINet, saved: Path, frames: list[np.ndarray], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        VideoSession.load(saved, small_network, frames)
+
+
+def test_a_session_of_another_network(saved: Path) -> None:
+    with pytest.raises(InputError, match="another network"):
+        VideoSession.load(saved, LSINet("pvt_v2_b0").eval(), _frames())
+
+
+def test_files_that_are_no_sessions(small_network: LSINet, saved: Path, tmp_path: Path) -> None:
+    damaged, other = tmp_path / "damaged.pt", tmp_path / "other.pt"
+    damaged.write_bytes(saved.read_bytes()[:1000])
+    torch.save({"model": 1}, other)
+    for path, message in ((damaged, "cannot be read"), (other, "no session"), (tmp_path / "none.pt", "no such file")):
+        with pytest.raises(InputError, match=message):
+            VideoSession.load(path, small_network, _frames())
+
+
+@pytest.mark.slow
+@pytest.mark.required_in_ci
+def test_corrections_help_a_trained_network(demo_model: Path) -> None:
+    network, image_size = load_checkpoint(demo_model)
+    frames, masks = zip(*phantom_clip(60, (128, 160), seed=3000), strict=True)
+    truth = [mask > 0 for mask in masks]
+    session = VideoSession(network, frames, image_size, reach=10)
+    before = {frame: probability > 0.5 for frame, probability in session.propagate()}
+    dice = np.array([frame_dice(before[frame], truth[frame]) for frame in range(60)])
+    gains = []
+    for frame in np.flatnonzero(dice < 0.6)[::8]:
+        session.add_mask(int(frame), truth[frame])
+        after = {result.frame: result.probability > 0.5 for result in session.propagate_from(int(frame))}
+        session.remove_mask(int(frame))
+        gains.append(np.mean([frame_dice(mask, truth[t]) - dice[t] for t, mask in after.items()]))
+    assert np.mean(gains) > 0.1

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES
+from lsinet_monai.errors import InputError
+from lsinet_monai.ops import builds
+from lsinet_monai.ops.builds import VARIABLE, load_kernels
+
+KERNEL_TESTS = Path(__file__).with_name("test_deform_conv.py")
+
+# Runs the operator, forward and backward, on a convolution whose result is known; loads nothing before that.
+PROGRAM = """
+import logging, sys, torch
+from lsinet_monai.ops import deform_conv2d
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+assert not torch._C._dispatch_has_kernel_for_dispatch_key("lsinet_monai::deform_conv2d", "CPU")
+x = torch.ones(1, 4, 3, 3, requires_grad=True)
+y = deform_conv2d(x, torch.zeros(1, 18, 3, 3), torch.ones(2, 4, 3, 3), padding=1)
+y.sum().backward()
+assert y[0, 0].tolist() == [[16, 24, 16], [24, 36, 24], [16, 24, 16]], y
+assert x.grad[0, 0].tolist() == [[8, 12, 8], [12, 18, 12], [8, 12, 8]], x.grad
+"""
+
+
+def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """As in a process that has not called the operator yet, where nothing was built or compiled before."""
+    monkeypatch.setattr(builds, "_has_kernels", {})
+    monkeypatch.setattr(builds.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    return monkeypatch
+
+
+def test_without_a_compiler_torchvision_takes_over(
+    unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unchosen.setattr(builds.shutil, "which", lambda name: None)
+    assert not load_kernels("cpu")
+    assert not load_kernels("cpu")
+    (record,) = [record for record in caplog.records if record.name == builds.__name__]
+    assert record.levelno == logging.WARNING
+    assert "Install a C++ compiler" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("extension", "no extension was built"),
+        ("jit", "there is no C\\+\\+ compiler"),
+        ("torch-vision", "give extension, jit, torchvision"),
+    ],
+)
+def test_a_forced_way_that_is_closed_is_an_error(unchosen: pytest.MonkeyPatch, way: str, words: str) -> None:
+    unchosen.setattr(builds.shutil, "which", lambda name: None)
+    unchosen.setenv(VARIABLE, way)
+    with pytest.raises(InputError, match=words):
+        load_kernels("cpu")
+
+
+def test_sources_that_do_not_compile_are_no_end(
+    unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    for source in SOURCES["cpu"]:
+        (tmp_path / source).write_text("no C++")
+    unchosen.setattr(builds, "source_folder", lambda: tmp_path)
+    assert not load_kernels("cpu")
+    assert "LSINET_DEFORM_CONV=jit shows all of it" in caplog.records[-1].getMessage()
+
+
+def test_other_devices_are_torchvision_s(unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert not load_kernels("mps")
+    assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.required_in_ci
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_two_processes_compile_at_once(tmp_path: Path) -> None:
+    environment = {VARIABLE: "jit", "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    processes = [start(["-c", PROGRAM], **environment) for _ in range(2)]
+    for process in processes:
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+        assert output.count("Compiling deform_conv2d for cpu, once") == 1
+    process = start(["-c", PROGRAM], **environment)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert "Compiling" not in output
+    assert output.count("deform_conv2d on cpu: jit") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.required_in_ci
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
+def test_cuda_sources_compile(tmp_path: Path) -> None:
+    program = """
+import torch
+from lsinet_monai.ops.builds import load_kernels
+assert load_kernels("cuda")
+for name in ("deform_conv2d", "deform_conv2d_backward"):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"lsinet_monai::{name}", "CUDA")
+"""
+    environment = {VARIABLE: "jit", "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    if "TORCH_CUDA_ARCH_LIST" not in os.environ:
+        environment["TORCH_CUDA_ARCH_LIST"] = DEFAULT_CUDA_ARCHITECTURES
+    process = start(["-c", program], **environment)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [{VARIABLE: "torchvision"}, {"ATEN_CPU_CAPABILITY": "avx2"}, {"ATEN_CPU_CAPABILITY": "default"}],
+    ids=["torchvision", "avx2", "baseline"],
+)
+def test_every_kernel_is_as_the_reference(environment: dict[str, str]) -> None:
+    """In a process of its own, because kernels that are loaded once stay."""
+    selection = "as_the_reference or any_strides"
+    process = start(
+        ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", selection, str(KERNEL_TESTS)], **environment
+    )
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
