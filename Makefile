@@ -3,16 +3,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+KERNELS := $(VENV)/.kernels
+LABEL_INSTALLED := $(VENV)/.installed-label
+# MONAI Label needs Python below 3.12; on later ones its tests are skipped.
+HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
 .PHONY: demo label test lint clean
 
-demo: $(INSTALLED)
+demo: $(INSTALLED) $(KERNELS)
 	$(BIN)/python scripts/demo.py
 
-label: $(VENV)/.installed-label
+label: $(LABEL_INSTALLED)
 	$(BIN)/python scripts/label.py
 
-test: lint
+test: $(if $(HAS_LABEL),$(LABEL_INSTALLED)) lint $(KERNELS)
 	$(BIN)/python -m pytest
 
 lint: $(INSTALLED)
@@ -30,15 +34,22 @@ $(INSTALLED): pyproject.toml setup.py
 	fi
 	touch $@
 
-# SAM 2, which MONAI Label brings, builds faster without CUDA; uv leaves MONAI Label's start script out, pip does not.
-$(VENV)/.installed-label: $(INSTALLED)
+# SAM 2, which MONAI Label brings, is built with the PyTorch that is there, rather than with another one that is fetched
+# for it; uv leaves MONAI Label's start script out, pip does not.
+$(LABEL_INSTALLED): $(INSTALLED)
 	if test -x $(BIN)/uv; then \
-		SAM2_BUILD_CUDA=0 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --editable '.[dev,label]'; \
+		SAM2_BUILD_CUDA=0 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-build-isolation-package sam2 \
+			--editable '.[dev,label]'; \
 	else \
 		SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --editable '.[dev,label]'; \
 	fi
 	test -e $(BIN)/monailabel || $(BIN)/python -m pip install --quiet --no-deps --force-reinstall monailabel==0.8.5
 	touch $@
 
+# Compiled now, so that no test waits for it; without a compiler nothing is built, and torchvision's operator serves.
+$(KERNELS): $(INSTALLED) $(wildcard lsinet_monai/csrc/*.*)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo build dist *.egg-info lsinet_monai/ops/*.so

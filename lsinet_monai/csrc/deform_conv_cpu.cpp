@@ -38,8 +38,8 @@ int64_t thread_index() {
   return index;
 }
 
-// The best kernels that the processor runs. PyTorch's own variable ATEN_CPU_CAPABILITY lowers the choice, as it does for
-// PyTorch's kernels.
+// The best kernels that the processor runs. PyTorch's own variable ATEN_CPU_CAPABILITY (default, avx2) lowers the
+// choice, as it does for PyTorch's kernels.
 template <typename T>
 const CpuKernels<T>& kernels() {
 #ifdef __x86_64__

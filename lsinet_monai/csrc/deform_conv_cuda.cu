@@ -135,7 +135,8 @@ __global__ void forward_kernel(Geometry g, int channels, const T* __restrict__ i
     }
     for (int i = thread; i < rows * WIDTH; i += POSITIONS * SAMPLES) {
       // Taps of one channel lie side by side in the weight: neighbouring threads take them.
-      const int row = i % rows, from = start + row % SAMPLES, c = row / SAMPLES, output_channel = first_output + i / rows;
+      const int row = i % rows, c = row / SAMPLES;
+      const int from = start + row % SAMPLES, output_channel = first_output + i / rows;
       A value = 0;
       if (from < samples && output_channel < outputs) {
         const int64_t connection = (int64_t(group) * outputs + output_channel) * inputs + from / taps * channels + c;
@@ -173,7 +174,8 @@ __global__ void backward_kernel(Geometry g, const T* __restrict__ input, const T
                                 int64_t offset_stride, const T* __restrict__ mask, int64_t mask_stride,
                                 const T* __restrict__ grad_columns, T* __restrict__ columns,
                                 T* __restrict__ grad_input, T* __restrict__ grad_offset, T* __restrict__ grad_mask) {
-  const int64_t positions = g.positions(), pixels = g.pixels(), position = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
+  const int64_t positions = g.positions(), pixels = g.pixels();
+  const int64_t position = blockIdx.x * int64_t(blockDim.x) + threadIdx.x;
   const int taps = g.taps(), deformable_group = blockIdx.y / taps, tap = blockIdx.y % taps;
   if (position >= positions) {
     return;
@@ -230,7 +232,8 @@ void launch_forward(const Geometry& g, const Tensor& input, const Tensor& weight
   }
   const int64_t blocks = g.batch * ((g.positions() + POSITIONS - 1) / POSITIONS);
   const int64_t parts = g.groups * ((g.group_outputs() + SAMPLES * OUTPUTS - 1) / (SAMPLES * OUTPUTS));
-  STD_TORCH_CHECK(blocks <= INT32_MAX && parts <= MAX_GRID, "deform_conv2d: too many positions or groups for one launch");
+  STD_TORCH_CHECK(blocks <= INT32_MAX && parts <= MAX_GRID,
+                  "deform_conv2d: too many positions or groups for one launch");
   forward_kernel<T, typename ComputedIn<T>::type, OUTPUTS>
       <<<dim3(blocks, parts), dim3(POSITIONS, SAMPLES), 0, current_stream(input)>>>(
           g, channels, input.const_data_ptr<T>(), weight.const_data_ptr<T>(), offset.const_data_ptr<T>(),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from lsinet_monai.extras import require_extra
 
@@ -96,17 +97,17 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
         levels = np.clip((levels - low) / (high - low), 0, 1)
     prediction = levels[map_]
 
-    structure, weighted, error = sod.Smeasure(), sod.WeightedFmeasure(), sod.MAE()
-    for metric in (structure, weighted, error):
+    structure, error = sod.Smeasure(), sod.MAE()
+    for metric in (structure, error):
         metric.step(prediction, mask, normalize=False)
 
-    # The other measures follow from how many pixels of each level lie inside and outside the mask. pysodmetrics has
-    # them too and equals the toolbox to 1e-15 in E and F, but it counts anew for each of them, which takes three times
-    # as long as the rest: its handlers get the counts instead, and its E-measure, which takes none, is written below.
-    # Of Dice, IoU, sensitivity and specificity it gives other numbers than the toolbox: it takes the thresholds from
-    # the map times 255, rounded down, where the toolbox compares the map with the thresholds themselves, which moves
-    # the means by up to 3e-6; and the toolbox's specificity is 0 where there is no true positive, which moves its mean
-    # by up to 7e-4.
+    # pysodmetrics has all the other measures too. Its weighted F-measure equals the toolbox to 1e-15, and takes two
+    # thirds of the time of all: _weighted_f gives the same number in a quarter of it. Its E and F equal the toolbox as
+    # well, but count the map's pixels anew for each: here they are counted once, by level, inside and outside the mask;
+    # its handlers take the counts, and its E-measure, which takes none, is written below. Of Dice, IoU, sensitivity and
+    # specificity it gives other numbers than the toolbox: it takes the thresholds from the map times 255, rounded down,
+    # where the toolbox compares the map with the thresholds themselves, which moves the means by up to 3e-6; and the
+    # toolbox's specificity is 0 where there is no true positive, which moves its mean by up to 7e-4.
     inside, everywhere = (np.bincount(pixels, minlength=256) for pixels in (map_[mask], map_.ravel()))
 
     def count(reaches: np.ndarray) -> dict[str, np.ndarray]:
@@ -114,16 +115,16 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
         tp, positive, polyp = inside @ reaches, everywhere @ reaches, inside.sum()
         return {"tp": tp, "fp": positive - tp, "fn": polyp - tp, "tn": mask.size - polyp - (positive - tp)}
 
-    exact = count((levels[:, None] >= THRESHOLDS).astype(np.int64))
-    rounded = count(((255 * levels).astype(np.uint8)[:, None] >= np.arange(255, -1, -1)).astype(np.int64))
-    adaptive = count((levels >= min(2 * prediction.mean(), 1)).astype(np.int64))
+    exact = count((levels[:, None] >= THRESHOLDS).astype(np.float64))
+    rounded = count(((255 * levels).astype(np.uint8)[:, None] >= np.arange(255, -1, -1)).astype(np.float64))
+    adaptive = count((levels >= min(2 * prediction.mean(), 1)).astype(np.float64))
 
     def rate(name: str, counts: dict[str, np.ndarray], **options: Any) -> np.ndarray:
         return getattr(sod, f"{name}Handler")(with_dynamic=False, with_adaptive=False, **options)(**counts)
 
     return {
         "Smeasure": np.asarray(structure.get_results()["sm"]),
-        "wFmeasure": np.asarray(weighted.get_results()["wfm"]),
+        "wFmeasure": np.asarray(_weighted_f(prediction, mask)),
         "MAE": np.asarray(error.get_results()["mae"]),
         "adpEm": _enhanced_alignment(**adaptive),
         "adpFm": rate("Fmeasure", adaptive, beta=0.3),
@@ -134,6 +135,32 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
         "Sen": rate("Sensitivity", exact),
         "Spe": np.where(exact["tp"] > 0, rate("Specificity", exact), 0),
     }
+
+
+_GAUSSIAN = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 5**2))
+_GAUSSIAN /= _GAUSSIAN.sum()
+
+
+def _weighted_f(prediction: np.ndarray, mask: np.ndarray) -> float:
+    """The weighted F-measure (Margolin et al., CVPR 2014, equations 8 to 14), beta 1; 0 where there is no polyp."""
+    if not mask.any():
+        return 0.0
+    distance, (nearest_row, nearest_column) = ndimage.distance_transform_edt(~mask, return_indices=True)
+    error = np.abs(prediction - mask)
+    # Inside the polyp an error counts as much as those around it do, where that is less, and outside as much as at the
+    # nearest pixel inside. Nothing farther from the polyp than the 7x7 Gaussian reaches need be smoothed, and the
+    # Gaussian is the product of two.
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = np.s_[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4]
+    smoothed = error[nearest_row[box], nearest_column[box]]
+    for axis in (0, 1):
+        smoothed = ndimage.correlate1d(smoothed, _GAUSSIAN, axis, mode="constant")
+    inside = np.minimum(error[box], smoothed)[mask[box]]
+    # Outside, an error counts the more the farther from the polyp it is, up to twice.
+    outside = (error * (2 - np.exp(np.log(0.5) / 5 * distance)))[~mask]
+    tp, fp = inside.size - inside.sum(), outside.sum()
+    recall, precision = 1 - inside.mean(), tp / (tp + fp + np.spacing(1))
+    return float(2 * recall * precision / (recall + precision + np.spacing(1)))
 
 
 def _enhanced_alignment(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray) -> np.ndarray:

@@ -1,0 +1,186 @@
+"""MONAI Label's local datastore for a folder of videos: an id is a file name; a folder ``NAME.frames`` is one video."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from lib.errors import Conflict, NotFound
+from lsinet_monai.data import open_video
+from lsinet_monai.errors import InputError
+from lsinet_monai.files import whole_file
+
+__all__ = ["LABEL_SUFFIXES", "VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".dcm")
+FOLDER_SUFFIX = ".frames"
+LABEL_SUFFIXES = (".json", ".xml", ".nii.gz", ".nii", ".nrrd", ".zip")
+TAGS = (DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value)
+
+_NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")
+
+
+def check_name(name: str) -> str:
+    """Make sure that a name for a new video is a plain file name of a video.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not _NAME.fullmatch(name) or not name.lower().endswith(VIDEO_SUFFIXES):
+        raise InputError(
+            f"image={name!r} is no name for a video: letters, digits, spaces and _.()+,=@- that end with one of "
+            f"{' '.join(VIDEO_SUFFIXES)}"
+        )
+    return name
+
+
+class VideoDatastore(LocalDatastore):
+    """A folder of videos, with labels below ``labels/original`` and ``labels/final``.
+
+    Everything that a client names is looked up among the videos that are there, and never taken for a path.
+
+    Args:
+        folder: the videos' folder.
+        auto_reload: whether videos that come or go while the server runs are noticed.
+        on_remove: called with the id of a video that is removed.
+    """
+
+    def __init__(self, folder: str, auto_reload: bool, on_remove: Callable[[str], None]) -> None:
+        self._on_remove = on_remove
+        patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
+        patterns += [f"*{suffix.upper()}" for suffix in VIDEO_SUFFIXES]
+        super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
+        if auto_reload:
+            self._handler.on_moved = self._on_any_event
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._datastore.objects
+
+    def path(self, image_id: str) -> Path:
+        """Where a video lies.
+
+        Raises:
+            NotFound: the folder has no such video.
+        """
+        self._check(image_id)
+        return Path(self.get_image_uri(image_id))
+
+    def _check(self, image_id: str, tag: str | None = None) -> None:
+        if image_id not in self:
+            raise NotFound(f"image={image_id!r} is none of the videos; GET /lsinet/videos lists them")
+        if tag is not None and tag not in TAGS:
+            raise InputError(f"tag={tag!r} must be one of {', '.join(TAGS)}")
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Take a video into the folder, if it is one; it appears whole or not at all.
+
+        Args:
+            image_id: its file name. MONAI Label leaves the suffix to ``image_filename``.
+            image_filename: where it lies now.
+            image_info: what else to keep of it.
+
+        Raises:
+            InputError: the name is no video's, or the file is none that can be read.
+            Conflict: there is a video of this name.
+        """
+        if not image_id.lower().endswith(VIDEO_SUFFIXES):
+            image_id += "".join(Path(image_filename).suffixes)
+        check_name(image_id)
+        try:
+            open_video(image_filename).close()
+        except InputError as error:
+            raise InputError(str(error).replace(str(image_filename), image_id)) from error
+        place = Path(self._datastore.image_path()) / image_id
+        if place.exists():
+            raise Conflict(f"image={image_id!r} is there already: choose another name")
+        with whole_file(place) as temporary:
+            shutil.copyfile(image_filename, temporary)
+        self.refresh()
+        if image_info:
+            self.update_image_info(image_id, image_info)
+        return image_id
+
+    def remove_image(self, image_id: str) -> None:
+        """Remove a video, its labels, and all that was stored of it."""
+        self._check(image_id)
+        super().remove_image(image_id)
+        self.refresh()
+        self._on_remove(image_id)
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Keep a file as a video's label. It takes the place of the one before as a whole."""
+        self._check(image_id, label_tag)
+        suffix = self._to_id(os.path.basename(label_filename))[1]
+        if not suffix:
+            raise InputError(f"a label must be a file named {' '.join(f'*{end}' for end in LABEL_SUFFIXES)}")
+        place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"
+        before = self.get_label_uri(image_id, label_tag)
+        with whole_file(place) as temporary:
+            shutil.copyfile(label_filename, temporary)
+        if before and Path(before).name != place.name:
+            Path(before).unlink(missing_ok=True)
+            self.refresh()
+        self.refresh()
+        self.update_label_info(image_id, label_tag, label_info or {})
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label's file; what the app stores of the video stays."""
+        self._check(label_id, label_tag)
+        super().remove_label(label_id, label_tag)
+        self.refresh()
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """The path of a label, or "" if there is none."""
+        return super().get_label_uri(label_id, label_tag) if label_tag in TAGS else ""
+
+    # What follows takes the place of what the local datastore does inside.
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        """A video's id is its file name; that of a label is its video's, with the suffix of the label behind it."""
+        suffix = next((end for end in LABEL_SUFFIXES if file.lower().endswith(end)), "")
+        return file[: len(file) - len(suffix)], file[len(file) - len(suffix) :]
+
+    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
+        is_images = os.path.realpath(path) == os.path.realpath(self._datastore.image_path())
+        wanted = patterns if is_images else [f"*{suffix}" for suffix in LABEL_SUFFIXES]
+        names = [name for name in os.listdir(path) if not name.startswith(".")]
+        if is_images:
+            names = [name for name in names if os.path.isdir(os.path.join(path, name)) == name.endswith(FOLDER_SUFFIX)]
+        return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
+
+    def _remove_non_existing(self) -> int:
+        """Forget what is gone, at a stroke: other threads look things up meanwhile."""
+        self._init_from_datastore_file()
+        images = Path(self._datastore.image_path())
+        before = self._datastore.objects
+        after = {image_id: entry.model_copy() for image_id, entry in before.items() if (images / image_id).exists()}
+        for image_id, entry in after.items():
+            folders = {tag: Path(self._datastore.label_path(tag)) for tag in entry.labels}
+            entry.labels = {
+                tag: label for tag, label in entry.labels.items() if (folders[tag] / f"{image_id}{label.ext}").exists()
+            }
+        self._datastore.objects = after
+        return after != before
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        """Write the list of videos and labels so that a server that is killed meanwhile leaves the one before."""
+        if lock:
+            with FileLock(self._lock_file):
+                self._update_datastore_file(lock=False)
+            return
+        self._ignore_event_config = True
+        with whole_file(self._datastore_config_path) as temporary:
+            content = self._datastore.model_dump(exclude={"base_path"})
+            temporary.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+        self._config_ts = os.stat(self._datastore_config_path).st_mtime

@@ -1,0 +1,74 @@
+"""Pictures of frames, of any video that can be read, whatever a browser can play."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from PIL import Image
+
+from lsinet_monai.data import Video, open_video, resize_frame
+
+__all__ = ["FramePictures"]
+
+_QUALITY = 90
+
+
+class FramePictures:
+    """Frames as JPEG files. A few videos stay open, since the next frame of an open one costs little.
+
+    Args:
+        most_open: how many videos stay open.
+        most_at_once: how many frames are decoded at the same time; other requests wait for them.
+    """
+
+    def __init__(self, most_open: int = 4, most_at_once: int = 2) -> None:
+        self._most_open = most_open
+        self._at_once = threading.BoundedSemaphore(most_at_once)
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[Path, int], tuple[Video, threading.Lock]] = OrderedDict()
+
+    def picture(self, path: Path, frame: int, width: int | None = None) -> bytes:
+        """A frame as a JPEG file.
+
+        Args:
+            path: the video.
+            frame: its index.
+            width: of the picture in pixels; the frame's own if not given, and never more than that.
+
+        Raises:
+            InputError: the video or the frame cannot be read.
+        """
+        with self._at_once:
+            video, lock = self._video(path)
+            with lock:
+                try:
+                    pixels = video.frame(frame)
+                except ValueError as error:
+                    if "is closed" not in str(error):
+                        raise
+                    # Another request needed the place.
+                    with open_video(path) as anew:
+                        pixels = anew.frame(frame)
+            if width is not None and width < pixels.shape[1]:
+                pixels = resize_frame(pixels, (max(1, round(pixels.shape[0] * width / pixels.shape[1])), width))
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, format="JPEG", quality=_QUALITY)
+            return file.getvalue()
+
+    def _video(self, path: Path) -> tuple[Video, threading.Lock]:
+        key = path, path.stat().st_mtime_ns
+        with self._lock:
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key]
+        opened = open_video(path), threading.Lock()
+        with self._lock:
+            kept = self._open.setdefault(key, opened)
+            surplus = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - self._most_open)]
+        for video, lock in surplus if kept is opened else [*surplus, opened]:
+            with lock:
+                video.close()
+        return kept

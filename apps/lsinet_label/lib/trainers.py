@@ -1,0 +1,192 @@
+"""Fine-tuning on what people corrected, by the bundle's own training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.bundle import ConfigWorkflow
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.train import TrainTask
+from PIL import Image
+
+from lib.model import ServedModel
+from lib.store import StoredVideo, VideoStore
+from lsinet_monai.data import open_video, read_split, split_by_patient
+from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.files import whole_file
+from lsinet_monai.formats import write_png
+
+__all__ = ["FineTuneTask", "patient_of_video"]
+
+logger = logging.getLogger(__name__)
+
+_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 5,
+    "learning_rate": 1e-4,
+    "batch_size": 4,
+    "val_interval": 1,
+    "validation_fraction": 0.2,
+    "num_workers": 0,
+    "augment": True,
+    "seed": 0,
+}
+
+
+def patient_of_video(image_id: str) -> str:
+    """Name the patient of a video: what stands before the first ``_`` of its file name, without the suffix.
+
+    ``p07_caecum.mp4`` and ``p07_2.mkv`` are both of ``p07``. A name without ``_`` is a patient of its own.
+    """
+    return Path(image_id).stem.partition("_")[0]
+
+
+class FineTuneTask(TrainTask):
+    """Go on training the model in service on corrected videos, and put what comes of it in service.
+
+    It takes the frames whose masks people stand for: all frames of a final video; of one that is only corrected, the
+    corrected frames and those that a correction spread to. Whole patients are held out for validation, see
+    :func:`patient_of_video`; of the epochs the one with their best Dice is kept, the last one where there is only one
+    patient. MONAI Label runs this in a process of its own. The server takes the new model with its next job.
+
+    Args:
+        videos: what is stored.
+        model: what is in service.
+        config: the bundle's ``train.json``.
+    """
+
+    def __init__(self, videos: VideoStore, model: ServedModel, config: Path) -> None:
+        super().__init__("Fine-tune LSI-Net on corrected videos; patients are split by the name before the first '_'")
+        self.videos = videos
+        self.model = model
+        self._config_file = config
+
+    def config(self) -> dict[str, Any]:
+        return {**_DEFAULTS, "device": self.model.device}
+
+    def stats(self) -> dict[str, Any]:
+        """What is known of the model in service: what it came from, and its score."""
+        path = self.model.path()
+        record = path.with_suffix(".json") if path else None
+        if path is None or record is None or not record.is_file() or record.parent != self.model.trained:
+            return {}
+        return {"model": path.name, **json.loads(record.read_text(encoding="utf-8"))}
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train; of the request's keys those of :meth:`config` count.
+
+        Returns:
+            the new model's name, the videos that it was trained and validated on, and its score.
+
+        Raises:
+            InputError: there is no model, no corrected video, or a number makes no sense.
+        """
+        start = self.model.path()
+        if start is None:
+            raise InputError(self.model.state()["how"])
+        options = {name: request.get(name, value) for name, value in self.config().items()}
+        videos = [self.videos[image_id] for image_id in sorted(datastore.list_images())]
+        chosen = {video.id: frames for video in videos if (frames := _trustworthy(video))}
+        if not chosen:
+            raise InputError("there is no corrected video to train on: correct a frame, or mark a video as final")
+        name = f"lsinet-{datetime.now():%Y%m%d-%H%M%S}"
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            cases = _lay_out([self.videos[image_id] for image_id in chosen], chosen, root / "data")
+            self._train(root, start, options)
+            score = _score(root / "training")
+            record = {
+                "from": self.model.given(),
+                "start": start.name,
+                "videos": sorted(cases),
+                "validation_videos": _held_out(root / "data", cases, options),
+                "val_mean_dice": score,
+                "options": options,
+            }
+            self.model.trained.mkdir(parents=True, exist_ok=True)
+            with whole_file(self.model.trained / f"{name}.pt") as temporary:
+                shutil.copyfile(root / "model.pt", temporary)
+            with whole_file(self.model.trained / f"{name}.json") as temporary:
+                temporary.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+        logger.info("%s.pt is in service; %s stays", name, start.name)
+        return {"model": f"{name}.pt", **record}
+
+    def _train(self, root: Path, start: Path, options: dict[str, Any]) -> None:
+        """Run the bundle's training with the network that is in service to start from."""
+        workflow = ConfigWorkflow(
+            config_file=str(self._config_file),
+            workflow_type="train",
+            logging_file=False,
+            dataset_dir=str(root / "data"),
+            output_dir=str(root / "training"),
+            model_file=str(root / "model.pt"),
+            model=f"$networks.load_checkpoint({str(start)!r})",
+            network_def="$@model.network.train()",
+            image_size="$@model.image_size",
+            **options,
+        )
+        try:
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
+        except Exception as error:
+            if found := find_input_error(error):
+                raise InputError(str(found)) from error
+            raise
+
+
+def _trustworthy(video: StoredVideo) -> list[int]:
+    if video.error:
+        return []
+    if video.is_final:
+        return list(range(video.frame_count))
+    propagated = [int(path.stem) for path in (video.folder / "propagated").glob("[0-9]*.png")]
+    return sorted({*video.corrections, *propagated}) if video.corrections else []
+
+
+def _lay_out(videos: list[StoredVideo], chosen: dict[str, list[int]], root: Path) -> dict[str, str]:
+    """Write frames and masks as SUN-SEG has them: ``case<patient>_<video>``, so that patients are told apart.
+
+    Returns:
+        the case of each video's id.
+    """
+    patients = sorted({patient_of_video(video.id) for video in videos})
+    cases = {}
+    for number, video in enumerate(videos, start=1):
+        case = f"case{patients.index(patient_of_video(video.id)) + 1}_{number}"
+        cases[video.id] = case
+        frames, masks = (root / "TrainDataset" / kind / case for kind in ("Frame", "GT"))
+        wanted = set(chosen[video.id])
+        with open_video(video.path) as source:
+            for index, _, frame in source.frames(min(wanted), max(wanted) + 1):
+                if index not in wanted:
+                    continue
+                frames.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(frame).save(frames / f"{index:06d}.jpg", quality=95)
+                write_png(masks / f"{index:06d}.png", np.where(video.mask(index).labels > 0, 255, 0).astype(np.uint8))
+        logger.info("%s: %d frames as %s", video.id, len(wanted), case)
+    return cases
+
+
+def _held_out(root: Path, cases: dict[str, str], options: dict[str, Any]) -> list[str]:
+    """The videos that the training's own split holds out."""
+    validation = split_by_patient(read_split(root), float(options["validation_fraction"]), int(options["seed"]))[1]
+    held_out = {clip["clip_id"].rpartition("/")[2] for clip in validation}
+    return sorted(image_id for image_id, case in cases.items() if case in held_out)
+
+
+def _score(folder: Path) -> float | None:
+    """The best mean Dice on the patients that were held out, from the training's own log."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    if "val_mean_dice" not in events.Tags()["scalars"]:
+        return None
+    return max(event.value for event in events.Scalars("val_mean_dice"))

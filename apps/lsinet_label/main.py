@@ -1,0 +1,212 @@
+"""A MONAI Label app: a clinician opens a colonoscopy video and corrects its masks instead of drawing them.
+
+``monailabel start_server --app apps/lsinet_label --studies VIDEOS --host 127.0.0.1``
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lib.datastore import VideoDatastore
+from lib.exchange import read_masks, write_masks
+from lib.guard import Guard, current_owner, current_user
+from lib.infers import AllVideosInferTask, VideoInferTask
+from lib.jobs import Job, JobQueue
+from lib.model import ServedModel
+from lib.routes import add_routes
+from lib.scoring import DiceOfCorrections
+from lib.store import StoredVideo, VideoStore
+from lib.strategies import STRATEGIES, DoubtStrategy
+from lib.trainers import FineTuneTask
+from lib.work import Worker
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from lsinet_monai.config import as_bool, check_device, check_numbers
+from lsinet_monai.errors import InputError
+from lsinet_monai.version import __version__
+
+__all__ = ["LSINetLabel"]
+
+logger = logging.getLogger(__name__)
+
+_BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
+_KEYS = ("checkpoint", "device", "threshold", "max_upload_gb", "allow_network", "server_mode")
+
+
+class LSINetLabel(MONAILabelApp):
+    """Polyps in colonoscopy video, one video a task.
+
+    Keys of ``--conf``: ``checkpoint``, a model file of ours or the authors' (``bundle/models/model.pt``); ``device``;
+    ``threshold`` (0.5); ``max_upload_gb`` (4), of one video; ``allow_network`` (false), whether other machines may call
+    though nobody signs in.
+
+    MONAI Label makes this app in the server's process, and again in each process that trains, scores or infers a batch.
+    Only in the server's does the queue of jobs work and are calls served: both begin in :meth:`on_init_complete`.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        unknown = sorted(set(conf) - set(_KEYS))
+        if unknown:
+            raise InputError(f"--conf {unknown[0]} is not known: there are {', '.join(_KEYS[:-1])}")
+        device = conf.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+        check_device(device)
+        threshold = float(conf.get("threshold", 0.5))
+        check_numbers(threshold=threshold)
+        # Scores are cheap to ask for, and a process for each would not be; a video is uploaded to stay.
+        settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
+        settings.MONAI_LABEL_SESSIONS = False
+
+        own = Path(studies) / "labels" / "lsinet"
+        self.videos = VideoStore(own, lambda image_id: self.datastore().path(image_id))
+        self.model = ServedModel(
+            Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt"), own / ".models", device
+        )
+        worker = Worker(self.videos, self.model, self._save_original, threshold)
+        self.jobs = JobQueue(own / ".jobs", worker, self._on_end)
+        self._largest_upload = int(float(conf.get("max_upload_gb", 4)) * 2**30)
+        self._allow_network = as_bool(conf.get("allow_network", "false"), "allow_network")
+        super().__init__(
+            app_dir,
+            studies,
+            conf,
+            name="LSI-Net",
+            description="Polyps in colonoscopy video: the page for people is at /lsinet/",
+            version=__version__,
+            labels=["polyp"],
+        )
+
+    # What MONAI Label asks for ---------------------------------------------------------------------------------------
+
+    def init_datastore(self) -> VideoDatastore:
+        return VideoDatastore(self.studies, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, self._on_remove)
+
+    def init_infers(self) -> dict[str, VideoInferTask]:
+        return {"lsinet": VideoInferTask(self.videos, self.jobs, self.model, self.datastore)}
+
+    def init_batch_infer(self) -> AllVideosInferTask:
+        return AllVideosInferTask(self.jobs)
+
+    def init_trainers(self) -> dict[str, FineTuneTask]:
+        return {"lsinet": FineTuneTask(self.videos, self.model, _BUNDLE / "configs" / "train.json")}
+
+    def init_strategies(self) -> dict[str, DoubtStrategy]:
+        return {name: DoubtStrategy(name, self.videos) for name in STRATEGIES}
+
+    def init_scoring_methods(self) -> dict[str, DiceOfCorrections]:
+        return {"dice_of_corrections": DiceOfCorrections(self.videos)}
+
+    def info(self) -> dict[str, Any]:
+        """What clients are told of the app; ``model`` says how to get one where there is none."""
+        state = self.model.state()
+        described = super().info()
+        if not state["available"]:
+            described["description"] = f"{self.description}. {state['how']}"
+        return described | {"model": state}
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Answer an inference request, see :class:`lib.infers.VideoInferTask`; ``image`` is an id and never a path."""
+        name = request.get("model")
+        if name not in self._infers:
+            raise InputError(f"model={name!r} is not known: there is {', '.join(self._infers)}")
+        self.datastore().path(request["image"])
+        file, params = self._infers[name](request)
+        return {"label": file, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
+
+    def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """There are no slides here."""
+        raise InputError("a video is no slide: POST /infer/lsinet?image=ID")
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The video that a strategy chooses, and its most doubtful frame."""
+        name = request.get("strategy") or "doubt"
+        if name not in self._strategies:
+            raise InputError(f"strategy={name!r} must be one of {', '.join(self._strategies)}")
+        found = self._strategies[name](request, self.datastore())
+        return found | {"path": self.datastore().get_image_uri(found["id"])}
+
+    def model_file(self, model: str, validate: bool = True) -> str | None:
+        task = self._infers.get(model)
+        return task.get_path(validate) if task else None
+
+    def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
+        """Take a label that a client saved over: what is new in it is a correction, and spreads.
+
+        Returns:
+            the corrected frames, and the job.
+        """
+        video = self.videos[image_id]
+        path = Path(self.datastore().get_label_uri(label_id, DefaultLabelTag.FINAL))
+        try:
+            if not path.is_file():
+                raise InputError(f"save labels with the tag {DefaultLabelTag.FINAL.value}")
+            frames = read_masks(video, path, current_user(), self.videos)
+        except InputError:
+            self.save_final(video)
+            raise
+        self._save_label(video, DefaultLabelTag.FINAL)
+        if not frames:
+            return {"corrected": [], "job": None}
+        job = self.jobs.submit(image_id, "propagate", None, current_user(), current_owner())
+        return {"corrected": frames, "job": job.job}
+
+    def on_init_complete(self) -> None:
+        """Serve: this is the server's process, and everything is made."""
+        from monailabel.app import app
+
+        guard = Guard(self.datastore(), self._largest_upload, self._allow_network)
+        guard.protect(app)
+        add_routes(app, guard, self.datastore(), self.videos, self.jobs, self.model, self.save_final)
+        self.jobs.run()
+        threading.Thread(target=self._look_at_new_videos, name="lsinet-new-videos", daemon=True).start()
+        logger.info("model: %s", self.model.state()["how"])
+        logger.info("page: http://127.0.0.1:%s/lsinet/", settings.MONAI_LABEL_SERVER_PORT)
+
+    # What the app's own parts ask for --------------------------------------------------------------------------------
+
+    def save_final(self, video: StoredVideo) -> None:
+        """Let the datastore's final label follow from whether a video is final."""
+        if video.is_final:
+            self._save_label(video, DefaultLabelTag.FINAL)
+        elif self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
+            self.datastore().remove_label(video.id, DefaultLabelTag.FINAL)
+
+    def _look_at_new_videos(self) -> None:
+        """Open videos that come, so that lists tell their size, and which of them cannot be read."""
+        seen: set[str] = set()
+        while True:
+            for image_id in sorted(set(self.datastore().list_images()) - seen):
+                seen.add(image_id)
+                try:
+                    self.videos[image_id].open_once()
+                except Exception as error:  # of one video, and no reason to look at no other
+                    logger.warning("%s", error)
+            time.sleep(2)
+
+    def _save_original(self, video: StoredVideo) -> None:
+        """Keep the model's masks as the original label and, where there is a final one, that one up to date."""
+        self._save_label(video, DefaultLabelTag.ORIGINAL)
+        if self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
+            self._save_label(video, DefaultLabelTag.FINAL)
+
+    def _save_label(self, video: StoredVideo, tag: DefaultLabelTag) -> None:
+        with self.videos.scratch(".json") as path:
+            write_masks(video, "coco", path, original=tag == DefaultLabelTag.ORIGINAL)
+            doubt = {"doubt": video.rank(), "corrected": len(video.corrections)}
+            self.datastore().save_label(video.id, str(path), tag.value, doubt)
+
+    def _on_end(self, job: Job) -> None:
+        if job.kind == "annotate" and job.image in self.datastore():
+            self.videos[job.image].note_error(job.message if job.state == "failed" else None)
+
+    def _on_remove(self, image_id: str) -> None:
+        for job in self.jobs.jobs():
+            if job.image == image_id:
+                self.jobs.cancel(job.job)
+        self.videos.remove(image_id)

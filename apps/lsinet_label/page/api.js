@@ -1,0 +1,140 @@
+/** The server's REST calls. A lost connection is waited out; an expired sign-in is asked for again. */
+
+const ROOT = new URL("./", document.baseURI);
+const TOKEN = "lsinet.token";
+const LONGEST_WAIT = 10; // seconds between two tries to reach the server
+
+export class ServerError extends Error {
+  constructor(status, body) {
+    // What FastAPI itself refuses comes as a list.
+    const detail = Array.isArray(body?.detail) ? body.detail.map(({ msg }) => msg).join("; ") : body?.detail;
+    super(detail ?? `The server answered ${status}`);
+    Object.assign(this, { status, body });
+  }
+}
+
+const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+
+/** Fires "offline" and "online". */
+export class Api extends EventTarget {
+  /** @param {(problem: string) => Promise<{username, password}>} askToSignIn */
+  constructor(askToSignIn) {
+    super();
+    this.askToSignIn = askToSignIn;
+  }
+
+  status = () => this.#call("status");
+  videos = () => this.#call("videos");
+  video = (id) => this.#call(this.#path(id));
+  jobs = () => this.#call("jobs");
+  next = () => this.#call("next");
+  saveLesions = (id, lesions) => this.#send("PUT", `${this.#path(id)}/lesions`, lesions);
+  mergeLesions = (id, from, into) => this.#send("POST", `${this.#path(id)}/lesions/merge`, { into, from });
+  markFinal = (id, final) => this.#send("POST", `${this.#path(id)}/final`, { final });
+  cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
+
+  // A job is not asked for twice: nobody knows whether the first call arrived.
+  startJob = (id, kind, frame) => this.#send("POST", "jobs", { image: id, kind, frame }, { once: true });
+
+  /** The picture of a frame as an ImageBitmap. */
+  async picture(id, frame, signal) {
+    const response = await this.#call(`${this.#path(id)}/frames/${frame}`, { signal }, "blob");
+    return createImageBitmap(response.body);
+  }
+
+  /** The mask of a frame: {png, version, source}. */
+  async mask(id, frame, signal) {
+    const { body, headers } = await this.#call(this.#maskPath(id, frame), { signal, cache: "no-store" }, "arrayBuffer");
+    return { png: body, version: Number(headers.get("X-Mask-Version")), source: headers.get("X-Mask-Source") };
+  }
+
+  saveMask(id, frame, png, version, propagate) {
+    const headers = { "If-Match": String(version), "Content-Type": "image/png" };
+    const path = this.#maskPath(id, frame) + (propagate ? "?propagate=true" : "");
+    return this.#call(path, { method: "PUT", body: png, headers });
+  }
+
+  takeBackMask = (id, frame) => this.#call(this.#maskPath(id, frame), { method: "DELETE" });
+
+  /** A file to keep: {blob, name}. */
+  async export(id, format, original) {
+    const query = new URLSearchParams(original ? { format, original } : { format });
+    const { body, headers } = await this.#call(`${this.#path(id)}/export?${query}`, {}, "blob");
+    const name = /filename="?([^";]+)"?/.exec(headers.get("Content-Disposition") ?? "")?.[1];
+    return { blob: body, name: name ?? `${id}.${format}` };
+  }
+
+  import(id, format, file) {
+    return this.#call(`${this.#path(id)}/import?${new URLSearchParams({ format })}`, { method: "POST", body: file });
+  }
+
+  #path = (id) => `videos/${encodeURIComponent(id)}`;
+  #maskPath = (id, frame) => `${this.#path(id)}/frames/${frame}/mask`;
+
+  #send(method, path, body, options = {}) {
+    const headers = { "Content-Type": "application/json" };
+    return this.#call(path, { method, body: JSON.stringify(body), headers, ...options });
+  }
+
+  /** The answer's JSON; or {body, headers} with the body as the Response's method `as` gives it. */
+  async #call(path, { once = false, ...options } = {}, as = "json") {
+    for (;;) {
+      const token = sessionStorage.getItem(TOKEN);
+      const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+      let response;
+      let body = null;
+      try {
+        response = await fetch(new URL(path, ROOT), { ...options, headers });
+        if (response.status === 502 || response.status === 504) throw new TypeError("a proxy cannot reach the server");
+        if (!response.ok) body = await response.json().catch(() => null);
+        else if (response.status !== 204) body = await response[as]();
+      } catch (error) {
+        if (error.name === "AbortError" || error instanceof SyntaxError) throw error;
+        if (once) throw new ServerError(0, { detail: "The server cannot be reached. Try again when it is back." });
+        await this.#reconnect();
+        options.signal?.throwIfAborted();
+        continue;
+      }
+      if (response.status === 401) {
+        await this.#signIn(token);
+        continue;
+      }
+      if (!response.ok) throw new ServerError(response.status, body);
+      return as === "json" ? body : { body, headers: response.headers };
+    }
+  }
+
+  /** Wait until the server answers again; all calls that fail wait together. */
+  #reconnect() {
+    this.reconnecting ??= (async () => {
+      this.dispatchEvent(new Event("offline"));
+      for (let wait = 1; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+        await pause(wait);
+        const response = await fetch(new URL("status", ROOT)).catch(() => null);
+        if (response && response.status !== 502 && response.status !== 504) break;
+      }
+      this.reconnecting = null;
+      this.dispatchEvent(new Event("online"));
+    })();
+    return this.reconnecting;
+  }
+
+  /** Ask the person for name and password (MONAI Label's own /auth/token), once for all calls that wait. */
+  #signIn(refused) {
+    if (sessionStorage.getItem(TOKEN) !== refused) return null; // another call has signed in meanwhile
+    this.signingIn ??= (async () => {
+      for (let problem = ""; ;) {
+        const body = new URLSearchParams(await this.askToSignIn(problem));
+        const response = await fetch(new URL("../auth/token", ROOT), { method: "POST", body }).catch(() => null);
+        const token = response?.ok ? (await response.json()).access_token : null;
+        if (token) {
+          sessionStorage.setItem(TOKEN, token);
+          break;
+        }
+        problem = response ? "The server did not accept that name and password." : "The server cannot be reached.";
+      }
+      this.signingIn = null;
+    })();
+    return this.signingIn;
+  }
+}

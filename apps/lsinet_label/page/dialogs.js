@@ -1,0 +1,89 @@
+/** The page's dialogs, each as a promise of what was answered. */
+
+const element = (id) => document.getElementById(id);
+
+/** Open a dialog; resolves to its form's values, or null where it was left without an answer. */
+function open(dialog) {
+  const form = dialog.querySelector("form");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue ? Object.fromEntries(new FormData(form)) : null), {
+      once: true,
+    });
+  });
+}
+
+/** Ask a question; `answers` is [[value, text], ...], the last one the safest. Resolves to a value or null. */
+export async function ask(title, text, answers) {
+  element("question-title").textContent = title;
+  element("question-text").textContent = text;
+  const buttons = answers.map(([value, label]) =>
+    Object.assign(document.createElement("button"), { value, textContent: label }),
+  );
+  element("question-answers").replaceChildren(...buttons);
+  const dialog = element("question-dialog");
+  const answer = open(dialog);
+  buttons.at(-1).focus();
+  await answer;
+  return dialog.returnValue || null;
+}
+
+export function showHelp() {
+  return open(element("help-dialog"));
+}
+
+/** @returns {Promise<{format: string, original?: string}|null>} */
+export function askForExport(note) {
+  element("export-note").textContent = note;
+  return open(element("export-dialog"));
+}
+
+/** @returns {Promise<{format: string, file: File}|null>} */
+export function askForImport() {
+  const dialog = element("import-dialog");
+  dialog.querySelector("form").reset();
+  return open(dialog);
+}
+
+/** @returns {Promise<{name: string, colour: string}|null>} */
+export function askForLesion({ id, name, colour }) {
+  const dialog = element("lesion-dialog");
+  element("lesion-title").textContent = `Lesion ${id}`;
+  const fields = dialog.querySelector("form").elements;
+  fields.name.value = name;
+  fields.colour.value = colour;
+  const answer = open(dialog);
+  fields.name.select();
+  return answer;
+}
+
+/** @returns {Promise<{from: number, into: number}|null>} two different ids */
+export async function askForMerge(lesions, active) {
+  const dialog = element("merge-dialog");
+  const options = () => lesions.map(({ id, name }) => new Option(`${id} – ${name}`, id));
+  const [from, into] = dialog.querySelectorAll("select");
+  from.replaceChildren(...options());
+  into.replaceChildren(...options());
+  into.value = active;
+  from.value = lesions.find(({ id }) => id !== active).id;
+  // The two always differ: choosing the other's lesion swaps them.
+  let before = [from.value, into.value];
+  from.onchange = into.onchange = () => {
+    if (from.value === into.value) [from.value, into.value] = [before[1], before[0]];
+    before = [from.value, into.value];
+  };
+  const answer = await open(dialog);
+  return answer && { from: Number(answer.from), into: Number(answer.into) };
+}
+
+/** @returns {Promise<{username: string, password: string}>} it does not go away without an answer */
+export async function askToSignIn(problem) {
+  const dialog = element("sign-in-dialog");
+  element("sign-in-problem").textContent = problem;
+  dialog.querySelector("[type=password]").value = "";
+  for (;;) {
+    const answer = await open(dialog);
+    if (answer) return answer;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Unsaved masks, kept in the browser's storage too: a tablet may close a page in the background, and a browser may crash.
+ *
+ * It holds masks and the names of videos, no pictures; what is saved or discarded is removed.
+ */
+
+import { encodePng } from "./png.js";
+
+const PREFIX = "lsinet.draft";
+
+const key = (id, frame) => JSON.stringify([PREFIX, id, frame]);
+
+/** Keep a mask; what cannot be stored (a full storage) is still in the page. */
+export async function keep(id, frame, mask) {
+  const { state } = mask;
+  if (!mask.isChanged) return forget(id, frame);
+  const bytes = new Uint8Array(await (await encodePng(mask.labels, mask.width, mask.height)).arrayBuffer());
+  if (mask.state !== state || !mask.isChanged) return; // painted on or saved meanwhile
+  const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  try {
+    localStorage.setItem(key(id, frame), JSON.stringify({ png: btoa(text), version: mask.version }));
+  } catch {
+    localStorage.removeItem(key(id, frame)); // an older state of it would be worse than none
+  }
+}
+
+export function forget(id, frame) {
+  localStorage.removeItem(key(id, frame));
+}
+
+/** The masks kept of a video: [{frame, png (ArrayBuffer), version}]. */
+export function kept(id) {
+  return Object.keys(localStorage).flatMap((name) => {
+    if (!name.startsWith(`["${PREFIX}"`)) return [];
+    const [, video, frame] = JSON.parse(name);
+    if (video !== id) return [];
+    const { png, version } = JSON.parse(localStorage.getItem(name));
+    return [{ frame, version, png: Uint8Array.from(atob(png), (character) => character.charCodeAt(0)).buffer }];
+  });
+}

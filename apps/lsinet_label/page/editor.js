@@ -1,0 +1,304 @@
+/** What is being looked at and worked on: one video, one frame of it, and every change that is not saved yet. */
+
+import { ServerError } from "./api.js";
+import * as drafts from "./drafts.js";
+import { FrameMask, newLesion } from "./mask.js";
+import { decodePng, encodePng } from "./png.js";
+import { FrameWindow } from "./window.js";
+
+const MEMORY = 192e6; // bytes of pictures and masks around the frame that is shown
+const BEHIND = 0.25; // share of them on the side that the player comes from
+const DOUBTFUL_SHARE = 0.25; // of the frames, the most doubtful: a peak outside them is not worth a person's look
+
+/**
+ * The frames worth a look, in order: the peaks of the doubt, one per half second at most, among the most doubtful
+ * quarter of the video.
+ *
+ * @param {(number|null)[]} doubt  per frame; null where nothing is known, or a person has looked
+ */
+export function doubtfulFrames(doubt, fps) {
+  const known = doubt.filter((value) => value > 0).sort((a, b) => b - a);
+  const rest = known[Math.floor(DOUBTFUL_SHARE * known.length)];
+  const reach = Math.max(1, Math.round((fps || 25) / 2));
+  const isPeak = (frame) => {
+    const value = doubt[frame];
+    if (!(value > rest)) return false;
+    for (let other = Math.max(0, frame - reach); other <= frame + reach; other++) {
+      if (doubt[other] > value || (doubt[other] === value && other < frame)) return false;
+    }
+    return true;
+  };
+  return [...doubt.keys()].filter(isPeak);
+}
+
+/** A video with a lesion to draw, where it has none yet. */
+function withLesion(video) {
+  if (video.lesions.length) return video;
+  return { ...video, lesions: [newLesion(1)], hasNewLesion: true };
+}
+
+/**
+ * Events: "video" (another, or news of it), "frame" (another is wanted), "shown" (picture and mask of the frame are
+ * there), "lesion" (another is drawn), "mask" (painted on; detail: rectangle), "drafts", "problem" (detail: Error).
+ */
+export class Editor extends EventTarget {
+  constructor(api) {
+    super();
+    this.api = api;
+    this.video = null;
+    this.frame = 0;
+    this.shown = null; // {frame, picture, mask} on the stage
+    this.lesion = 1; // the id of the one that the pen draws
+    this.chosenAt = -Infinity; // the frame where a person last chose or drew it
+    this.drafts = new Map(); // video id -> Map of frame -> FrameMask
+    this.changed = []; // [{frame, change}] of the last propagation
+    this.pictures = new FrameWindow(
+      (n, signal) => api.picture(this.video.id, n, signal),
+      (picture) => picture.close(),
+      3,
+    );
+    this.masks = new FrameWindow(
+      (n, signal) => this.#loadMask(n, signal),
+      () => {},
+      2,
+    );
+  }
+
+  get lastFrame() {
+    return Math.max(0, (this.video?.frames ?? 1) - 1);
+  }
+
+  /** The mask to edit, or null while picture and mask of the wanted frame are not both there, or editing is off. */
+  get mask() {
+    return this.shown?.frame === this.frame && !this.video.final ? this.shown.mask : null;
+  }
+
+  get colours() {
+    return new Map(this.video?.lesions.map(({ id, colour }) => [id, colour]));
+  }
+
+  get corrected() {
+    return new Set(this.video?.corrections.map(({ frame }) => frame));
+  }
+
+  get doubtful() {
+    return this.video ? doubtfulFrames(this.video.doubt, this.video.fps) : [];
+  }
+
+  /** The frames of the video that is open with changes that are not saved. */
+  get unsaved() {
+    return this.video ? this.unsavedOf(this.video.id) : [];
+  }
+
+  unsavedOf(id) {
+    const kept = [...(this.drafts.get(id) ?? [])].filter(([, mask]) => mask.isChanged);
+    return kept.map(([frame]) => frame).sort((a, b) => a - b);
+  }
+
+  /** The time of a frame in seconds. */
+  secondsAt(frame) {
+    return this.video.seconds?.[frame] ?? frame / (this.video.fps || 25);
+  }
+
+  // Videos and frames ------------------------------------------------------------------------------------------------
+
+  async open(id, frame = 0) {
+    const video = withLesion(await this.api.video(id));
+    this.pictures.clear();
+    this.masks.clear();
+    Object.assign(this, { video, shown: null, changed: [], frame: 0 });
+    this.lesion = video.lesions[0].id;
+    this.chosenAt = -Infinity;
+    await this.#restoreDrafts(id);
+    this.#emit("video");
+    this.#emit("drafts");
+    this.seek(frame);
+  }
+
+  /** Fetch the news of the video; masks that others changed are loaded anew. */
+  async refresh() {
+    const id = this.video?.id;
+    if (!id) return;
+    const video = withLesion(await this.api.video(id));
+    if (this.video?.id !== id) return;
+    const stamp = ({ frame, user, time }) => `${frame} ${user} ${time}`;
+    const before = new Set(this.video.corrections.map(stamp));
+    const after = new Set(video.corrections.map(stamp));
+    const differs = [
+      ...video.corrections.filter((correction) => !before.has(stamp(correction))),
+      ...this.video.corrections.filter((correction) => !after.has(stamp(correction))),
+    ];
+    this.video = video;
+    if (!video.lesions.some(({ id }) => id === this.lesion)) this.lesion = video.lesions[0].id;
+    this.#emit("video");
+    this.reload(differs.map(({ frame }) => frame));
+  }
+
+  /** Load the masks of these frames (all: null) anew, save those with unsaved changes. */
+  reload(frames) {
+    this.masks.drop(...(frames ?? this.masks.entries.keys()));
+    if (this.video?.frames !== 0) this.seek(this.frame);
+  }
+
+  async seek(frame) {
+    const { video } = this;
+    const target = Math.max(0, Math.min(this.lastFrame, Math.round(frame)));
+    const step = target < this.frame ? -1 : 1;
+    this.frame = target;
+    this.#emit("frame");
+    const wanted = this.#around(target, step);
+    // The frame itself first: the window fills the rest with what loads it has left.
+    const loads = [this.pictures.get(target), this.masks.get(target)];
+    this.pictures.move(wanted);
+    this.masks.move(wanted);
+    try {
+      const [picture, mask] = await Promise.all(loads);
+      if (this.video !== video && this.video?.id !== video.id) return;
+      if (this.frame === target) this.#show(picture, mask);
+    } catch (error) {
+      if (error.name === "AbortError" || this.frame !== target || this.video?.id !== video.id) return;
+      this.shown = null;
+      this.#emit("shown");
+      this.#emit("problem", error);
+    }
+  }
+
+  /** Whether the player can go on to a frame at once. */
+  isLoaded(frame) {
+    return this.pictures.peek(frame) !== undefined && this.masks.peek(frame) !== undefined;
+  }
+
+  #show(picture, mask) {
+    this.shown = { frame: this.frame, picture, mask };
+    // The pen goes on with the lesion that the frame shows; not with another that a person has just chosen.
+    const [largest, ...others] = mask.ids();
+    const isFar = Math.abs(this.frame - this.chosenAt) > (this.video.fps || 25);
+    if (largest && isFar && ![largest, ...others].includes(this.lesion)) this.lesion = largest;
+    this.#emit("shown");
+  }
+
+  #around(frame, step) {
+    const { width, height } = this.video;
+    const size = Math.max(12, Math.min(100, Math.floor(MEMORY / (5 * (width || 1280) * (height || 1024)))));
+    const behind = Math.ceil(BEHIND * size);
+    const ahead = Array.from({ length: size - behind }, (_, i) => frame + i * step);
+    const past = Array.from({ length: behind }, (_, i) => frame - (i + 1) * step);
+    return [...ahead, ...past].filter((n) => n >= 0 && n <= this.lastFrame);
+  }
+
+  async #loadMask(frame, signal) {
+    const { id } = this.video;
+    const draft = this.drafts.get(id)?.get(frame);
+    if (draft?.isChanged) return draft;
+    const { png, version, source } = await this.api.mask(id, frame, signal);
+    const { width, height, labels } = await decodePng(png);
+    return new FrameMask(width, height, labels, version, source);
+  }
+
+  chooseLesion(id) {
+    this.lesion = id;
+    this.chosenAt = this.frame;
+    this.#emit("lesion");
+  }
+
+  // Painting ---------------------------------------------------------------------------------------------------------
+
+  /** Tell that the mask on the stage was painted on. */
+  touch(rectangle, { isStrokeDone = true } = {}) {
+    const { mask, frame } = this.shown;
+    this.chosenAt = frame;
+    this.#draftsOf(this.video.id).set(frame, mask);
+    if (isStrokeDone) {
+      drafts.keep(this.video.id, frame, mask);
+      this.#emit("drafts");
+    }
+    this.#emit("mask", rectangle);
+  }
+
+  /** Give a draft up: the frame is what the server has. */
+  async discard(frame) {
+    this.drafts.get(this.video.id)?.delete(frame);
+    drafts.forget(this.video.id, frame);
+    this.reload([frame]);
+    this.#emit("drafts");
+  }
+
+  #draftsOf(id) {
+    if (!this.drafts.has(id)) this.drafts.set(id, new Map());
+    return this.drafts.get(id);
+  }
+
+  async #restoreDrafts(id) {
+    const kept = this.#draftsOf(id);
+    for (const { frame, png, version } of drafts.kept(id)) {
+      if (kept.get(frame)?.isChanged) continue;
+      const { width, height, labels } = await decodePng(png);
+      const mask = new FrameMask(width, height, labels, version, "corrected");
+      mask.markChanged();
+      kept.set(frame, mask);
+    }
+  }
+
+  // Saving -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Save a frame's mask, as it is when this is called.
+   *
+   * Someone may have saved the frame since it was loaded. What a person saved is only written over if
+   * `askAboutConflict()` resolves to "mine"; what the network predicted gives way.
+   *
+   * @returns {Promise<{job: string|undefined}|null>} null where the person chose to leave it
+   */
+  async save(frame, { propagate = false, askAboutConflict }) {
+    const { id, lesions, hasNewLesion } = this.video;
+    if (hasNewLesion) await this.api.saveLesions(id, lesions);
+    this.video.hasNewLesion = false;
+    const mask = this.#draftsOf(id).get(frame) ?? this.shown.mask;
+    const { state } = mask;
+    const labels = mask.labels.slice();
+    const png = await encodePng(labels, mask.width, mask.height);
+    let { version } = mask;
+    for (;;) {
+      try {
+        const answer = await this.api.saveMask(id, frame, png, version, propagate);
+        this.#saved(id, frame, mask, state, answer);
+        return { job: answer.job };
+      } catch (error) {
+        if (!(error instanceof ServerError) || error.status !== 409 || error.body?.version === undefined) throw error;
+      }
+      const theirs = await this.api.mask(id, frame);
+      const saved = (await decodePng(theirs.png)).labels;
+      if (theirs.source === "corrected" && saved.every((value, i) => value === labels[i])) {
+        // Our own save, whose answer was lost on the way.
+        this.#saved(id, frame, mask, state, { version: theirs.version });
+        return { job: propagate ? (await this.api.startJob(id, "propagate", frame)).job : undefined };
+      }
+      const choice = theirs.source === "corrected" ? await askAboutConflict(frame) : "mine";
+      if (choice === "theirs") await this.discard(frame);
+      if (choice !== "mine") return null;
+      ({ version } = theirs);
+    }
+  }
+
+  #saved(id, frame, mask, state, { version, user, time }) {
+    mask.markSaved(state, version);
+    if (mask.isChanged) {
+      drafts.keep(id, frame, mask); // painted on while it was on its way
+    } else {
+      drafts.forget(id, frame);
+      this.drafts.get(id).delete(frame);
+    }
+    if (this.video.id === id && time) {
+      const others = this.video.corrections.filter((correction) => correction.frame !== frame);
+      const correction = { frame, user, time, empty: !mask.ids().length };
+      this.video.corrections = [...others, correction].sort((a, b) => a.frame - b.frame);
+      this.video.doubt[frame] = null;
+      this.#emit("video");
+    }
+    this.#emit("drafts");
+  }
+
+  #emit(type, detail = null) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

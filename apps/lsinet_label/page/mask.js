@@ -1,0 +1,214 @@
+/** The mask of one frame: a map of lesion ids that can be painted on, undone, and drawn over the picture. */
+
+const HISTORY = 100; // strokes that can be undone, per frame
+
+/** Okabe and Ito's colours, which people with any colour vision tell apart, without its black. */
+const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"];
+
+const colourOf = (id) => PALETTE[(id - 1) % PALETTE.length];
+
+export const newLesion = (id) => ({ id, name: `Polyp ${id}`, colour: colourOf(id) });
+
+/** The smallest rectangle [x0, y0, x1, y1) around two; null is an empty one. */
+export function union(a, b) {
+  if (!a || !b) return a ?? b;
+  return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
+}
+
+export class FrameMask {
+  /**
+   * @param {Uint8Array} labels  lesion id per pixel, row by row; 0 is background
+   * @param {number} version     the server's, for saving: somebody else's save raises it
+   * @param {string} source      "predicted", "corrected" or "none"
+   */
+  constructor(width, height, labels, version, source) {
+    Object.assign(this, { width, height, labels, version, source });
+    this.strokes = [];
+    this.position = 0; // strokes that are not undone
+    this.base = {}; // stands for the state before the first stroke that is kept
+    this.saved = this.base;
+    this.before = null; // the labels before the stroke that is being painted
+  }
+
+  /** The last stroke, which names the state that it left. */
+  get state() {
+    return this.strokes[this.position - 1] ?? this.base;
+  }
+
+  get isChanged() {
+    return this.before !== null || this.state !== this.saved;
+  }
+
+  /** Let it count as changed from the beginning: a draft from an earlier visit. */
+  markChanged() {
+    this.saved = null;
+  }
+
+  /** Note that `state` is what the server has now. */
+  markSaved(state, version) {
+    Object.assign(this, { saved: state, version, source: "corrected" });
+  }
+
+  /** The ids of the lesions in the mask, the largest first. */
+  ids() {
+    const areas = new Uint32Array(256);
+    for (const label of this.labels) areas[label]++;
+    const present = [...areas.keys()].filter((id) => id && areas[id]);
+    return present.sort((a, b) => areas[b] - areas[a]);
+  }
+
+  /** Change the labels by `paint(labels)`, which returns the rectangle that it touched, as one stroke. */
+  stroke(paint) {
+    this.beginStroke();
+    this.endStroke(paint(this.labels));
+  }
+
+  beginStroke() {
+    this.before = this.labels.slice();
+  }
+
+  endStroke(rectangle) {
+    const [x0, y0, x1, y1] = rectangle ?? [0, 0, 0, 0];
+    const cut = (labels) => {
+      const piece = new Uint8Array((x1 - x0) * (y1 - y0));
+      for (let y = y0; y < y1; y++)
+        piece.set(labels.subarray(y * this.width + x0, y * this.width + x1), (y - y0) * (x1 - x0));
+      return piece;
+    };
+    this.strokes.length = this.position;
+    this.strokes.push({ rectangle: [x0, y0, x1, y1], before: cut(this.before), after: cut(this.labels) });
+    if (this.strokes.length > HISTORY) this.base = this.strokes.shift();
+    this.position = this.strokes.length;
+    this.before = null;
+  }
+
+  /** Give up the stroke that was begun. */
+  cancelStroke() {
+    this.labels.set(this.before);
+    this.before = null;
+  }
+
+  undo() {
+    if (!this.position) return false;
+    const { rectangle, before } = this.strokes[--this.position];
+    this.#put(rectangle, before);
+    return true;
+  }
+
+  redo() {
+    if (this.position === this.strokes.length) return false;
+    const { rectangle, after } = this.strokes[this.position++];
+    this.#put(rectangle, after);
+    return true;
+  }
+
+  #put([x0, y0, x1, y1], piece) {
+    const wide = x1 - x0;
+    for (let y = y0; y < y1; y++)
+      this.labels.set(piece.subarray((y - y0) * wide, (y - y0 + 1) * wide), y * this.width + x0);
+  }
+
+  /** Paint `id` along the line from (x0, y0) to (x1, y1), with a round brush; returns the rectangle touched. */
+  paintLine(x0, y0, x1, y1, radius, id) {
+    const rectangle = [
+      Math.max(0, Math.floor(Math.min(x0, x1) - radius)),
+      Math.max(0, Math.floor(Math.min(y0, y1) - radius)),
+      Math.min(this.width, Math.ceil(Math.max(x0, x1) + radius) + 1),
+      Math.min(this.height, Math.ceil(Math.max(y0, y1) + radius) + 1),
+    ];
+    if (rectangle[0] >= rectangle[2] || rectangle[1] >= rectangle[3]) return null;
+    const dx = x1 - x0;
+    const dy = y1 - y0;
+    const length = dx * dx + dy * dy || 1;
+    for (let y = rectangle[1]; y < rectangle[3]; y++) {
+      for (let x = rectangle[0]; x < rectangle[2]; x++) {
+        const px = x + 0.5 - x0;
+        const py = y + 0.5 - y0;
+        const along = Math.max(0, Math.min(1, (px * dx + py * dy) / length));
+        if ((px - along * dx) ** 2 + (py - along * dy) ** 2 <= radius * radius) this.labels[y * this.width + x] = id;
+      }
+    }
+    return rectangle;
+  }
+
+  /** Fill the polygon [[x, y], ...] with `id`, even-odd, by the pixels' centres; returns the rectangle touched. */
+  fillPolygon(points, id) {
+    let rectangle = null;
+    for (let y = 0; y < this.height; y++) {
+      const crossings = [];
+      points.forEach(([ax, ay], i) => {
+        const [bx, by] = points[(i + 1) % points.length];
+        if (ay <= y + 0.5 !== by <= y + 0.5) crossings.push(ax + ((y + 0.5 - ay) / (by - ay)) * (bx - ax));
+      });
+      crossings.sort((a, b) => a - b);
+      for (let i = 0; i + 1 < crossings.length; i += 2) {
+        const from = Math.max(0, Math.ceil(crossings[i] - 0.5));
+        const to = Math.min(this.width, Math.ceil(crossings[i + 1] - 0.5));
+        if (from >= to) continue;
+        this.labels.fill(id, y * this.width + from, y * this.width + to);
+        rectangle = union(rectangle, [from, y, to, y + 1]);
+      }
+    }
+    return rectangle;
+  }
+
+  /** Turn every pixel of lesion `from` (any lesion: null) into `to`; returns the rectangle touched. */
+  replace(from, to) {
+    let rectangle = null;
+    this.labels.forEach((id, i) => {
+      if (!id || (from !== null && id !== from)) return;
+      this.labels[i] = to;
+      const x = i % this.width;
+      const y = (i - x) / this.width;
+      rectangle = union(rectangle, [x, y, x + 1, y + 1]);
+    });
+    return rectangle;
+  }
+
+  /**
+   * Draw the mask into a 2D context of the mask's size.
+   *
+   * @param {number[]|null} rectangle  what to draw; null: all
+   * @param {Map<number, string>} colours  "#rrggbb" by lesion id
+   * @param {number} opacity  of the filling, 0..1
+   * @param {number} line     thickness of the outline in pixels of the mask; 0: none
+   */
+  draw(context, rectangle, colours, opacity, line) {
+    const { width, height, labels } = this;
+    const [x0, y0, x1, y1] = rectangle
+      ? [
+          Math.max(0, rectangle[0] - line),
+          Math.max(0, rectangle[1] - line),
+          Math.min(width, rectangle[2] + line),
+          Math.min(height, rectangle[3] + line),
+        ]
+      : [0, 0, width, height];
+    if (x0 >= x1 || y0 >= y1) return;
+    const image = context.createImageData(x1 - x0, y1 - y0);
+    const pixels = new Uint32Array(image.data.buffer);
+    const colour = (id, alpha) => {
+      const [r, g, b] = [1, 3, 5].map((at) => parseInt((colours.get(id) ?? colourOf(id)).slice(at, at + 2), 16));
+      return ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
+    };
+    const filling = new Uint32Array(256);
+    const outline = new Uint32Array(256);
+    for (let id = 1; id < 256; id++) {
+      filling[id] = colour(id, opacity);
+      outline[id] = colour(id, 1);
+    }
+    for (let y = y0, to = 0; y < y1; y++) {
+      for (let x = x0, at = y * width + x0; x < x1; x++, at++, to++) {
+        const id = labels[at];
+        if (!id) continue;
+        const onOutline =
+          line &&
+          ((x >= line && labels[at - line] !== id) ||
+            (x + line < width && labels[at + line] !== id) ||
+            (y >= line && labels[at - line * width] !== id) ||
+            (y + line < height && labels[at + line * width] !== id));
+        pixels[to] = onOutline ? outline[id] : filling[id];
+      }
+    }
+    context.putImageData(image, x0, y0);
+  }
+}

@@ -1,0 +1,165 @@
+/** The timeline: what the network found along the video, what a person did, and a way to any frame by hand. */
+
+// Shares of the height; the curves begin 4 pixels below the edge.
+const ROW = { curves: [0, 0.56], polyps: [0.61, 0.7], changed: [0.74, 0.83], marks: [0.87, 1] };
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+export class Timeline {
+  constructor(canvas, editor) {
+    Object.assign(this, { canvas, editor, hover: null });
+    this.findings = document.createElement("canvas"); // all but the flags, which move with every frame
+    this.isStale = true;
+    const redraw = () => {
+      this.isStale = true;
+      this.draw();
+    };
+    new ResizeObserver(redraw).observe(canvas);
+    for (const type of ["video", "drafts"]) editor.addEventListener(type, redraw);
+    editor.addEventListener("frame", () => this.draw());
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.isDragged = true;
+      this.editor.seek(this.#frameAt(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      this.hover = this.#frameAt(event);
+      if (this.isDragged && this.hover !== editor.frame) editor.seek(this.hover);
+      this.draw();
+    });
+    const letGo = () => {
+      this.isDragged = false;
+      this.hover = null;
+      this.draw();
+    };
+    for (const type of ["pointerup", "pointercancel", "pointerleave"]) canvas.addEventListener(type, letGo);
+  }
+
+  #frameAt(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    return Math.max(0, Math.min(this.editor.lastFrame, Math.floor(share * (this.editor.lastFrame + 1))));
+  }
+
+  /** Draw once before the screen's next frame, however often it is asked for. */
+  draw() {
+    this.pending ??= requestAnimationFrame(() => {
+      this.pending = null;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const { canvas, editor, findings, hover } = this;
+    const sharpness = window.devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (this.isStale) {
+      for (const one of [canvas, findings])
+        Object.assign(one, { width: width * sharpness, height: height * sharpness });
+      const context = findings.getContext("2d");
+      context.scale(sharpness, sharpness);
+      if (editor.video?.frames) this.#drawFindings(context, width, height);
+      this.isStale = false;
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (findings.width && findings.height) context.drawImage(findings, 0, 0);
+    context.scale(sharpness, sharpness);
+    this.#describe();
+    if (!editor.video?.frames) return;
+    if (hover !== null) this.#flag(context, hover, colour("muted"), width, height);
+    this.#flag(context, editor.frame, colour("text"), width, height);
+  }
+
+  #x(frame, width) {
+    return ((frame + 0.5) / this.editor.video.frames) * width;
+  }
+
+  #drawFindings(context, width, height) {
+    const { editor } = this;
+    const { video, changed } = editor;
+    const top = 4;
+    const bottom = ROW.curves[1] * height;
+
+    // One value per pixel at most, the highest: no peak of a long video is lost.
+    const count = Math.min(Math.ceil(width), video.frames);
+    const wide = width / count;
+    const columns = (values) => {
+      const highest = new Array(count).fill(null);
+      values?.forEach((value, n) => {
+        const column = Math.floor((n / video.frames) * count);
+        if (value !== null && !(highest[column] > value)) highest[column] = value;
+      });
+      return highest;
+    };
+    const bars = (values, from, to, style) => {
+      context.fillStyle = style;
+      columns(values).forEach((value, i) => {
+        // A little wider than it is: no gaps between neighbours.
+        if (value) context.fillRect(i * wide, to - value * (to - from), wide + 0.5, value * (to - from));
+      });
+    };
+    const row = ([from, to]) => [from * height, to * height];
+
+    bars(video.scores, top, bottom, colour("score"));
+    bars(video.has_polyp?.map(Number), ...row(ROW.polyps), colour("polyp"));
+    const changes = new Array(video.frames).fill(null);
+    for (const { frame, change } of changed) changes[frame] = Math.max(0.25, change);
+    bars(changes, ...row(ROW.changed), colour("changed"));
+
+    Object.assign(context, { strokeStyle: colour("doubt"), lineWidth: 1.75 });
+    context.beginPath();
+    let isDown = false;
+    columns(video.uncertainty).forEach((value, i) => {
+      if (value !== null) context[isDown ? "lineTo" : "moveTo"]((i + 0.5) * wide, bottom - value * (bottom - top));
+      isDown = value !== null;
+    });
+    context.stroke();
+
+    const [from, to] = row(ROW.marks);
+    context.fillStyle = colour("doubt");
+    for (const frame of editor.doubtful) context.fillRect(this.#x(frame, width) - 1, from, 2, to - from);
+    const diamond = (frame, style, isFull) => {
+      const half = (to - from) / 2 - 1;
+      context.beginPath();
+      for (const [dx, dy] of [
+        [0, -half],
+        [half, 0],
+        [0, half],
+        [-half, 0],
+      ])
+        context.lineTo(this.#x(frame, width) + dx, from + half + dy);
+      context.closePath();
+      Object.assign(context, { fillStyle: style, strokeStyle: style, lineWidth: 1.75 });
+      context[isFull ? "fill" : "stroke"]();
+    };
+    for (const { frame } of video.corrections) diamond(frame, colour("corrected"), true);
+    for (const frame of editor.unsaved) diamond(frame, colour("unsaved"), false);
+  }
+
+  /** A line across all rows, with the frame's number. */
+  #flag(context, frame, style, width, height) {
+    const x = this.#x(frame, width);
+    const bottom = ROW.curves[1] * height;
+    context.fillStyle = style;
+    context.fillRect(x - 1, 0, 2, height);
+    context.font = "600 12px system-ui, sans-serif";
+    const wide = context.measureText(frame).width + 8;
+    const left = x + wide + 2 > width ? x - wide - 2 : x + 2;
+    context.fillRect(left, bottom - 17, wide, 16);
+    context.fillStyle = colour("background");
+    context.fillText(frame, left + 4, bottom - 4.5);
+  }
+
+  #describe() {
+    const { canvas, editor } = this;
+    canvas.setAttribute("aria-valuemax", editor.lastFrame);
+    canvas.setAttribute("aria-valuenow", editor.frame);
+    const notes = [
+      editor.corrected.has(editor.frame) && "corrected",
+      editor.unsaved.includes(editor.frame) && "not saved",
+    ].filter(Boolean);
+    canvas.setAttribute("aria-valuetext", [`Frame ${editor.frame} of ${editor.lastFrame}`, ...notes].join(", "));
+  }
+}

@@ -1,0 +1,516 @@
+"""The page of the label app, in a real Chromium, against the real server with phantom videos and the demo's model."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lsinet_monai.data import phantom_clip
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
+PAGE = APP / "page"
+VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2)}  # name: frames, seed
+SIZE = 96, 128
+START = 180  # seconds that the server may take to start, and a job to end
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+
+browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
+
+
+class Server:
+    """The real server process; started, killed and started again over the same folder of videos."""
+
+    def __init__(self, studies: Path, model: Path, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/lsinet/"
+        self.log = log
+        self.command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
+        self.command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(self.port)]
+        self.command += ["--conf", "checkpoint", str(model)]
+
+    def start(self) -> None:
+        # MONAI Label calls `python`: the one that runs this.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + START
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                self.get("status")
+                return
+            except OSError:
+                time.sleep(0.5)
+        self.stop()
+        pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return json.load(answer)
+
+    def mask(self, video: str, frame: int) -> np.ndarray:
+        with urllib.request.urlopen(f"{self.url}videos/{video}/frames/{frame}/mask", timeout=60) as answer:
+            return np.asarray(Image.open(io.BytesIO(answer.read())))
+
+    def save_mask(self, video: str, frame: int, mask: np.ndarray) -> None:
+        body = io.BytesIO()
+        Image.fromarray(mask).save(body, "PNG")
+        url = f"{self.url}videos/{video}/frames/{frame}/mask"
+        urllib.request.urlopen(urllib.request.Request(url, body.getvalue(), method="PUT"), timeout=60).close()
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    pytest.importorskip("monailabel", reason='needs monailabel: pip install "lsinet_monai[label]"')
+    demo_model = request.getfixturevalue("demo_model")  # may have to be trained: not for tests that are skipped
+    folder = tmp_path_factory.mktemp("label")
+    for name, (frames, seed) in VIDEOS.items():
+        (folder / "studies" / name).mkdir(parents=True)
+        for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
+            Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
+    server = Server(folder / "studies", demo_model, folder / "server.log")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def static_pages() -> Iterator[str]:
+    """The page's files alone, for tests of a module."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=PAGE)
+    handler.extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{files.server_port}/"
+        files.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium in PATH: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails its test where a script of it fails."""
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if "Content Security Policy" in line.text else None)
+    yield page
+    page.context.close()
+    assert not errors
+
+
+# What people do -------------------------------------------------------------------------------------------------------
+
+
+def open_video(page: Page, server: Server, name: str) -> None:
+    """Open a video in which the network has found polyps."""
+    page.goto(server.url)
+    page.get_by_role("button", name=name).click()
+    shows(page, 0)
+    if server.get(f"videos/{name}")["state"] == "new":
+        page.keyboard.press("a")
+        says(page, "polyps are found")
+
+
+def shows(page: Page, frame: int) -> None:
+    page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame}:"]')
+
+
+def says(page: Page, text: str) -> None:
+    page.wait_for_function(
+        "text => document.getElementById('message').textContent.includes(text)", arg=text, timeout=1000 * START
+    )
+
+
+def go_to(page: Page, frame: int) -> None:
+    page.keyboard.press("g")
+    page.keyboard.type(str(frame))
+    page.keyboard.press("Enter")
+    shows(page, frame)
+
+
+def draw(page: Page, *points: tuple[float, float]) -> None:
+    """Draw a stroke, between points as shares of the stage."""
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    for i, (x, y) in enumerate(points):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def drawn_pixels(page: Page) -> int:
+    """Pixels of the mask that are seen over the picture."""
+    return page.evaluate(
+        """() => {
+          const canvas = document.querySelectorAll(".sheet canvas")[1];
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return data.filter((value, i) => i % 4 === 3 && value).length;
+        }"""
+    )
+
+
+class TestWork:
+    pytestmark = browser_test
+
+    def test_correct_propagate_export_and_find_it_again(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        frame = server.get("videos/case-01.frames")["has_polyp"].index(True) + 1
+        go_to(page, frame)
+        assert drawn_pixels(page) > 0
+
+        before = server.mask("case-01.frames", frame + 1)
+        page.keyboard.press("0")
+        assert drawn_pixels(page) == 0
+        draw(page, (0.4, 0.5), (0.6, 0.5), (0.6, 0.6))
+        assert drawn_pixels(page) > 0
+        assert "not saved" in page.inner_text("#frame-state")
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+
+        kept = server.mask("case-01.frames", frame)
+        assert len(np.unique(kept)) == 2  # one lesion
+        assert (server.mask("case-01.frames", frame + 1) != before).any()
+        assert page.locator("#frame-state").inner_text().startswith("Corrected by")
+
+        page.keyboard.press("x")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export", exact=True).last.click()
+        assert "case-01" in download.value.suggested_filename
+        assert "<annotations>" in Path(download.value.path()).read_text()
+
+        server.stop()
+        server.start()
+        open_video(page, server, "case-01.frames")
+        page.keyboard.press(".")
+        shows(page, frame)
+        assert drawn_pixels(page) == np.count_nonzero(kept)
+        assert np.array_equal(server.mask("case-01.frames", frame), kept)
+
+    def test_by_keyboard_alone(self, page: Page, server: Server) -> None:
+        page.goto(server.url)
+        page.wait_for_selector("#video-list button:focus")  # the focus waits on the first video
+        page.fill("#video-filter", "case-02")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        shows(page, 0)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Shift+ArrowRight")
+        shows(page, 11)
+        page.keyboard.press("Home")
+        shows(page, 0)
+        page.keyboard.press("k")  # the pen, in the middle of the picture
+        for key in [" ", "ArrowRight", "ArrowRight", " "]:
+            page.keyboard.press(key)
+        page.keyboard.press("Escape")
+        assert drawn_pixels(page) > 0
+        page.keyboard.press("s")
+        says(page, "Saved frame 0.")
+        saved = server.mask("case-02.frames", 0)
+        assert saved[SIZE[0] // 2, SIZE[1] // 2] == 1
+        page.keyboard.press("f")
+        says(page, "The video is final")
+        page.keyboard.press("0")
+        says(page, "Press F to work on it again")
+        assert np.array_equal(server.mask("case-02.frames", 0), saved)
+        page.keyboard.press("f")
+        says(page, "can be worked on again")
+
+    def test_undo_and_redo(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 3)
+        pixels = [drawn_pixels(page)]
+        page.keyboard.press("0")
+        pixels.append(drawn_pixels(page))
+        draw(page, (0.3, 0.3), (0.5, 0.3))
+        pixels.append(drawn_pixels(page))
+        for expected in reversed(pixels[:-1]):
+            page.keyboard.press("Control+z")
+            assert drawn_pixels(page) == expected
+        assert "not saved" not in page.inner_text("#frame-state")
+        for expected in pixels[1:]:
+            page.keyboard.press("Control+Shift+z")
+            assert drawn_pixels(page) == expected
+
+    def test_drafts_outlive_stepping_away_and_the_page(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 5)
+        page.keyboard.press("0")
+        draw(page, (0.3, 0.3), (0.5, 0.3))
+        pixels = drawn_pixels(page)
+        go_to(page, 9)
+        go_to(page, 5)
+        assert drawn_pixels(page) == pixels
+        page.wait_for_function("() => Object.keys(localStorage).some((key) => key.includes('lsinet.draft'))")
+        again = page.context.new_page()
+        open_video(again, server, "case-01.frames")
+        says(again, "not saved: 5")
+        go_to(again, 5)
+        assert drawn_pixels(again) == pixels
+
+    def test_it_warns_before_unsaved_work_is_left(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        page.keyboard.press("0")
+        with page.expect_event("dialog") as question:
+            page.once("dialog", lambda dialog: dialog.dismiss())
+            page.evaluate("() => void setTimeout(() => location.reload())")
+        assert question.value.type == "beforeunload"
+        assert "not saved" in page.inner_text("#frame-state")
+
+    def test_a_lost_connection_loses_nothing(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 2)
+        page.keyboard.press("0")
+        draw(page, (0.5, 0.4), (0.6, 0.4))
+        page.context.set_offline(True)
+        page.keyboard.press("s")
+        page.wait_for_selector("#banner:not([hidden])")
+        assert "kept in this page" in page.inner_text("#banner")
+        page.context.set_offline(False)
+        page.wait_for_selector("#banner", state="hidden")
+        says(page, "Saved frame 2.")
+        assert server.mask("case-01.frames", 2).any()
+
+    @pytest.mark.parametrize(("answer", "mine"), [("Save mine over it", True), ("Take theirs, drop mine", False)])
+    def test_two_people_at_one_frame(self, page: Page, server: Server, answer: str, mine: bool) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 7)
+        page.keyboard.press("0")
+        draw(page, (0.3, 0.4), (0.5, 0.4))
+        theirs = np.zeros(SIZE, np.uint8)
+        theirs[10:20, 10:20] = 1
+        server.save_mask("case-01.frames", 7, theirs)
+        page.keyboard.press("s")
+        page.get_by_role("button", name=answer).click()
+        page.wait_for_function("() => !document.getElementById('frame-state').textContent.includes('not saved')")
+        assert np.array_equal(server.mask("case-01.frames", 7), theirs) is not mine
+
+    def test_lesions(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-02.frames")
+        count = page.locator("#lesion-list li").count()
+        page.keyboard.press("l")
+        says(page, "is new")
+        page.keyboard.press("r")
+        page.keyboard.type("Flat, right")
+        page.keyboard.press("Enter")
+        says(page, "is Flat, right now")
+        draw(page, (0.5, 0.4), (0.6, 0.4))
+        page.keyboard.press("s")
+        says(page, "Saved frame 0.")
+        lesions = server.get("videos/case-02.frames")["lesions"]
+        assert lesions[-1]["name"] == "Flat, right"
+        assert (server.mask("case-02.frames", 0) == lesions[-1]["id"]).any()
+        page.keyboard.press("m")
+        page.select_option("#merge-dialog [name=from]", str(lesions[-1]["id"]))
+        page.locator("#merge-dialog").get_by_role("button", name="Merge").click()
+        says(page, "is a part of lesion")
+        assert len(server.get("videos/case-02.frames")["lesions"]) == count
+        assert not (server.mask("case-02.frames", 0) == lesions[-1]["id"]).any()
+
+    def test_the_pen_goes_on_with_the_lesion_of_the_frame(self, page: Page, server: Server) -> None:
+        theirs = np.zeros(SIZE, np.uint8)
+        theirs[10:20, 10:20] = 3
+        server.save_mask("case-01.frames", 19, theirs)
+        open_video(page, server, "case-01.frames")
+        go_to(page, 19)
+        draw(page, (0.5, 0.6), (0.6, 0.6))
+        page.keyboard.press("s")
+        says(page, "Saved frame 19.")
+        assert set(np.unique(server.mask("case-01.frames", 19))) == {0, 3}
+
+    def test_it_asks_for_the_name_and_password(self, page: Page, server: Server) -> None:
+        def ask(route: Route) -> None:
+            if route.request.headers.get("authorization") == "Bearer right":
+                route.continue_()
+            else:
+                route.fulfill(status=401, json={"detail": "Not authenticated"})
+
+        def sign_in(route: Route) -> None:
+            if "password=right" in (route.request.post_data or ""):
+                route.fulfill(json={"access_token": "right", "token_type": "bearer"})
+            else:
+                route.fulfill(status=401, json={"detail": "wrong"})
+
+        page.route("**/lsinet/videos**", ask)
+        page.route("**/auth/token", sign_in)
+        page.goto(server.url)
+        for password in ["wrong", "right"]:
+            page.fill("#sign-in-dialog [name=username]", "ann")
+            page.fill("#sign-in-dialog [name=password]", password)
+            page.keyboard.press("Enter")
+            if password == "wrong":
+                page.get_by_text("did not accept").wait_for()
+        page.get_by_role("button", name="case-01.frames").wait_for()
+
+    def test_it_plays(self, page: Page, server: Server) -> None:
+        open_video(page, server, "case-01.frames")
+        page.keyboard.press(" ")
+        shows(page, 19)
+        page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
+
+    def test_on_a_tablet(self, browser: Browser, server: Server) -> None:
+        context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_role("button", name="case-01.frames").tap()
+        shows(page, 0)
+        page.get_by_role("button", name="No polyp here").tap()
+        page.get_by_role("button", name="Polygon").tap()
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+        for x, y in [(0.4, 0.4), (0.6, 0.4), (0.5, 0.6), (0.4, 0.4)]:
+            page.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        assert drawn_pixels(page) > 0
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('button')].filter((b) => b.offsetParent).map((b) => b.offsetHeight)"
+        )
+        assert min(sizes) >= 40
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        context.close()
+
+
+# Its modules ----------------------------------------------------------------------------------------------------------
+
+
+def labels(height: int = 37, width: int = 53) -> np.ndarray:
+    ids = np.random.default_rng(0).integers(0, 4, (height, width), dtype=np.uint8)
+    ids[10:30, 10:40] = 255
+    return ids
+
+
+class TestModules:
+    pytestmark = browser_test
+
+    def test_png_is_written_exactly(self, page: Page, static_pages: str) -> None:
+        page.goto(static_pages + "icon.svg")
+        height, width = labels().shape
+        data = page.evaluate(
+            """async ([labels, width, height]) => {
+              const { encodePng } = await import("/png.js");
+              return [...new Uint8Array(await (await encodePng(new Uint8Array(labels), width, height)).arrayBuffer())];
+            }""",
+            [labels().ravel().tolist(), width, height],
+        )
+        image = Image.open(io.BytesIO(bytes(data)))
+        assert image.mode == "L"
+        assert np.array_equal(np.asarray(image), labels())
+
+    @pytest.mark.parametrize("kind", ["noise", "slope", "palette"])
+    def test_png_is_read_exactly(self, page: Page, static_pages: str, kind: str) -> None:
+        truth = labels()
+        if kind == "slope":  # lets the encoder use its filters
+            truth = (np.arange(200)[:, None] + np.arange(300)[None]).astype(np.uint8)
+        image = Image.fromarray(truth)
+        if kind == "palette":
+            image.putpalette(bytes(range(255, -1, -1)) * 3)
+        body = io.BytesIO()
+        image.save(body, "PNG", optimize=True)
+        page.goto(static_pages + "icon.svg")
+        decoded = page.evaluate(
+            """async (bytes) => {
+              const { decodePng } = await import("/png.js");
+              const { width, height, labels } = await decodePng(new Uint8Array(bytes).buffer);
+              return { width, height, labels: [...labels] };
+            }""",
+            list(body.getvalue()),
+        )
+        assert (decoded["height"], decoded["width"]) == truth.shape
+        assert decoded["labels"] == truth.ravel().tolist()
+
+    @pytest.mark.parametrize(
+        ("act", "expected"),
+        [
+            (
+                "mask.fillPolygon([[2, 1], [6, 1], [6, 4], [2, 4]], 3)",
+                {(x, y) for x in range(2, 6) for y in range(1, 4)},
+            ),
+            ("mask.fillPolygon([[-5, -5], [2, -5], [2, 2], [-5, 2]], 3)", {(0, 0), (0, 1), (1, 0), (1, 1)}),
+            ("mask.paintLine(4, 4, 4, 4, 1, 3)", {(3, 3), (4, 3), (3, 4), (4, 4)}),
+            ("mask.paintLine(2, 2.5, 5, 2.5, 0.4, 3)", {(2, 2), (3, 2), (4, 2)}),
+            ("mask.paintLine(-50, -50, -40, -40, 3, 3)", set()),
+        ],
+    )
+    def test_painting(self, page: Page, static_pages: str, act: str, expected: set[tuple[int, int]]) -> None:
+        page.goto(static_pages + "icon.svg")
+        painted = page.evaluate(
+            f"""async () => {{
+              const {{ FrameMask }} = await import("/mask.js");
+              const mask = new FrameMask(9, 7, new Uint8Array(63), 0, "none");
+              {act};
+              return [...mask.labels.keys()].filter((i) => mask.labels[i] === 3).map((i) => [i % 9, Math.floor(i / 9)]);
+            }}"""
+        )
+        assert {tuple(point) for point in painted} == expected
+
+    @pytest.mark.parametrize(
+        ("doubt", "expected"),
+        [
+            ([0.1] * 8 + [0.9] + [0.1] * 8 + [0.8] + [0.1] * 8, [8, 17]),
+            ([0.1] * 8 + [None] + [0.1] * 8 + [0.8] + [0.1] * 8, [17]),
+            ([0.1, 0.8, 0.9, 0.8, 0.1], [2]),  # neighbours of a peak are no peaks
+            ([None, None], []),
+            ([0.0, 0.0], []),
+        ],
+    )
+    def test_doubtful_frames(self, page: Page, static_pages: str, doubt: list[float], expected: list[int]) -> None:
+        page.goto(static_pages + "icon.svg")
+        found = page.evaluate(
+            """async (doubt) => {
+              const { doubtfulFrames } = await import("/editor.js");
+              return doubtfulFrames(doubt, 8);
+            }""",
+            doubt,
+        )
+        assert found == expected
+
+
+def test_it_needs_nothing_inline_and_nothing_from_elsewhere() -> None:
+    text = (PAGE / "index.html").read_text()
+    assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*\bsrc=)", text)
+    for file in PAGE.iterdir():
+        links = re.findall(r"https?://[^\s\"')]+", file.read_text())
+        assert set(links) <= {"http://www.w3.org/2000/svg"}, file.name

@@ -1,0 +1,396 @@
+"""The real server process on this machine, with phantom videos and the demo's model, over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lsinet_monai.data import phantom_clip
+
+APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
+SIZE = (96, 128)
+START = 180  # seconds that the server may take to start, and a job to end
+VIDEOS = {"p01_a.mp4": (20, 1), "p01_b.mp4": (14, 2), "p02_a.mp4": (16, 3)}  # name: frames, clip
+
+pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+    headers: Any
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """The process; killed and started again over the same folder of videos."""
+
+    def __init__(self, studies: Path, model: Path, log: Path, environment: dict[str, str] | None = None) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.studies = studies
+        self.log = log
+        self.command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
+        self.command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(self.port)]
+        self.command += ["--conf", "checkpoint", str(model), "--conf", "max_upload_gb", "0.001"]
+        self.environment = os.environ | (environment or {})
+
+    def start(self) -> Server:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + START
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                self.call("GET", "/lsinet/status")
+                return self
+            except OSError:
+                time.sleep(0.5)
+        self.kill()
+        pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **query) -> Answer:
+        """A dict or list goes as JSON, bytes as they are, a Form as a form."""
+        headers = dict(headers or {})
+        if isinstance(body, dict | list):
+            body, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        url = f"http://127.0.0.1:{self.port}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        request = urllib.request.Request(url, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return Answer(answer.status, answer.read(), answer.headers)
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read(), error.headers)
+
+    def upload(self, method: str, path: str, field: str, name: str, content: bytes, **query) -> Answer:
+        """Send a file as a form does."""
+        mark = uuid.uuid4().hex
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+        body = head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+        return self.call(method, path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"}, **query)
+
+    def wait(self, job: str) -> dict[str, Any]:
+        """A job that has ended."""
+        end = time.monotonic() + START
+        while (state := self.call("GET", f"/lsinet/jobs/{job}").json)["state"] in ("queued", "running"):
+            assert time.monotonic() < end, state
+            time.sleep(0.1)
+        return state
+
+    def annotate(self, image: str) -> None:
+        """Annotate a video where that has not been done."""
+        if self.call("GET", f"/lsinet/videos/{image}").json["scores"][0] is None:
+            answer = self.call("POST", "/lsinet/jobs", {"image": image, "kind": "annotate"})
+            assert answer.status == 202
+            state = self.wait(answer.json["job"])
+            assert state["state"] == "done", state
+
+    def mask(self, image: str, frame: int) -> tuple[np.ndarray, str, str]:
+        answer = self.call("GET", f"/lsinet/videos/{image}/frames/{frame}/mask")
+        return np.array(Image.open(io.BytesIO(answer.body))), *(
+            answer.headers[name] for name in ("X-Mask-Source", "X-Mask-Version")
+        )
+
+
+def png(labels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, "PNG")
+    return file.getvalue()
+
+
+def mp4(frames: int, clip: int) -> bytes:
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for frame, _ in phantom_clip(frames, SIZE, seed=5, clip=clip):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def drawn() -> np.ndarray:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[20:70, 30:90] = 3
+    return labels
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, demo_model):
+    """Runs over three videos, and one that is damaged."""
+    pytest.importorskip("monailabel")
+    folder = tmp_path_factory.mktemp("label")
+    (folder / "videos").mkdir()
+    for name, (frames, clip) in VIDEOS.items():
+        (folder / "videos" / name).write_bytes(mp4(frames, clip))
+    (folder / "videos" / "damaged.avi").write_bytes(b"RIFF" + bytes(400))
+    (folder / "secret.mp4").write_bytes(mp4(2, 9))
+    running = Server(folder / "videos", demo_model, folder / "log").start()
+    yield running
+    running.kill()
+
+
+def test_a_video_is_seen_and_a_seek_is_exact(server):
+    listed = {video["id"]: video for video in server.call("GET", "/lsinet/videos").json}
+    assert listed.keys() == {*VIDEOS, "damaged.avi"}
+    details = server.call("GET", "/lsinet/videos/p01_a.mp4").json
+    assert (details["frames"], details["height"], details["width"]) == (20, *SIZE)
+    truth = [frame for frame, _ in phantom_clip(20, SIZE, seed=5, clip=1)]
+    for index in (17, 3):
+        answer = server.call("GET", f"/lsinet/videos/p01_a.mp4/frames/{index}")
+        picture = np.array(Image.open(io.BytesIO(answer.body)).convert("RGB"), float)
+        assert np.argmin([np.abs(picture - frame).mean() for frame in truth]) == index
+    assert b"<html" in server.call("GET", "/lsinet/").body
+    assert server.call("GET", "/info/").json["model"]["available"] is True
+
+
+def test_from_the_first_mask_to_a_restart(server):
+    server.annotate("p01_a.mp4")
+    before = [server.mask("p01_a.mp4", frame)[0] for frame in range(20)]
+    path = "/lsinet/videos/p01_a.mp4/frames/10/mask"
+    saved = server.call("PUT", path, png(drawn()), {"If-Match": "0"}, propagate="true")
+    assert saved.status == 200 and saved.json["version"] == 1
+    late = server.call("PUT", path, png(drawn()), {"If-Match": "0"})
+    assert late.status == 409 and late.json["version"] == 1
+    job = server.wait(saved.json["job"])
+    assert job["state"] == "done" and job["changed"]
+    changed = {entry["frame"] for entry in job["changed"]}
+    after = [server.mask("p01_a.mp4", frame)[0] for frame in range(20)]
+    assert changed == {f for f in range(20) if f != 10 and ((before[f] > 0) != (after[f] > 0)).any()}
+    assert (after[10] == drawn()).all()
+
+    exported = server.call("GET", "/lsinet/videos/p01_a.mp4/export", format="cvat")
+    assert exported.status == 200 and exported.headers["Content-Disposition"].endswith('"p01_a.mp4.xml"')
+    unchanged = server.call("POST", "/lsinet/videos/p01_a.mp4/import", exported.body, format="cvat")
+    assert unchanged.json == {"frames": 0, "corrected": [], "job": None}
+
+    running = server.call("POST", "/lsinet/jobs", {"image": "p01_b.mp4", "kind": "annotate"}).json["job"]
+    server.kill()
+    server.start()
+    assert all((server.mask("p01_a.mp4", f)[0] == after[f]).all() for f in range(20))
+    assert server.mask("p01_a.mp4", 10)[1:] == ("corrected", "1")
+    correction = server.call("GET", "/lsinet/videos/p01_a.mp4").json["corrections"]
+    assert [(entry["frame"], entry["empty"]) for entry in correction] == [(10, False)]
+    assert server.wait(running)["state"] == "done"
+    labels = server.call("GET", "/datastore/", output="all").json["objects"]
+    assert {name: [*entry["labels"]] for name, entry in labels.items() if entry["labels"]} == {
+        "p01_a.mp4": ["original"],
+        "p01_b.mp4": ["original"],
+    }
+
+
+@pytest.mark.parametrize("name", ["../secret.mp4", "{studies}/../secret.mp4", "/etc/passwd", "nobody.mp4", "labels"])
+def test_only_videos_are_read(server, name):
+    name = name.format(studies=server.studies)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    params = urllib.parse.urlencode({"params": json.dumps({"image": name})}).encode()
+    answers = [
+        server.call("POST", "/infer/lsinet", image=name),
+        server.call("POST", "/infer/lsinet", params, form, image="p01_a.mp4"),
+        server.call("POST", "/infer/wsi/lsinet", {}, image=name),
+        server.call("GET", "/datastore/image", image=name),
+        server.call("GET", "/datastore/image/info", image=name),
+        server.call("GET", "/datastore/label", label=name, tag="original"),
+        server.call("DELETE", "/datastore/image", id=name),
+        server.upload("PUT", "/datastore/label", "label", "x.json", b"{}", image=name),
+        server.call("POST", "/lsinet/jobs", {"image": name, "kind": "annotate"}),
+        *(server.call("GET", f"/lsinet/videos/{urllib.parse.quote(name, safe='')}{end}") for end in ("", "/frames/0")),
+    ]
+    assert {answer.status for answer in answers} <= {400, 404}
+    assert not any(b"root:" in answer.body or b"ftyp" in answer.body for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "said"),
+    [
+        ("new.mp4", b"no video", 400, "new.mp4"),
+        ("new.txt", b"no video", 400, "no name for a video"),
+        ("..mp4", b"no video", 400, "no name for a video"),
+        ("p01_a.mp4", None, 409, "is there already"),
+        ("huge.mp4", bytes(2**21), 413, "is larger than"),
+    ],
+)
+def test_uploads_that_are_refused(server, name, content, status, said):
+    before = sorted(path.name for path in server.studies.iterdir())
+    content = mp4(2, 8) if content is None else content
+    answer = server.upload("PUT", "/datastore/image", "file", name, content)
+    assert (answer.status, said in answer.json["detail"]) == (status, True), answer
+    assert sorted(path.name for path in server.studies.iterdir()) == before
+
+
+def test_an_uploaded_video_is_served_and_removed_with_all_that_was_stored(server):
+    assert server.upload("PUT", "/datastore/image", "file", "p09_new.mp4", mp4(3, 8)).status == 200
+    assert server.call("GET", "/lsinet/videos/p09_new.mp4").json["frames"] == 3
+    assert server.call("PUT", "/lsinet/videos/p09_new.mp4/frames/1/mask", png(drawn())).status == 200
+    assert server.call("DELETE", "/datastore/image", id="p09_new.mp4").status == 200
+    assert server.call("GET", "/lsinet/videos/p09_new.mp4").status == 404
+    assert not (server.studies / "labels" / "lsinet" / "p09_new.mp4").exists()
+
+
+def test_a_damaged_video_fails_alone(server):
+    answer = server.call("POST", "/lsinet/jobs", {"image": "damaged.avi", "kind": "annotate"})
+    assert answer.status == 400 and "damaged.avi" in answer.json["detail"]
+    listed = {video["id"]: video for video in server.call("GET", "/lsinet/videos").json}
+    assert listed["damaged.avi"]["state"] == "failed" and listed["damaged.avi"]["error"]
+    server.annotate("p01_b.mp4")
+
+
+def test_inference_as_monai_label_has_it(server):
+    server.annotate("p01_a.mp4")
+    stored = server.call("POST", "/infer/lsinet", image="p01_a.mp4", output="image")
+    assert stored.status == 200 and len(json.loads(stored.body)["images"]) == 20
+    assert (server.studies / "labels" / "original" / "p01_a.mp4.json").is_file()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    hurry = urllib.parse.urlencode({"params": json.dumps({"timeout": 0.01})}).encode()
+    asked = server.call("POST", "/infer/lsinet", hurry, form, image="p02_a.mp4")
+    assert asked.status == 200 and server.wait(asked.json["job"])["state"] == "done"
+
+
+def test_others_are_answered_while_one_waits(server):
+    server.call("DELETE", "/datastore/image", id="p08.mp4")
+    assert server.upload("PUT", "/datastore/image", "file", "p08.mp4", mp4(40, 7)).status == 200
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(server.call("POST", "/infer/lsinet", image="p08.mp4")))
+    waiting.start()
+    answered = 0
+    while waiting.is_alive():
+        assert server.call("GET", "/lsinet/status").status == 200
+        answered += waiting.is_alive()
+    assert answers[0].status == 200 and answered > 3
+    server.call("DELETE", "/datastore/image", id="p08.mp4")
+
+
+def test_a_label_saved_by_another_client_spreads(server):
+    server.annotate("p01_b.mp4")
+    exported = server.call("GET", "/lsinet/videos/p01_b.mp4/export", format="coco")
+    content = exported.json
+    content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] != 5]
+    before = (server.mask("p01_b.mp4", 4)[0] > 0).any()
+    label = json.dumps(content).encode()
+    answer = server.upload("PUT", "/datastore/label", "label", "p01_b.json", label, image="p01_b.mp4")
+    assert answer.status == 200 and answer.json["corrected"] == ([4] if before else [])
+    if before:
+        assert server.wait(answer.json["job"])["state"] == "done"
+        assert server.mask("p01_b.mp4", 4)[1] == "corrected" and not server.mask("p01_b.mp4", 4)[0].any()
+    bad = server.upload("PUT", "/datastore/label", "label", "p01_b.json", b"{}", image="p01_b.mp4")
+    assert bad.status == 400
+    outside = server.upload("PUT", "/datastore/label", "label", "x.json", label, image="p01_b.mp4", tag="../../x")
+    assert outside.status == 400 and not (server.studies.parent / "x").exists()
+
+
+def test_the_most_doubtful_frame(server):
+    server.annotate("p01_a.mp4")
+    for answer in (server.call("GET", "/lsinet/next"), server.call("POST", "/activelearning/disagreement", {})):
+        assert answer.status == 200 and answer.json["id"] in VIDEOS and isinstance(answer.json["frame"], int)
+    assert server.call("GET", "/lsinet/next", strategy="luck").status == 400
+
+
+def test_other_sites_may_not_call(server):
+    for origin, status in (("https://elsewhere.example", 403), (f"http://127.0.0.1:{server.port}", 200)):
+        assert server.call("GET", "/lsinet/videos", headers={"Origin": origin}).status == status
+
+
+def test_fine_tuning_puts_a_new_model_in_service(server):
+    for name in ("p01_a.mp4", "p02_a.mp4"):
+        server.annotate(name)
+        assert server.call("PUT", f"/lsinet/videos/{name}/frames/2/mask", png(drawn())).status == 200
+    assert server.call("POST", "/train/lsinet", {"max_epochs": 1, "batch_size": 2}).status == 200
+    end = time.monotonic() + 2 * START
+    while (task := server.call("GET", "/train/").json)["status"] in ("SUBMITTED", "RUNNING"):
+        assert time.monotonic() < end
+        time.sleep(1)
+    assert task["status"] == "DONE", task["details"]
+    status = server.call("GET", "/lsinet/status").json["model"]["path"]
+    stats = server.call("GET", "/info/").json["train_stats"]["lsinet"]
+    assert status == stats["model"] != stats["start"]
+    # Whole patients are held out.
+    patients = [{name.partition("_")[0] for name in stats[kind]} for kind in ("videos", "validation_videos")]
+    assert len(patients[1]) == 1 and patients[0] == {"p01", "p02"}
+    job = server.call("POST", "/lsinet/jobs", {"image": "p02_a.mp4", "kind": "annotate"}).json["job"]
+    assert server.wait(job)["state"] == "done"
+    record = json.loads((server.studies / "labels" / "lsinet" / "p02_a.mp4" / "video.json").read_text())
+    assert record["annotated"]["model"].startswith(stats["model"])
+
+
+@pytest.fixture
+def realm():
+    """Stands in for the server that people sign in with: its address, and what signs a token for a user and a role."""
+    jwt = pytest.importorskip("jwt")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"public_key": base64.b64encode(public).decode()}).encode())
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+
+    def token(user: str, role: str, signed_by: Any = key) -> dict[str, str]:
+        claims = {"preferred_username": user, "realm_access": {"roles": [role]}}
+        return {"Authorization": "Bearer " + jwt.encode(claims, signed_by, algorithm="RS256")}
+
+    yield f"http://127.0.0.1:{served.server_port}", token
+    served.shutdown()
+
+
+def test_who_signs_in_sees_and_corrects_as_the_servers_settings_say(tmp_path, demo_model, realm):
+    address, token = realm
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(mp4(2, 1))
+    environment = {"MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_AUTH_REALM_URI": address}
+    server = Server(tmp_path / "videos", demo_model, tmp_path / "log", environment)
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    stranger = token("ann", "monailabel-annotator", rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    reader, annotator = token("bob", "monailabel-user"), token("ann", "monailabel-annotator")
+    seen = ["/lsinet/videos", "/lsinet/videos/a.mp4/frames/0", "/datastore/", "/lsinet/jobs"]
+    mask = "/lsinet/videos/a.mp4/frames/0/mask"
+    try:
+        server.start()
+        status = server.call("GET", "/lsinet/status").json
+        assert (status["auth"], status["user"]) == (True, None) and server.call("GET", "/lsinet/").status == 200
+        for headers in ({}, {"Authorization": "Bearer x.y.z"}, stranger):
+            assert {server.call("GET", path, headers=headers).status for path in seen} == {401}
+            assert server.call("PUT", mask, png(drawn()), headers).status == 401
+        assert {server.call("GET", path, headers=reader).status for path in seen} == {200}
+        assert server.call("PUT", mask, png(drawn()), reader).status == 403
+        assert server.call("PUT", mask, png(drawn()), annotator).json["user"] == "ann"
+        assert server.call("GET", "/lsinet/status", headers=annotator).json["user"] == "ann"
+    finally:
+        server.kill()
