@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import timm
 import torch
@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.inferers.sequential import AmpDtype
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.networks.encoder import create_backbone
 
@@ -37,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MEMORY = 35
 INTERVAL = 5
 TOP_K = 20
-DTYPES = ("bfloat16", "float16")
+DTYPES = get_args(AmpDtype)
 
 
 class ReleasedProcedure:
@@ -121,7 +122,7 @@ def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frame
 
 def make_engine(
     network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int, **options: Any
-) -> Callable[[], list[Tensor]]:
+) -> Callable[[], Any]:
     """Let each call segment as many frames of an endless clip as are encoded in one pass, with a full memory."""
     inferer = SequentialVideoInferer(INTERVAL, memory_frames, **options)
     state = inferer.start()
@@ -132,7 +133,7 @@ def make_engine(
 
 def make_released(
     network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int
-) -> Callable[[], Tensor]:
+) -> Callable[[], Any]:
     """Let each call segment the next frame of an endless clip, with so much in memory."""
     procedure = ReleasedProcedure(network)
     fill(procedure, features, memory_frames)
@@ -170,8 +171,8 @@ def make_variants(backbone: str, size: int) -> list[Variant]:
             variants.append(Variant(name, run, batch))
 
     procedure, bank = ReleasedProcedure(network), MemoryBank(MEMORY)
-    for memory in (procedure, bank):
-        fill(memory, features, MEMORY)
+    fill(procedure, features, MEMORY)
+    fill(bank, features, MEMORY)
     variants.append(Variant(f"released read alone, memory {MEMORY}", make_reader(procedure.read, features)))
     variants.append(Variant(f"read alone, memory {MEMORY}", make_reader(bank.read, features)))
     write = make_reader(lambda x: bank.write(x.keys, x.values), features)

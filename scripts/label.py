@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import shutil
+import importlib.util
+import shlex
 import subprocess
 import sys
 import threading
@@ -64,17 +64,15 @@ def main() -> None:
     model = ROOT / "demo" / "model.pt"
     if not model.exists():
         subprocess.run([sys.executable, str(ROOT / "scripts" / "demo.py"), "--only-model"], check=True)
-    # MONAI Label calls `python`: the one that runs this.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    program = shutil.which("monailabel", path=path)
-    if program is None:
+    if importlib.util.find_spec("monailabel") is None:
         sys.exit('error: monailabel is not installed: pip install "lsinet_monai[label]"')
-    command = ["monailabel", "start_server", "--app", "apps/lsinet_label", "--studies", "demo/label"]
+    # The same as `monailabel start_server`, also where an installer left that script out.
+    command = ["-m", "monailabel.main", "start_server", "--app", "apps/lsinet_label", "--studies", "demo/label"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "checkpoint", "demo/model.pt"]
-    print(f"$ {' '.join(command)}", flush=True)
+    print(f"$ {shlex.join(['python', *command])}", flush=True)
     threading.Thread(target=say_when_up, args=[f"http://127.0.0.1:{port}/lsinet/"], daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, executable=program)
+        subprocess.run([sys.executable, *command], cwd=ROOT)
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def test_inference_in_half_precision(run, phantom: Path, model_file: Path, amp_d
         for output in (Path("single"), Path("half"))
     )
     difference = np.abs(single - half)
-    assert 0 < difference.max() and difference.mean() < 5
+    assert difference.max() > 0 and difference.mean() < 5
 
 
 def test_evaluation_in_half_precision(run, phantom: Path, model_file: Path) -> None:

@@ -174,7 +174,9 @@ def test_a_batch_of_clips_gives_what_each_gives(small_network: LSINet, adjacent:
 def test_each_frame_is_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch, adjacent: str) -> None:
     encoded = []
     encode = small_network.encode
-    monkeypatch.setattr(small_network, "encode", lambda frame, *rest: (encoded.append(frame.clone()), encode(frame, *rest))[1])
+    monkeypatch.setattr(
+        small_network, "encode", lambda frame, *rest: (encoded.append(frame.clone()), encode(frame, *rest))[1]
+    )
     clip = _clip()
     SequentialVideoInferer(adjacent=adjacent)(clip, small_network)
     assert torch.equal(torch.stack(encoded, 2), clip)

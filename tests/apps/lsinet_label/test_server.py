@@ -146,9 +146,14 @@ def drawn() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, demo_model):
+def monailabel():
+    """Skips before the demo's model is made, which takes minutes."""
+    return pytest.importorskip("monailabel")
+
+
+@pytest.fixture(scope="module")
+def server(monailabel, tmp_path_factory, demo_model):
     """Runs over three videos, and one that is damaged."""
-    pytest.importorskip("monailabel")
     folder = tmp_path_factory.mktemp("label")
     (folder / "videos").mkdir()
     for name, (frames, clip) in VIDEOS.items():
@@ -369,7 +374,7 @@ def realm():
     served.shutdown()
 
 
-def test_who_signs_in_sees_and_corrects_as_the_servers_settings_say(tmp_path, demo_model, realm):
+def test_who_signs_in_sees_and_corrects_as_the_servers_settings_say(monailabel, tmp_path, demo_model, realm):
     address, token = realm
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_bytes(mp4(2, 1))
