@@ -151,11 +151,7 @@ class Encoder(nn.Module):
         self, backbone: str, pretrained: bool, encoder_weights: str | Path | None, drop_path_rate: float
     ) -> None:
         super().__init__()
-        # channels_last: on CPUs the convolutions are faster so, for all backbones tried, and no layer copies to that
-        # layout and back.
-        self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate).to(
-            memory_format=torch.channels_last
-        )
+        self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate)
         info: Any = self.backbone.feature_info
         strides = list(info.reduction())
         if missing := [stride for stride in STRIDES if stride not in strides]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lsinet_monai.data import check_frame, frame_size, frames_to_tensor, read_frame, read_mask, resize_frame
+from lsinet_monai.data import check_frame, frame_size, frames_to_tensor, read_frame, read_map, read_mask, resize_frame
 from lsinet_monai.errors import InputError
 
 RED, GREY = (200, 40, 10), 90
@@ -65,8 +65,15 @@ def test_what_is_brighter_than_128_is_polyp(tmp_path, mode, value, polyp):
     assert mask.dtype == bool and mask.shape == (3, 4) and (mask == polyp).all()
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_map_keeps_its_values(tmp_path, mode):
+    Image.new(mode, (4, 3), 77 if mode == "L" else (77,) * 3).save(tmp_path / "map.png")
+    map_ = read_map(tmp_path / "map.png")
+    assert map_.dtype == np.uint8 and map_.shape == (3, 4) and (map_ == 77).all()
+
+
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (6, 4)])
-@pytest.mark.parametrize("read", [read_frame, read_mask, frame_size, check_frame])
+@pytest.mark.parametrize("read", [read_frame, read_map, read_mask, frame_size, check_frame])
 def test_16_bit_png_is_refused(tmp_path, read, colour_type, channels):
     path = tmp_path / "deep.png"
     png_of_16_bits(path, colour_type, channels)

@@ -41,6 +41,7 @@ def test_round_trip(tmp_path: Path, network: LSINet, image_size: int | list[int]
     for name, value in network.state_dict().items():
         torch.testing.assert_close(loaded.network.state_dict()[name], value, rtol=0, atol=0)
     frame = torch.randn(1, 3, 64, 64)
+    network.encoder.backbone.to(memory_format=torch.channels_last)
     torch.testing.assert_close(loaded.network(frame), network(frame), rtol=0, atol=0)
 
 

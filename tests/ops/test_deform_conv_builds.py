@@ -88,7 +88,7 @@ def test_sources_that_do_not_compile_are_no_end(
 
 def test_other_devices_are_torchvision_s(unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     assert not load_kernels("mps")
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.slow

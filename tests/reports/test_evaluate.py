@@ -11,13 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
 from lsinet_monai.__main__ import main
-from lsinet_monai.data import read_map, write_phantom
+from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.metrics import BENCHMARK_SCORES
 from lsinet_monai.reports import name_predictions
@@ -27,15 +26,21 @@ SPLIT = "TestEasyDataset/Unseen"
 
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two held-out clips of five frames, and maps of them: blurred masks, and empty ones."""
+    """Two clips of five frames as a test split, and maps of them: blurred masks, and empty ones."""
     folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(folder / "data", clips=8, frames=5, size=(72, 90), seed=5)
-    for path in (folder / "data" / SPLIT / "GT").rglob("*.png"):
-        map_ = ndimage.gaussian_filter(read_map(path), 2)
-        for method, image in (("blurred", map_), ("empty", np.zeros_like(map_))):
-            target = folder / method / SPLIT / path.parent.name / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(target)
+    for case, seed in (("case1", 1), ("case2", 2)):
+        for number, (frame, truth) in enumerate(phantom_clip(5, (72, 90), seed)):
+            blurred = ndimage.gaussian_filter(truth, 2)
+            images = {
+                "data/SPLIT/Frame": frame,
+                "data/SPLIT/GT": truth,
+                "blurred/SPLIT": blurred,
+                "empty/SPLIT": 0 * truth,
+            }
+            for place, image in images.items():
+                path = folder / place.replace("SPLIT", SPLIT) / case / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
     return folder
 
 
@@ -109,6 +114,7 @@ def test_problems_are_all_named_and_nothing_is_scored(phantom: Path, tmp_path: P
     assert all(str(path) in (tmp_path / "out/problems.txt").read_text() for path in removed)
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_and_a_non_zero_exit(phantom: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lsinet_monai", "evaluate", "--predictions", str(tmp_path)]
     command += ["--truth", str(phantom / "data"), "--output", str(tmp_path / "out")]
