@@ -1,4 +1,4 @@
-"""How far a corrected mask acts on the frames around it: the package's way beside four others, on the phantom.
+"""How far a corrected mask acts on the frames around it: the package's way beside five others, on the phantom.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
@@ -237,12 +237,12 @@ def table(outputs: list[Path]) -> None:
     print("|---|---|---|---|---|---|")
     for way in (MEMORY_ONLY, *OTHERS, MATCHED):
         figures = np.array([_figures([row for row in r["corrections"] if row["way"] == way]) for r in results])
-        cells = [
-            f"{'' if i == 3 else '+' if column.mean() >= 0 else ''}{column.mean():.3f} "
-            f"({column.min():.3f} to {column.max():.3f})"
-            for i, column in enumerate(figures.T)
-        ]
+        cells = [f"{_number(x.mean())} ({_number(x.min())} to {_number(x.max())})" for x in figures.T]
         print(f"| {way} | " + " | ".join(cells) + " |")
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}"  # and no -0.000
 
 
 def _figures(rows: list[dict]) -> list[float]:
