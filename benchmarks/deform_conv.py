@@ -5,13 +5,13 @@
 
 Both are called as a network calls them, through their public functions, at the sizes of the alignment's three scales
 for frames of 352x352 and at a larger one. They take turns, so that what else the machine does slows both, and the
-fastest of all turns counts. Prints a table in Markdown.
+fastest of all turns counts. Prints a table in Markdown. On a machine that does other work too, OMP_PROC_BIND=true keeps
+the threads apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -68,8 +68,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per row, direction and operator (2)")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    if device.type == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     dtypes = [torch.float32, torch.float16] if device.type == "cuda" else [torch.float32]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"

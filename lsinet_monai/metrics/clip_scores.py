@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinic
 
 __all__ = ["ClipResult", "ClipScorer", "ClipScores", "split_scores"]
 
+logger = logging.getLogger(__name__)
+
 Scores = dict[str, float | int | None]
 
 _WORST_FRAMES = 8
@@ -41,7 +44,8 @@ class ClipResult:
     """What a clip's scores are made of."""
 
     measures: Measures | None
-    """The benchmark's measures, averaged over its frames; None if there are none, in a clip of one or two frames."""
+    """The benchmark's measures, averaged over its frames; None if there are none: in a clip of one or two frames, or
+    where they are not asked for."""
     benchmark_frames: int
     """The frames that the benchmark scores: all but the first and the last."""
     clinical: ClinicalCounts
@@ -55,10 +59,12 @@ class ClipScorer:
     Args:
         threshold: for the clinical scores, a pixel is predicted polyp where its probability is above this, in [0, 1].
         min_area: a frame has a polyp where more than this fraction of it is.
+        benchmark: take the benchmark's measures too, for which pysodmetrics is needed.
     """
 
-    def __init__(self, threshold: float = 0.5, min_area: float = 0.001) -> None:
+    def __init__(self, threshold: float = 0.5, min_area: float = 0.001, benchmark: bool = True) -> None:
         self._clinical = ClinicalScorer(threshold, min_area)
+        self._benchmark = benchmark
         self._sums: Measures | None = None
         self._benchmark_frames = 0
         self._worst: list[tuple[float, float, int]] = []  # a heap: -Dice, share of wrong pixels, -index
@@ -74,10 +80,10 @@ class ClipScorer:
             probability: the probability of a polyp, never stretched, float32, (H, W), in [0, 1].
 
         Raises:
-            InputError: pysodmetrics is not installed.
+            InputError: pysodmetrics is not installed, and the benchmark's measures are asked for.
             ValueError: the shapes differ.
         """
-        if index > 0 and not is_last:
+        if self._benchmark and index > 0 and not is_last:
             measures = frame_measures(map_, mask)
             self._sums = measures if self._sums is None else {k: v + measures[k] for k, v in self._sums.items()}
             self._benchmark_frames += 1
@@ -127,7 +133,8 @@ class ClipScores(Metric):
     Attached to an engine (among its ``additional_metrics``) it reads ``pred`` and ``label`` from the engine's output
     and ``clip_id``, ``frame_index`` and ``is_last`` from its batch; the evaluator needs ``decollate=False``. All scores
     of the dataset come to stand in the engine's state under their own names. The benchmark's measures take 10 ms a
-    frame of 384x288 on the CPU: for a training's key metric, :class:`~lsinet_monai.metrics.ClipDice` is the one.
+    frame of 384x288 on the CPU: for a training's key metric, :class:`~lsinet_monai.metrics.ClipDice` is the one. Where
+    pysodmetrics is not installed they are None, which is said once, and the clinical scores are computed all the same.
 
     Args:
         threshold: for the clinical scores, a pixel is predicted polyp where its probability is above this, in [0, 1].
@@ -135,14 +142,20 @@ class ClipScores(Metric):
         frames_per_second: the clips' pace.
 
     Raises:
-        InputError: pysodmetrics is not installed, or the pace is not above 0.
+        InputError: the pace is not above 0.
 
     Attributes:
+        benchmark: whether pysodmetrics is there.
         per_clip: the result of every clip, over all processes; filled by :meth:`compute`.
     """
 
     def __init__(self, threshold: float = 0.5, min_area: float = 0.001, frames_per_second: float = 30.0) -> None:
-        require_extra("py_sod_metrics", "metrics")
+        try:
+            require_extra("py_sod_metrics", "metrics")
+            self.benchmark = True
+        except InputError as error:
+            logger.warning(f"the benchmark's scores are left out, the clinical ones are not: {error}")
+            self.benchmark = False
         if not isinstance(frames_per_second, int | float) or not frames_per_second > 0:
             raise InputError(f"frames_per_second={frames_per_second!r} must be a number above 0")
         self.threshold = threshold
@@ -185,7 +198,7 @@ class ClipScores(Metric):
             )
         pieces = zip(clip_ids, frame_indices, are_last, logits[:, 0], label[:, 0], strict=True)
         for clip_id, frame_index, is_last, clip_logits, clip_label in pieces:
-            scorer, expected = self._scorers.setdefault(clip_id, (ClipScorer(self.threshold, self.min_area), 0))
+            scorer, expected = self._scorers.setdefault(clip_id, (self._scorer(), 0))
             if int(frame_index) != expected:
                 raise ValueError(f"clip {clip_id!r} goes on with frame {int(frame_index)}, not with {expected}")
             for at, (logit, mask) in enumerate(zip(clip_logits, clip_label, strict=True)):
@@ -195,6 +208,9 @@ class ClipScores(Metric):
                 true_mask = (mask > 0.5).cpu().numpy()
                 scorer.add(expected + at, ends, released_map(probability), true_mask, probability)
             self._scorers[clip_id] = scorer, expected + len(clip_label)
+
+    def _scorer(self) -> ClipScorer:
+        return ClipScorer(self.threshold, self.min_area, self.benchmark)
 
     def compute(self) -> Scores:
         """Join the clips of all processes, and reduce them to the scores of the dataset.

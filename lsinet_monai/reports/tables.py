@@ -86,7 +86,10 @@ def score_table(scores: AllScores) -> str:
         clips = max(len(split_scores["cases"]) for split_scores in methods.values())
         lines += ["", f"{split} ({clips} {'clip' if clips == 1 else 'clips'})"]
         some = next(iter(methods.values()))["dataset"]
-        for columns in (BENCHMARK_COLUMNS, clinical_columns(some)):
+        tables = [BENCHMARK_COLUMNS, clinical_columns(some)]
+        if all(x["dataset"][name] is None for x in methods.values() for name in BENCHMARK_COLUMNS):
+            del tables[0]  # there is no pysodmetrics, or no clip of three frames
+        for columns in tables:
             rows = [["method", *columns.values()]]
             for method, split_scores in methods.items():
                 dataset = split_scores["dataset"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,16 @@ def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> Non
     assert split["dataset"]["dice_at_0.5"] == pytest.approx(dice, abs=1e-3)
     assert list(split["cases"]) == [Path(clip["clip_id"]).name]
     assert _files(Path()) == {"out/scores.json"}
+
+
+def test_evaluation_without_extras(run, phantom: Path, model_file: Path, monkeypatch, capsys) -> None:
+    for module in ("py_sod_metrics", "matplotlib", "jinja2", "av"):
+        monkeypatch.setitem(sys.modules, module, None)
+    run("evaluating", dataset_dir=str(phantom), checkpoint=str(model_file), output_dir="out")
+    (split,) = json.loads(Path("out/scores.json").read_text())["lsinet"].values()
+    assert split["dataset"]["dice_at_0.5"] is not None and split["dataset"]["maxDice"] is None
+    table = capsys.readouterr().out
+    assert "Dice at 0.5" in table and "Dice max" not in table
 
 
 def test_released_maps_have_the_scores_that_evaluation_prints(run, phantom: Path, model_file: Path) -> None:

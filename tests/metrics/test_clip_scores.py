@@ -101,6 +101,22 @@ def test_short_clips_have_no_benchmark(frames: int) -> None:
     assert scores["dice_at_0.5"] is not None
 
 
+def test_without_pysodmetrics_the_clinical_scores_are_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = ClipScores()
+    monkeypatch.setitem(sys.modules, "py_sod_metrics", None)
+    metric = ClipScores()
+    assert 'pip install "lsinet_monai[metrics]"' in caplog.text
+    _add(metric, "a", _clip(4))
+    scores = metric.compute()
+    monkeypatch.undo()
+    _add(whole, "a", _clip(4))
+    expected = whole.compute()
+    assert scores == {name: None if name in BENCHMARK_SCORES else value for name, value in expected.items()}
+    assert scores["dice_at_0.5"] is not None
+
+
 def test_update_refuses_what_does_not_belong_together() -> None:
     logits, label = _clip(3)
     metric = ClipScores()
