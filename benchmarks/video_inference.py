@@ -9,6 +9,7 @@ medians over the rounds. Frames are the phantom's; weights are random, which cha
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import multiprocessing
@@ -99,14 +100,19 @@ class Variant(NamedTuple):
     """How many frames one run segments."""
 
 
-def make_network(backbone: str, memory_format: torch.memory_format | None = None) -> LSINet:
-    """A network with random weights, those that start at zero too: offsets of zero would be read from one place."""
+def make_network(backbone: str, default_layout: bool = False) -> LSINet:
+    """A network with random weights, those that start at zero too: offsets of zero would be read from one place.
+
+    Its backbone is in channels_last, as that of a network from ``load_checkpoint``, or in PyTorch's default layout.
+    """
     torch.manual_seed(0)
     network = LSINet(backbone, drop_path_rate=0.0).eval().requires_grad_(False)
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    return network if memory_format is None else network.to(memory_format=memory_format)
+    if not default_layout:
+        network.encoder.backbone.to(memory_format=torch.channels_last)
+    return network
 
 
 def make_frames(count: int, size: int, seed: int = 0) -> list[Tensor]:
@@ -148,8 +154,7 @@ def make_reader(read: Callable[[Features], Any], features: list[Features]) -> Ca
 
 def make_variants(backbone: str, size: int) -> list[Variant]:
     """All that is timed; the first is the yardstick."""
-    network = make_network(backbone)
-    default_layout = make_network(backbone, torch.contiguous_format)
+    network, default_layout = make_network(backbone), make_network(backbone, default_layout=True)
     frames = make_frames(MEMORY + 1, size)
     features = [encode_frames([frame], network)[0] for frame in tqdm(frames, "encoding", leave=False)]
 
@@ -201,7 +206,7 @@ def measure(variants: list[Variant], rounds: int) -> dict[str, float]:
 def compare_logits(backbone: str, size: int, count: int) -> dict[str, float]:
     """How far the engine's logits lie from the released procedure's, at stride 8, while the memory fills."""
     network, frames = make_network(backbone), make_frames(count, size)
-    released, memory = ReleasedProcedure(network), MemoryBank(MEMORY)
+    released, memory = ReleasedProcedure(make_network(backbone, default_layout=True)), MemoryBank(MEMORY)
     features = encode_frames(frames[:1], network)
     errors = []
     for i, frame in enumerate(tqdm(frames, "comparing logits", leave=False)):
@@ -238,7 +243,7 @@ def memory_use(field: str) -> float:
 def resident(name: str, backbone: str, size: int, options: dict[str, Any] | None) -> tuple[str, float]:
     """The most memory that 10 frames take, from the start of the process: of the released procedure or the engine."""
     frames = make_frames(4, size)
-    network = make_network(backbone, torch.contiguous_format if options is None else None)
+    network = make_network(backbone, default_layout=options is None)
     features = [encode_frames([frame], network)[0] for frame in frames]
     if options is None:
         run, calls = make_released(network, frames, features, MEMORY), 10
@@ -253,25 +258,31 @@ def resident(name: str, backbone: str, size: int, options: dict[str, Any] | None
 def flatness(size: int, early: int, late: int, count: int) -> dict[str, dict[str, float]]:
     """Milliseconds per frame (median) and MB, early and late in one long clip; 40 encoded frames come again and again.
 
-    All but the encoding is done for each frame: read, decode, and write at every 5th.
+    All but the encoding is done for each frame: read, decode, and write at every 5th. The memory as it was early is
+    kept, and its frames are timed in turn with the late ones, so that what else the machine does falls on both alike.
     """
     network = make_network("pvt_v2_b0")
     features = encode_frames(make_frames(40, size), network)
-    memory = MemoryBank(MEMORY)
-    times: list[float] = []
-    sizes: list[float] = []
-    for i in tqdm(range(late + count), "flatness", unit="frame"):
+
+    @torch.no_grad()
+    def step(memory: MemoryBank, i: int) -> float:
         start = time.perf_counter()
-        with torch.no_grad():
-            segment_frame(features[i % 40], features[(i + 1) % 40], memory, network, i % INTERVAL == 0)
-        times.append(1000 * (time.perf_counter() - start))
-        sizes.append(memory_use("VmRSS"))
+        segment_frame(features[i % 40], features[(i + 1) % 40], memory, network, i % INTERVAL == 0)
+        return 1000 * (time.perf_counter() - start)
+
+    memories, sizes, memory = {}, {}, MemoryBank(MEMORY)
+    for i in tqdm(range(late), "flatness", unit="frame"):
+        if i == early:
+            memories[early], sizes[early] = copy.deepcopy(memory), memory_use("VmRSS")
+        step(memory, i)
+    memories[late], sizes[late] = memory, memory_use("VmRSS")
+    times: dict[int, list[float]] = {early: [], late: []}
+    for i in range(count):
+        for first, values in times.items():
+            values.append(step(memories[first], first + i))
     return {
-        f"frames {first} to {first + count - 1}": {
-            "ms": statistics.median(times[first : first + count]),
-            "MB": statistics.median(sizes[first : first + count]),
-        }
-        for first in (early, late)
+        f"frames {first} to {first + count - 1}": {"ms": statistics.median(values), "MB": sizes[first]}
+        for first, values in times.items()
     }
 
 

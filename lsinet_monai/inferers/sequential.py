@@ -83,7 +83,7 @@ class SequentialVideoInferer(Inferer):
         forgetting: how room is made in a full memory, see :class:`MemoryBank`.
         encode_batch: how many frames are gathered and encoded in one pass. The masks stay the same, and a stream's come
             by as many frames later: leave it at 1 for live use. It pays on a GPU, and in half precision on a CPU.
-        amp_dtype: what the backbone computes in from stride 8 on, ``"bfloat16"`` or ``"float16"``; float32 if not
+        amp_dtype: what the backbone computes in beyond stride 8, ``"bfloat16"`` or ``"float16"``; float32 if not
             given. All else stays in float32, the memory too.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2.

@@ -91,7 +91,7 @@ class LSINet(nn.Module):
         Args:
             frames: (B, 3, H, W), normalised, H and W of 64 or more.
             amp_dtype: let the backbone, which is nearly all of the work, compute in ``torch.bfloat16`` or
-                ``torch.float16`` from stride 8 on. The features are float32 all the same.
+                ``torch.float16`` beyond stride 8. The features are float32 all the same.
 
         Raises:
             InputError: a frame smaller than 64 pixels on a side, not of three channels, or not of the one size that

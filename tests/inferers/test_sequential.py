@@ -257,14 +257,17 @@ def test_half_precision_is_the_backbones_alone(small_network: LSINet, amp_dtype:
 @pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
 def test_masks_in_half_precision(demo_model: Path, amp_dtype: str) -> None:
     network, image_size = load_checkpoint(demo_model)
-    clip = frames_to_tensor([frame for frame, _ in phantom_clip(60, (128, 160), seed=11)], image_size)[None]
-    expected, found = (
-        SequentialVideoInferer(amp_dtype=dtype, encode_batch=4)(clip, network)[0, 0] > 0 for dtype in (None, amp_dtype)
-    )
-    assert expected.any()
-    together, both = expected.sum((1, 2)) + found.sum((1, 2)), (expected & found).sum((1, 2))
-    dice = torch.where(together > 0, 2 * both / together, 1.0)
-    assert dice.mean() >= 0.99
+    per_frame = []
+    for seed in (1, 2, 3, 4):
+        clip = frames_to_tensor([frame for frame, _ in phantom_clip(40, (128, 160), seed)], image_size)[None]
+        expected, found = (
+            SequentialVideoInferer(amp_dtype=dtype, encode_batch=4)(clip, network)[0, 0] > 0
+            for dtype in (None, amp_dtype)
+        )
+        assert expected.any()
+        together, both = expected.sum((1, 2)) + found.sum((1, 2)), (expected & found).sum((1, 2))
+        per_frame.append(torch.where(together > 0, 2 * both / together, 1.0))
+    assert torch.cat(per_frame).mean() >= 0.99
 
 
 def test_a_frame_with_a_full_memory_compiles_once(small_network: LSINet) -> None:
