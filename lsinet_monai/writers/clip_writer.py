@@ -22,7 +22,15 @@ from lsinet_monai.writers.exports import check_exports, write_exports
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile, read_records
 from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 
-__all__ = ["ClipWriter", "frames_on_disk", "is_complete", "prepare_model_file", "prepare_output_dir"]
+__all__ = [
+    "ClipWriter",
+    "forget_clip",
+    "frames_on_disk",
+    "is_complete",
+    "prepare_model_file",
+    "prepare_output_dir",
+    "unfinished_dir",
+]
 
 _OVERLAY_FRAME_SECONDS = 0.1
 _SUMMARY = "summary.json"
@@ -175,7 +183,7 @@ class ClipWriter:
         self._overlay = _make_overlay(overlay, frame_seconds)
         self._segment: Path | None = None  # the one that is being written, named after the number of its first frame
         self._picture_size: tuple[int, int] = (0, 0)
-        self._unfinished = self.output_dir / self.clip_id / _UNFINISHED
+        self._unfinished = unfinished_dir(self.output_dir, self.clip_id)
         self._records = self._take_up(frames_done or 0)
         self._stems = {record.stem for record in self._records}
         self._record_file = RecordFile(self._unfinished / _RECORDS, self._records)
@@ -225,6 +233,11 @@ class ClipWriter:
             )
         with whole_file(folder / _SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def indices(self) -> list[int]:
+        """The indices of the frames that are written, in order, those of the run that was stopped among them."""
+        return [record.index for record in self._records]
 
     def write(
         self,
@@ -360,11 +373,22 @@ class ClipWriter:
 
 def frames_on_disk(output_dir: str | Path, clip_id: str) -> int:
     """How many frames of a clip a run that was stopped has left, for another one to go on from; 0 if there was none."""
-    folder = Path(output_dir) / clip_id / _UNFINISHED
+    folder = unfinished_dir(output_dir, clip_id)
     done = len(read_records(folder / _RECORDS))
     segments = _segments(folder)
     has_overlay = segments or any(folder.glob("*.part"))
     return min(done, max(segments.values(), default=0)) if has_overlay else done
+
+
+def unfinished_dir(output_dir: str | Path, clip_id: str) -> Path:
+    """The folder of what a run needs to go on with a clip; it is removed when the clip's summary is written."""
+    return Path(output_dir) / clip_id / _UNFINISHED
+
+
+def forget_clip(output_dir: str | Path, clip_id: str) -> None:
+    """Let a clip be begun anew: remove what says that it is complete, or where it stands."""
+    (Path(output_dir) / clip_id / _SUMMARY).unlink(missing_ok=True)
+    shutil.rmtree(unfinished_dir(output_dir, clip_id), ignore_errors=True)
 
 
 def is_complete(output_dir: str | Path, clip_id: str) -> bool:
