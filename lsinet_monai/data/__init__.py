@@ -14,7 +14,7 @@ from lsinet_monai.data.frames import (
     read_mask,
     resize_frame,
 )
-from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, find_inputs, share_clips
+from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, clip_extent, find_inputs, share_clips
 from lsinet_monai.data.phantom import phantom_clip, write_phantom
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.sun_seg import (
@@ -49,6 +49,7 @@ __all__ = [
     "check_all_read",
     "check_clips",
     "check_frame",
+    "clip_extent",
     "find_clips",
     "find_field_of_view",
     "find_inputs",

@@ -7,17 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lsinet_monai.data.frames import FRAME_SUFFIXES
+from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size
 from lsinet_monai.data.sun_seg import Clip, check_clip_ids, clip_id_of, walk
 from lsinet_monai.data.video import is_dicom, open_video
 from lsinet_monai.errors import InputError
 
-__all__ = ["VIDEO_SUFFIXES", "check_all_read", "find_inputs", "share_clips"]
+__all__ = ["VIDEO_SUFFIXES", "check_all_read", "clip_extent", "find_inputs", "share_clips"]
 
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .m2v .ts .mts .m2ts .wmv .asf .flv .3gp .h264 .264 .h265 .hevc "
-    ".dcm .dicom".split()
+_FORMATS = (
+    "mp4 m4v mov avi mkv webm mpg mpeg m2v ts mts m2ts wmv asf flv 3gp h264 264 h265 hevc "  # by FFmpeg
+    "dcm dicom"
 )
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 """By these, in lower or upper case, files are taken for videos among others in a folder."""
 
 
@@ -86,14 +87,26 @@ def share_clips(clips: Sequence[Clip], rank: int, ranks: int) -> list[Clip]:
 
 
 def _count_frames(clip: Clip) -> int:
-    done = clip.get("start", (0, 0))[0]
+    extent = clip_extent(clip)
+    return extent[2] - clip.get("start", (0, 0))[0] if extent else 0
+
+
+def clip_extent(clip: Clip) -> tuple[int, int, int] | None:
+    """Find out how large a clip is, without decoding it.
+
+    Args:
+        clip: as :func:`find_inputs` lists it.
+
+    Returns:
+        height, width and number of its frames; None for a video that cannot be read, which is told by whoever reads it.
+    """
     if "image" in clip:
-        return len(clip["image"]) - done
+        return (*frame_size(clip["image"][0]), len(clip["image"]))
     try:
         with open_video(clip["video"]) as video:
-            return len(video) - done
-    except InputError:  # told by the process that is to read it
-        return 0
+            return (*video.size, len(video))
+    except InputError:
+        return None
 
 
 def check_all_read(failed: dict[str, str]) -> None:

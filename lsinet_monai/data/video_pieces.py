@@ -41,8 +41,8 @@ class VideoPieces(IterableDataset[dict[str, Any]]):
     - ``index``: the T frames' indices; those of damaged frames of a video are left out;
     - ``seconds``: the T frames' times, each None in a folder of frames, whose pace is not known;
     - ``frame_count``: the number of the clip's indices;
-    - ``field``: the :class:`~lsinet_monai.data.FieldOfView` outside of which nothing is labelled, or None. Of a video it
-      is found before its first piece; frames of a folder are taken as they are, unless they are to be cropped;
+    - ``field``: the :class:`~lsinet_monai.data.FieldOfView` outside of which nothing is labelled, or None. It is found
+      before a video's first piece; frames of a folder are taken as they are, unless they are to be cropped;
     - ``is_cropped``: whether ``image`` is cut to that;
     - ``fps``: a video's frames per second, else None;
     - ``reading``: of a video, ``frames_expected``, the number that the file announces or None, and ``ends_early``,

@@ -25,9 +25,9 @@ class ClipProgress:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda engine: self._close())  # of a run that an error ended
         engine.add_event_handler(Events.ITERATION_STARTED, self._iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._exception_raised)
 
     def _iteration_started(self, engine: Engine) -> None:
         if self._bar is None:
@@ -45,10 +45,6 @@ class ClipProgress:
         self._bar.update(batch["index"][-1] + 1 - self._bar.n)
         if batch["is_last"]:
             self._close()
-
-    def _exception_raised(self, engine: Engine, error: BaseException) -> None:
-        self._close()
-        raise error
 
     def _close(self) -> None:
         if self._bar is not None:

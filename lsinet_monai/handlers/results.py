@@ -16,18 +16,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.config import as_slice
-from lsinet_monai.data import open_video, read_frame
+from lsinet_monai.data import clip_extent, open_video, read_frame
 from lsinet_monai.data.sun_seg import Clip
 from lsinet_monai.errors import InputError, find_input_error
 from lsinet_monai.files import whole_file
-from lsinet_monai.formats import frame_file
+from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.writers import (
     ClipWriter,
     check_exports,
     forget_clip,
     frames_on_disk,
-    is_complete,
+    read_summary,
     unfinished_dir,
 )
 
@@ -48,14 +48,15 @@ def remaining_clips(
         output_dir: the folder of all results.
         resume: whether to go on; if not, all clips are begun anew, and what would let a later run take earlier results
             for those of this one is removed.
-        settings: what shapes the results, by the names of config keys: a clip goes on only with what it began with.
+        settings: what shapes the results, by the names of config keys: the clips of one folder have the same, so that
+            they can be compared.
 
     Returns:
         The clips whose results are not complete, in order; one that is begun has ``start``: the number of its frames
         that are done, and the index of the next one.
 
     Raises:
-        InputError: a clip was begun with other settings.
+        InputError: a clip was begun, or done, with other settings.
     """
     if not resume:
         for clip in clips:
@@ -64,7 +65,9 @@ def remaining_clips(
     remaining = []
     for clip in clips:
         clip_id = clip["clip_id"]
-        if is_complete(output_dir, clip_id):
+        summary = read_summary(output_dir, clip_id)
+        if summary is not None:
+            _check_settings(clip_id, summary.get("settings", {}), settings)
             continue
         state_file = unfinished_dir(output_dir, clip_id) / _STATE
         if state_file.exists():
@@ -82,9 +85,17 @@ def _check_settings(clip_id: str, before: Mapping[str, Any], now: Mapping[str, A
     for name, value in now.items():
         if before.get(name) != value:
             raise InputError(
-                f"clip '{clip_id}' was begun with {name}={before.get(name)!r} and cannot go on with {value!r}: give the "
+                f"clip '{clip_id}' was begun with {name}={before.get(name)!r}, and this run has {value!r}: give the "
                 "same, or begin anew with --resume false --overwrite true"
             )
+
+
+def _check_stacks(clips: Sequence[Clip], frames: slice, channels: int) -> None:
+    """Make sure, before a long run, that a stack has room for its frames of each clip."""
+    for clip in clips:
+        if extent := clip_extent(clip):
+            height, width, count = extent
+            check_stack(ClipInfo(clip["clip_id"], (height, width), count), range(count)[frames], channels)
 
 
 class WriteClipResults:
@@ -99,7 +110,7 @@ class WriteClipResults:
         clips: the clips, as :func:`lsinet_monai.data.find_inputs` lists them.
         output_dir: the folder of all results.
         inferer: the evaluator's; it is brought to where an interrupted run was.
-        settings: kept with that; see :func:`remaining_clips`.
+        settings: kept with that, and in the summaries; see :func:`remaining_clips`.
         threshold: probability above which a pixel belongs to the mask.
         write_masks: write masks.
         write_maps: write maps.
@@ -114,7 +125,8 @@ class WriteClipResults:
         save_frames: after so many frames, at the next piece's end, write down what it takes to go on from there.
 
     Raises:
-        InputError: the options do not go together, or an extra that they need is not installed.
+        InputError: the options do not go together, an extra that they need is not installed, or a stack of a clip would
+            be too large.
     """
 
     def __init__(
@@ -139,7 +151,9 @@ class WriteClipResults:
         if write_stack not in (None, "nifti", "nrrd"):
             raise InputError(f"write_stack={write_stack!r} is neither nifti nor nrrd")
         if (frames is not None or with_images) and write_stack is None:
-            raise InputError("frames and with_images say what to put into a stack: give write_stack, nifti or nrrd, too")
+            raise InputError(
+                "frames and with_images say what to put into a stack: give write_stack, nifti or nrrd, too"
+            )
         wanted = {"csv": write_csv, "coco": write_coco, "cvat": write_cvat, write_stack: write_stack is not None}
         exports = [str(name) for name, is_wanted in wanted.items() if is_wanted]
         check_exports(exports)
@@ -150,6 +164,8 @@ class WriteClipResults:
         self.inferer = inferer
         self.settings = dict(settings or {})
         self.frames = as_slice(frames, "frames")
+        if write_stack is not None:
+            _check_stacks(clips, self.frames, channels=3 if with_images else 1)
         self.with_images = with_images
         self.save_frames = save_frames
         self.writer_options: dict[str, Any] = {
@@ -241,9 +257,11 @@ class WriteClipResults:
     def _finish(self, batch: Mapping[str, Any]) -> None:
         assert self._writer is not None
         writer, self._writer = self._writer, None
+        if self.settings:
+            writer.about["settings"] = self.settings
         if batch["reading"] is not None:
             skipped = sorted(set(range(batch["frame_count"])) - set(writer.indices))
-            writer.reading = batch["reading"] | {"frames_read": len(writer.indices), "frames_skipped": skipped}
+            writer.about["reading"] = batch["reading"] | {"frames_read": len(writer.indices), "frames_skipped": skipped}
         with ExitStack() as closing_images:
             if self._images is not None:
                 closing_images.callback(self._images.close)

@@ -124,7 +124,11 @@ class SequentialVideoInferer(Inferer):
         self._states.clear()
 
     def save_clip(self, clip_id: str) -> dict[str, Any]:
-        """A copy of all that is kept of a clip that arrives in pieces, as ``torch.load(weights_only=True)`` reads it."""
+        """Copy all that is kept of a clip that arrives in pieces.
+
+        Returns:
+            tensors and numbers, which :func:`torch.load` reads with ``weights_only=True``.
+        """
         state = self._states[(clip_id,)]
         return {
             "frame_index": state.frame_index,

@@ -4,9 +4,9 @@ from .clip_writer import (
     ClipWriter,
     forget_clip,
     frames_on_disk,
-    is_complete,
     prepare_model_file,
     prepare_output_dir,
+    read_summary,
     unfinished_dir,
 )
 from .drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
@@ -22,12 +22,12 @@ __all__ = [
     "check_exports",
     "forget_clip",
     "frames_on_disk",
-    "is_complete",
     "outline",
     "overlay",
     "prepare_model_file",
     "prepare_output_dir",
     "read_records",
+    "read_summary",
     "unfinished_dir",
     "write_exports",
 ]

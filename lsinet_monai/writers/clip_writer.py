@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
@@ -26,9 +26,9 @@ __all__ = [
     "ClipWriter",
     "forget_clip",
     "frames_on_disk",
-    "is_complete",
     "prepare_model_file",
     "prepare_output_dir",
+    "read_summary",
     "unfinished_dir",
 ]
 
@@ -137,7 +137,7 @@ class ClipWriter:
             :func:`frames_on_disk`. None for a run that leaves only its masks and maps if it ends by an exception.
 
     Attributes:
-        reading: what is to be said, in the summary, of how the clip was read, such as the frames that were damaged.
+        about: what else the summary is to say, by key: how the clip was read, and with which settings it was segmented.
 
     Raises:
         InputError: if ``clip_id`` leads out of ``output_dir``, an export is not known or has no masks, PyAV is missing
@@ -178,7 +178,7 @@ class ClipWriter:
         self.stack_frames = stack_frames
         self.images = images
         self.frames_done = frames_done
-        self.reading: Mapping[str, Any] = {}
+        self.about: dict[str, Any] = {}
 
         self._overlay = _make_overlay(overlay, frame_seconds)
         self._segment: Path | None = None  # the one that is being written, named after the number of its first frame
@@ -357,14 +357,13 @@ class ClipWriter:
             }
             for first, last in ((records[frames[a]], records[frames[b]]) for a, b in polyp_intervals(flags))
         ]
-        reading = {"reading": dict(self.reading)} if self.reading else {}
         return {
             "clip": self.clip_id,
             "size": [self._records[0].height, self._records[0].width] if records else [],
             "threshold": self.threshold,
             "min_area": self.min_area,
             "frame_seconds": self.frame_seconds,
-            **reading,
+            **self.about,
             "counts": {"frames": len(records), "frames_with_polyp": sum(flags), "intervals": len(intervals)},
             "intervals": intervals,
             "frames": [record.summary() for record in self._records],
@@ -391,9 +390,22 @@ def forget_clip(output_dir: str | Path, clip_id: str) -> None:
     shutil.rmtree(unfinished_dir(output_dir, clip_id), ignore_errors=True)
 
 
-def is_complete(output_dir: str | Path, clip_id: str) -> bool:
-    """Whether all results of a clip are there: the summary is written last."""
-    return (Path(output_dir) / clip_id / _SUMMARY).is_file()
+def read_summary(output_dir: str | Path, clip_id: str) -> dict[str, Any] | None:
+    """Read a clip's summary; None if there is none, and so not all of the clip's results: it is written last.
+
+    Raises:
+        InputError: it is not what :class:`ClipWriter` wrote.
+    """
+    path = Path(output_dir) / clip_id / _SUMMARY
+    if not path.is_file():
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        summary = None
+    if not isinstance(summary, dict):
+        raise InputError(f"{path}: is no summary of a clip; remove it, and the clip is segmented anew")
+    return summary
 
 
 def _segments(folder: Path) -> dict[Path, int]:

@@ -6,7 +6,7 @@ import torch
 from monai.data import DataLoader
 from PIL import Image
 
-from lsinet_monai.data import ClipPieces, TrainingDataset, TrainingSampler, read_frame
+from lsinet_monai.data import ClipPieces, TrainingDataset, TrainingSampler
 from lsinet_monai.errors import InputError
 from lsinet_monai.transforms import training_transforms
 

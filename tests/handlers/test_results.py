@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +96,20 @@ def test_nothing_is_labelled_outside_of_the_field_of_view(tmp_path: Path, is_cro
     assert (np.array(Image.open(tmp_path / "maps/video/000000.png")) == np.where(inside, 186, 0)).all()
 
 
+def test_the_overlay_is_a_gif_where_pyav_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    _run(tmp_path, _piece("a/b", 0, 1, True))
+    assert {path.name for path in (tmp_path / "overlays/a").iterdir()} == {"b.gif"}
+
+
 @pytest.mark.parametrize(("option", "missing"), [("write_masks", "masks/"), ("write_overlay", "overlays/")])
 def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing: str) -> None:
     _run(tmp_path, _piece("a/b", 0, 1, True), **{option: False})
     assert _files(tmp_path) == {name for name in WHOLE_CLIP if not name.startswith(missing)}
 
+
+# the frames for a stack, of five where there is room for four, with their pictures or without, and whether they fit
+STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, False)]
 
 BAD_OPTIONS = [
     ({"write_stack": "tiff"}, "neither nifti nor nrrd"),
@@ -113,6 +124,18 @@ BAD_OPTIONS = [
 def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         WriteClipResults(CLIPS, tmp_path, _Inferer(), **options)
+
+
+@pytest.mark.parametrize(("frames", "with_images", "fits"), STACKS)
+def test_a_stack_has_room_before_a_run_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: str | None, with_images: bool, fits: bool
+) -> None:
+    monkeypatch.setattr("lsinet_monai.formats.stack.LARGEST_STACK", 6 * 8 * 4)
+    for index in range(5):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{index}.png")
+    clips = [{"clip_id": "a", "image": [str(tmp_path / f"{index}.png") for index in range(5)]}]
+    with nullcontext() if fits else pytest.raises(InputError, match=r"frames of 'a' does not fit.*--frames A:B"):
+        WriteClipResults(clips, tmp_path, _Inferer(), write_stack="nrrd", frames=frames, with_images=with_images)
 
 
 def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
@@ -131,5 +154,7 @@ def test_what_remains_after_another_error(tmp_path: Path) -> None:
     assert remaining_clips(CLIPS, tmp_path, True, settings) == [case1 | {"start": (2, 2)}, video]
     with pytest.raises(InputError, match=r"'case1' was begun with adjacent='next'.*'previous'.*--overwrite"):
         remaining_clips(CLIPS, tmp_path, True, {"adjacent": "previous"})
+    with pytest.raises(InputError, match="'a/b' was begun with adjacent='next'"):
+        remaining_clips(CLIPS[1:], tmp_path, True, {"adjacent": "previous"})
     assert remaining_clips(CLIPS, tmp_path, False, settings) == CLIPS
     assert remaining_clips(CLIPS, tmp_path, True, settings) == CLIPS
