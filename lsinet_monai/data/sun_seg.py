@@ -296,7 +296,7 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
     paths = [path for clip in clips for path in [*clip["image"], *(clip["label"] or [])]]
     with ThreadPoolExecutor() as pool:
         results = pool.map(_size_or_problem, paths)
-        bar = tqdm(results, total=len(paths), desc="checking files", unit="file", disable=not progress)
+        bar = tqdm(results, total=len(paths), desc="checking files", unit="file", disable=not progress or not paths)
         found = dict(zip(paths, bar, strict=True))
     problems = [problem for clip in clips for problem in _problems_of(clip, found)]
     if problems:
