@@ -14,13 +14,9 @@ class ClipProgress:
     """A progress bar for each clip: frames, frames per second, and the time that is left.
 
     Attached to an evaluator that runs :class:`lsinet_monai.data.VideoPieces`.
-
-    Args:
-        position: the line of the terminal, where several processes have bars.
     """
 
-    def __init__(self, position: int | None = None) -> None:
-        self.position = position
+    def __init__(self) -> None:
         self._bar: Any = None
 
     def attach(self, engine: Engine) -> None:
@@ -37,7 +33,6 @@ class ClipProgress:
                 total=batch["frame_count"],
                 initial=batch["index"][0],
                 unit="frame",
-                position=self.position,
             )
 
     def _iteration_completed(self, engine: Engine) -> None:
