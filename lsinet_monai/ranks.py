@@ -29,6 +29,8 @@ def start() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if _is_agreed:
+            print(file=sys.__stderr__, flush=True)  # the progress bar of another rank may stand in this line
         if _is_agreed or _exchange(True).index(True) == dist.get_rank():
             previous(kind, error, trace)
 
