@@ -16,7 +16,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from lsinet_monai.data import frames_to_tensor, read_frame, read_mask, read_split
+from lsinet_monai.data import frames_to_tensor, open_video, read_frame, read_mask, read_split
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.metrics import BENCHMARK_SCORES, score_folders
 from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
@@ -202,7 +202,7 @@ def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], 
     _write_frames(Path("clips"), frames)
     run("inference", input="clips", checkpoint=str(model_file), output_dir="out")
     read = {name: size for name, (size, _) in frames.items() if "GT" not in name}
-    expected = {f"overlays/{clip}.gif" for clip in clips} | {f"{clip}/summary.json" for clip in clips}
+    expected = {f"overlays/{clip}.mp4" for clip in clips} | {f"{clip}/summary.json" for clip in clips}
     for name, size in read.items():
         frame = Path(name if "/" in name else f"clips/{name}").with_suffix(".png").as_posix().replace("Frame/", "")
         for kind in ("masks", "maps"):
@@ -211,10 +211,8 @@ def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], 
                 assert (image.height, image.width, image.mode) == (*size, "L")
     assert _files(Path("out")) == expected
     for clip, count in clips.items():
-        with Image.open(f"out/overlays/{clip}.gif") as overlay:
-            overlay.seek(count - 1)
-            overlay.load()
-            assert overlay.n_frames == count
+        with open_video(f"out/overlays/{clip}.mp4") as overlay:
+            assert len(list(overlay)) == count
         assert json.loads(Path(f"out/{clip}/summary.json").read_text())["counts"]["frames"] == count
 
 
