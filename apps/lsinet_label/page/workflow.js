@@ -132,7 +132,7 @@ export class Workflow {
         await editor.refresh();
       }
       await editor.discard(frame);
-      this.say(isDraft ? `Frame ${frame} is as the server has it.` : `The correction of frame ${frame} is taken back.`);
+      this.say(isDraft ? `Frame ${frame} is as the server has it.` : `The correction of frame ${frame} is taken back; the frames around it follow.`);
     });
   }
 
@@ -240,8 +240,8 @@ export class Workflow {
     const { editor } = this;
     const isHere = job.image === editor.video?.id;
     if (job.state === "failed") this.complain(`${nameOf(job.image)}: ${job.message}`);
-    if (!isHere) return;
-    const changed = (job.changed ?? []).filter(({ change }) => change > 0);
+    if (!isHere || job.kind === "label") return;
+    const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
     editor.changed = job.kind === "propagate" ? changed : [];
     await editor.refresh();
     editor.reload(job.kind === "propagate" ? changed.map(({ frame }) => frame) : null);

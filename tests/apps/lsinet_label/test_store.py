@@ -13,6 +13,7 @@ from lib.errors import Conflict, NotFound
 from lib.store import decode_mask, encode_mask
 from PIL import Image
 
+from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 
 SIZE = (64, 80)
@@ -137,6 +138,32 @@ def test_another_video_of_the_same_name_takes_nothing_over(open_store, studies):
     assert (video.frame_count, video.corrections) == (11, {})
     kept = next((studies / "labels" / "lsinet").glob(".replaced-*"))
     assert (kept / "corrected" / "000003.png").is_file()
+
+
+def test_another_video_of_the_same_name_length_and_size_takes_nothing_over(open_store, studies):
+    labels = studies / "labels"
+    for tag in ("original", "final"):
+        (labels / tag).mkdir(parents=True)
+        (labels / tag / f"{VIDEO}.json").write_text("{}")
+        (labels / tag / f"{VIDEO}.mp4.json").write_text("of another video")
+    open_store()[VIDEO].save_correction(3, drawn(), "ann")
+    for index, (frame, _) in enumerate(phantom_clip(12, SIZE, seed=4, patient=2)):
+        Image.fromarray(frame).save(studies / VIDEO / f"{index:03d}.png")
+    os.utime(studies / VIDEO, (1, 1))
+    video = open_store()[VIDEO]
+    video.open_once()
+    assert (video.frame_count, video.corrections) == (12, {})
+    kept = next((labels / "lsinet").glob(".replaced-*"))
+    assert (kept / "corrected" / "000003.png").is_file() and (kept / "original.json").is_file()
+    assert [path.name for path in sorted(labels.glob("*/*.json"))] == [f"{VIDEO}.mp4.json"] * 2
+
+
+def test_a_video_that_was_only_copied_keeps_everything(open_store, studies):
+    open_store()[VIDEO].save_correction(3, drawn(), "ann")
+    os.utime(studies / VIDEO, (1, 1))
+    video = open_store()[VIDEO]
+    video.open_once()
+    assert list(video.corrections) == [3]
 
 
 def test_a_video_that_cannot_be_read(open_store, studies):
