@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 
 __all__ = ["VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".dcm")
 FOLDER_SUFFIX = ".frames"
@@ -57,6 +60,7 @@ class VideoDatastore(LocalDatastore):
     def __init__(self, folder: str, auto_reload: bool, on_remove: Callable[[str], None]) -> None:
         self._on_remove = on_remove
         self._saving = threading.Lock()
+        self._strangers: set[str] = set()
         patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
         patterns += [f"*{suffix.upper()}" for suffix in VIDEO_SUFFIXES]
         super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
@@ -158,14 +162,27 @@ class VideoDatastore(LocalDatastore):
         names = [name for name in os.listdir(path) if not name.startswith(".")]
         if is_images:
             names = [name for name in names if os.path.isdir(os.path.join(path, name)) == name.endswith(FOLDER_SUFFIX)]
+            names = [name for name in names if self._is_inside(Path(path, name))]
         return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a video lies in the folder itself, and is no link that leads out of it."""
+        is_inside = path.resolve().is_relative_to(path.parent.resolve())
+        if not is_inside and path.name not in self._strangers:
+            self._strangers.add(path.name)
+            logger.warning("'%s' is a link that leads out of the videos' folder, and is left out", path.name)
+        return is_inside
 
     def _remove_non_existing(self) -> int:
         """Forget what is gone, at a stroke: other threads look things up meanwhile."""
         self._init_from_datastore_file()
         images = Path(self._datastore.image_path())
         before = self._datastore.objects
-        after = {image_id: entry.model_copy() for image_id, entry in before.items() if (images / image_id).exists()}
+        after = {
+            image_id: entry.model_copy()
+            for image_id, entry in before.items()
+            if (images / image_id).exists() and self._is_inside(images / image_id)
+        }
         for image_id, entry in after.items():
             folders = {tag: Path(self._datastore.label_path(tag)) for tag in entry.labels}
             entry.labels = {

@@ -184,7 +184,8 @@ def add_routes(
     def delete_mask(image_id: str, frame: int) -> dict[str, Any]:
         video = videos[image_id]
         answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
-        if video.is_propagated(frame - 1) or video.is_propagated(frame + 1):
+        # It has spread, or is about to.
+        if video.is_propagated(frame - 1) or video.is_propagated(frame + 1) or jobs.of_image(image_id):
             answer["job"] = jobs.submit(image_id, "propagate", frame, current_user(), current_owner()).job
         return answer
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shutil
 import threading
@@ -49,6 +50,8 @@ __all__ = [
     "decode_mask",
     "encode_mask",
 ]
+
+logger = logging.getLogger(__name__)
 
 LABEL_TAGS = ("original", "final")
 """The datastore's labels of a video: the folders beside this store's that they lie in."""
@@ -211,8 +214,9 @@ class StoredVideo:
         return entries
 
     def _write_info(self, **content: Any) -> None:
-        self._info = {**self._info, **content}
-        _save(self.folder / "video.json", json.dumps(self._info, indent=1).encode())
+        info = {**self._info, **content}
+        _save(self.folder / "video.json", json.dumps(info, indent=1).encode())
+        self._info = info
 
     def _note(self, user: str, action: str, **details: Any) -> None:
         """Write a line into the history."""
@@ -475,7 +479,10 @@ class StoredVideo:
             self._corrections[frame] = correction
             self._versions[frame] = correction.version
             self._rank = None
-            self._note(user, "save", frame=frame, version=correction.version, empty=correction.empty)
+            try:
+                self._note(user, "save", frame=frame, version=correction.version, empty=correction.empty)
+            except OSError:  # the mask's own file says who saved it, and when
+                logger.exception("the save of frame %d of '%s' is not in its history", frame, self.id)
             return correction
 
     def take_back(self, frame: int, user: str) -> int:
@@ -524,8 +531,8 @@ class StoredVideo:
             if into == other or not {into, other} <= known:
                 raise InputError(f"lesions {other} and {into} cannot be merged: give two that GET .../videos/ID lists")
             merged = {str(lesion): into for lesion in range(1, len(table)) if table[lesion] == other}
-            self._write_info(merged={**self._info.get("merged", {}), **merged})
             self._note(user, "merge", into=into, **{"from": other})
+            self._write_info(merged={**self._info.get("merged", {}), **merged})
 
     def set_final(self, final: bool, user: str) -> None:
         """Mark it as final, so that nothing changes any more; or open it again."""

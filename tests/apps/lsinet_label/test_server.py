@@ -247,10 +247,13 @@ def test_a_correction_is_taken_back_with_what_it_did(server):
     server.wait(server.call("POST", "/lsinet/jobs", {"image": "p01_b.mp4", "kind": "annotate"}).json["job"])
     before = [server.labels("p01_b.mp4", frame) for frame in range(14)]
     mask = "/lsinet/videos/p01_b.mp4/frames/7/mask"
-    assert server.wait(server.call("PUT", mask, png(drawn()), propagate="true").json["job"])["changed"]
-    taken = server.call("DELETE", mask)
-    assert taken.status == 200 and server.wait(taken.json["job"])["state"] == "done"
-    assert all((server.labels("p01_b.mp4", frame) == before[frame]).all() for frame in range(14))
+    for has_spread in (True, False):
+        spreads = server.call("PUT", mask, png(drawn()), propagate="true").json["job"]
+        if has_spread:
+            assert server.wait(spreads)["changed"]
+        taken = server.call("DELETE", mask)
+        assert taken.status == 200 and server.wait(taken.json["job"])["state"] == "done"
+        assert all((server.labels("p01_b.mp4", frame) == before[frame]).all() for frame in range(14))
 
 
 def test_a_video_is_not_annotated_twice_at_once(server):

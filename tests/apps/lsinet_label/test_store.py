@@ -97,6 +97,29 @@ def test_a_full_disk_keeps_what_was_saved(open_store, monkeypatch):
     assert video.save_correction(3, drawn(2), "ann").version == 2
 
 
+def test_a_full_disk_leaves_a_video_as_it_is(open_store, monkeypatch):
+    video = open_store()[VIDEO]
+    video.save_correction(3, drawn(1), "ann")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(full))
+    with pytest.raises(OSError, match="No space left"):
+        video.set_final(True, "ann")
+    with pytest.raises(OSError, match="No space left"):
+        video.name_lesions([{"id": 1, "name": "a", "colour": "#123456"}])
+    monkeypatch.undo()
+    assert not video.is_final and video.lesions()[0]["name"] == "Polyp 1"
+
+
+def test_a_save_stands_though_its_line_in_the_history_finds_no_room(open_store, monkeypatch):
+    video = open_store()[VIDEO]
+    video.open_once()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(video, "_note", lambda *_, **__: (_ for _ in ()).throw(full))
+    assert video.save_correction(3, drawn(1), "ann").version == 1
+    again = open_store()[VIDEO]
+    assert (again.corrections[3].user, again.mask(3).version) == ("ann", 1)
+
+
 def test_a_history_that_was_cut_off_goes_on(open_store):
     video = open_store()[VIDEO]
     video.save_correction(3, drawn(), "ann")
