@@ -54,9 +54,10 @@ def check_stack(clip: ClipInfo, frames: range, channels: int = 1) -> None:
 
 @contextmanager
 def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[AddFrame]:
-    """Write lesions as a stack, one label value a lesion, as these tools tell them apart; it appears when the block ends.
+    """Write lesions as a stack, which appears when the block ends.
 
-    A value is the lesion's id. There are 255: after the last one they begin again.
+    A lesion's label value is its id: so these tools tell lesions apart. There are 255; after the last one they begin
+    again.
 
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.

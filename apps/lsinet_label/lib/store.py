@@ -416,6 +416,7 @@ class StoredVideo:
                 {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty} for c in self.corrections.values()
             ],
             "lesions": self.lesions(),
+            "free_lesion": self.free_lesion(),
             "final": self.is_final,
             "warnings": self._info["warnings"],
         }
@@ -612,10 +613,23 @@ class StoredVideo:
             _save(self.folder / "frames.json", json.dumps({**self._frames, _PROPAGATED: self._propagated}).encode())
 
     def next_lesion(self) -> int:
-        """An id that no mask has."""
+        """The id after all that were ever given."""
+        return max(self._known_lesions(), default=0) + 1
+
+    def free_lesion(self) -> int | None:
+        """The first id that was never given, or None if all were."""
+        return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._known_lesions())), None)
+
+    def last_named_lesion(self) -> int:
+        """The last id that a person gave, or took away by merging it; 0 if there is none."""
         with self.lock:
-            seen = [lesion for lesions in self.per_frame("lesions") for lesion in lesions or ()]
-        return max(seen, default=0) + 1
+            return max(map(int, {**self._info.get("lesions", {}), **self._info.get("merged", {})}), default=0)
+
+    def _known_lesions(self) -> set[int]:
+        """The ids that masks have, that have a name, or that were merged into others: masks may have those again."""
+        with self.lock:
+            seen = {lesion for lesions in self.per_frame("lesions") for lesion in lesions or ()}
+            return seen | {int(lesion) for name in ("lesions", "merged") for lesion in self._info.get(name, {})}
 
 
 def _thumbnails(video: Video) -> list[list[int] | None]:

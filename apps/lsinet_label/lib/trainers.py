@@ -139,10 +139,10 @@ class FineTuneTask(TrainTask):
         try:
             with self._device:
                 workflow.initialize()
-                for engine in ("train#trainer", "validate#evaluator"):
-                    workflow.parser.get_parsed_content(engine).add_event_handler(
-                        Events.ITERATION_COMPLETED, lambda _: self._device.hand_over()
-                    )
+                parsed = workflow.parser.get_parsed_content
+                engines = ["train#trainer", "validate#evaluator"] if parsed("shares")[1] else ["train#trainer"]
+                for name in engines:
+                    parsed(name).add_event_handler(Events.ITERATION_COMPLETED, lambda: self._device.hand_over())
                 workflow.run()
                 workflow.finalize()
         except Exception as error:

@@ -81,6 +81,8 @@ class Worker:
         with open_video(video.path) as source:
             for frame, probability in _predict(source, first, model.network, model.image_size, inferer, state):
                 mask = _without_specks(probability > self.threshold)
+                # A person may have added a lesion meanwhile.
+                linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
                 if frame in corrections:
                     person = video.mask(frame).labels
                     linker.follow(person)
@@ -127,11 +129,12 @@ class Worker:
         _, model = self.model.load()
         with open_video(video.path) as source:
             changed = _Changed(video)
+            left: set[int] = set()
             for frame in [frame for frame in frames if frame not in video.corrections]:
                 session = self._session(video, source, model, frame)
                 reached = session.reached_from(frame)
                 changed.remember(reached)
-                video.drop_propagated(reached)
+                left |= set(reached)
                 around = [other for other in session.masks if set(session.reached_from(other)) & set(reached)]
                 frames = sorted({*frames, *around})
             frames = [frame for frame in frames if frame in video.corrections]
@@ -147,10 +150,13 @@ class Worker:
                         linker = LesionLinker()
                         linker.follow(named)
                         linker.next_id = max(linker.next_id, video.next_lesion())
+                    linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
                     labels = _as_bytes(linker(_without_specks(probability > self.threshold)))
                     video.write_prediction("propagated", other, labels, **_numbers(probability))
+                    left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
+        video.drop_propagated(left)
         result = changed.note()
         video.flush()
         for frame in self.on_labels(video, False):

@@ -122,15 +122,21 @@ def draw(page: Page, *points: tuple[float, float]) -> None:
     page.mouse.up()
 
 
+DRAWN = """() => {
+  const canvas = document.querySelectorAll(".sheet canvas")[1];
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((value, i) => i % 4 === 3 && value).length;
+}"""
+
+
 def drawn_pixels(page: Page) -> int:
     """Pixels of the mask that are seen over the picture."""
-    return page.evaluate(
-        """() => {
-          const canvas = document.querySelectorAll(".sheet canvas")[1];
-          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-          return data.filter((value, i) => i % 4 === 3 && value).length;
-        }"""
-    )
+    return page.evaluate(DRAWN)
+
+
+def draws(page: Page, pixels: int) -> None:
+    """Waits until so many are seen."""
+    page.wait_for_function(f"pixels => ({DRAWN})() === pixels", arg=pixels)
 
 
 class TestWork:
@@ -283,8 +289,7 @@ class TestWork:
         says(other, "Saved frame 6.")
         pixels = drawn_pixels(other)
         page.wait_for_function("() => document.getElementById('frame-state').textContent.startsWith('Corrected by')")
-        shows(page, 6)
-        assert drawn_pixels(page) == pixels
+        draws(page, pixels)
         other.context.close()
 
     def test_a_correction_is_taken_back(self, page: Page, server: Any) -> None:
@@ -303,9 +308,8 @@ class TestWork:
         page.wait_for_function(
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
-        shows(page, 15)
         after = server.labels("case-01.frames", 15)
-        assert drawn_pixels(page) == np.count_nonzero(after)
+        draws(page, np.count_nonzero(after))
         if not server.get("videos/case-01.frames")["corrections"]:
             assert np.array_equal(after, before[15])
 
@@ -323,6 +327,9 @@ class TestWork:
         page.set_input_files("#import-dialog [name=file]", tmp_path / "theirs.nii.gz")
         page.locator("#import-dialog").get_by_role("button", name="Import").click()
         says(page, "Imported: 1 frame corrected")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
         assert np.array_equal(server.labels("case-02.frames", 9), theirs)
         (tmp_path / "bad.xml").write_text("<no/>")
         page.keyboard.press("i")
@@ -373,15 +380,17 @@ class TestWork:
         draw(page, (0.5, 0.4), (0.6, 0.4))
         page.keyboard.press("s")
         says(page, "Saved frame 0.")
-        lesions = server.get("videos/case-02.frames")["lesions"]
-        assert lesions[-1]["name"] == "Flat, right"
-        assert (server.labels("case-02.frames", 0) == lesions[-1]["id"]).any()
+        mine = next(e["id"] for e in server.get("videos/case-02.frames")["lesions"] if e["name"] == "Flat, right")
+        assert (server.labels("case-02.frames", 0) == mine).any()
         page.keyboard.press("m")
-        page.select_option("#merge-dialog [name=from]", str(lesions[-1]["id"]))
+        page.select_option("#merge-dialog [name=from]", str(mine))
         page.locator("#merge-dialog").get_by_role("button", name="Merge").click()
         says(page, "is a part of lesion")
         assert len(server.get("videos/case-02.frames")["lesions"]) == count
-        assert not (server.labels("case-02.frames", 0) == lesions[-1]["id"]).any()
+        assert not (server.labels("case-02.frames", 0) == mine).any()
+        page.keyboard.press("l")  # not the id that was merged: masks that have it mean the other lesion
+        says(page, "is new")
+        assert mine not in {lesion["id"] for lesion in server.get("videos/case-02.frames")["lesions"]}
 
     def test_the_pen_goes_on_with_the_lesion_of_the_frame(self, page: Page, server: Any) -> None:
         theirs = np.zeros(SIZE, np.uint8)

@@ -120,6 +120,8 @@ def test_only_videos_are_read(server, name):
     name = name.format(studies=server.studies)
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     params = urllib.parse.urlencode({"params": json.dumps({"image": name})}).encode()
+    ours = f"/lsinet/videos/{urllib.parse.quote(name, safe='')}"
+    files = {path: path.read_bytes() for path in server.studies.parent.iterdir() if path.suffix == ".mp4"}
     answers = [
         server.call("POST", "/infer/lsinet", image=name),
         server.call("POST", "/infer/lsinet", params, form, image="p01_a.mp4"),
@@ -130,9 +132,21 @@ def test_only_videos_are_read(server, name):
         server.call("DELETE", "/datastore/image", id=name),
         server.upload("PUT", "/datastore/label", "label", "x.json", b"{}", image=name),
         server.call("POST", "/lsinet/jobs", {"image": name, "kind": "annotate"}),
-        *(server.call("GET", f"/lsinet/videos/{urllib.parse.quote(name, safe='')}{end}") for end in ("", "/frames/0")),
+        server.call("HEAD", "/datastore/image", image=name),
+        server.call("HEAD", "/datastore/label", image=name, tag="final"),
+        server.call("PUT", "/datastore/image/info", b"info={}", form, image=name),
+        server.call("GET", "/datastore/label/info", label=name, tag="final"),
+        server.call("PUT", "/datastore/label/info", b"info={}", form, label=name, tag="final"),
+        server.call("DELETE", "/datastore/label", id=name, tag="final"),
+        *(server.call("GET", f"{ours}{end}") for end in ("", "/frames/0", "/frames/0/mask", "/history")),
+        server.call("GET", f"{ours}/export", format="png"),
+        server.call("POST", f"{ours}/import", b"", format="cvat"),
+        server.call("PUT", f"{ours}/frames/0/mask", png(drawn())),
+        server.call("POST", f"{ours}/final", {"final": True}),
+        server.call("PUT", f"{ours}/lesions", []),
     ]
-    assert {answer.status for answer in answers} <= {400, 404}
+    assert {answer.status for answer in answers} <= {400, 404, 405}
+    assert all(path.read_bytes() == content for path, content in files.items()) and len(answers) == 24
     assert not any(b"root:" in answer.body or b"ftyp" in answer.body for answer in answers)
 
 

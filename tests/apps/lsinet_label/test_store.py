@@ -153,6 +153,20 @@ def test_lesions_are_named_and_merged(open_store):
         video.merge_lesions(1, 9, "ann")
 
 
+def test_ids_of_lesions_are_given_once(open_store):
+    video = open_store()[VIDEO]
+    both = drawn(1)
+    both[40:50, 50:60] = 2
+    video.save_correction(3, both, "ann")
+    assert (video.free_lesion(), video.next_lesion(), video.last_named_lesion()) == (3, 3, 0)
+    video.merge_lesions(1, 2, "ann")  # masks of frames that are not looked at yet have 2, and mean 1
+    video.name_lesions([{"id": 5, "name": "not drawn yet", "colour": "#123456"}])
+    video = open_store()[VIDEO]
+    assert (video.free_lesion(), video.next_lesion(), video.last_named_lesion()) == (3, 6, 5)
+    video.name_lesions([{"id": id, "name": "a", "colour": "#123456"} for id in range(1, 256)])
+    assert video.free_lesion() is None
+
+
 def test_another_video_of_the_same_name_takes_nothing_over(open_store, studies):
     open_store()[VIDEO].save_correction(3, drawn(), "ann")
     (studies / VIDEO / "011.png").unlink()

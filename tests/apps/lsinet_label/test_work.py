@@ -146,6 +146,17 @@ def test_a_correction_that_is_taken_back_leaves_nothing(worker):
     assert [video.per_frame(name) for name in ("scores", "lesions")] == numbers
 
 
+def test_a_lesion_that_a_person_adds_meanwhile_keeps_its_id(worker):
+    working = worker()
+    video = working.videos[VIDEO]
+    work = working(job("annotate"))
+    next(work)
+    free = video.free_lesion()
+    video.name_lesions([{"id": free, "name": "mine", "colour": "#123456"}])
+    run(work)
+    assert free not in np.unique(masks(working)) and (masks(working).max(axis=(1, 2)) > 0).all()
+
+
 def test_the_correction_beside_one_that_is_taken_back_reaches_farther(worker):
     def corrected(*frames):
         working = worker()
