@@ -3,6 +3,7 @@
 from .memory_bank import MemoryBank
 from .sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
 from .session import FrameSource, PropagatedFrame, VideoSession
+from .streaming_step import StreamingStep
 
 __all__ = [
     "ClipState",
@@ -10,6 +11,7 @@ __all__ = [
     "MemoryBank",
     "PropagatedFrame",
     "SequentialVideoInferer",
+    "StreamingStep",
     "VideoSession",
     "encode_frames",
     "segment_frame",
