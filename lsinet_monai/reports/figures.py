@@ -71,7 +71,10 @@ def threshold_curves(methods: Mapping[str, Mapping[str, ClipResult]]) -> str:
         for panel, (name, title) in zip(panels, _CURVES.items(), strict=True):
             for number, measures in enumerate(curves.values()):
                 # Methods beyond the colours have them again, in dashes.
-                colour, dashes = METHOD_COLOURS[number % len(METHOD_COLOURS)], "-" if number < len(METHOD_COLOURS) else "--"
+                colour, dashes = (
+                    METHOD_COLOURS[number % len(METHOD_COLOURS)],
+                    "-" if number < len(METHOD_COLOURS) else "--",
+                )
                 panel.plot(THRESHOLDS, measures[name], dashes, color=colour, linewidth=1.6)
             panel.set(title=title, xlim=(0, 1), ylim=(0, 1.02))
             panel.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
