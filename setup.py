@@ -51,7 +51,7 @@ def kernels() -> dict[str, Any]:
 
     def extension(kind: type, device_type: str) -> Any:
         return kind(
-            f"lsinet_monai.ops._deform_conv_{device_type}",
+            f"lsinet_monai.ops._kernels_{device_type}",
             [f"lsinet_monai/csrc/{source}" for source in SOURCES[device_type]],
             extra_compile_args={"cxx": COMPILER_FLAGS, "nvcc": CUDA_FLAGS},
             py_limited_api=True,  # of Python nothing is used, so one build serves every version

@@ -1,9 +1,10 @@
-"""How fast frames come in: a 1080p H.264 video, decoded and brought to the network's size.
+"""How fast frames come in and masks go out: a 1080p H.264 video to PNG masks, the network replaced by a constant.
 
     python benchmarks/video_io.py
 
 The video is synthetic: the phantom, enlarged, with noise as fine as a camera's. Stages are timed one by one, and then
-as they run in inference, where decoding goes on in the background.
+as they run in inference, where reading goes on in the background. What that takes is set against a frame of LSI-Net
+with PVTv2-B5 at 352x352, on the same cores.
 """
 
 from __future__ import annotations
@@ -11,23 +12,45 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import torch
+from ignite.engine import Engine
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
-from lsinet_monai.data import open_video, phantom_clip, resize_frame
+from lsinet_monai.data import VideoPieces, find_field_of_view, find_inputs, open_video, phantom_clip, resize_frame
+from lsinet_monai.formats import write_png
+from lsinet_monai.handlers import WriteClipResults
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.metrics import frame_score, uncertainty
+from lsinet_monai.networks import LSINet
+from lsinet_monai.writers import ClipWriter
 
 HEIGHT, WIDTH = 1080, 1920
 IMAGE_SIZE = (352, 352)
 FPS = 30
 GPU_FPS = 120
+PIECE_FRAMES = 8
+STAGE_FRAMES = 30
+MASKS_ALONE = {"write_maps": False, "write_overlay": False}
+
+
+class Cost(NamedTuple):
+    """Milliseconds a frame."""
+
+    wall: float
+    cpu: float
 
 
 def make_video(path: Path, frames: int) -> None:
@@ -48,14 +71,96 @@ def make_video(path: Path, frames: int) -> None:
         container.mux(stream.encode(None))
 
 
-def measure(what: str, frames: int, work: Iterable[object]) -> None:
+def make_logits() -> Tensor:
+    """The constant: a polyp's logits with an uneven edge, (1, 1, PIECE_FRAMES, height, width)."""
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = torch.meshgrid(torch.linspace(-3, 3, 44), torch.linspace(-3, 3, 44), indexing="ij")
+    coarse = 4 - 4 * (rows**2 + columns**2) + torch.randn(44, 44, generator=generator)
+    fine = F.interpolate(coarse[None, None], size=IMAGE_SIZE, mode="bilinear", align_corners=False)
+    return fine[:, :, None].expand(-1, -1, PIECE_FRAMES, -1, -1)
+
+
+def measure(what: str, frames: int, work: Iterable[object]) -> Cost:
     """Go through something; print how fast that was, and what a GPU that infers fast would ask of the CPU for it."""
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in work:
         pass
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    cpu = cpu_seconds / frames
-    print(f"{what:28} {frames / seconds:10.1f} {1000 * cpu:14.2f} {cpu * GPU_FPS:10.2f}")
+    wall, cpu = (1000 * x / frames for x in (time.perf_counter() - start, time.process_time() - cpu_start))
+    print(f"| {what} | {1000 / wall:.1f} | {cpu:.2f} | {cpu * GPU_FPS / 1000:.2f} |", flush=True)
+    return Cost(wall, cpu)
+
+
+def infer(path: Path, output_dir: Path, **outputs: bool) -> Iterable[None]:
+    """What the bundle's inference does with a video, but for the network."""
+    logits = make_logits()
+    engine = Engine(lambda engine, batch: {"pred": logits[:, :, : len(batch["frame"])]})
+    clips = find_inputs(path)
+    WriteClipResults(clips, output_dir, SequentialVideoInferer(), save_frames=2**31, **outputs).attach(engine)
+    engine.state.device = torch.device("cpu")
+    engine.run(VideoPieces(clips, IMAGE_SIZE, PIECE_FRAMES))
+    yield None
+
+
+def repeat(work: Callable[[], Any]) -> Iterable[Any]:
+    """Do the same for some frames."""
+    return (work() for _ in range(STAGE_FRAMES))
+
+
+def to_map(logits: Tensor) -> np.ndarray:
+    """A map at the frame's size."""
+    large = F.interpolate(logits[None, None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    result: np.ndarray = torch.sigmoid(large)[0, 0].numpy()
+    return result
+
+
+def overlays(frames: list[np.ndarray], map_: np.ndarray, folder: Path) -> Iterable[None]:
+    """Write an overlay and nothing else but the frames' numbers."""
+    with ClipWriter(folder, "overlay", write_masks=False, write_maps=False, overlay="mp4") as writer:
+        for index, frame in enumerate(frames):
+            writer.write(str(index), frame, map_)
+            yield None
+
+
+@torch.no_grad()
+def network_frame() -> float:
+    """The median milliseconds of a frame of LSI-Net, with random weights, which cost the same."""
+    network = LSINet("pvt_v2_b5", pretrained=False).eval().to(memory_format=torch.channels_last)
+    times, start = [], time.perf_counter()
+    for _ in SequentialVideoInferer().stream((torch.randn(1, 3, *IMAGE_SIZE) for _ in range(9)), network):
+        times.append(1000 * (time.perf_counter() - start))
+        start = time.perf_counter()
+    return statistics.median(times[2:])
+
+
+def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, Cost]:
+    """Time each stage by itself."""
+    logits = make_logits()[0, 0, 0]
+    map_ = to_map(logits)
+    mask, bytes_ = np.where(map_ > 0.5, np.uint8(255), np.uint8(0)), np.rint(255 * map_).astype(np.uint8)
+    places = sorted({int(place) for place in np.linspace(0, frames - 1, 25)})
+    with open_video(path) as video:
+        some = [frame for _, _, frame in video.frames(0, STAGE_FRAMES)]
+        return {
+            "opening": measure("opening: once a video", frames, (open_video(path).close() for _ in range(1))),
+            "field": measure(
+                "finding the field of view: once a video",
+                frames,
+                (find_field_of_view(video[place] for place in places) for _ in range(1)),
+            ),
+            "decode": measure("decoding, to RGB", frames, video),
+            "resize": measure("resizing", len(some), (resize_frame(frame, IMAGE_SIZE) for frame in some)),
+            "map": measure("map at the frame's size", STAGE_FRAMES, repeat(lambda: to_map(logits))),
+            "scores": measure(
+                "frame score and uncertainty",
+                STAGE_FRAMES,
+                repeat(lambda: (frame_score(map_), uncertainty(map_))),
+            ),
+            "encode": measure("encoding, a mask", STAGE_FRAMES, repeat(lambda: write_png(folder / "mask.png", mask))),
+            "encode map": measure(
+                "encoding, a map", STAGE_FRAMES, repeat(lambda: write_png(folder / "map.png", bytes_))
+            ),
+            "overlay": measure("scores and overlay", len(some), overlays(some, map_, folder)),
+        }
 
 
 def main() -> None:
@@ -63,18 +168,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300, help="length of the video; 30 are a second")
     frames = parser.parse_args().frames
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "video.mp4"
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(cores)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "video.mp4"
         make_video(path, frames)
-        cores = len(os.sched_getaffinity(0))
-        print(f"{WIDTH}x{HEIGHT}, {frames} frames, {path.stat().st_size / 1e6:.1f} MB, {cores} cores")
-        print(f"{'':28} {'frames/s':>10} {'CPU ms/frame':>14} {'cores for 120 frames/s':>10}")
-        measure("opening (reads time stamps)", frames, (open_video(path).close() for _ in range(1)))
-        with open_video(path) as video:
-            some = [frame for _, _, frame in video.frames(0, 30)]
-            measure("decoding, to RGB", frames, video)
-            measure("resizing", len(some), (resize_frame(frame, IMAGE_SIZE) for frame in some))
-            measure("decoding and resizing", frames, (resize_frame(frame, IMAGE_SIZE) for _, _, frame in video))
+        print(f"{WIDTH}x{HEIGHT}, {frames} frames, {path.stat().st_size / 1e6:.1f} MB, {cores} cores\n")
+        print(f"| | frames/s | CPU ms a frame | cores for {GPU_FPS} frames/s |\n|---|---:|---:|---:|")
+        stages = measure_stages(path, folder, frames)
+        whole = measure("**video to PNG masks**", frames, infer(path, folder / "masks", **MASKS_ALONE))
+        measure("video to masks and maps", frames, infer(path, folder / "maps", write_overlay=False))
+        measure("video to masks, maps and overlay", frames, infer(path, folder / "all"))
+    shares = {stage: stages[stage].cpu / whole.cpu for stage in ("decode", "resize", "encode")}
+    print("\nof video to PNG masks: " + ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
+    network = network_frame()
+    print(f"a frame of LSI-Net with PVTv2-B5 at 352x352: {network:.0f} ms")
+    print(f"video to PNG masks: {whole.wall:.0f} ms a frame, {whole.wall / network:.2f} of that")
 
 
 if __name__ == "__main__":

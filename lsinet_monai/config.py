@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool", "check_device", "check_numbers"]
+__all__ = ["as_bool", "as_slice", "check_device", "check_numbers"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -23,6 +24,21 @@ def as_bool(value: Any, name: str) -> bool:
     if text not in ("true", "false"):
         raise InputError(f"{name}={value!r} is neither true nor false")
     return text == "true"
+
+
+def as_slice(value: Any, name: str) -> slice:
+    """Read a range, ``A:B``, A up to, without, B; either may be left out, and None is all.
+
+    Raises:
+        InputError: the value is none, or an empty one.
+    """
+    found = re.fullmatch(r"(\d*):(\d*)", ":" if value is None else str(value))
+    if found is None:
+        raise InputError(f"{name}={value!r} is not A:B, two whole numbers")
+    first, end = (int(text) if text else None for text in found.groups())
+    if end is not None and end <= (first or 0):
+        raise InputError(f"{name}={value!r} is empty: A must be below B")
+    return slice(first, end)
 
 
 def check_device(device: Any) -> None:
@@ -82,6 +98,7 @@ _RULES: dict[str, _Rule] = {
     "memory_interval": _ONE_OR_MORE,
     "encode_batch": _ONE_OR_MORE,
     "piece_frames": _ONE_OR_MORE,
+    "save_frames": _ONE_OR_MORE,
     "val_interval": _ONE_OR_MORE,
     "save_steps": ("a whole number of 1 or more, or null", lambda value: value is None or _is_whole(value, 1)),
     "negative_share": (

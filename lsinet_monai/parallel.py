@@ -37,16 +37,22 @@ def is_alone() -> bool:
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
-def start(device: str | torch.device) -> None:
+def start(device: str | torch.device, sync_batchnorm: bool = False) -> None:
     """Join the other ranks, as ``torchrun`` started them; all but the first of them log warnings alone.
 
     Args:
         device: what this rank computes on.
+        sync_batchnorm: whether :func:`share_network` will be asked for it.
+
+    Raises:
+        InputError: ``sync_batchnorm`` without GPUs, on which alone PyTorch has it.
     """
     ranks.start()
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    elif sync_batchnorm:
+        raise InputError(f"sync_batchnorm=true needs GPUs, and device is {str(device)!r}: leave it out")
     if dist.get_rank() > 0:
         logging.disable(logging.INFO)
 
@@ -96,15 +102,10 @@ def share_network(
     Args:
         network: on ``device``; ``sync_batchnorm`` replaces its layers in place.
         device: what this rank computes on.
-        sync_batchnorm: let BatchNorm take its statistics over all ranks' batches.
-
-    Raises:
-        InputError: ``sync_batchnorm`` without GPUs, on which alone PyTorch has it.
+        sync_batchnorm: let BatchNorm take its statistics over all ranks' batches; on GPUs only.
     """
     device = torch.device(device)
     on_gpu = device.type == "cuda"
-    if sync_batchnorm and not on_gpu:
-        raise InputError(f"sync_batchnorm=true needs GPUs, and device is {str(device)!r}: leave it out")
     group = dist.new_group(backend="nccl") if on_gpu and dist.is_nccl_available() else None
     if sync_batchnorm:
         # PyTorch's own conversion would lose the activations that timm keeps in its BatchNorm layers.

@@ -83,7 +83,7 @@ def main() -> None:
     print(f"  trained network   {dice['model']:.3f}")
     print(f"  untrained network {dice['untrained']:.3f}")
     print(f"  best fixed mask   {fixed:.3f}")
-    for overlay in sorted((ROOT / folder / "inference" / "overlays").rglob("*.gif")):
+    for overlay in sorted((ROOT / folder / "inference" / "overlays").rglob("*.*")):
         print(f"Overlay: {overlay.relative_to(ROOT)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 # Tests run side by side, one process per core; threads of their own would only fight over the cores.
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -41,6 +43,16 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}; LSINET_DATA names the folder above")
     return folder
+
+
+@pytest.fixture(scope="session")
+def recipe() -> ModuleType:
+    """What the tests' videos are made by."""
+    spec = importlib.util.spec_from_file_location("video_recipe", Path(__file__).parent / "data/video/recipe.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,20 @@ from typing import Any
 import pytest
 import torch
 
-from lsinet_monai.config import as_bool, check_device, check_numbers
+from lsinet_monai.config import as_bool, as_slice, check_device, check_numbers
 from lsinet_monai.errors import InputError
 
 SWITCHES = [(True, True), ("true", True), ("True", True), (False, False), ("false", False), ("FALSE", False)]
 NO_SWITCHES = [None, "", "yes", 1, 0, "none"]
+
+RANGES = [
+    (None, range(10)),
+    (":", range(10)),
+    ("2:5", range(2, 5)),
+    ("7:", range(7, 10)),
+    (":3", range(3)),
+    ("8:99", range(8, 10)),
+]
 
 GOOD_NUMBERS: list[tuple[str, Any]] = [
     ("image_size", 64), ("image_size", [64, 352]), ("image_size", (64, 64)), ("max_skip", 1), ("max_skip", [5, 10]),
@@ -36,6 +45,17 @@ def test_as_bool(value: Any, expected: bool) -> None:
 def test_as_bool_refuses(value: Any) -> None:
     with pytest.raises(InputError, match=r"^pretrained=.* is neither true nor false$"):
         as_bool(value, "pretrained")
+
+
+@pytest.mark.parametrize(("value", "expected"), RANGES)
+def test_as_slice(value: str | None, expected: range) -> None:
+    assert range(10)[as_slice(value, "frames")] == expected
+
+
+@pytest.mark.parametrize("value", ["", "5", "a:b", "-3:", "1:2:3", "5:5", "6:2", ":0", 7])
+def test_as_slice_refuses(value: Any) -> None:
+    with pytest.raises(InputError, match=f"^frames={value!r} is (not A:B|empty)"):
+        as_slice(value, "frames")
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD_NUMBERS)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lib.datastore import VideoDatastore
-from lib.exchange import read_masks, write_masks
+from lib.device import DeviceTurns
+from lib.exchange import read_masks, write_each_mask
 from lib.guard import Guard, current_owner, current_user
 from lib.infers import AllVideosInferTask, VideoInferTask
 from lib.jobs import Job, JobQueue
@@ -68,8 +70,9 @@ class LSINetLabel(MONAILabelApp):
         self.model = ServedModel(
             Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt"), own / ".models", device
         )
-        worker = Worker(self.videos, self.model, self._save_original, threshold)
-        self.jobs = JobQueue(own / ".jobs", worker, self._on_end)
+        self._turns = DeviceTurns(own / ".jobs")
+        worker = Worker(self.videos, self.model, self._write_labels, threshold)
+        self.jobs = JobQueue(own / ".jobs", worker, self._on_end, self._turns)
         self._largest_upload = int(float(conf.get("max_upload_gb", 4)) * 2**30)
         self._allow_network = as_bool(conf.get("allow_network", "false"), "allow_network")
         super().__init__(
@@ -94,7 +97,7 @@ class LSINetLabel(MONAILabelApp):
         return AllVideosInferTask(self.jobs)
 
     def init_trainers(self) -> dict[str, FineTuneTask]:
-        return {"lsinet": FineTuneTask(self.videos, self.model, _BUNDLE / "configs" / "train.json")}
+        return {"lsinet": FineTuneTask(self.videos, self.model, _BUNDLE / "configs" / "train.json", self._turns)}
 
     def init_strategies(self) -> dict[str, DoubtStrategy]:
         return {name: DoubtStrategy(name, self.videos) for name in STRATEGIES}
@@ -150,10 +153,9 @@ class LSINetLabel(MONAILabelApp):
         except InputError:
             self.save_final(video)
             raise
-        self._save_label(video, DefaultLabelTag.FINAL)
-        if not frames:
-            return {"corrected": [], "job": None}
-        job = self.jobs.submit(image_id, "propagate", None, current_user(), current_owner())
+        # Either job writes the label anew, with what has become of it.
+        kind = "propagate" if frames else "label"
+        job = self.jobs.submit(image_id, kind, None, current_user(), current_owner())
         return {"corrected": frames, "job": job.job}
 
     def on_init_complete(self) -> None:
@@ -170,43 +172,49 @@ class LSINetLabel(MONAILabelApp):
 
     # What the app's own parts ask for --------------------------------------------------------------------------------
 
-    def save_final(self, video: StoredVideo) -> None:
-        """Let the datastore's final label follow from whether a video is final."""
+    def save_final(self, video: StoredVideo) -> Job | None:
+        """Let the datastore's final label follow from whether a video is final; a job writes it."""
         if video.is_final:
-            self._save_label(video, DefaultLabelTag.FINAL)
-        elif self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
+            return self.jobs.submit(video.id, "label", None, current_user(), current_owner())
+        if self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
             self.datastore().remove_label(video.id, DefaultLabelTag.FINAL)
+        return None
 
     def _look_at_new_videos(self) -> None:
-        """Open videos that come, so that lists tell their size, and which of them cannot be read."""
-        seen: set[str] = set()
+        """Open videos that come or change, so that lists tell their size, and which of them cannot be read."""
+        told: dict[str, str] = {}
         while True:
-            for image_id in sorted(set(self.datastore().list_images()) - seen):
-                seen.add(image_id)
+            for image_id in sorted(self.datastore().list_images()):
                 try:
                     self.videos[image_id].open_once()
                 except Exception as error:  # of one video, and no reason to look at no other
-                    logger.warning("%s", error)
+                    if told.get(image_id) != str(error):
+                        logger.warning("%s", error)
+                    told[image_id] = str(error)
             time.sleep(2)
 
-    def _save_original(self, video: StoredVideo) -> None:
-        """Keep the model's masks as the original label and, where there is a final one, that one up to date."""
-        self._save_label(video, DefaultLabelTag.ORIGINAL)
-        if self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
-            self._save_label(video, DefaultLabelTag.FINAL)
+    def _write_labels(self, video: StoredVideo, is_new: bool) -> Iterator[int]:
+        """Write the model's masks as the original label, where they are new, and bring the final one up to date.
 
-    def _save_label(self, video: StoredVideo, tag: DefaultLabelTag) -> None:
-        with self.videos.scratch(".json") as path:
-            write_masks(video, "coco", path, original=tag == DefaultLabelTag.ORIGINAL)
-            doubt = {"doubt": video.rank(), "corrected": len(video.corrections)}
-            self.datastore().save_label(video.id, str(path), tag.value, doubt)
+        Yields:
+            each frame that is written.
+        """
+        store = self.datastore()
+        has_final = video.is_final or bool(store.get_label_uri(video.id, DefaultLabelTag.FINAL))
+        tags = [DefaultLabelTag.ORIGINAL] * is_new + [DefaultLabelTag.FINAL] * has_final
+        for tag in tags:
+            with self.videos.scratch(".json") as path:
+                yield from write_each_mask(video, "coco", path, original=tag == DefaultLabelTag.ORIGINAL)
+                store.save_label(video.id, str(path), tag.value, {})
+        known = {"doubt": video.rank(), "corrected": len(video.corrections)}
+        for tag in (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL):
+            if store.get_label_uri(video.id, tag):
+                store.update_label_info(video.id, tag.value, known)
 
     def _on_end(self, job: Job) -> None:
         if job.kind == "annotate" and job.image in self.datastore():
             self.videos[job.image].note_error(job.message if job.state == "failed" else None)
 
     def _on_remove(self, image_id: str) -> None:
-        for job in self.jobs.jobs():
-            if job.image == image_id:
-                self.jobs.cancel(job.job)
+        self.jobs.remove(image_id)
         self.videos.remove(image_id)

@@ -16,9 +16,10 @@ __all__ = ["COMPILER_FLAGS", "CUDA_FLAGS", "DEFAULT_CUDA_ARCHITECTURES", "SOURCE
 SOURCES = {
     "cpu": [
         "deform_conv_cpu.cpp",
-        "deform_conv_cpu_baseline.cpp",
-        "deform_conv_cpu_avx2.cpp",
-        "deform_conv_cpu_avx512.cpp",
+        "memory_search_cpu.cpp",
+        "cpu_baseline.cpp",
+        "cpu_avx2.cpp",
+        "cpu_avx512.cpp",
     ],
     "cuda": ["deform_conv_cuda.cu"],
 }

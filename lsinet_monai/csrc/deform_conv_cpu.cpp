@@ -1,11 +1,10 @@
 // Modulated deformable convolution on the CPU: its arguments, the work of the threads, and its registration.
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
-#include <string>
 #include <tuple>
 
 #include "arguments.h"
+#include "cpu_capability.h"
 #include "deform_conv_cpu_kernels.h"
 
 namespace lsinet_monai {
@@ -36,28 +35,6 @@ int64_t thread_index() {
   uint32_t index = 0;
   STABLE_TORCH_ERROR_CODE_CHECK(torch_get_thread_idx(&index));
   return index;
-}
-
-// The best kernels that the processor runs. PyTorch's own variable ATEN_CPU_CAPABILITY (default, avx2) lowers the
-// choice, as it does for PyTorch's kernels.
-template <typename T>
-const CpuKernels<T>& kernels() {
-#ifdef __x86_64__
-  static const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
-  static const std::string capability = variable ? variable : "";
-  static const bool has_avx2 =
-      capability != "default" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  static const bool has_avx512 = has_avx2 && capability != "avx2" && __builtin_cpu_supports("avx512f") &&
-                                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                                 __builtin_cpu_supports("avx512vl");
-  if (has_avx512) {
-    return CpuKernelSets<T>::avx512;
-  }
-  if (has_avx2) {
-    return CpuKernelSets<T>::avx2;
-  }
-#endif
-  return CpuKernelSets<T>::baseline;
 }
 
 // (batch, channels, height, width) of any strides -> (batch, height * width + 1, channels), the last pixel zero.
@@ -96,7 +73,7 @@ Image<T> image_of(const Geometry& g, int64_t index, const T* pixels, const Tenso
 template <typename T>
 void forward(const Geometry& g, const Tensor& input, const Tensor& weight, const Tensor& offset,
              const std::optional<Tensor>& mask, const std::optional<Tensor>& bias, Tensor& output) {
-  const CpuKernels<T>& kernel = kernels<T>();
+  const CpuKernels<T>& kernel = best_of<CpuKernelSets<T>>();
   const Padded padded = kernel.padded(g);
   const int64_t taps = g.taps(), inputs = g.group_inputs(), outputs = g.group_outputs();
   Buffer<T> packed = zeros<T>(g.groups * inputs * taps * padded.outputs);
@@ -129,7 +106,7 @@ template <typename T>
 void backward(const Geometry& g, const Tensor& grad_output, const Tensor& input, const Tensor& weight,
               const Tensor& offset, const std::optional<Tensor>& mask, Tensor& grad_input, Tensor& grad_weight,
               Tensor& grad_offset, Tensor& grad_mask) {
-  const CpuKernels<T>& kernel = kernels<T>();
+  const CpuKernels<T>& kernel = best_of<CpuKernelSets<T>>();
   const Padded padded = kernel.padded(g);
   const int64_t taps = g.taps(), inputs = g.group_inputs(), outputs = g.group_outputs();
   Buffer<T> packed = zeros<T>(g.out_channels * padded.reduction);

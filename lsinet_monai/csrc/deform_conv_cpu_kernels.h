@@ -1,5 +1,5 @@
 // The CPU kernels' interface. deform_conv_cpu_kernels_impl.h is compiled once per instruction set, and
-// deform_conv_cpu.cpp takes the best one that the processor has when it is first called.
+// deform_conv_cpu.cpp takes the best one that the processor has (cpu_capability.h).
 #pragma once
 
 #include <cstdint>

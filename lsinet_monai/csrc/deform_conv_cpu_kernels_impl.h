@@ -1,46 +1,22 @@
-// The CPU kernels, for the instruction set that the including file chose: it defines LSINET_MONAI_VECTOR_BYTES, the
-// width of a vector register, LSINET_MONAI_ROWS, the rows of a matrix product kept in registers, and
-// LSINET_MONAI_KERNELS, the name of the set.
-//
-// Nothing here uses the standard library: an inline function of it would be compiled for this instruction set, and the
-// linker could keep that copy for code that runs on every processor.
+// The CPU kernels of the deformable convolution, for the instruction set that the including file chose (vectors.h): it
+// also defines LSINET_MONAI_ROWS, the rows of a matrix product kept in registers, and LSINET_MONAI_KERNELS, the name of
+// the set.
 //
 // A tile of positions is sampled into columns (positions, channels * taps), which a matrix product with the weight
 // turns into outputs at once, so that columns never leave the caches. Sampling works on vectors of channels: all
 // channels of a deformable group share their four neighbours and weights, and lie side by side.
 
 #include "deform_conv_cpu_kernels.h"
+#include "vectors.h"
 
 namespace lsinet_monai {
 namespace {
 
 constexpr int64_t ROWS = LSINET_MONAI_ROWS;
 
-template <typename T, int64_t N>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(N * sizeof(T))));
-};
-
-template <typename T, int64_t N>
-using Vector = typename VectorOf<T, N>::type;
-
-// Values in a register, and in the width of the matrix product's inner loop.
-template <typename T>
-constexpr int64_t LANES = LSINET_MONAI_VECTOR_BYTES / sizeof(T);
+// The width of the matrix product's inner loop.
 template <typename T>
 constexpr int64_t BLOCK = 2 * LANES<T>;
-
-template <typename V, typename T>
-inline __attribute__((always_inline)) V load(const T* from) {
-  V value;
-  __builtin_memcpy(&value, from, sizeof(V));
-  return value;
-}
-
-template <typename V, typename T>
-inline __attribute__((always_inline)) void store(T* to, const V& value) {
-  __builtin_memcpy(to, &value, sizeof(V));
-}
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -14,6 +14,7 @@ from lsinet_monai.data.frames import (
     read_mask,
     resize_frame,
 )
+from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, clip_extent, find_inputs, share_clips
 from lsinet_monai.data.phantom import phantom_clip, write_phantom
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.sun_seg import (
@@ -28,12 +29,14 @@ from lsinet_monai.data.sun_seg import (
     test_splits,
 )
 from lsinet_monai.data.video import Video, VideoReport, open_video
+from lsinet_monai.data.video_pieces import VideoPieces
 
 __all__ = [
     "FRAME_SUFFIXES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SPLITS",
+    "VIDEO_SUFFIXES",
     "Clip",
     "ClipPieces",
     "FieldOfView",
@@ -41,11 +44,15 @@ __all__ = [
     "TrainingSample",
     "TrainingSampler",
     "Video",
+    "VideoPieces",
     "VideoReport",
+    "check_all_read",
     "check_clips",
     "check_frame",
+    "clip_extent",
     "find_clips",
     "find_field_of_view",
+    "find_inputs",
     "frame_size",
     "frames_to_tensor",
     "natural_key",
@@ -57,6 +64,7 @@ __all__ = [
     "read_mask",
     "read_split",
     "resize_frame",
+    "share_clips",
     "split_by_patient",
     "test_splits",
     "write_phantom",

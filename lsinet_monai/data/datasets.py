@@ -76,7 +76,6 @@ class ClipPieces(Dataset[dict[str, Any]]):
       ``lookahead``, (3, T + 1, height, width) unless it is its clip's last piece: one frame more than the piece has;
     - ``label``: uint8, (1, T, H, W), 0 or 1, at the frames' own size; zeros for a negative clip; absent where the clip
       has no labels;
-    - ``frame``: uint8, (T, H, W, 3), RGB, the frames as they are; only with ``with_frames``;
     - ``clip_id``; ``frame_index``, the index of the piece's first frame in its clip; ``is_last``, whether the piece
       ends its clip.
 
@@ -85,7 +84,6 @@ class ClipPieces(Dataset[dict[str, Any]]):
         image_size: side, or height and width, of ``image`` in pixels.
         piece_frames: frames in a piece, at least 1; the last piece of a clip has what is left.
         lookahead: let a piece bring the first frame of the next one, as its last frame's adjacent frame.
-        with_frames: give the frames at their own size too.
 
     Raises:
         InputError: ``piece_frames`` is below 1; on access, a file that cannot be read.
@@ -97,7 +95,6 @@ class ClipPieces(Dataset[dict[str, Any]]):
         image_size: int | Sequence[int],
         piece_frames: int = 8,
         lookahead: bool = True,
-        with_frames: bool = False,
     ) -> None:
         if piece_frames < 1:
             raise InputError(f"piece_frames {piece_frames} must be 1 or more")
@@ -105,7 +102,6 @@ class ClipPieces(Dataset[dict[str, Any]]):
         self.image_size = image_size
         self.piece_frames = piece_frames
         self.lookahead = lookahead
-        self.with_frames = with_frames
         self._pieces = [
             (clip, start) for clip in self.clips for start in range(0, len(clip["image"]), self.piece_frames)
         ]
@@ -129,6 +125,4 @@ class ClipPieces(Dataset[dict[str, Any]]):
             item["label"] = torch.from_numpy(label)[None]
         elif clip.get("negative"):
             item["label"] = torch.zeros((1, stop - start, *frames[0].shape[:2]), dtype=torch.uint8)
-        if self.with_frames:
-            item["frame"] = torch.from_numpy(np.stack(frames[: stop - start]))
         return item

@@ -7,7 +7,8 @@ SUN-SEG (Ji et al., "Video Polyp Segmentation: A Deep Learning Perspective", 202
 
 A clip is a dictionary, an entry of a MONAI data list: ``clip_id``; ``image``, the paths of its frames in order; and
 ``label``, the paths of their masks, or None. A negative clip, one known to show no polyp, has ``negative: True`` and
-the label None: its masks are all black.
+the label None: its masks are all black. A clip whose frames lie in one file has ``video``, its path, instead of
+``image``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -214,38 +215,66 @@ def find_clips(folder: str | os.PathLike[str]) -> list[Clip]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give a folder of frames, or of folders of frames")
-    clips = []
-    for frame_folder, frames in _walk(root, ()):
-        parts = [part for part in frame_folder.relative_to(root).parts if part != _FRAME_FOLDER]
-        clip_id = "/".join(parts) or next(
-            (part for part in reversed(root.resolve().parts) if part != _FRAME_FOLDER), _FRAME_FOLDER
-        )
-        clips.append({"clip_id": clip_id, "image": [str(frame) for frame in frames], "label": None})
+    clips = [
+        {"clip_id": clip_id_of(root, frame_folder), "image": [str(frame) for frame in frames], "label": None}
+        for frame_folder, frames in walk(root)
+    ]
     if not clips:
         raise InputError(f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}), nor do the folders in it")
-    twice = [clip_id for clip_id, count in Counter(clip["clip_id"] for clip in clips).items() if count > 1]
-    if twice:
-        raise InputError(f"{root}: has two clips that would be called {twice[0]!r}; give them one at a time")
+    check_clip_ids(root, clips)
     return clips
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield every folder that holds frames, with its frames; ``above`` are the real paths of the folders above it."""
+def clip_id_of(root: Path, path: Path) -> str:
+    """Name a clip that lies below a folder, or in it: by its path, without ``Frame`` components."""
+    parts = [part for part in path.relative_to(root).parts if part != _FRAME_FOLDER]
+    return "/".join(parts) or next(
+        (part for part in reversed(root.resolve().parts) if part != _FRAME_FOLDER), _FRAME_FOLDER
+    )
+
+
+def check_clip_ids(root: Path, clips: Sequence[Clip]) -> None:
+    """Make sure that no two clips have one name.
+
+    Raises:
+        InputError: two have.
+    """
+    twice = [clip_id for clip_id, count in Counter(clip["clip_id"] for clip in clips).items() if count > 1]
+    if twice:
+        raise InputError(f"{root}: has two clips that would be called {twice[0]!r}; give them one at a time")
+
+
+def walk(
+    folder: Path, is_video: Callable[[Path], bool] = lambda path: False, above: tuple[Path, ...] = ()
+) -> Iterator[tuple[Path, list[Path]]]:
+    """Go through all folders below one in natural order, but only through ``Frame`` where there is a folder ``Frame``.
+
+    Args:
+        folder: where to begin.
+        is_video: tells the files that are videos.
+        above: the real paths of the folders above it.
+
+    Yields:
+        each folder that holds frames, with these; and each video, without any.
+    """
     here = folder.resolve()
     if here in above:  # a link back up, which would be followed for ever
         return
-    subfolders = _subfolders(folder)
     inner = folder / _FRAME_FOLDER
-    if inner in subfolders:
-        yield from _walk(inner, (*above, here))
+    if inner.is_dir():
+        yield from walk(inner, is_video, (*above, here))
         return
     frames = _frames_in(folder)
+    others = [entry for entry in _visible(folder) if entry.is_dir() or is_video(entry)]
     if frames:
         yield folder, frames
-    elif not subfolders:
+    elif not others:
         logger.warning("%s holds no frames and is passed over", folder)
-    for subfolder in subfolders:
-        yield from _walk(subfolder, (*above, here))
+    for entry in sorted(others, key=lambda entry: natural_key(entry.name)):
+        if entry.is_dir():
+            yield from walk(entry, is_video, (*above, here))
+        else:
+            yield entry, []
 
 
 def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
@@ -256,16 +285,18 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
     would share a mask and overwrite each other's results.
 
     Args:
-        clips: the clips, as :func:`read_split` or :func:`find_clips` list them. Masks without a frame are ignored.
+        clips: the clips, as :func:`read_split` or :func:`find_clips` list them. Masks without a frame are ignored, and
+            so are clips that are a ``video``: what is damaged in these is found, and told, when they are read.
         progress: show a progress bar on standard error.
 
     Raises:
         InputError: with the number of problems, and the first ten of them.
     """
+    clips = [clip for clip in clips if "image" in clip]
     paths = [path for clip in clips for path in [*clip["image"], *(clip["label"] or [])]]
     with ThreadPoolExecutor() as pool:
         results = pool.map(_size_or_problem, paths)
-        bar = tqdm(results, total=len(paths), desc="checking files", unit="file", disable=not progress)
+        bar = tqdm(results, total=len(paths), desc="checking files", unit="file", disable=not progress or not paths)
         found = dict(zip(paths, bar, strict=True))
     problems = [problem for clip in clips for problem in _problems_of(clip, found)]
     if problems:

@@ -1,4 +1,4 @@
-"""Stacks of masks or frames for ITK-SNAP and 3D Slicer: NIfTI or NRRD, axes (W, H, T), uint8, 1 mm a step.
+"""Stacks of lesions or frames for ITK-SNAP and 3D Slicer: NIfTI or NRRD, axes (W, H, T), uint8, 1 mm a step.
 
 Written through MONAI's :class:`~monai.data.ITKWriter`, upright in both tools. Their third axis is a length, so it is
 1 a frame too; ``first_frame`` and ``fps`` stand in NRRD's fields of these names, and in NIfTI's description.
@@ -27,6 +27,7 @@ __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "w
 LARGEST_STACK = 2**30
 """A stack may take up to this many bytes before it is compressed: 1 GiB. Writing it takes three times the memory."""
 
+_LAST_LABEL = 255
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -53,7 +54,10 @@ def check_stack(clip: ClipInfo, frames: range, channels: int = 1) -> None:
 
 @contextmanager
 def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[AddFrame]:
-    """Write masks as a stack, 1 for polyp; it appears when the block ends.
+    """Write lesions as a stack, which appears when the block ends.
+
+    A lesion's label value is its id: so these tools tell lesions apart. There are 255; after the last one they begin
+    again.
 
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
@@ -72,7 +76,7 @@ def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[Add
 
     def add(index: int, labels: np.ndarray, attributes: Attributes) -> None:
         if index in frames:
-            masks[index - frames.start] = labels > 0
+            masks[index - frames.start] = np.where(labels > 0, (labels - 1) % _LAST_LABEL + 1, 0)
 
     yield add
     _save(Path(path), masks, clip, frames.start)

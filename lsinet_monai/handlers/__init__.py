@@ -3,14 +3,16 @@
 from .checkpoints import TrainingCheckpoint
 from .failures import ExplainFailures
 from .pictures import PredictionPictures
+from .progress import ClipProgress
 from .reset_inferer import ResetInferer
-from .results import WriteClipResults
+from .results import WriteClipResults, remaining_clips
 from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
 from .training import ClipGradients, EqualBuffers, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 
 __all__ = [
     "ClipDiceCurves",
     "ClipGradients",
+    "ClipProgress",
     "EqualBuffers",
     "ExplainFailures",
     "PredictionPictures",
@@ -23,4 +25,5 @@ __all__ = [
     "WriteClipResults",
     "WriteReleasedMaps",
     "WriteScores",
+    "remaining_clips",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ class WriteScores:
         splits: dict[str, dict[str, ClipResult]] = {}
         for clip_id, result in self.metric.per_clip.items():
             split = next((split for split in (*SPLITS, "negative") if clip_id.startswith(f"{split}/")), "all")
+            if split == "negative":  # where the benchmark would give a Dice of 0 whatever is predicted
+                result = replace(result, measures=None, benchmark_frames=0)
             splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = result
         pace = self.metric.frames_per_second
         scores = {self.method: {split: split_scores(clips, pace) for split, clips in splits.items()}}

@@ -72,9 +72,9 @@ class ScaleMemory:
             x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y)
 
     def least_used_first(self) -> Tensor:
-        """All slots of each clip (B, N), by usage / life, and the older first where that is equal."""
+        """All slots of each clip (B, N): empty ones, then by usage / life, and the older first where that is equal."""
         by_age = self.life.argsort(dim=1, descending=True, stable=True)
-        ratio = self.usage / self.life
+        ratio = torch.where(self.life > 0, self.usage / self.life, -1.0)
         return by_age.gather(1, ratio.gather(1, by_age).argsort(dim=1, stable=True))
 
 

@@ -123,6 +123,38 @@ class SequentialVideoInferer(Inferer):
         """Forget all clips that arrive in pieces."""
         self._states.clear()
 
+    def save_clip(self, clip_id: str) -> dict[str, Any]:
+        """Copy all that is kept of a clip that arrives in pieces.
+
+        Returns:
+            tensors and numbers, which :func:`torch.load` reads with ``weights_only=True``.
+        """
+        state = self._states[(clip_id,)]
+        return {
+            "frame_index": state.frame_index,
+            "memory": state.memory.state_dict(),
+            "previous": _copy(state.previous),
+            "waiting": _copy(state.waiting),
+        }
+
+    def load_clip(self, clip_id: str, saved: dict[str, Any]) -> None:
+        """Go on with a clip where it stood when :meth:`save_clip` was called, of this inferer or of one like it.
+
+        Args:
+            clip_id: the clip.
+            saved: what was saved, its tensors on the network's device.
+
+        Raises:
+            InputError: that inferer had another ``memory_frames`` or ``forgetting``.
+        """
+        state = self.start()
+        state.memory.load_state_dict(saved["memory"])
+        state.frame_index = saved["frame_index"]
+        state.previous, state.waiting = (
+            None if saved[name] is None else Features(*map(tuple, saved[name])) for name in ("previous", "waiting")
+        )
+        self._states[(clip_id,)] = state
+
     def __call__(
         self,
         inputs: Tensor,
@@ -225,6 +257,11 @@ class SequentialVideoInferer(Inferer):
         state.previous = current
         state.frame_index += 1
         return network.upsample_logits(logits, size)[-1]
+
+
+def _copy(features: Features | None) -> list[list[Tensor]] | None:
+    """Tensors of a frame's own, not the views of a whole batch that encoding leaves: those are saved with all of it."""
+    return None if features is None else [[x.clone() for x in scales] for scales in features]
 
 
 def _common(value: Any, name: str) -> Any:

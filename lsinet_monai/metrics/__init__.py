@@ -13,7 +13,7 @@ from lsinet_monai.metrics.clip_dice import ClipDice, frame_dice
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, ClipScores, split_scores
 from lsinet_monai.metrics.doubt import frame_doubts, mask_change, temporal_disagreement, video_doubt
 from lsinet_monai.metrics.fixed_mask import best_fixed_mask, fixed_mask_dice
-from lsinet_monai.metrics.folders import Evaluation, MapProblems, TruthClip, score_folders
+from lsinet_monai.metrics.folders import Evaluation, MapProblems, TruthClip, score_folders, truth_clips
 from lsinet_monai.metrics.frame_scores import frame_score, has_polyp, polyp_intervals, uncertainty
 from lsinet_monai.metrics.lesions import LesionLinker
 
@@ -46,6 +46,7 @@ __all__ = [
     "score_folders",
     "split_scores",
     "temporal_disagreement",
+    "truth_clips",
     "uncertainty",
     "video_doubt",
 ]

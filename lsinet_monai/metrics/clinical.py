@@ -55,8 +55,9 @@ class ClinicalScorer:
 
     Args:
         threshold: a pixel is predicted polyp where its probability is above this, in [0, 1].
-        min_area: a frame is predicted to have a polyp where more than this fraction of it is, and a lesion counts if it
-            ever covers more (:func:`lsinet_monai.metrics.has_polyp`).
+        min_area: a frame is predicted to have a polyp where more than this fraction of it is, and only then are lesions
+            detected in it or is it a false positive; a lesion counts if it ever covers more
+            (:func:`lsinet_monai.metrics.has_polyp`).
     """
 
     def __init__(self, threshold: float = 0.5, min_area: float = 0.001) -> None:
@@ -110,7 +111,8 @@ class ClinicalScorer:
         for lesion_id in np.flatnonzero(areas).tolist():
             lesion = self._lesions.setdefault(lesion_id, _Lesion(now))
             lesion.largest = max(lesion.largest, int(areas[lesion_id]) / mask.size)
-        for row, column in _centroids(prediction):
+        # A speck raises no alarm where there is no polyp, and so finds none where there is one.
+        for row, column in _centroids(prediction) if has_polyp(prediction, self.min_area) else ():
             found = self._lesions.get(int(labels[row, column]))
             if found is not None and found.detected is None:
                 found.detected = now
@@ -144,9 +146,10 @@ def clinical_scores(clips: Sequence[ClinicalCounts], frames_per_second: float = 
     - ``lesions``: how many lesions the clips show. A lesion is followed through its clip by
       :class:`lsinet_monai.metrics.LesionLinker`, and one that leaves for longer than that bridges is a new one when it
       comes back; those that never cover more than ``min_area`` are not counted.
-    - ``lesion_detection_rate``: the share of them that is detected in at least one frame, that is: has in it the
-      centroid of a connected part of the predicted mask (Bernal et al., "Comparative Validation of Polyp Detection
-      Methods in Video Colonoscopy", IEEE Transactions on Medical Imaging 36, 2017).
+    - ``lesion_detection_rate``: the share of them that is detected in at least one frame, that is: a polyp is predicted
+      on the frame, and the centroid of a connected part of the predicted mask lies in the lesion (Bernal et al.,
+      "Comparative Validation of Polyp Detection Methods in Video Colonoscopy", IEEE Transactions on Medical Imaging 36,
+      2017).
     - ``frames_to_detection``: the median, over the detected lesions, of the frames from a lesion's first appearance
       until it is detected; 0 is at once (first detection time: Fitting et al., "A video based benchmark data set
       (ENDOTEST) to evaluate computer-aided polyp detection systems", Scandinavian Journal of Gastroenterology 57,

@@ -22,7 +22,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_scores
 
-__all__ = ["Evaluation", "MapProblems", "TruthClip", "score_folders"]
+__all__ = ["Evaluation", "MapProblems", "TruthClip", "score_folders", "truth_clips"]
 
 _LONE_SPLIT = "all"
 _NEGATIVE_SPLIT = "negative"
@@ -30,17 +30,23 @@ _PROBLEMS_NAMED = 10
 
 
 class MapProblems(InputError):
-    """Maps are missing, damaged or of another size than their masks; nothing was scored.
+    """Maps are missing, damaged or of another size than their masks, or masks are damaged; nothing was scored.
 
     Args:
         problems: each in a line.
+        notices: what else was found, such as maps without truth: a map that is missing may be there by another name.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], notices: Sequence[str] = ()) -> None:
         self.problems = list(problems)
+        self.notices = list(notices)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = f"; and {len(problems) - _PROBLEMS_NAMED} more" if len(problems) > _PROBLEMS_NAMED else ""
         super().__init__(f"{count} with the maps: {'; '.join(problems[:_PROBLEMS_NAMED])}{more}")
+
+
+Key = tuple[str, str]
+"""A clip's split and case."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,16 @@ class TruthClip:
     frames: Mapping[str, Path]
     """The frames themselves by name, as far as they lie beside the masks; for pictures."""
 
+    @property
+    def key(self) -> Key:
+        """The clip's split and case."""
+        return self.split, self.case
+
     def mask(self, index: int) -> np.ndarray:
         """The true mask of a frame: bool, (H, W)."""
         if self.masks is None:
             return np.zeros(frame_size(self.frames[self.names[index]]), bool)
         return read_mask(self.masks[index])
-
-
-Key = tuple[str, str]
-"""A clip's split and case."""
 
 
 @dataclass(frozen=True)
@@ -125,16 +132,12 @@ def score_folders(
         InputError: a folder is missing or empty, a split has no truth, or a mask cannot be read.
     """
     require_extra("py_sod_metrics", "metrics")
-    clips = _find_truth(Path(truth), {name: Path(folder) for name, folder in predictions.items()})
-    if negative_dir is not None:
-        clips += _find_negative(Path(negative_dir))
+    clips = truth_clips(predictions, truth, negative_dir)
     maps: dict[str, dict[Key, list[Path | None]]] = {}
     problems: list[str] = []
     notices: list[str] = []
     for method, folder in predictions.items():
         maps[method] = _find_maps(method, Path(folder), clips, problems, notices)
-    if problems:
-        raise MapProblems(problems)
     scored = {key for found in maps.values() for key in found}
     notices += [
         f"no maps of {split}: it is not scored"
@@ -143,24 +146,41 @@ def score_folders(
     ]
 
     tasks = [
-        _Task(method, clip, maps[method][clip.split, clip.case], threshold, min_area)
+        _Task(method, clip, maps[method][clip.key], threshold, min_area, only_read=bool(problems))
         for clip in clips
         for method in predictions
-        if (clip.split, clip.case) in maps[method]
+        if clip.key in maps[method]
     ]
     done: dict[tuple[str, Key], _Done] = {}
     for finished in _run(tasks, processes, progress):
         done[finished.method, finished.key] = finished
         problems += finished.problems
     if problems:
-        raise MapProblems(sorted(problems))
+        # A damaged mask is a problem of every method.
+        raise MapProblems(sorted(set(problems)), notices)
 
     results: dict[str, dict[str, dict[str, ClipResult]]] = {method: {} for method in predictions}
     for task in tasks:
-        result = done[task.method, (task.clip.split, task.clip.case)].result
+        result = done[task.method, task.clip.key].result
         results[task.method].setdefault(task.clip.split, {})[task.clip.case] = result
     notices += _notices(tasks, list(done.values()))
-    return Evaluation(results, {(clip.split, clip.case): clip for clip in clips}, maps, notices)
+    return Evaluation(results, {clip.key: clip for clip in clips}, maps, notices)
+
+
+def truth_clips(
+    predictions: Mapping[str, str | os.PathLike[str]],
+    truth: str | os.PathLike[str],
+    negative_dir: str | os.PathLike[str] | None = None,
+) -> list[TruthClip]:
+    """Find the clips that :func:`score_folders`, which says what the arguments are, scores the maps of.
+
+    Raises:
+        InputError: a folder is missing or empty, or a split has no truth.
+    """
+    clips = _find_truth(Path(truth), {name: Path(folder) for name, folder in predictions.items()})
+    if negative_dir is not None:
+        clips += _find_negative(Path(negative_dir))
+    return clips
 
 
 def _cases(folder: Path, what: str) -> dict[str, list[Path]]:
@@ -261,7 +281,7 @@ def _find_maps(
             if path.stem in by_name:
                 problems.append(f"{path}: {by_name[path.stem].name} is a map of the same frame; remove one")
             by_name.setdefault(path.stem, path)
-        found[clip.split, clip.case] = [by_name.get(name) for name in clip.names]
+        found[clip.key] = [by_name.get(name) for name in clip.names]
         expected_folder = folders[clip.split] / case
         problems += _missing(method, clip, by_name, expected_folder)
         if clip.names[0] not in by_name or clip.names[-1] not in by_name:
@@ -290,6 +310,8 @@ class _Task:
     maps: list[Path | None]
     threshold: float
     min_area: float
+    only_read: bool
+    """Whether there will be no scores, so that what is left is to find what cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -304,7 +326,8 @@ class _Done:
 
 
 def _score_clip(task: _Task) -> _Done:
-    scorer = ClipScorer(task.threshold, task.min_area)
+    # The benchmark, which gives a frame without a polyp a Dice of 0 whatever is predicted, has no negative clips.
+    scorer = ClipScorer(task.threshold, task.min_area, benchmark=task.clip.masks is not None)
     problems, full_range_frames = [], 0
     last = len(task.maps) - 1
     for index, path in enumerate(task.maps):
@@ -318,11 +341,10 @@ def _score_clip(task: _Task) -> _Done:
         if map_.shape != mask.shape:
             sizes = " but its mask is ".join("x".join(map(str, image.shape)) for image in (map_, mask))
             problems.append(f"{path}: is {sizes}; make them one size")
-        if not problems:
+        if not problems and not task.only_read:
             scorer.add(index, index == last, map_, mask, map_.astype(np.float32) / 255)
             full_range_frames += int(map_.min() == 0 and map_.max() == 255)
-    key = task.clip.split, task.clip.case
-    return _Done(task.method, key, len(task.maps), scorer.result(), problems, full_range_frames)
+    return _Done(task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames)
 
 
 def _run(tasks: Sequence[_Task], processes: int | None, progress: bool) -> Iterator[_Done]:
@@ -355,17 +377,22 @@ def _run_in_pool(tasks: Sequence[_Task], processes: int) -> Iterator[_Done]:
 def _notices(tasks: Sequence[_Task], done: Sequence[_Done]) -> list[str]:
     notices = []
     by_method = {task.method: [each for each in done if each.method == task.method] for task in tasks}
-    negative = max(sum(each.result.clinical.negative_frames for each in results) for results in by_method.values())
+    negative = max(
+        sum(each.result.clinical.negative_frames for each in results if each.result.measures is not None)
+        for results in by_method.values()
+    )
     if negative:
+        frames = "1 frame shows" if negative == 1 else f"{negative} frames show"
         notices.append(
-            f"{negative} frames show no polyp: the benchmark gives those that it scores a Dice, IoU, F-measure and "
-            "sensitivity of 0 whatever is predicted; their false positives are counted beside it"
+            f"{frames} no polyp: where the benchmark scores them, it gives them a Dice, IoU, F-measure and sensitivity "
+            "of 0 whatever is predicted; their false positives are counted beside it"
         )
-    short = {"/".join(each.key) for each in done if each.result.measures is None}
+    short = {"/".join(each.key) for each in done if each.key[0] != _NEGATIVE_SPLIT and each.result.measures is None}
     if short:
         notices.append(f"too short for the benchmark, which leaves out two frames: {', '.join(sorted(short))}")
     for method, results in by_method.items():
-        if negative and all(each.full_range_frames == each.result.clinical.frames for each in results):
+        has_negative = any(each.result.clinical.negative_frames for each in results)
+        if has_negative and all(each.full_range_frames == each.result.clinical.frames for each in results):
             notices.append(
                 f"{method}: every map reaches from 0 to 255, also where there is no polyp: they look stretched frame "
                 "by frame, and then say nothing of false positives and fixed thresholds"

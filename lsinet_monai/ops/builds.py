@@ -1,4 +1,4 @@
-"""How the compiled kernels of an operator are found: built ahead of time, compiled on first use, or not at all."""
+"""How the compiled kernels are found: built ahead of time, compiled on first use, or not at all."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["VARIABLE", "load_kernels"]
 
-VARIABLE = "LSINET_DEFORM_CONV"
-"""The environment variable that forces one way: extension, jit or torchvision."""
+VARIABLE = "LSINET_KERNELS"
+"""The environment variable that forces one way: extension, jit or torch."""
 
-WAYS = ("extension", "jit", "torchvision")
+WAYS = ("extension", "jit", "torch")
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class _UnavailableError(Exception):
 
 
 def load_kernels(device_type: str) -> bool:
-    """Load the compiled kernels of deform_conv2d for one kind of device.
+    """Load the compiled kernels for one kind of device.
 
     The ways are tried in this order, in the first call: the extension that was built when the package was installed;
     compiling the sources, which PyTorch keeps in its cache of extensions; doing without. Which one was taken is logged.
@@ -50,10 +50,10 @@ def load_kernels(device_type: str) -> bool:
         device_type: "cpu", "cuda", ...
 
     Returns:
-        whether kernels are loaded; if not, torchvision's operator is to be called.
+        whether kernels are loaded; if not, PyTorch's and torchvision's own operators are to be called.
 
     Raises:
-        InputError: the environment variable LSINET_DEFORM_CONV forces a way that does not exist or is closed.
+        InputError: the environment variable LSINET_KERNELS forces a way that does not exist or is closed.
     """
     with _lock:
         if device_type not in _has_kernels:
@@ -65,8 +65,8 @@ def _load(device_type: str) -> bool:
     forced = os.environ.get(VARIABLE, "")
     if forced and forced not in WAYS:
         raise InputError(f"{VARIABLE}={forced} is not known: give {', '.join(WAYS)}, or nothing")
-    if device_type not in SOURCES or forced == "torchvision":
-        logger.info("deform_conv2d on %s: torchvision's operator", device_type)
+    if device_type not in SOURCES or forced == "torch":
+        logger.info("kernels on %s: PyTorch's and torchvision's own", device_type)
         return False
     reasons = []
     for way, load in (("extension", _load_extension), ("jit", _compile_and_load)):
@@ -79,11 +79,11 @@ def _load(device_type: str) -> bool:
                 raise InputError(f"{VARIABLE}={forced}, but {error}") from error
             reasons.append(str(error))
         else:
-            logger.info("deform_conv2d on %s: %s, %s", device_type, way, path)
+            logger.info("kernels on %s: %s, %s", device_type, way, path)
             return True
     tools = "a C++ compiler" if device_type == "cpu" else "the CUDA toolkit of PyTorch's version"
     logger.warning(
-        "deform_conv2d on %s uses torchvision's operator, which is slower: %s. Install %s for the faster one.",
+        "kernels on %s: PyTorch's and torchvision's own, which are slower: %s. Install %s for the faster ones.",
         device_type,
         "; ".join(reasons),
         tools,
@@ -92,7 +92,7 @@ def _load(device_type: str) -> bool:
 
 
 def _load_extension(device_type: str) -> str:
-    spec = importlib.util.find_spec(f"lsinet_monai.ops._deform_conv_{device_type}")
+    spec = importlib.util.find_spec(f"lsinet_monai.ops._kernels_{device_type}")
     if spec is None or spec.origin is None:
         raise _UnavailableError("no extension was built when the package was installed")
     try:
@@ -120,7 +120,7 @@ def _compile_and_load(device_type: str) -> str:
     for file in sorted(folder.glob("*.*")):
         digest.update(file.read_bytes())
     # Another version of the sources or of PyTorch gets a library of its own, beside those of other environments.
-    name = f"lsinet_monai_deform_conv_{device_type}_{digest.hexdigest()[:12]}"
+    name = f"lsinet_monai_kernels_{device_type}_{digest.hexdigest()[:12]}"
     path_variable = os.environ.get("PATH", "")
     try:
         # ninja comes with the package, but a Python that is called by its path does not have its scripts on PATH.
@@ -131,7 +131,7 @@ def _compile_and_load(device_type: str) -> str:
         if not os.path.exists(path):
             # Shown by default, because a wait without a word looks like a hang.
             logger.warning(
-                "Compiling deform_conv2d for %s, once, into %s; this takes up to a minute.", device_type, build_folder
+                "Compiling kernels for %s, once, into %s; this takes up to a minute.", device_type, build_folder
             )
         cpp_extension.load(
             name=name,

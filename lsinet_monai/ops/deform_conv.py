@@ -67,7 +67,7 @@ def deform_conv2d(
 
     Raises:
         ValueError: shapes do not fit one another, or dtypes or devices differ.
-        InputError: the environment variable LSINET_DEFORM_CONV forces kernels that are not there.
+        InputError: the environment variable LSINET_KERNELS forces kernels that are not there.
 
     Source: Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1.
     """

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .builds import load_kernels
+
 __all__ = ["MemoryRead", "read_memory"]
 
 # How many scores exist at a time: what stays in a CPU's caches, and what keeps a GPU busy. All (queries, elements) of
@@ -16,6 +18,12 @@ SCORES_AT_A_TIME = {"cpu": 2**20, "cuda": 2**26}
 
 # The search for the best scores looks at the maxima of blocks of this many first.
 BLOCK = 16
+
+torch.library.define(
+    "lsinet_monai::search_memory",
+    "(Tensor queries, Tensor keys, Tensor? occupied, int top_k) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
 
 
 class MemoryRead(NamedTuple):
@@ -49,8 +57,7 @@ def read_memory(
     """
     dtype = torch.promote_types(keys.dtype, torch.float32)  # half precision would match other elements
     queries, keys = queries.to(dtype), keys.to(dtype)
-    top_k = min(top_k, keys.shape[1])
-    indices = _search(queries, keys, occupied, top_k)
+    indices = _search(queries, keys, occupied, min(top_k, keys.shape[1]))
 
     def gather(x: Tensor) -> Tensor:
         index = indices.flatten(1).unsqueeze(2).expand(-1, -1, x.shape[2])
@@ -66,10 +73,31 @@ def read_memory(
 
 @torch.no_grad()
 def _search(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
-    """Find the ``top_k`` elements with the highest scores for each query: (B, Q, K), int64, in no order.
+    """Find the ``top_k`` elements with the highest scores for each query: (B, Q, K), int64, in no order."""
+    # What is exported is to run where this package is not.
+    if keys.is_cpu and keys.dtype == torch.float32 and not torch.compiler.is_exporting():
+        return torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
+    return _search_blocks(queries, keys, occupied, top_k)
 
-    They lie in the ``top_k`` blocks of elements with the highest maxima: were one outside, each of those blocks would
-    hold a better one. So the scores are needed for these maxima alone, and are made anew in the few blocks chosen.
+
+@torch.library.register_fake("lsinet_monai::search_memory")
+def _fake(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
+    return queries.new_empty(*queries.shape[:2], top_k, dtype=torch.int64)
+
+
+@torch.library.impl("lsinet_monai::search_memory", "default")
+def _search_before_kernels(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
+    """Load the kernels, of which one then is called in place of this function; or do without."""
+    if load_kernels(keys.device.type):
+        return torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
+    return _search_blocks(queries, keys, occupied, top_k)
+
+
+def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
+    """Search with PyTorch's operators.
+
+    The best lie in the ``top_k`` blocks of elements with the highest maxima: were one outside, each of those blocks
+    would hold a better one. So the scores are needed for these maxima alone, and are made anew in the blocks chosen.
     """
     bias = -keys.square().sum(2)
     if occupied is not None:
@@ -100,7 +128,8 @@ def _search(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) 
     near = rows.index_select(0, chosen).unflatten(0, best.shape)
     scores = (near * queries[:, :, None, :, None]).sum(3)
     inside = scores.flatten(2).topk(top_k, sorted=False).indices
-    return best.gather(2, inside // BLOCK) + blocks * (inside % BLOCK)
+    # Where scores are NaN any block is as good as the others, that of what is missing too.
+    return (best.gather(2, inside // BLOCK) + blocks * (inside % BLOCK)).clamp_(max=count - 1)
 
 
 def _top_k(x: Tensor, top_k: int) -> Tensor:

@@ -15,7 +15,7 @@ __all__ = ["onnx_translations"]
 
 
 def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Translations of our operators to standard ones of ONNX, for ``torch.onnx.export``.
+    """Translations to standard operators of ONNX, for ``torch.onnx.export``: of ours, and of the stable sort.
 
     .. code-block:: python
 
@@ -58,4 +58,12 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             offset_group=deformable_groups,
         )
 
-    return {torch.ops.lsinet_monai.deform_conv2d.default: deform_conv2d}
+    def stable_sort(x: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+        # Of equal values TopK gives the one with the lower index first, largest or not.
+        count = opset.Gather(opset.Shape(x), opset.Constant(value_ints=[dim]))
+        return opset.TopK(x, count, axis=dim, largest=int(descending))
+
+    return {
+        torch.ops.lsinet_monai.deform_conv2d.default: deform_conv2d,
+        torch.ops.aten.sort.stable: stable_sort,
+    }

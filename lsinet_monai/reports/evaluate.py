@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
 from lsinet_monai.files import whole_file
-from lsinet_monai.metrics import Evaluation, MapProblems, score_folders
+from lsinet_monai.metrics import MapProblems, TruthClip, score_folders, truth_clips
 from lsinet_monai.writers import prepare_output_dir
 
 from .html import html_report
@@ -21,6 +22,8 @@ from .tables import latex_rows, read_published, score_table, write_clip_table
 __all__ = ["evaluate", "name_predictions"]
 
 _NOTICES_PRINTED = 10
+_PROBLEMS = "problems.txt"
+_FILES = ("scores.json", "clips.csv", "table.tex", "report.html", "notices.txt", _PROBLEMS)
 
 
 def name_predictions(texts: Sequence[str]) -> dict[str, Path]:
@@ -80,34 +83,39 @@ def evaluate(
         published: a CSV file of published results (:func:`lsinet_monai.reports.read_published`) for the report.
         gifs: clips to write GIFs of: ``<split>/<case>``, or ``<case>`` alone.
         processes: how many work side by side; by default one for every core.
-        overwrite: take an output folder that holds files already.
+        overwrite: take an output folder that holds files already. The files above that an earlier run wrote are replaced
+            or removed, but GIFs of other clips stay.
 
     Returns:
         what ``scores.json`` holds.
 
     Raises:
-        MapProblems: maps are missing, damaged or mis-sized. Nothing is scored, and ``problems.txt`` names them all.
-        InputError: anything else of the input cannot be used.
+        InputError: the input cannot be used. Where maps are missing, damaged or mis-sized, nothing is scored, and
+            ``problems.txt`` names them all, and then what there is to know besides.
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold {threshold} must be from 0 to 1")
-    if not frames_per_second > 0:
-        raise InputError(f"frames per second {frames_per_second} must be above 0")
+    if not 0 < frames_per_second < math.inf:
+        raise InputError(f"frames per second {frames_per_second} must be above 0 and finite")
     if processes is not None and processes < 1:
         raise InputError(f"processes {processes} must be 1 or more")
     for module in ("matplotlib", "jinja2"):
         require_extra(module, "metrics")
     papers = () if published is None else read_published(published)
-    output = prepare_output_dir(Path(output_dir), overwrite)
+    clips = truth_clips(predictions, truth, negative_dir) if gifs else []
+    chosen = [_find_clip(clips, text) for text in gifs]
+    output = Path(output_dir)
+    # Problems alone are what a run left behind that is tried again, now that they are mended.
+    is_retry = output.is_dir() and [path.name for path in output.iterdir()] == [_PROBLEMS]
+    prepare_output_dir(output, overwrite or is_retry)
     try:
         evaluation = score_folders(predictions, truth, negative_dir, threshold, processes=processes)
     except MapProblems as error:
-        _write(output / "problems.txt", "\n".join(error.problems) + "\n")
-        if len(error.problems) == 1:
-            raise
-        raise InputError(f"{error}. All of them are named in {output / 'problems.txt'}") from error
+        _remove_results(output)
+        _write(output / _PROBLEMS, "\n".join([*error.problems, *error.notices]) + "\n")
+        raise InputError(f"{error}. See {output / _PROBLEMS}") from error
 
-    chosen = [_find_clip(evaluation, text) for text in gifs]
+    _remove_results(output)
     scores = evaluation.scores(frames_per_second)
     print(score_table(scores))
     _write(output / "scores.json", json.dumps(scores, indent=2) + "\n")
@@ -126,10 +134,17 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _find_clip(evaluation: Evaluation, text: str) -> tuple[str, str]:
-    found = [key for key in evaluation.clips if text in (key[1], "/".join(key))]
+def _remove_results(output: Path) -> None:
+    """Remove what an earlier run wrote, so that no file of it is taken for one of this run."""
+    for name in _FILES:
+        (output / name).unlink(missing_ok=True)
+
+
+def _find_clip(clips: Sequence[TruthClip], text: str) -> tuple[str, str]:
+    keys = [clip.key for clip in clips]
+    found = [key for key in keys if text in (key[1], "/".join(key))]
     if len(found) != 1:
-        some = ", ".join("/".join(key) for key in (found or list(evaluation.clips))[:5])
+        some = ", ".join("/".join(key) for key in (found or keys)[:5])
         raise InputError(f"clip {text!r}: {'more than one is' if found else 'none is'} called so; there are {some}")
     return found[0]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import textwrap
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lsinet_monai.extras import require_extra
@@ -25,6 +27,8 @@ _STYLE = {
     "axes.labelcolor": "#3c4149",
     "xtick.color": "#3c4149",
     "ytick.color": "#3c4149",
+    "text.parse_math": False,  # names of clips and methods may have dollar signs
+    "svg.fonttype": "none",  # the reader's fonts, of which one has the letters of a clip's name
     "svg.hashsalt": "lsinet_monai",  # the same scores give the same file
 }
 
@@ -33,7 +37,8 @@ def _svg(draw: Any, size: tuple[float, float], **options: Any) -> str:
     """Let ``draw`` draw on an empty figure, without pyplot and its global state."""
     matplotlib = require_extra("matplotlib", "metrics")
     figures = require_extra("matplotlib.figure", "metrics")
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # from the font that measures the text
         figure = figures.Figure(figsize=size, layout="constrained")
         draw(figure)
         file = io.StringIO()
@@ -64,17 +69,18 @@ def threshold_curves(methods: Mapping[str, Mapping[str, ClipResult]]) -> str:
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, len(_CURVES), sharex=True, sharey=True)
         for panel, (name, title) in zip(panels, _CURVES.items(), strict=True):
-            for colour, (method, measures) in zip(_colours(curves), curves.items(), strict=True):
-                panel.plot(THRESHOLDS, measures[name], color=colour, label=method, linewidth=1.6)
-            panel.set(title=title, xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1))
+            for number, measures in enumerate(curves.values()):
+                # Methods beyond the colours have them again, in dashes.
+                colour, dashes = METHOD_COLOURS[number % len(METHOD_COLOURS)], "-" if number < len(METHOD_COLOURS) else "--"
+                panel.plot(THRESHOLDS, measures[name], dashes, color=colour, linewidth=1.6)
+            panel.set(title=title, xlim=(0, 1), ylim=(0, 1.02))
+            panel.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
             panel.grid(color="#e6e8ec", linewidth=0.7)
             panel.set_axisbelow(True)
         figure.supxlabel("threshold on the stretched map", fontsize=9, color="#3c4149")
-        if len(curves) > 1:
-            lines, labels = panels[0].get_legend_handles_labels()
-            figure.legend(lines, labels, loc="outside upper left", ncols=min(len(curves), 6), frameon=False)
+        _legend(figure, panels[0].get_lines(), list(curves))
 
-    return _svg(draw, (10.5, 2.5 + 0.3 * (len(curves) > 1)))
+    return _svg(draw, (10.5, 2.5 + _legend_height(len(curves))))
 
 
 def clip_bars(methods: Mapping[str, Mapping[str, float]], title: str) -> str:
@@ -96,27 +102,34 @@ def clip_bars(methods: Mapping[str, Mapping[str, float]], title: str) -> str:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         height = 0.8 / len(methods)
-        for number, (colour, (method, clips)) in enumerate(zip(_colours(methods), methods.items(), strict=True)):
+        bars = []
+        for number, clips in enumerate(methods.values()):
             places = [at + (number - (len(methods) - 1) / 2) * height for at in range(len(shown))]
-            axes.barh(places, [clips[case] for case in shown], height * 0.92, color=colour, label=method)
-        for at, case in enumerate(shown):
-            lowest = min(clips[case] for clips in methods.values())
-            highest = max(clips[case] for clips in methods.values())
-            text = f"{lowest:.2f}" if len(methods) == 1 else f"{lowest:.2f} - {highest:.2f}"
-            axes.text(highest + 0.01, at, text, va="center", fontsize=8, color="#3c4149")
+            colour = METHOD_COLOURS[number % len(METHOD_COLOURS)]
+            bars.append(axes.barh(places, [clips[case] for case in shown], height * 0.92, color=colour))
+            axes.bar_label(bars[-1], fmt="%.2f", padding=3, fontsize=8 if len(methods) == 1 else 7, color="#3c4149")
         axes.set(xlim=(0, 1.12), ylim=(len(shown) - 0.5, -0.5), xticks=(0, 0.25, 0.5, 0.75, 1))
         axes.set_yticks(range(len(shown)), shown)
         axes.set_xlabel(title if len(shown) == len(cases) else f"{title}: the worst {len(shown)} of {len(cases)} clips")
         axes.grid(axis="x", color="#e6e8ec", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-        if len(methods) > 1:
-            handles, labels = axes.get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper left", ncols=min(len(methods), 6), frameon=False)
+        _legend(figure, bars, list(methods))
 
     rows = len(shown) * (0.26 if len(methods) == 1 else 0.14 * len(methods) + 0.12)
-    return _svg(draw, (7.5, 0.9 + rows + 0.3 * (len(methods) > 1)))
+    return _svg(draw, (7.5, 0.9 + rows + _legend_height(len(methods))))
 
 
-def _colours(methods: Mapping[str, Any]) -> list[str]:
-    return [METHOD_COLOURS[at % len(METHOD_COLOURS)] for at in range(len(methods))]
+_LEGEND_COLUMNS = 4
+
+
+def _legend(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Name the methods above a figure. Handles and names are given, since artists hide a label that starts with _."""
+    if len(names) > 1:
+        short = [textwrap.shorten(name, 36, placeholder="...") for name in names]
+        figure.legend(handles, short, loc="outside upper left", ncols=min(len(names), _LEGEND_COLUMNS), frameon=False)
+
+
+def _legend_height(methods: int) -> float:
+    """In inches."""
+    return 0.12 + 0.18 * -(-methods // _LEGEND_COLUMNS) if methods > 1 else 0

@@ -65,11 +65,11 @@ def _split(
     bars = clip_bars(
         {method: {case: clips[case][dice] for case in worst_first} for method, clips in cases.items()}, columns[dice]
     )
-    papers: dict[str, dict[str, Any]] = {}
+    # Papers report one another's methods, with other numbers.
+    papers: dict[tuple[str, str, str], dict[str, float]] = {}
     for result in published:
         if result.split == split:
-            paper = papers.setdefault(result.method, {"paper": result.paper, "source": result.source, "scores": {}})
-            paper["scores"][result.metric] = result.value
+            papers.setdefault((result.method, result.paper, result.source), {})[result.metric] = result.value
     return {
         "name": split,
         "clips": len(cases[methods[0]]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -124,8 +125,9 @@ def write_side_by_side(
         _side_by_side(evaluation, clip, methods, index).quantize(256, dither=Image.Dither.NONE)
         for index in range(0, len(clip.names), step)
     )
-    # Browsers slow down what is shown for less than 20 ms.
-    milliseconds = max(20, round(1000 * step / frames_per_second))
+    # GIF counts in 10 ms: rounding the sum, not each duration, keeps the pace. Browsers slow down what is under 20 ms.
+    ends = [round(100 * step / frames_per_second * count) for count in range(-(-len(clip.names) // step) + 1)]
+    milliseconds = [10 * max(2, end - begin) for begin, end in itertools.pairwise(ends)]
     with whole_file(path) as temporary:
         next(pictures).save(
             temporary, format="GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0
@@ -149,5 +151,7 @@ def _side_by_side(evaluation: Evaluation, clip: TruthClip, methods: list[str], i
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for at, (title, panel) in enumerate(panels):
         picture.paste(Image.fromarray(panel), (at * size[1], _TITLE_HEIGHT))
-        draw.text((at * size[1] + 8, _TITLE_HEIGHT // 2), title, (228, 230, 234), font, anchor="lm")
+        cut = (f"{title[:end]}..." for end in range(len(title) - 1, -1, -1))
+        fitting = next((text for text in (title, *cut) if font.getlength(text) <= size[1] - 16), "")
+        draw.text((at * size[1] + 8, _TITLE_HEIGHT // 2), fitting, (228, 230, 234), font, anchor="lm")
     return picture

@@ -44,12 +44,22 @@ BENCHMARK_COLUMNS = {
 
 _CLINICAL_COLUMNS = {
     "lesions": "lesions",
-    "lesion_detection_rate": "found",
-    "frames_to_detection": "frames to it",
-    "negative_frames": "frames w/o polyp",
+    "lesion_detection_rate": "detected",
+    "frames_to_detection": "after, frames",
+    "negative_frames": "negative frames",
     "false_positives_per_minute": "FP/min",
     "negative_specificity": "specificity",
     "flicker": "flicker",
+}
+# What LaTeX would take for a command, or its usual font shows as another character.
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "\n": " ",
 }
 _DECIMALS = {"frames_to_detection": 1, "false_positives_per_minute": 1}
 
@@ -129,7 +139,7 @@ def latex_rows(scores: AllScores) -> str:
 
 
 def _latex_text(text: str) -> str:
-    return "".join(f"\\{character}" if character in "&%$#_{}" else character for character in text)
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _latex_number(name: str, value: float | None) -> str:

@@ -1,6 +1,14 @@
 """What runs leave on disk for people and other tools: masks, maps, overlays, summaries, exports."""
 
-from .clip_writer import ClipWriter, frames_on_disk, is_complete, prepare_model_file, prepare_output_dir
+from .clip_writer import (
+    ClipWriter,
+    forget_clip,
+    frames_on_disk,
+    prepare_model_file,
+    prepare_output_dir,
+    read_summary,
+    unfinished_dir,
+)
 from .drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
 from .exports import EXPORTS, check_exports, write_exports
 from .frame_records import FrameRecord, read_records
@@ -12,12 +20,14 @@ __all__ = [
     "ClipWriter",
     "FrameRecord",
     "check_exports",
+    "forget_clip",
     "frames_on_disk",
-    "is_complete",
     "outline",
     "overlay",
     "prepare_model_file",
     "prepare_output_dir",
     "read_records",
+    "read_summary",
+    "unfinished_dir",
     "write_exports",
 ]

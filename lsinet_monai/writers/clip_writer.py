@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
@@ -22,7 +22,15 @@ from lsinet_monai.writers.exports import check_exports, write_exports
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile, read_records
 from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 
-__all__ = ["ClipWriter", "frames_on_disk", "is_complete", "prepare_model_file", "prepare_output_dir"]
+__all__ = [
+    "ClipWriter",
+    "forget_clip",
+    "frames_on_disk",
+    "prepare_model_file",
+    "prepare_output_dir",
+    "read_summary",
+    "unfinished_dir",
+]
 
 _OVERLAY_FRAME_SECONDS = 0.1
 _SUMMARY = "summary.json"
@@ -129,7 +137,7 @@ class ClipWriter:
             :func:`frames_on_disk`. None for a run that leaves only its masks and maps if it ends by an exception.
 
     Attributes:
-        reading: what is to be said, in the summary, of how the clip was read, such as the frames that were damaged.
+        about: what else the summary is to say, by key: how the clip was read, and with which settings it was segmented.
 
     Raises:
         InputError: if ``clip_id`` leads out of ``output_dir``, an export is not known or has no masks, PyAV is missing
@@ -170,12 +178,12 @@ class ClipWriter:
         self.stack_frames = stack_frames
         self.images = images
         self.frames_done = frames_done
-        self.reading: Mapping[str, Any] = {}
+        self.about: dict[str, Any] = {}
 
         self._overlay = _make_overlay(overlay, frame_seconds)
         self._segment: Path | None = None  # the one that is being written, named after the number of its first frame
         self._picture_size: tuple[int, int] = (0, 0)
-        self._unfinished = self.output_dir / self.clip_id / _UNFINISHED
+        self._unfinished = unfinished_dir(self.output_dir, self.clip_id)
         self._records = self._take_up(frames_done or 0)
         self._stems = {record.stem for record in self._records}
         self._record_file = RecordFile(self._unfinished / _RECORDS, self._records)
@@ -225,6 +233,11 @@ class ClipWriter:
             )
         with whole_file(folder / _SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def indices(self) -> list[int]:
+        """The indices of the frames that are written, in order, those of the run that was stopped among them."""
+        return [record.index for record in self._records]
 
     def write(
         self,
@@ -344,14 +357,13 @@ class ClipWriter:
             }
             for first, last in ((records[frames[a]], records[frames[b]]) for a, b in polyp_intervals(flags))
         ]
-        reading = {"reading": dict(self.reading)} if self.reading else {}
         return {
             "clip": self.clip_id,
             "size": [self._records[0].height, self._records[0].width] if records else [],
             "threshold": self.threshold,
             "min_area": self.min_area,
             "frame_seconds": self.frame_seconds,
-            **reading,
+            **self.about,
             "counts": {"frames": len(records), "frames_with_polyp": sum(flags), "intervals": len(intervals)},
             "intervals": intervals,
             "frames": [record.summary() for record in self._records],
@@ -360,16 +372,40 @@ class ClipWriter:
 
 def frames_on_disk(output_dir: str | Path, clip_id: str) -> int:
     """How many frames of a clip a run that was stopped has left, for another one to go on from; 0 if there was none."""
-    folder = Path(output_dir) / clip_id / _UNFINISHED
+    folder = unfinished_dir(output_dir, clip_id)
     done = len(read_records(folder / _RECORDS))
     segments = _segments(folder)
     has_overlay = segments or any(folder.glob("*.part"))
     return min(done, max(segments.values(), default=0)) if has_overlay else done
 
 
-def is_complete(output_dir: str | Path, clip_id: str) -> bool:
-    """Whether all results of a clip are there: the summary is written last."""
-    return (Path(output_dir) / clip_id / _SUMMARY).is_file()
+def unfinished_dir(output_dir: str | Path, clip_id: str) -> Path:
+    """The folder of what a run needs to go on with a clip; it is removed when the clip's summary is written."""
+    return Path(output_dir) / clip_id / _UNFINISHED
+
+
+def forget_clip(output_dir: str | Path, clip_id: str) -> None:
+    """Let a clip be begun anew: remove what says that it is complete, or where it stands."""
+    (Path(output_dir) / clip_id / _SUMMARY).unlink(missing_ok=True)
+    shutil.rmtree(unfinished_dir(output_dir, clip_id), ignore_errors=True)
+
+
+def read_summary(output_dir: str | Path, clip_id: str) -> dict[str, Any] | None:
+    """Read a clip's summary; None if there is none, and so not all of the clip's results: it is written last.
+
+    Raises:
+        InputError: it is not what :class:`ClipWriter` wrote.
+    """
+    path = Path(output_dir) / clip_id / _SUMMARY
+    if not path.is_file():
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        summary = None
+    if not isinstance(summary, dict):
+        raise InputError(f"{path}: is no summary of a clip; remove it, and the clip is segmented anew")
+    return summary
 
 
 def _segments(folder: Path) -> dict[Path, int]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from lsinet_monai.data import read_map, read_mask
 from lsinet_monai.errors import InputError
+from lsinet_monai.extras import require_extra
 from lsinet_monai.formats import ClipInfo, check_stack, write_coco, write_cvat, write_image_stack, write_stack
 from lsinet_monai.metrics import LesionLinker
 from lsinet_monai.writers.frame_records import FrameRecord, write_records
@@ -27,15 +28,20 @@ EXPORTS = {
 """What a clip's results can be exported as, and the names of the files in the clip's folder."""
 
 
+_MODULES = {"coco": "pycocotools.mask", "cvat": "contourpy"}
+
+
 def check_exports(exports: Sequence[str]) -> None:
-    """Make sure that exports are known.
+    """Make sure that exports can be written.
 
     Raises:
-        InputError: one is not in :data:`EXPORTS`.
+        InputError: one is not in :data:`EXPORTS`, or the extra ``video``, which it needs, is not installed.
     """
     for name in exports:
         if name not in EXPORTS:
             raise InputError(f"export '{name}' is not one of {', '.join(EXPORTS)}")
+        if name in _MODULES:
+            require_extra(_MODULES[name], "video")
 
 
 def write_exports(

@@ -32,7 +32,7 @@ def test_there_and_back(tmp_path: Path, clip: ClipInfo, labels: Frames, suffix: 
     assert list(found) == [2, 3, 4, 5, 6, 7] and found[3].dtype == np.int32
     assert not found[5].any()
     for index, frame in labels.items():
-        np.testing.assert_array_equal(found[index], frame > 0)
+        np.testing.assert_array_equal(found[index], frame)
     assert list(read_stack(path, clip, first_frame=0)) == [0, 1, 2, 3, 4, 5]
 
 
@@ -40,13 +40,13 @@ def test_there_and_back(tmp_path: Path, clip: ClipInfo, labels: Frames, suffix: 
 def test_some_frames(tmp_path: Path, clip: ClipInfo, labels: Frames, suffix: str) -> None:
     found = read_stack(_write(tmp_path / f"a{suffix}", clip, labels, range(3, 5)), clip)
     assert list(found) == [3, 4]
-    np.testing.assert_array_equal(found[4], labels[4] > 0)
+    np.testing.assert_array_equal(found[4], labels[4])
 
 
 def test_what_other_tools_see(tmp_path: Path, clip: ClipInfo, labels: Frames) -> None:
     image = nibabel.load(_write(tmp_path / "a.nii.gz", clip, labels))
     assert image.shape == (80, 60, 6) and image.get_data_dtype() == np.uint8
-    np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 1].T, labels[3] > 0)
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 1].T, labels[3])
     # ITK-SNAP and 3D Slicer show the axes left and posterior rightwards and downwards: as the frame's.
     np.testing.assert_array_equal(image.affine, np.diag([-1, -1, 1, 1]))
     assert image.header["descrip"].tobytes().rstrip(b"\0") == b"first_frame=2 fps=25"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +12,149 @@ import torch
 from ignite.engine import Engine
 from PIL import Image
 
-from lsinet_monai.handlers import WriteClipResults
+from lsinet_monai.data import FieldOfView
+from lsinet_monai.errors import InputError
+from lsinet_monai.handlers import WriteClipResults, remaining_clips
+from lsinet_monai.inferers import SequentialVideoInferer
 
-CLIPS = [{"clip_id": "case1", "image": ["x/0.jpg", "x/1.jpg", "x/2.jpg"]}, {"clip_id": "a/b", "image": ["y/7.png"]}]
-WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.gif", "a/b/summary.json"}
+CLIPS = [
+    {"clip_id": "case1", "image": ["x/0.jpg", "x/1.jpg", "x/2.jpg"]},
+    {"clip_id": "a/b", "image": ["y/7.png"]},
+    {"clip_id": "video", "video": "z.mp4"},
+]
+WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summary.json"}
 
 
-def _piece(clip_id: str, frame_index: int, frames: int, is_last: bool) -> dict[str, Any]:
-    return {
-        "frame": torch.full((1, frames, 40, 50, 3), 90, dtype=torch.uint8),
-        "clip_id": [clip_id],
-        "frame_index": torch.tensor([frame_index]),
-        "is_last": torch.tensor([is_last]),
+def _piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others: Any) -> dict[str, Any]:
+    piece = {
+        "frame": [torch.full((40, 50, 3), 90, dtype=torch.uint8)] * frames,
+        "clip_id": clip_id,
+        "frame_index": frame_index,
+        "is_last": is_last,
+        "index": list(range(frame_index, frame_index + frames)),
+        "seconds": [None] * frames,
+        "frame_count": 3,
+        "field": None,
+        "is_cropped": False,
+        "fps": None,
+        "reading": None,
     }
+    return piece | others
 
 
 def _segment(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
     """A logit of 1 everywhere, at a size other than the frames'."""
-    if batch["clip_id"] == ["unreadable"]:
-        raise RuntimeError("unreadable")
-    return {"pred": torch.ones(1, 1, batch["frame"].shape[1], 64, 64)}
+    errors = {"unreadable": InputError("unreadable"), "out of memory": RuntimeError("out of memory")}
+    if error := errors.get(batch["clip_id"]):
+        raise error
+    return {"pred": torch.ones(1, 1, len(batch["frame"]), 64, 64)}
+
+
+class _Inferer(SequentialVideoInferer):
+    def save_clip(self, clip_id: str) -> dict[str, Any]:
+        return {"clip": clip_id}
 
 
 def _files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def _run(folder: Path, *pieces: dict[str, Any]) -> None:
+def _run(folder: Path, *pieces: dict[str, Any], **options: Any) -> None:
     engine = Engine(_segment)
-    WriteClipResults(CLIPS, folder, threshold=0.5).attach(engine)
+    engine.state.device = torch.device("cpu")
+    WriteClipResults(CLIPS, folder, _Inferer(), **options).attach(engine)
     engine.run(pieces)
 
 
 def test_clip_results(tmp_path: Path) -> None:
     _run(tmp_path, _piece("case1", 0, 2, False), _piece("case1", 2, 1, True), _piece("a/b", 0, 1, True))
     frames = {f"{kind}/case1/{i}.png" for kind in ("masks", "maps") for i in range(3)}
-    assert _files(tmp_path) == WHOLE_CLIP | frames | {"overlays/case1.gif", "case1/summary.json"}
+    assert _files(tmp_path) == WHOLE_CLIP | frames | {"overlays/case1.mp4", "case1/summary.json"}
     values = np.array(Image.open(tmp_path / "maps/case1/2.png"))
     assert values.shape == (40, 50) and (values == 186).all()  # 255 / (1 + 1 / e) = 186.4
     assert (np.array(Image.open(tmp_path / "masks/case1/2.png")) == 255).all()
-    assert json.loads((tmp_path / "case1/summary.json").read_text())["counts"]["frames"] == 3
+    summary = json.loads((tmp_path / "case1/summary.json").read_text())
+    assert summary["counts"]["frames"] == 3 and "reading" not in summary
 
 
-def test_an_error_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
+def test_a_video_s_frames_have_numbers_and_its_summary_says_what_was_read(tmp_path: Path) -> None:
+    reading = {"frames_expected": 5, "ends_early": True}
+    piece = _piece("video", 0, 2, True, index=[0, 2], seconds=[0.0, 0.08], fps=25.0, reading=reading)
+    _run(tmp_path, piece)
+    assert {path.name for path in (tmp_path / "masks/video").iterdir()} == {"000000.png", "000002.png"}
+    summary = json.loads((tmp_path / "video/summary.json").read_text())
+    assert summary["reading"] == reading | {"frames_read": 2, "frames_skipped": [1]}
+    assert [frame["seconds"] for frame in summary["frames"]] == [0, 0.08]
+
+
+@pytest.mark.parametrize("is_cropped", [False, True])
+def test_nothing_is_labelled_outside_of_the_field_of_view(tmp_path: Path, is_cropped: bool) -> None:
+    inside = np.zeros((40, 50), bool)
+    inside[10:30, 5:40] = True
+    field = FieldOfView((10, 5, 30, 40), inside)
+    _run(tmp_path, _piece("video", 0, 1, True, field=field, is_cropped=is_cropped))
+    assert (np.array(Image.open(tmp_path / "maps/video/000000.png")) == np.where(inside, 186, 0)).all()
+
+
+def test_the_overlay_is_a_gif_where_pyav_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    _run(tmp_path, _piece("a/b", 0, 1, True))
+    assert {path.name for path in (tmp_path / "overlays/a").iterdir()} == {"b.gif"}
+
+
+@pytest.mark.parametrize(("option", "missing"), [("write_masks", "masks/"), ("write_overlay", "overlays/")])
+def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing: str) -> None:
+    _run(tmp_path, _piece("a/b", 0, 1, True), **{option: False})
+    assert _files(tmp_path) == {name for name in WHOLE_CLIP if not name.startswith(missing)}
+
+
+# the frames for a stack, of five where there is room for four, with their pictures or without, and whether they fit
+STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, False)]
+
+BAD_OPTIONS = [
+    ({"write_stack": "tiff"}, "neither nifti nor nrrd"),
+    ({"frames": "0:2"}, "give write_stack"),
+    ({"write_stack": "nrrd", "frames": "2:2"}, "empty"),
+    ({"write_stack": "nrrd", "frames": "-3:"}, "is not A:B"),
+    ({"write_coco": True, "write_masks": False}, "write the masks too"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), BAD_OPTIONS)
+def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        WriteClipResults(CLIPS, tmp_path, _Inferer(), **options)
+
+
+@pytest.mark.parametrize(("frames", "with_images", "fits"), STACKS)
+def test_a_stack_has_room_before_a_run_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: str | None, with_images: bool, fits: bool
+) -> None:
+    monkeypatch.setattr("lsinet_monai.formats.stack.LARGEST_STACK", 6 * 8 * 4)
+    for index in range(5):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{index}.png")
+    clips = [{"clip_id": "a", "image": [str(tmp_path / f"{index}.png") for index in range(5)]}]
+    with nullcontext() if fits else pytest.raises(InputError, match=r"frames of 'a' does not fit.*--frames A:B"):
+        WriteClipResults(clips, tmp_path, _Inferer(), write_stack="nrrd", frames=frames, with_images=with_images)
+
+
+def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
     pieces = [_piece("a/b", 0, 1, True), _piece("case1", 0, 2, False), _piece("unreadable", 0, 1, True)]
-    with pytest.raises(RuntimeError, match="unreadable"):
+    with pytest.raises(InputError, match="unreadable"):
         _run(tmp_path, *pieces)
     assert _files(tmp_path) == WHOLE_CLIP | {f"{kind}/case1/{i}.png" for kind in ("masks", "maps") for i in range(2)}
+
+
+def test_what_remains_after_another_error(tmp_path: Path) -> None:
+    pieces = [_piece("a/b", 0, 1, True), _piece("case1", 0, 2, False), _piece("out of memory", 0, 1, True)]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        _run(tmp_path, *pieces, save_frames=1, settings={"adjacent": "next"})
+    case1, _, video = CLIPS
+    settings = {"adjacent": "next"}
+    assert remaining_clips(CLIPS, tmp_path, True, settings) == [case1 | {"start": (2, 2)}, video]
+    with pytest.raises(InputError, match=r"'case1' was begun with adjacent='next'.*'previous'.*--overwrite"):
+        remaining_clips(CLIPS, tmp_path, True, {"adjacent": "previous"})
+    with pytest.raises(InputError, match="'a/b' was begun with adjacent='next'"):
+        remaining_clips(CLIPS[1:], tmp_path, True, {"adjacent": "previous"})
+    assert remaining_clips(CLIPS, tmp_path, False, settings) == CLIPS
+    assert remaining_clips(CLIPS, tmp_path, True, settings) == CLIPS

@@ -10,8 +10,10 @@ from ignite.engine import Events
 from monai.data import MetaTensor
 from monai.engines import PrepareBatchExtraInput, SupervisedEvaluator
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
+from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ResetInferer
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.networks import LSINet, load_checkpoint
@@ -378,3 +380,35 @@ def test_bad_inputs(small_network: LSINet, shape: tuple[int, ...], extra: dict[s
 def test_bad_arguments(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SequentialVideoInferer(**arguments)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("encode_batch", [1, 4])
+def test_a_saved_clip_goes_on_elsewhere(
+    small_network: LSINet, tmp_path: Path, adjacent: str, encode_batch: int
+) -> None:
+    options = {"adjacent": adjacent, "encode_batch": encode_batch, **SMALL}
+    first, second, third = _pieces(_clip(9), ["a"], 3, adjacent)
+    inferer = SequentialVideoInferer(**options)
+
+    def segment(inferer: SequentialVideoInferer, piece: dict[str, Any]) -> Tensor:
+        return inferer(piece["image"], small_network, "a", piece["frame_index"], piece["is_last"])
+
+    segment(inferer, first)
+    torch.save(inferer.save_clip("a"), tmp_path / "state.pt")
+    tensors = [x for x in tree_leaves(inferer.save_clip("a")) if isinstance(x, Tensor)]
+    assert all(x.untyped_storage().nbytes() == x.numel() * x.element_size() for x in tensors)  # no views of a batch
+    expected = [segment(inferer, piece) for piece in (second, third)]
+
+    other = SequentialVideoInferer(**options)
+    other.load_clip("a", torch.load(tmp_path / "state.pt", weights_only=True))
+    for piece, logits in zip((second, third), expected, strict=True):
+        assert torch.equal(segment(other, piece), logits)
+
+
+def test_a_saved_clip_needs_the_memory_that_it_had(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer(**SMALL)
+    piece = _pieces(_clip(4), ["a"], 2, "next")[0]
+    inferer(piece["image"], small_network, "a", 0, False)
+    with pytest.raises(InputError, match="saved with memory_frames=2 and is to go on with 7"):
+        SequentialVideoInferer(memory_frames=7).load_clip("a", inferer.save_clip("a"))

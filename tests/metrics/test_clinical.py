@@ -102,6 +102,12 @@ def test_specks_are_no_polyps() -> None:
     assert _count(frames, min_area=0.24).first_detections == (None,)
 
 
+def test_specks_find_no_polyps() -> None:
+    frames = [("#...", "####"), ("##..", "####")]
+    assert _count(frames, min_area=0.25).first_detections == (1,)
+    assert _count(frames, min_area=0.24).first_detections == (0,)
+
+
 def test_without_polyps_or_without_their_absence_there_is_no_score() -> None:
     with_polyp, without = _scores(("##", "##")), _scores(("..", ".."))
     for name in ("negative_specificity", "negative_pixel_specificity", "false_positives_per_minute"):

@@ -99,8 +99,14 @@ def test_negative_clips(data: Path) -> None:
     dataset = evaluation.scores(frames_per_second=10)["ours"]["negative"]["dataset"]
     assert dataset["negative_frames"] == 4
     assert dataset["false_positives_per_minute"] == pytest.approx(1 / (4 / 10 / 60))
-    (notice,) = evaluation.notices
-    assert "4 frames show no polyp" in notice
+    assert dataset["maxDice"] is None  # it would be 0 whatever is predicted
+    assert evaluation.notices == []
+
+
+def test_frames_without_a_polyp_in_the_benchmark_are_noticed(data: Path) -> None:
+    _save(data / "truth" / UNSEEN / "GT/case1/image9.png", np.zeros((20, 24), np.uint8))
+    (notice,) = _score(data).notices
+    assert notice.startswith("1 frame shows no polyp")
 
 
 def test_stretched_maps_of_frames_without_a_polyp_are_noticed(data: Path) -> None:
@@ -178,6 +184,25 @@ def test_every_problem_is_named(data: Path, damage: Callable[[Path], None], mess
         score_folders({"ours": data / "maps"}, data / "truth", progress=False, processes=processes)
     assert len(caught.value.problems) == 2
     assert all(any(str(path.with_suffix("")) in problem for problem in caught.value.problems) for path in damaged)
+
+
+def test_problems_of_all_kinds_are_named_at_once_and_what_else_was_found(data: Path) -> None:
+    folder = data / "maps" / UNSEEN / "case1"
+    (folder / "image9.png").rename(folder / "image009.png")
+    _empty(folder / "image10.png")
+    _resize(data / "maps" / SEEN / "case2" / "image10.png")
+    with pytest.raises(MapProblems, match="^3 problems") as caught:
+        _score(data)
+    for problem in ("image9.png is missing", "image10.png: is empty", "is 24x20 but its mask is 20x24"):
+        assert any(problem in line for line in caught.value.problems)
+    assert caught.value.notices == [f"{folder / 'image009.png'}: has no truth, and is not scored"]
+
+
+def test_a_damaged_mask_is_one_problem_whatever_the_number_of_methods(data: Path) -> None:
+    _damaged_mask(data)
+    methods = {name: data / "maps" for name in ("a", "b")}
+    with pytest.raises(MapProblems, match="^1 problem "):
+        score_folders(methods, data / "truth", progress=False, processes=1)
 
 
 def test_many_problems_are_counted(data: Path) -> None:

@@ -24,6 +24,8 @@ SCORES = [
     ("lone pixel in the corner: 1 of the 3x3 that are inside", _map((9, 9), r0c0=1), 1 / 9),
     ("lone pixel at the edge: 1 of the 3x5 that are inside", _map((9, 9), r0c4=1), 1 / 15),
     ("two pixels that one window holds", _map((13, 13), r5c5=1, r7c8=0.5), 1.5 / 25),
+    ("a plateau beats a peak", np.pad(np.full((6, 6), 0.5, np.float32), (9, 3)) + _map((18, 18), r2c2=1), 0.5),
+    ("a peak on a plateau", np.full((18, 18), 0.5, np.float32) + _map((18, 18), r9c9=0.5), 0.52),
     ("frame smaller than the window", np.array([[0.2, 0.4]], np.float32), 0.3),
 ]
 

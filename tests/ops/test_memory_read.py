@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lsinet_monai.ops import read_memory
+from lsinet_monai.ops.builds import load_kernels
 
 # (batch, queries, elements, top_k): around the chunks of 256 queries, and fewer elements than are read.
 CASES = [
@@ -47,6 +48,72 @@ def test_against_the_definition(batch: int, queries: int, elements: int, top_k: 
         read, weights = _reference(*(x[clip].numpy() for x in inputs), top_k=top_k)
         np.testing.assert_allclose(result.values[clip].numpy(), read, atol=1e-12)
         np.testing.assert_allclose(dense[clip].numpy(), weights, atol=1e-12)
+
+
+# (batch, queries, elements, channels, top_k): around the blocks of 64 elements and the tiles of 32 queries, fewer
+# elements than a vector, several thousand elements, and other numbers of channels than the network's 4.
+SEARCHES = [
+    (1, 1, 1, 4, 1),
+    (1, 5, 7, 4, 7),
+    (2, 33, 64, 4, 20),
+    (1, 32, 65, 4, 20),
+    (3, 1, 130, 4, 1),
+    (1, 70, 5000, 4, 20),
+    (2, 17, 300, 9, 20),
+    (1, 40, 129, 1, 40),
+]
+
+
+@pytest.mark.parametrize("is_occupied", [1.0, 0.5], ids=["full", "half"])
+@pytest.mark.parametrize(("batch", "queries", "elements", "channels", "top_k"), SEARCHES)
+def test_search_is_as_the_reference(
+    batch: int, queries: int, elements: int, channels: int, top_k: int, is_occupied: float
+) -> None:
+    """In float32, which compiled kernels take where there are some: the best scores of all, each element once."""
+    generator = torch.Generator().manual_seed(elements)
+    q, k = (torch.randn(batch, n, channels, generator=generator) for n in (queries, elements))
+    occupied = torch.rand(batch, elements, generator=generator) < is_occupied
+    occupied[:, 0] = True
+    indices = read_memory(q, k, k, occupied, top_k).indices
+    assert all(len(set(row)) == top_k for row in indices.flatten(0, 1).tolist())
+    scores = 2 * q.double() @ k.double().transpose(1, 2) - k.double().square().sum(2).unsqueeze(1)
+    scores = scores.masked_fill(~occupied.unsqueeze(1), -torch.inf)
+    found = scores.gather(2, indices).sort(2, descending=True).values
+    torch.testing.assert_close(found, scores.topk(top_k, 2).values, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("where", ["queries", "keys"])
+def test_what_is_not_a_number_ends_the_search_all_the_same(where: str) -> None:
+    inputs = {"queries": torch.zeros(1, 3, 4), "keys": torch.zeros(1, 70, 4)}
+    inputs[where].fill_(torch.nan)
+    result = read_memory(**inputs, values=torch.ones(1, 70, 2))
+    assert result.indices.min() >= 0 and result.indices.max() < 70
+    assert result.values.isnan().all()
+
+
+def test_search_passes_pytorchs_checks() -> None:
+    queries, keys, _ = _make(2, 5, 70, torch.float32)
+    torch.library.opcheck(torch.ops.lsinet_monai.search_memory, (queries, keys, keys[..., 0] > 0, 20))
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "occupied", "top_k", "message"),
+    [
+        (torch.zeros(1, 2, 4), torch.zeros(1, 3, 5), None, 1, "queries"),
+        (torch.zeros(1, 2, 4), torch.zeros(2, 3, 4), None, 1, "queries"),
+        (torch.zeros(1, 2, 4), torch.zeros(1, 3, 4), None, 4, "top_k"),
+        (torch.zeros(1, 2, 4), torch.zeros(1, 3, 4), torch.ones(1, 2, dtype=torch.bool), 1, "occupied"),
+        (torch.zeros(1, 2, 4).double(), torch.zeros(1, 3, 4).double(), None, 1, "float32"),
+    ],
+)
+def test_compiled_search_refuses_what_does_not_fit(
+    queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int, message: str
+) -> None:
+    """By whatever way a call reaches it, it reads no memory of others."""
+    if not load_kernels("cpu"):
+        pytest.skip("no compiled kernels: there is no C++ compiler")
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
 
 
 def test_twenty_elements_are_read_by_default() -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -59,6 +60,7 @@ def test_what_it_writes(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFix
     papers = tmp_path / "papers.csv"
     papers.write_text(
         f"method,split,metric,value,paper,source\nRival,{SPLIT},maxDice,87.6,Someone 2025,arXiv:1\n"
+        f"Rival,{SPLIT},meanDice,65.4,Critic 2026,arXiv:3\n"
         "Other,TestHardDataset/Seen,maxDice,11.1,Nobody 2025,arXiv:2\n"
     )
     _evaluate(phantom, tmp_path / "out", "--gif", case, "--published", str(papers))
@@ -79,10 +81,19 @@ def test_what_it_writes(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFix
     with Image.open(tmp_path / "out/gifs" / SPLIT / f"{case}.gif") as gif:
         assert gif.n_frames == 5
         assert gif.width == 3 * 250  # truth and two methods, of 72x90 scaled to a height of 200
+        durations = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            durations.append(gif.info["duration"])
+        assert sum(durations) == 170  # five frames at 30 a second take 167 ms, and GIF counts in 10
 
     html = (tmp_path / "out/report.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)  # nothing outside the file
-    assert "Rival" in html and "0.876" in html and "Other" not in html
+    assert "Other" not in html
+    # Each number stands beside the paper that has it.
+    (first, second) = re.findall(r'<tr class="paper">.*', html)
+    assert "Rival" in first and "Someone 2025" in first and "0.876" in first and "0.654" not in first
+    assert "Rival" in second and "Critic 2026" in second and "0.654" in second and "0.876" not in second
     for kind in ("svg+xml", "jpeg"):
         (content, *_) = re.findall(rf"data:image/{re.escape(kind)};base64,([^\"]+)", html)
         assert base64.b64decode(content)[:5] in (b"<?xml", b"\xff\xd8\xff\xe0\x00")
@@ -92,6 +103,19 @@ def test_names_are_escaped_in_the_page(phantom: Path, tmp_path: Path) -> None:
     options = ["--truth", str(phantom / "data"), "--output", str(tmp_path), "--processes=1"]
     main(["evaluate", "--predictions", f"<b>ours</b>={phantom / 'blurred'}", *options])
     assert "<b>" not in (tmp_path / "report.html").read_text()
+
+
+def test_names_are_written_as_they_are_in_the_plots(phantom: Path, tmp_path: Path) -> None:
+    names = ["_ours", "$x^$", "a$_1$ & <b>"]
+    methods = [f"{name}={phantom / 'blurred'}" for name in names]
+    options = ["--truth", str(phantom / "data"), "--output", str(tmp_path), "--processes=1"]
+    main(["evaluate", "--predictions", *methods, *options])
+    html = (tmp_path / "report.html").read_text()
+    plots = [base64.b64decode(plot).decode() for plot in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)]
+    assert len(plots) == 2
+    for plot in plots:
+        texts = {text.text for text in ElementTree.fromstring(plot).iter("{http://www.w3.org/2000/svg}text")}
+        assert set(names) < texts
 
 
 def test_without_frames_and_with_one_method(phantom: Path, tmp_path: Path) -> None:
@@ -113,6 +137,16 @@ def test_problems_are_all_named_and_nothing_is_scored(phantom: Path, tmp_path: P
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["problems.txt"]
     assert all(str(path) in (tmp_path / "out/problems.txt").read_text() for path in removed)
 
+    for path in removed:
+        shutil.copy(phantom / "blurred" / path.relative_to(tmp_path / "maps"), path)
+    main(["evaluate", "--predictions", str(tmp_path / "maps"), *options])
+    assert (tmp_path / "out/scores.json").exists() and not (tmp_path / "out/problems.txt").exists()
+
+    removed[0].unlink()
+    with pytest.raises(InputError, match="1 problem with the maps"):
+        main(["evaluate", "--predictions", str(tmp_path / "maps"), *options, "--overwrite"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["problems.txt"]
+
 
 @pytest.mark.slow
 def test_an_error_is_one_line_and_a_non_zero_exit(phantom: Path, tmp_path: Path) -> None:
@@ -127,6 +161,7 @@ def test_an_error_is_one_line_and_a_non_zero_exit(phantom: Path, tmp_path: Path)
 BAD_OPTIONS = [
     (["--threshold", "2"], "threshold 2.0 must be"),
     (["--frames-per-second", "0"], "must be above 0"),
+    (["--frames-per-second", "inf"], "must be above 0 and finite"),
     (["--processes", "0"], "processes 0 must be"),
     (["--gif", "case999"], "clip 'case999': none is called so"),
     (["--published", "nowhere.csv"], "nowhere.csv: cannot be read"),
@@ -138,6 +173,7 @@ BAD_OPTIONS = [
 def test_bad_options(phantom: Path, tmp_path: Path, options: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _evaluate(phantom, tmp_path / "out", *options)
+    assert not list(tmp_path.rglob("*.*"))  # it is said before anything is scored
 
 
 def test_results_are_not_mixed_with_others(phantom: Path, tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ def test_latex_rows() -> None:
     assert rows[1].startswith(r"50\% \& more & -- & --")
 
 
+def test_latex_escapes_names() -> None:
+    name = r"a_b^c~d\e{f}$g#h<i>j|k"
+    (row,) = [line for line in latex_rows({name: {"all": _scores()}}).splitlines() if not line.startswith("%")]
+    assert row.partition(" & ")[0] == (
+        r"a\_b\textasciicircum{}c\textasciitilde{}d\textbackslash{}e\{f\}\$g\#h\textless{}i\textgreater{}j\textbar{}k"
+    )
+
+
 def test_clip_table(tmp_path: Path) -> None:
     write_clip_table(tmp_path / "clips.csv", SCORES)
     with open(tmp_path / "clips.csv", newline="") as file:

@@ -11,7 +11,7 @@ from PIL import Image
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import frame_file
-from lsinet_monai.writers.clip_writer import ClipWriter, frames_on_disk, is_complete, prepare_output_dir
+from lsinet_monai.writers.clip_writer import ClipWriter, frames_on_disk, prepare_output_dir, read_summary
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -140,7 +140,7 @@ def test_clip_id_stays_inside(tmp_path: Path, clip_id: str) -> None:
 
 def test_frames_that_are_missing_keep_the_others_in_their_places(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "a", overlay=None, write_maps=False) as writer:
-        writer.reading = {"frames_skipped": 5}
+        writer.about["reading"] = {"frames_skipped": 5}
         for index, seconds in ((7, 0.7), (9, 0.9), (14, 1.5)):
             writer.write(frame_file(index), FRAME, _probability(100), index, seconds)
     summary = json.loads((tmp_path / "a/summary.json").read_text())
@@ -186,12 +186,12 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, overlay
         _write(tmp_path / "stopped", clip, done, stop, overlay=overlay)
         with (tmp_path / "stopped/a/b/.unfinished/frames.csv").open("a") as file:
             file.write("99,torn")
-        assert not is_complete(tmp_path / "stopped", "a/b")
+        assert read_summary(tmp_path / "stopped", "a/b") is None
         done = frames_on_disk(tmp_path / "stopped", "a/b")
         assert done == (stop if overlay is None else stop // 4 * 4)
     with _write(tmp_path / "stopped", clip, done, 12, overlay=overlay):
         pass
-    assert is_complete(tmp_path / "stopped", "a/b")
+    assert read_summary(tmp_path / "stopped", "a/b")["clip"] == "a/b"
     assert _contents(tmp_path / "stopped") == _contents(tmp_path / "whole")
 
 
@@ -199,7 +199,7 @@ def test_a_run_that_can_go_on_after_an_exception(tmp_path: Path) -> None:
     clip = _clip(6)
     with pytest.raises(KeyboardInterrupt), _write(tmp_path, clip, 0, 6):
         raise KeyboardInterrupt
-    assert frames_on_disk(tmp_path, "a/b") == 6 and not is_complete(tmp_path, "a/b")
+    assert frames_on_disk(tmp_path, "a/b") == 6 and read_summary(tmp_path, "a/b") is None
     with ClipWriter(tmp_path, "a/b", frames_done=4) as writer:
         writer.write("4.jpg", *clip[4])
     assert json.loads((tmp_path / "a/b/summary.json").read_text())["counts"]["frames"] == 5
@@ -220,7 +220,7 @@ def test_a_run_from_the_start_forgets_the_one_before(tmp_path: Path) -> None:
     with _write(tmp_path, _clip(3), 0, 3):
         pass
     ClipWriter(tmp_path, "a/b")
-    assert not is_complete(tmp_path, "a/b") and frames_on_disk(tmp_path, "a/b") == 0
+    assert read_summary(tmp_path, "a/b") is None and frames_on_disk(tmp_path, "a/b") == 0
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
@@ -267,3 +267,11 @@ def test_write_refuses(tmp_path: Path, name: str, frame: np.ndarray, probability
         writer.write("0.png", FRAME, _probability(1))
         with pytest.raises(InputError, match=message):
             writer.write(name, frame, probability)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "masks"])
+def test_what_is_no_summary_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/summary.json").write_text(content)
+    with pytest.raises(InputError, match=r"summary.json: is no summary of a clip; remove it"):
+        read_summary(tmp_path, "a")

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import logging
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
-from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lib.errors import Conflict, NotFound
+from lib.store import LABEL_SUFFIXES, LABEL_TAGS
 from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 
-__all__ = ["LABEL_SUFFIXES", "VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
+__all__ = ["VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".dcm")
 FOLDER_SUFFIX = ".frames"
-LABEL_SUFFIXES = (".json", ".xml", ".nii.gz", ".nii", ".nrrd", ".zip")
-TAGS = (DefaultLabelTag.ORIGINAL.value, DefaultLabelTag.FINAL.value)
 
 _NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")
 
@@ -57,6 +59,8 @@ class VideoDatastore(LocalDatastore):
 
     def __init__(self, folder: str, auto_reload: bool, on_remove: Callable[[str], None]) -> None:
         self._on_remove = on_remove
+        self._saving = threading.Lock()
+        self._strangers: set[str] = set()
         patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
         patterns += [f"*{suffix.upper()}" for suffix in VIDEO_SUFFIXES]
         super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
@@ -78,8 +82,8 @@ class VideoDatastore(LocalDatastore):
     def _check(self, image_id: str, tag: str | None = None) -> None:
         if image_id not in self:
             raise NotFound(f"image={image_id!r} is none of the videos; GET /lsinet/videos lists them")
-        if tag is not None and tag not in TAGS:
-            raise InputError(f"tag={tag!r} must be one of {', '.join(TAGS)}")
+        if tag is not None and tag not in LABEL_TAGS:
+            raise InputError(f"tag={tag!r} must be one of {', '.join(LABEL_TAGS)}")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Take a video into the folder, if it is one; it appears whole or not at all.
@@ -124,14 +128,15 @@ class VideoDatastore(LocalDatastore):
         if not suffix:
             raise InputError(f"a label must be a file named {' '.join(f'*{end}' for end in LABEL_SUFFIXES)}")
         place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"
-        before = self.get_label_uri(image_id, label_tag)
-        with whole_file(place) as temporary:
-            shutil.copyfile(label_filename, temporary)
-        if before and Path(before).name != place.name:
-            Path(before).unlink(missing_ok=True)
+        with self._saving:
+            before = self.get_label_uri(image_id, label_tag)
+            with whole_file(place) as temporary:
+                shutil.copyfile(label_filename, temporary)
+            if before and Path(before).name != place.name:
+                Path(before).unlink(missing_ok=True)
+                self.refresh()
             self.refresh()
-        self.refresh()
-        self.update_label_info(image_id, label_tag, label_info or {})
+            self.update_label_info(image_id, label_tag, label_info or {})
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
@@ -142,7 +147,7 @@ class VideoDatastore(LocalDatastore):
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         """The path of a label, or "" if there is none."""
-        return super().get_label_uri(label_id, label_tag) if label_tag in TAGS else ""
+        return super().get_label_uri(label_id, label_tag) if label_tag in LABEL_TAGS else ""
 
     # What follows takes the place of what the local datastore does inside.
 
@@ -157,14 +162,27 @@ class VideoDatastore(LocalDatastore):
         names = [name for name in os.listdir(path) if not name.startswith(".")]
         if is_images:
             names = [name for name in names if os.path.isdir(os.path.join(path, name)) == name.endswith(FOLDER_SUFFIX)]
+            names = [name for name in names if self._is_inside(Path(path, name))]
         return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a video lies in the folder itself, and is no link that leads out of it."""
+        is_inside = path.resolve().is_relative_to(path.parent.resolve())
+        if not is_inside and path.name not in self._strangers:
+            self._strangers.add(path.name)
+            logger.warning("'%s' is a link that leads out of the videos' folder, and is left out", path.name)
+        return is_inside
 
     def _remove_non_existing(self) -> int:
         """Forget what is gone, at a stroke: other threads look things up meanwhile."""
         self._init_from_datastore_file()
         images = Path(self._datastore.image_path())
         before = self._datastore.objects
-        after = {image_id: entry.model_copy() for image_id, entry in before.items() if (images / image_id).exists()}
+        after = {
+            image_id: entry.model_copy()
+            for image_id, entry in before.items()
+            if (images / image_id).exists() and self._is_inside(images / image_id)
+        }
         for image_id, entry in after.items():
             folders = {tag: Path(self._datastore.label_path(tag)) for tag in entry.labels}
             entry.labels = {

@@ -26,7 +26,7 @@ from lsinet_monai.formats import (
 )
 from lsinet_monai.metrics import LesionLinker, mask_change
 
-__all__ = ["FORMATS", "Format", "read_masks", "write_masks"]
+__all__ = ["FORMATS", "Format", "read_masks", "write_each_mask", "write_masks"]
 
 
 class Format(NamedTuple):
@@ -44,8 +44,8 @@ FORMATS = {
     "cvat": Format(".xml", "application/xml", True, 0.04),
     "coco": Format(".json", "application/json", True, 0.0),
     "png": Format(".zip", "application/zip", False, 0.0),
-    "nifti": Format(".nii.gz", "application/gzip", False, 0.0),
-    "nrrd": Format(".nrrd", "application/octet-stream", False, 0.0),
+    "nifti": Format(".nii.gz", "application/gzip", True, 0.0),
+    "nrrd": Format(".nrrd", "application/octet-stream", True, 0.0),
 }
 
 _LARGEST_PNG = 2**26
@@ -53,7 +53,15 @@ _LARGEST_ARCHIVE = 2**32
 
 
 def write_masks(video: StoredVideo, name: str, path: Path, original: bool = False, frames: range | None = None) -> None:
-    """Write all masks of a video as they stand, or the model's own.
+    """Write masks of a video into a file at a stroke, see :func:`write_each_mask`."""
+    for _ in write_each_mask(video, name, path, original, frames):
+        pass
+
+
+def write_each_mask(
+    video: StoredVideo, name: str, path: Path, original: bool = False, frames: range | None = None
+) -> Iterator[int]:
+    """Write all masks of a video as they stand, or the model's own; an hour of video takes a while.
 
     COCO and CVAT have the lesions' ids and names and, for corrected frames, who saved them and when; an archive of PNG
     files has that in ``corrections.json``.
@@ -65,13 +73,16 @@ def write_masks(video: StoredVideo, name: str, path: Path, original: bool = Fals
         original: the model's own masks.
         frames: only these, without gaps; all by default.
 
+    Yields:
+        each frame that is written; the file appears when the last one is.
+
     Raises:
         InputError: NIfTI or NRRD would be too large; an extra is not installed.
     """
     clip = video.clip
     frames = range(clip.frame_count) if frames is None else frames
     if name == "png":
-        _write_archive(video, path, original, frames)
+        yield from _write_archive(video, path, original, frames)
         return
     writers: dict[str, AbstractContextManager[AddFrame]] = {}
     if name == "cvat":
@@ -83,6 +94,7 @@ def write_masks(video: StoredVideo, name: str, path: Path, original: bool = Fals
     with writers[name] as add:
         for frame, labels, attributes in _masks(video, original, frames):
             add(frame, labels, attributes)
+            yield frame
 
 
 def _masks(video: StoredVideo, original: bool, frames: range) -> Iterator[tuple[int, np.ndarray, Attributes]]:
@@ -104,7 +116,7 @@ def _masks(video: StoredVideo, original: bool, frames: range) -> Iterator[tuple[
         )
 
 
-def _write_archive(video: StoredVideo, path: Path, original: bool, frames: range) -> None:
+def _write_archive(video: StoredVideo, path: Path, original: bool, frames: range) -> Iterator[int]:
     clip = video.clip
     folder = path.with_suffix(".folder")
     folder.mkdir(parents=True)
@@ -114,6 +126,7 @@ def _write_archive(video: StoredVideo, path: Path, original: bool, frames: range
                 file = folder / "mask.png"
                 write_png(file, np.where(labels > 0, 255, 0).astype(np.uint8))
                 archive.write(file, f"{Path(clip.file(frame)).stem}.png")
+                yield frame
             if not original:
                 content = [
                     {"file": f"{Path(clip.file(f)).stem}.png", **c._asdict()} for f, c in video.corrections.items()

@@ -38,6 +38,7 @@ from monailabel.endpoints import (
 )
 from monailabel.endpoints.user import auth
 from monailabel.endpoints.user.auth import from_token
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 from starlette.types import Message, Receive
 
@@ -108,6 +109,10 @@ class Guard:
             # MONAI Label 0.8.5 names no algorithm, which every PyJWT since 2.0 refuses: nobody could sign in. A realm
             # publishes an RSA key, and signs with RS256.
             auth.jwt = SimpleNamespace(decode=partial(jwt.decode, algorithms=["RS256"]))
+        for path in ("/session/{rest:path}", "/proxy/{rest:path}"):
+            router.add_api_route(
+                path, _refuse_sessions, methods=["GET", "PUT", "POST", "DELETE"], include_in_schema=False
+            )
         for module in modules:
             for route in module.router.routes:
                 if isinstance(route, APIRoute):
@@ -169,6 +174,10 @@ class Guard:
                 "only this machine may call: let people sign in (MONAI_LABEL_AUTH_ENABLE), or start the server with "
                 "--conf allow_network true",
             )
+        # A site that names this machine's address as its own has its own name here.
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if not self.allow_network and not _is_this_machine(host):
+            raise HTTPException(403, f"this is not {host}: call http://127.0.0.1, or http://localhost")
         origin = request.headers.get("origin")
         if origin and not settings.MONAI_LABEL_CORS_ORIGINS and urlsplit(origin).netloc != request.headers.get("host"):
             raise HTTPException(403, f"pages of {origin} may not call: name it in MONAI_LABEL_CORS_ORIGINS")
@@ -183,7 +192,14 @@ class Guard:
             if value and value not in self.videos:
                 raise NotFound(f"{name}={value!r} is none of the videos; GET /lsinet/videos lists them")
         if request.query_params.get("session_id"):
-            raise InputError("session_id: this app has no sessions; upload the video with PUT /datastore/image")
+            _refuse_sessions()
+        tag = request.query_params.get("tag")
+        if request.method == "PUT" and path == "/datastore/label" and tag and tag != DefaultLabelTag.FINAL.value:
+            raise InputError(f"tag={tag!r}: the model writes its own labels; save people's with the tag final")
+
+
+def _refuse_sessions() -> None:
+    raise InputError("this app has no sessions and no DICOMweb; upload the video with PUT /datastore/image")
 
 
 def _refuse_reload() -> None:

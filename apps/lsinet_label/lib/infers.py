@@ -27,6 +27,7 @@ __all__ = ["AllVideosInferTask", "VideoInferTask"]
 logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 8
+_PATIENCE = 60  # seconds that a client waits that does not say how long
 
 
 class VideoInferTask(InferTask):
@@ -74,12 +75,13 @@ class VideoInferTask(InferTask):
         video = self.videos[request["image"]]
         video.open_once()
         if not self._label(video.id):
-            if not self.is_valid():
+            if not video.is_final and not self.is_valid():
                 raise InputError(self.model.state()["how"])
+            kind = "label" if video.is_final else "annotate"
             job = self.jobs.of_image(video.id) or self.jobs.submit(
-                video.id, "annotate", None, current_user(), current_owner()
+                video.id, kind, None, current_user(), current_owner()
             )
-            limit = min(float(request.get("timeout") or 60), settings.MONAI_LABEL_INFER_TIMEOUT)
+            limit = min(_seconds(request.get("timeout")), settings.MONAI_LABEL_INFER_TIMEOUT)
             if not self._waiting.acquire(blocking=False):
                 return None, job.public()
             try:
@@ -99,6 +101,14 @@ class VideoInferTask(InferTask):
         datastore = self._datastore()
         found = [datastore.get_label_uri(image_id, tag) for tag in (DefaultLabelTag.FINAL, DefaultLabelTag.ORIGINAL)]
         return next((path for path in found if path and Path(path).is_file()), "")
+
+
+def _seconds(timeout: Any) -> float:
+    """How long a client waits."""
+    try:
+        return float(timeout or _PATIENCE)
+    except (TypeError, ValueError):
+        raise InputError(f"timeout={timeout!r} must be a number of seconds") from None
 
 
 class AllVideosInferTask(BatchInferTask):

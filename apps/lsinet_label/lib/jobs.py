@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class JobQueue:
         folder: for the jobs' files.
         start: makes a job's work.
         on_end: called with each job that is done, failed or cancelled.
+        device: is held for the length of a turn.
         slice_seconds: the length of a turn, at least one small piece of work.
     """
 
@@ -85,11 +87,13 @@ class JobQueue:
         folder: Path,
         start: Callable[[Job], Work],
         on_end: Callable[[Job], None] = lambda job: None,
+        device: AbstractContextManager[Any] | None = None,
         slice_seconds: float = 3.0,
     ) -> None:
         self.folder = folder
         self._start = start
         self._on_end = on_end
+        self._device = nullcontext() if device is None else device
         self._slice_seconds = slice_seconds
         self._jobs: dict[str, Job] = {}
         self._open: dict[str, _Open] = {}
@@ -103,10 +107,14 @@ class JobQueue:
     # For everybody ---------------------------------------------------------------------------------------------------
 
     def submit(self, image: str, kind: str, frame: int | None = None, user: str = "", owner: str = "") -> Job:
-        """Ask for a job. One that is asked for already and has not begun is not asked for twice."""
+        """Ask for a job. One that is asked for already is not asked for twice, unless it would miss what is new.
+
+        That is a correction that came after the job began; the model goes through a video once, whoever asks again.
+        """
         with self._lock:
             for job in self._jobs.values():
-                if job.state == "queued" and (job.image, job.kind, job.frame) == (image, kind, frame):
+                is_early = job.state == "queued" or (job.state == "running" and kind == "annotate")
+                if is_early and (job.image, job.kind, job.frame) == (image, kind, frame):
                     return job
             job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time())
             self._save(job)
@@ -131,8 +139,8 @@ class JobQueue:
             return sorted(self._jobs.values(), key=lambda job: job.created)
 
     def of_image(self, image: str) -> Job | None:
-        """The job of a video that runs or, if none does, waits."""
-        jobs = [job for job in self.jobs() if job.image == image and job.state not in _ENDED]
+        """The job that changes a video's masks: the one that runs or, if none does, waits."""
+        jobs = [job for job in self.jobs() if job.image == image and job.kind != "label" and job.state not in _ENDED]
         return max(jobs, key=lambda job: job.state == "running", default=None)
 
     def cancel(self, job_id: str) -> Job:
@@ -141,6 +149,14 @@ class JobQueue:
         self._end(job, "cancelled", "cancelled")
         self._news.set()
         return job
+
+    def remove(self, image: str) -> None:
+        """Cancel the jobs of a video, and wait until nothing of it is worked on any more."""
+        ids = [job.job for job in self.jobs() if job.image == image]
+        for job_id in ids:
+            self.cancel(job_id)
+        while self._thread is not None and self._thread.is_alive() and not self._open.keys().isdisjoint(ids):
+            time.sleep(0.02)
 
     def wait(self, job: Job, seconds: float, longest: float | None = None) -> bool:
         """Wait for a job, in a thread that may be kept.
@@ -190,7 +206,8 @@ class JobQueue:
                     self._news.wait(1.0)
                     self._news.clear()
                 else:
-                    self._turn(job)
+                    with self._device:
+                        self._turn(job)
             except Exception:
                 logger.exception("the queue of jobs met an error, and goes on")
                 time.sleep(1.0)

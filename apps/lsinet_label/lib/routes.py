@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from lib.datastore import VideoDatastore
 from lib.errors import Conflict
 from lib.exchange import FORMATS, read_masks, write_masks
 from lib.guard import Guard, current_owner, current_user, include_first
-from lib.jobs import JobQueue
+from lib.jobs import Job, JobQueue
 from lib.media import FramePictures
 from lib.model import ServedModel
 from lib.store import StoredVideo, VideoStore, decode_mask, encode_mask
@@ -90,7 +91,7 @@ def add_routes(
     videos: VideoStore,
     jobs: JobQueue,
     model: ServedModel,
-    on_final: Any,
+    on_final: Callable[[StoredVideo], Job | None],
 ) -> None:
     """Add the page and the calls to a server.
 
@@ -101,7 +102,7 @@ def add_routes(
         videos: what is stored of them.
         jobs: the queue.
         model: what is in service.
-        on_final: called with a video that was marked as final, or opened again.
+        on_final: called with a video that was marked as final, or opened again; gives the job that follows.
     """
     pictures = FramePictures()
     calls = guard.router(prefix="/lsinet", tags=["LSI-Net"])
@@ -132,14 +133,24 @@ def add_routes(
         return video.details() | row(video)
 
     @calls.get("/videos/{image_id}/frames/{frame}", summary="A frame as JPEG", dependencies=[_Reader])
-    def get_frame(image_id: str, frame: int, width: Annotated[int | None, Query(ge=16, le=8192)] = None) -> Response:
+    def get_frame(
+        image_id: str,
+        frame: int,
+        width: Annotated[int | None, Query(ge=16, le=8192)] = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
         video = videos[image_id]
         video.check_frame(frame)
+        # Browsers ask each time, for another video may take the place of this one.
+        stat = video.path.stat()
+        headers = {"Cache-Control": "private, no-cache", "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'}
+        if if_none_match == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
         try:
             content = pictures.picture(video.path, frame, width)
         except InputError as error:
             raise InputError(f"frame {frame} of '{image_id}' is damaged or lost; take another") from error
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return Response(content, media_type="image/jpeg", headers=headers)
 
     @calls.get("/videos/{image_id}/frames/{frame}/mask", summary="A frame's mask as PNG", dependencies=[_Reader])
     def get_mask(image_id: str, frame: int, original: bool = False) -> Response:
@@ -171,7 +182,12 @@ def add_routes(
 
     @calls.delete("/videos/{image_id}/frames/{frame}/mask", summary="Take a correction back", dependencies=[_Annotator])
     def delete_mask(image_id: str, frame: int) -> dict[str, Any]:
-        return {"frame": frame, "version": videos[image_id].take_back(frame, current_user())}
+        video = videos[image_id]
+        answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
+        # It has spread, or is about to.
+        if video.is_propagated(frame - 1) or video.is_propagated(frame + 1) or jobs.of_image(image_id):
+            answer["job"] = jobs.submit(image_id, "propagate", frame, current_user(), current_owner()).job
+        return answer
 
     @calls.put("/videos/{image_id}/lesions", summary="Name and colour lesions", dependencies=[_Annotator])
     def put_lesions(image_id: str, lesions: list[Lesion]) -> list[dict[str, Any]]:
@@ -191,8 +207,8 @@ def add_routes(
         if final.final and jobs.of_image(image_id):
             raise Conflict(f"'{image_id}' is being worked on: wait for its job, or cancel it")
         video.set_final(final.final, current_user())
-        on_final(video)
-        return {"final": video.is_final}
+        job = on_final(video)
+        return {"final": video.is_final, "job": job.job if job else None}
 
     @calls.get("/videos/{image_id}/history", summary="Who did what, and when", dependencies=[_Reader])
     def get_history(image_id: str) -> list[dict[str, Any]]:
@@ -252,7 +268,8 @@ def add_routes(
 
     @calls.get("/jobs", summary="All jobs", dependencies=[_Reader])
     def list_jobs() -> list[dict[str, Any]]:
-        return [job.public() for job in jobs.jobs()]
+        # What each one changed would make a long list much longer.
+        return [{name: value for name, value in job.public().items() if name != "changed"} for job in jobs.jobs()]
 
     @calls.get("/jobs/{job_id}", summary="A job", dependencies=[_Reader])
     def get_job(job_id: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 ======================  ===============================================================================================
 ``video.json``          size, number of frames, lesions' names and colours, whether it is final
-``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions
+``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions; by the model
+                        and, below ``propagated``, by what corrections made of it
 ``predicted/N.png``     the model's masks; in all masks a pixel is its lesion's id, and 0 is background
 ``propagated/N.png``    what corrections made of them
 ``corrected/N.png``     a person's masks; who saved them, and when, stands inside the same file
@@ -18,10 +19,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,13 +33,29 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from lib.errors import Conflict, NotFound
-from lsinet_monai.data import open_video
+from lsinet_monai.data import Video, open_video, resize_frame
 from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 from lsinet_monai.formats import ClipInfo
 from lsinet_monai.metrics import frame_doubts, has_polyp, temporal_disagreement, video_doubt
 
-__all__ = ["LAST_LESION", "Correction", "Mask", "StoredVideo", "VideoStore", "decode_mask", "encode_mask"]
+__all__ = [
+    "LABEL_SUFFIXES",
+    "LABEL_TAGS",
+    "LAST_LESION",
+    "Correction",
+    "Mask",
+    "StoredVideo",
+    "VideoStore",
+    "decode_mask",
+    "encode_mask",
+]
+
+logger = logging.getLogger(__name__)
+
+LABEL_TAGS = ("original", "final")
+"""The datastore's labels of a video: the folders beside this store's that they lie in."""
+LABEL_SUFFIXES = (".json", ".xml", ".nii.gz", ".nii", ".nrrd", ".zip")
 
 LAST_LESION = 255
 """Masks have 8 bits."""
@@ -46,6 +64,11 @@ LAST_LESION = 255
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 
 _PER_FRAME = ("scores", "uncertainty", "changes", "has_polyp", "lesions")
+_PROPAGATED = "propagated"
+
+# Small pictures of a few frames tell a video from another one of the same length and size.
+_THUMBNAIL = (8, 8)
+_SAME_PICTURE = 8.0  # mean difference, of 255
 
 
 class Correction(NamedTuple):
@@ -150,6 +173,9 @@ class StoredVideo:
         self.lock = threading.RLock()
         self._info: dict[str, Any] = self._read("video.json") or {}
         self._frames: dict[str, list[Any]] = self._read("frames.json") or {}
+        # By frame; the model's own numbers stay, for when a correction is taken back.
+        self._propagated = {int(frame): known for frame, known in dict(self._frames.pop(_PROPAGATED, {})).items()}
+        self._rank: tuple[float | None] | None = None
         self._corrections = {c.frame: c for c in map(_read_correction, self._files("corrected"))}
         self._versions = self._read_versions()
 
@@ -188,8 +214,9 @@ class StoredVideo:
         return entries
 
     def _write_info(self, **content: Any) -> None:
-        self._info = {**self._info, **content}
-        _save(self.folder / "video.json", json.dumps(self._info, indent=1).encode())
+        info = {**self._info, **content}
+        _save(self.folder / "video.json", json.dumps(info, indent=1).encode())
+        self._info = info
 
     def _note(self, user: str, action: str, **details: Any) -> None:
         """Write a line into the history."""
@@ -218,6 +245,7 @@ class StoredVideo:
         try:
             with open_video(self.path) as video:
                 seconds = [round(video.seconds(i), 6) for i in range(video.frame_count)]
+                pictures = _thumbnails(video)
                 found = {
                     "frames": video.frame_count,
                     "fps": video.fps,
@@ -232,9 +260,10 @@ class StoredVideo:
             raise InputError(self._info["error"]) from error
         with self.lock:
             known = [self._info.get(name) for name in ("frames", "size")]
-            if known[0] is not None and known != [found["frames"], found["size"]]:
+            is_same = known == [found["frames"], found["size"]] and _are_alike(self._info.get("pictures"), pictures)
+            if known[0] is not None and not is_same:
                 self._set_aside()
-            self._write_info(mark=mark, error=None, **found)
+            self._write_info(mark=mark, error=None, pictures=pictures, **found)
 
     def _without_path(self, text: str) -> str:
         return text.replace(str(self.path.parent) + os.sep, "")
@@ -243,7 +272,13 @@ class StoredVideo:
         """Another video took the place of the one that was stored: keep what belongs to that one, elsewhere."""
         aside = self.folder.with_name(f".replaced-{datetime.now():%Y%m%d-%H%M%S}-{self.id}")
         self.folder.rename(aside)
-        self._info, self._frames, self._corrections, self._versions = {}, {}, {}, {}
+        for tag in LABEL_TAGS:
+            for suffix in LABEL_SUFFIXES:
+                label = self.folder.parents[1] / tag / f"{self.id}{suffix}"
+                if label.exists():
+                    label.rename(aside / f"{tag}{suffix}")
+        self._info, self._frames, self._propagated, self._corrections, self._versions = {}, {}, {}, {}, {}
+        self._rank = None
 
     @property
     def frame_count(self) -> int:
@@ -302,6 +337,9 @@ class StoredVideo:
         count = self._info.get("frames") or 0
         with self.lock:
             values = list(self._frames.get(name) or [None] * count)
+            for frame, known in self._propagated.items():
+                if frame < count:
+                    values[frame] = known.get(name, values[frame])
             for frame, correction in self._corrections.items():
                 if frame < len(values):
                     sure = {"scores": float(correction.has_polyp), "uncertainty": 0.0, "changes": values[frame]}
@@ -318,7 +356,12 @@ class StoredVideo:
 
     def rank(self) -> float | None:
         """How much the video is worth a look, in [0, 1]; None where the model has not seen it, and for final ones."""
-        return None if self.is_final or not self.is_annotated else video_doubt(self.doubts())
+        if self.is_final or not self.is_annotated:
+            return None
+        with self.lock:
+            if self._rank is None:  # for an hour of video it takes a while, and lists ask for it every second
+                self._rank = (video_doubt(self.doubts()),)
+            return self._rank[0]
 
     def lesions(self) -> list[dict[str, Any]]:
         """The lesions that the masks show, or that were given a name, each with ``id``, ``name`` and ``colour``."""
@@ -373,6 +416,7 @@ class StoredVideo:
                 {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty} for c in self.corrections.values()
             ],
             "lesions": self.lesions(),
+            "free_lesion": self.free_lesion(),
             "final": self.is_final,
             "warnings": self._info["warnings"],
         }
@@ -435,7 +479,11 @@ class StoredVideo:
             _save(self._file("corrected", frame), encode_mask(labels, texts))
             self._corrections[frame] = correction
             self._versions[frame] = correction.version
-            self._note(user, "save", frame=frame, version=correction.version, empty=correction.empty)
+            self._rank = None
+            try:
+                self._note(user, "save", frame=frame, version=correction.version, empty=correction.empty)
+            except OSError:  # the mask's own file says who saved it, and when
+                logger.exception("the save of frame %d of '%s' is not in its history", frame, self.id)
             return correction
 
     def take_back(self, frame: int, user: str) -> int:
@@ -458,6 +506,7 @@ class StoredVideo:
             self._file("corrected", frame).unlink(missing_ok=True)
             del self._corrections[frame]
             self._versions[frame] = version
+            self._rank = None
             return version
 
     def _check_open(self) -> None:
@@ -483,8 +532,8 @@ class StoredVideo:
             if into == other or not {into, other} <= known:
                 raise InputError(f"lesions {other} and {into} cannot be merged: give two that GET .../videos/ID lists")
             merged = {str(lesion): into for lesion in range(1, len(table)) if table[lesion] == other}
-            self._write_info(merged={**self._info.get("merged", {}), **merged})
             self._note(user, "merge", into=into, **{"from": other})
+            self._write_info(merged={**self._info.get("merged", {}), **merged})
 
     def set_final(self, final: bool, user: str) -> None:
         """Mark it as final, so that nothing changes any more; or open it again."""
@@ -505,9 +554,11 @@ class StoredVideo:
         """Forget the model's masks, and what corrections made of them; people's masks stay."""
         count = self.frame_count
         with self.lock:
-            for kind in ("predicted", "propagated"):
+            for kind in ("predicted", _PROPAGATED):
                 shutil.rmtree(self.folder / kind, ignore_errors=True)
             self._frames = {name: [None] * count for name in _PER_FRAME}
+            self._propagated = {}
+            self._rank = None
             self._write_info(annotated=None)
 
     def end_annotation(self, model: str) -> None:
@@ -529,25 +580,72 @@ class StoredVideo:
             temporary.write_bytes(encode_mask(labels))
         lesions = np.unique(labels[labels > 0]).tolist()
         with self.lock:
-            known = {name: round(value, 4) for name, value in numbers.items()}
-            for name, value in {**known, "has_polyp": has_polyp(labels > 0), "lesions": lesions}.items():
+            known: dict[str, Any] = {name: round(value, 4) for name, value in numbers.items()}
+            known |= {"has_polyp": has_polyp(labels > 0), "lesions": lesions}
+            self._rank = None
+            if kind == _PROPAGATED:
+                self._propagated.setdefault(frame, {}).update(known)
+                return
+            for name, value in known.items():
                 self._frames.setdefault(name, [None] * self.frame_count)[frame] = value
 
-    def set_change(self, frame: int, change: float) -> None:
-        """Store how much a frame's mask differs from that of the frame before."""
+    def drop_propagated(self, frames: Iterable[int]) -> None:
+        """Forget what corrections made of some frames: they are as the model has them again."""
         with self.lock:
-            self._frames.setdefault("changes", [None] * self.frame_count)[frame] = round(change, 4)
+            for frame in frames:
+                self._file(_PROPAGATED, frame).unlink(missing_ok=True)
+                self._propagated.pop(frame, None)
+            self._rank = None
+
+    def is_propagated(self, frame: int) -> bool:
+        """Whether corrections have spread to a frame."""
+        return self._file(_PROPAGATED, frame).exists()
+
+    def set_change(self, frame: int, change: float) -> None:
+        """Store how much a frame's mask differs from that of the frame before, after corrections moved one of them."""
+        with self.lock:
+            self._propagated.setdefault(frame, {})["changes"] = round(change, 4)
+            self._rank = None
 
     def flush(self) -> None:
         """Write what is known of the frames to the disk."""
         with self.lock:
-            _save(self.folder / "frames.json", json.dumps(self._frames).encode())
+            _save(self.folder / "frames.json", json.dumps({**self._frames, _PROPAGATED: self._propagated}).encode())
 
     def next_lesion(self) -> int:
-        """An id that no mask has."""
+        """The id after all that were ever given."""
+        return max(self._known_lesions(), default=0) + 1
+
+    def free_lesion(self) -> int | None:
+        """The first id that was never given, or None if all were."""
+        return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._known_lesions())), None)
+
+    def last_named_lesion(self) -> int:
+        """The last id that a person gave, or took away by merging it; 0 if there is none."""
         with self.lock:
-            seen = [lesion for lesions in self.per_frame("lesions") for lesion in lesions or ()]
-        return max(seen, default=0) + 1
+            return max(map(int, {**self._info.get("lesions", {}), **self._info.get("merged", {})}), default=0)
+
+    def _known_lesions(self) -> set[int]:
+        """The ids that masks have, that have a name, or that were merged into others: masks may have those again."""
+        with self.lock:
+            seen = {lesion for lesions in self.per_frame("lesions") for lesion in lesions or ()}
+            return seen | {int(lesion) for name in ("lesions", "merged") for lesion in self._info.get(name, {})}
+
+
+def _thumbnails(video: Video) -> list[list[int] | None]:
+    """Very small pictures of the first, the middle and the last frame; None for one that is damaged."""
+    pictures: list[list[int] | None] = []
+    for frame in (0, video.frame_count // 2, video.frame_count - 1):
+        try:
+            pictures.append(resize_frame(video.frame(frame), _THUMBNAIL).ravel().tolist())
+        except InputError:
+            pictures.append(None)
+    return pictures
+
+
+def _are_alike(before: list[list[int] | None] | None, after: list[list[int] | None]) -> bool:
+    pairs = [(a, b) for a, b in zip(before or [], after, strict=False) if a and b]
+    return all(np.abs(np.subtract(a, b)).mean() <= _SAME_PICTURE for a, b in pairs)
 
 
 def _is_regular(seconds: Sequence[float], fps: float) -> bool:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 from PIL import Image
 
+from lib.device import DeviceTurns
 from lib.model import ServedModel
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.data import open_video, read_split, split_by_patient
@@ -53,19 +55,22 @@ class FineTuneTask(TrainTask):
     It takes the frames whose masks people stand for: all frames of a final video; of one that is only corrected, the
     corrected frames and those that a correction spread to. Whole patients are held out for validation, see
     :func:`patient_of_video`; of the epochs the one with their best Dice is kept, the last one where there is only one
-    patient. MONAI Label runs this in a process of its own. The server takes the new model with its next job.
+    patient. MONAI Label runs this in a process of its own, which computes in turns with the server's jobs. The server
+    takes the new model with its next job.
 
     Args:
         videos: what is stored.
         model: what is in service.
         config: the bundle's ``train.json``.
+        device: is held while it computes.
     """
 
-    def __init__(self, videos: VideoStore, model: ServedModel, config: Path) -> None:
+    def __init__(self, videos: VideoStore, model: ServedModel, config: Path, device: DeviceTurns) -> None:
         super().__init__("Fine-tune LSI-Net on corrected videos; patients are split by the name before the first '_'")
         self.videos = videos
         self.model = model
         self._config_file = config
+        self._device = device
 
     def config(self) -> dict[str, Any]:
         return {**_DEFAULTS, "device": self.model.device}
@@ -132,9 +137,14 @@ class FineTuneTask(TrainTask):
             **options,
         )
         try:
-            workflow.initialize()
-            workflow.run()
-            workflow.finalize()
+            with self._device:
+                workflow.initialize()
+                parsed = workflow.parser.get_parsed_content
+                engines = ["train#trainer", "validate#evaluator"] if parsed("shares")[1] else ["train#trainer"]
+                for name in engines:
+                    parsed(name).add_event_handler(Events.ITERATION_COMPLETED, lambda: self._device.hand_over())
+                workflow.run()
+                workflow.finalize()
         except Exception as error:
             if found := find_input_error(error):
                 raise InputError(str(found)) from error

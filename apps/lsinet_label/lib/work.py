@@ -15,13 +15,14 @@ from torch import Tensor
 
 from lib.jobs import Job, Work
 from lib.model import ServedModel
-from lib.store import LAST_LESION, StoredVideo, VideoStore
+from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 from lsinet_monai.inferers import ClipState, MemoryBank, SequentialVideoInferer, VideoSession
 from lsinet_monai.metrics import LesionLinker, frame_score, mask_change, uncertainty
 from lsinet_monai.networks import Features
+from lsinet_monai.networks.checkpoint import Checkpoint
 
 __all__ = ["Worker"]
 
@@ -38,19 +39,22 @@ class Worker:
     Args:
         videos: what is stored.
         model: what is in service when a job begins.
-        on_labels: called with a video whose masks are new, in the worker's thread.
+        on_labels: writes the labels of a video whose masks are others now, in pieces; it is told whether the model's
+            own are among them.
         threshold: a pixel belongs to the mask where its probability is above this.
     """
 
     videos: VideoStore
     model: ServedModel
-    on_labels: Callable[[StoredVideo], None]
+    on_labels: Callable[[StoredVideo, bool], Iterator[int]]
     threshold: float = 0.5
 
     def __call__(self, job: Job) -> Work:
         video = self.videos[job.image]
         if job.kind == "annotate":
             return self._annotate(video)
+        if job.kind == "label":
+            return self._write_labels(video)
         return self._propagate(video, sorted(video.corrections) if job.frame is None else [job.frame])
 
     # The model goes through the video --------------------------------------------------------------------------------
@@ -77,6 +81,8 @@ class Worker:
         with open_video(video.path) as source:
             for frame, probability in _predict(source, first, model.network, model.image_size, inferer, state):
                 mask = _without_specks(probability > self.threshold)
+                # A person may have added a lesion meanwhile.
+                linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
                 if frame in corrections:
                     person = video.mask(frame).labels
                     linker.follow(person)
@@ -92,31 +98,50 @@ class Worker:
                     video.flush()
                     progress.save(state, frame + 1)
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
+        progress.save(state, count)
         video.end_annotation(mark)
-        progress.path.unlink(missing_ok=True)
-        if corrections:
+        if corrections := video.corrections:
             yield from self._propagate(video, sorted(corrections))
-        self.on_labels(video)
+        for frame in self.on_labels(video, True):
+            yield 1.0, f"the label, frame {frame} of {count}"
+        # Last: what a restart interrupts before this goes on from here.
+        progress.path.unlink(missing_ok=True)
+        return []
+
+    def _write_labels(self, video: StoredVideo) -> Work:
+        """Write the labels only."""
+        for frame in self.on_labels(video, False):
+            yield (frame + 1) / video.frame_count, f"the label, frame {frame} of {video.frame_count}"
         return []
 
     # Corrections spread ----------------------------------------------------------------------------------------------
 
     def _propagate(self, video: StoredVideo, frames: list[int]) -> Work:
-        """Predict anew the frames that corrected ones act on, and note how much their masks changed."""
+        """Predict anew the frames that corrected ones act on, and note how much their masks changed.
+
+        A frame whose correction was taken back acts on none any more: those around it are the model's again, and those
+        that another correction reaches follow that one.
+        """
         if video.is_final:
             raise InputError(f"'{video.id}' is marked as final: open it again to change it")
-        frames = [frame for frame in frames if frame in video.corrections]
         if not frames:
             raise InputError(f"'{video.id}' has no correction to go on from: save a mask first")
-        changed: dict[int, float] = {}
-        touched: set[int] = set()
         _, model = self.model.load()
         with open_video(video.path) as source:
-            for place, frame in enumerate(frames):
-                session = VideoSession(model.network, source, model.image_size)
-                for other in sorted(video.corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
-                    session.add_mask(other, video.mask(other).labels > 0)
+            changed = _Changed(video)
+            left: set[int] = set()
+            for frame in [frame for frame in frames if frame not in video.corrections]:
+                session = self._session(video, source, model, frame)
                 reached = session.reached_from(frame)
+                changed.remember(reached)
+                left |= set(reached)
+                around = [other for other in session.masks if set(session.reached_from(other)) & set(reached)]
+                frames = sorted({*frames, *around})
+            frames = [frame for frame in frames if frame in video.corrections]
+            for place, frame in enumerate(frames):
+                session = self._session(video, source, model, frame)
+                reached = session.reached_from(frame)
+                changed.remember(reached)
                 named = video.mask(frame).labels
                 linker, step = LesionLinker(), 0
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame), start=1):
@@ -125,19 +150,56 @@ class Worker:
                         linker = LesionLinker()
                         linker.follow(named)
                         linker.next_id = max(linker.next_id, video.next_lesion())
+                    linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
                     labels = _as_bytes(linker(_without_specks(probability > self.threshold)))
-                    change = mask_change(video.mask(other).labels > 0, labels > 0)
-                    if change:
-                        changed[other] = change
                     video.write_prediction("propagated", other, labels, **_numbers(probability))
+                    left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
-                touched |= {*reached, reached.stop}
-        for frame in sorted(touched - {0, video.frame_count}):
-            video.set_change(frame, mask_change(video.mask(frame - 1).labels > 0, video.mask(frame).labels > 0))
+        video.drop_propagated(left)
+        result = changed.note()
         video.flush()
-        self.on_labels(video)
-        return [{"frame": frame, "change": round(change, 4)} for frame, change in sorted(changed.items())]
+        for frame in self.on_labels(video, False):
+            yield 1.0, f"the label, frame {frame}"
+        return result
+
+    def _session(self, video: StoredVideo, source: Video, model: Checkpoint, frame: int) -> VideoSession:
+        """A session with the corrections around a frame."""
+        session = VideoSession(model.network, source, model.image_size)
+        corrections = video.corrections
+        for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
+            session.add_mask(other, video.mask(other).labels > 0)
+        return session
+
+
+class _Changed:
+    """How much the masks of a video change while a job works on it."""
+
+    def __init__(self, video: StoredVideo) -> None:
+        self._video = video
+        self._before: dict[int, bytes] = {}  # as PNG files, for they may be many
+
+    def remember(self, frames: range) -> None:
+        """Keep the masks of frames that may change, as they are before the first change."""
+        for frame in frames:
+            if frame not in self._before:
+                self._before[frame] = encode_mask(self._video.mask(frame).labels)
+
+    def note(self) -> list[dict[str, Any]]:
+        """Store how much each frame differs from the one before it, and say which masks are others now: 1 - IoU.
+
+        What people drew is no change of the job's.
+        """
+        video, corrections = self._video, self._video.corrections
+        frames = {other for frame in self._before for other in (frame, frame + 1)}
+        for frame in sorted(frames - {0, video.frame_count}):
+            video.set_change(frame, mask_change(video.mask(frame - 1).labels > 0, video.mask(frame).labels > 0))
+        changes = {
+            frame: mask_change(decode_mask(content, video.size) > 0, video.mask(frame).labels > 0)
+            for frame, content in sorted(self._before.items())
+            if frame not in corrections
+        }
+        return [{"frame": frame, "change": round(change, 4)} for frame, change in changes.items() if change]
 
 
 def _predict(

@@ -27,6 +27,7 @@ export class Api extends EventTarget {
   videos = () => this.#call("videos");
   video = (id) => this.#call(this.#path(id));
   jobs = () => this.#call("jobs");
+  job = (job) => this.#call(`jobs/${encodeURIComponent(job)}`);
   next = () => this.#call("next");
   saveLesions = (id, lesions) => this.#send("PUT", `${this.#path(id)}/lesions`, lesions);
   mergeLesions = (id, from, into) => this.#send("POST", `${this.#path(id)}/lesions/merge`, { into, from });

@@ -51,7 +51,7 @@ let dismissed = new Set(); // failed jobs that are not shown any more
 let isFirstLook = true;
 let nextLook = null;
 
-new Timeline(element("timeline"), editor);
+const timeline = new Timeline(element("timeline"), editor);
 
 const nameOf = (id) => videos.find((video) => video.id === id)?.name ?? id;
 const isActive = (job) => job.state === "queued" || job.state === "running";
@@ -380,6 +380,8 @@ const ACTIONS = [
   action("View", "hide", "Hide the mask or show it", ["H"], () => stage.setView({ hidden: !stage.view.hidden })),
   action("View", "zoom-in", "Zoom in", ["+", "="], () => stage.zoomBy(1.5)),
   action("View", "zoom-out", "Zoom out", ["-"], () => stage.zoomBy(1 / 1.5)),
+  action("View", "timeline-in", "Zoom the timeline in, around the frame", ["T"], () => timeline.zoomBy(2)),
+  action("View", "timeline-out", "Zoom the timeline out", ["Shift+T"], () => timeline.zoomBy(1 / 2)),
   action("View", "zoom-fit", "Fit the picture into the stage", ["Z"], () => stage.zoomBy(0)),
 
   action("Save", "propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),

@@ -34,7 +34,7 @@ export function doubtfulFrames(doubt, fps) {
 /** A video with a lesion to draw, where it has none yet. */
 function withLesion(video) {
   if (video.lesions.length) return video;
-  return { ...video, lesions: [newLesion(1)], hasNewLesion: true };
+  return { ...video, lesions: [newLesion(video.free_lesion ?? 1)], hasNewLesion: true };
 }
 
 /**

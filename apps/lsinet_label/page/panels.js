@@ -69,7 +69,7 @@ export function drawVideos(list, videos, current, unsavedOf, onChoose) {
   refill(list, rows.length ? rows : [make("li", { className: "none", textContent: "No video here." })]);
 }
 
-const KINDS = { annotate: "Finding polyps", propagate: "Propagating" };
+const KINDS = { annotate: "Finding polyps", propagate: "Propagating", label: "Writing the label" };
 
 /** Seconds as "40 s" or "3 min". */
 export function duration(seconds) {

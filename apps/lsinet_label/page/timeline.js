@@ -1,13 +1,18 @@
-/** The timeline: what the network found along the video, what a person did, and a way to any frame by hand. */
+/**
+ * The timeline: what the network found along the video, what a person did, and a way to any frame by hand. A long video
+ * is zoomed by the wheel or two fingers; what is shown then goes with the frame.
+ */
 
 // Shares of the height; the curves begin 4 pixels below the edge.
+const FEWEST = 30; // frames that are shown at least
 const ROW = { curves: [0, 0.56], polyps: [0.61, 0.7], changed: [0.74, 0.83], marks: [0.87, 1] };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 export class Timeline {
   constructor(canvas, editor) {
-    Object.assign(this, { canvas, editor, hover: null });
+    Object.assign(this, { canvas, editor, hover: null, zoom: 1, first: 0 });
+    this.pointers = new Map(); // id -> x on the element, as a share of its width
     this.findings = document.createElement("canvas"); // all but the flags, which move with every frame
     this.isStale = true;
     const redraw = () => {
@@ -15,30 +20,90 @@ export class Timeline {
       this.draw();
     };
     new ResizeObserver(redraw).observe(canvas);
-    for (const type of ["video", "drafts"]) editor.addEventListener(type, redraw);
-    editor.addEventListener("frame", () => this.draw());
+    editor.addEventListener("drafts", redraw);
+    editor.addEventListener("video", () => {
+      if (editor.video.id !== this.id) Object.assign(this, { id: editor.video.id, zoom: 1, first: 0 });
+      redraw();
+    });
+    editor.addEventListener("frame", () => {
+      const { frame } = editor;
+      if (frame < this.first || frame >= this.first + this.#count) this.#show(frame - Math.floor(this.#count / 2));
+      this.draw();
+    });
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      this.isDragged = true;
-      this.editor.seek(this.#frameAt(event));
+      this.pointers.set(event.pointerId, this.#share(event));
+      this.isDragged = this.pointers.size === 1;
+      if (this.isDragged) this.editor.seek(this.#frameAt(this.#share(event)));
     });
     canvas.addEventListener("pointermove", (event) => {
-      this.hover = this.#frameAt(event);
+      if (this.pointers.size > 1) return this.#pinch(event.pointerId, this.#share(event));
+      this.hover = this.#frameAt(this.#share(event));
       if (this.isDragged && this.hover !== editor.frame) editor.seek(this.hover);
       this.draw();
     });
-    const letGo = () => {
+    const letGo = ({ pointerId }) => {
+      this.pointers.delete(pointerId);
       this.isDragged = false;
       this.hover = null;
       this.draw();
     };
     for (const type of ["pointerup", "pointercancel", "pointerleave"]) canvas.addEventListener(type, letGo);
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.zoomBy(Math.exp(-event.deltaY / 400), this.#share(event));
+        if (event.deltaX) this.#show(this.first + (event.deltaX / canvas.clientWidth) * this.#count);
+      },
+      { passive: false },
+    );
   }
 
-  #frameAt(event) {
+  /** How many frames are shown. */
+  get #count() {
+    const { frames } = this.editor.video ?? {};
+    return frames ? Math.min(frames, Math.max(FEWEST, Math.round(frames / this.zoom))) : 1;
+  }
+
+  /** Show the frames from one on. */
+  #show(first) {
+    const { lastFrame } = this.editor;
+    this.first = Math.round(Math.max(0, Math.min(lastFrame + 1 - this.#count, first)));
+    this.isStale = true;
+    this.draw();
+  }
+
+  /** Zoom by a factor around a place, a share of the width; around the frame where none is given. */
+  zoomBy(factor, at = (this.editor.frame + 0.5 - this.first) / this.#count) {
+    const { editor } = this;
+    if (!editor.video?.frames) return;
+    const frame = this.first + at * this.#count;
+    this.zoom = Math.max(1, Math.min(this.zoom * factor, Math.max(1, editor.video.frames / FEWEST)));
+    this.#show(frame - at * this.#count);
+  }
+
+  /** Let the frames under two fingers stay there. */
+  #pinch(moved, at) {
+    const between = () => {
+      const [a, b] = [...this.pointers.values()];
+      return { at: (a + b) / 2, size: Math.max(0.01, Math.abs(a - b)) };
+    };
+    const before = between();
+    this.pointers.set(moved, at);
+    const after = between();
+    this.zoomBy(after.size / before.size, before.at);
+    this.#show(this.first - (after.at - before.at) * this.#count);
+  }
+
+  #share(event) {
     const box = this.canvas.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
-    return Math.max(0, Math.min(this.editor.lastFrame, Math.floor(share * (this.editor.lastFrame + 1))));
+    return (event.clientX - box.left) / box.width;
+  }
+
+  #frameAt(share) {
+    const last = this.first + this.#count - 1;
+    return Math.max(this.first, Math.min(last, this.first + Math.floor(share * this.#count)));
   }
 
   /** Draw once before the screen's next frame, however often it is asked for. */
@@ -68,12 +133,18 @@ export class Timeline {
     context.scale(sharpness, sharpness);
     this.#describe();
     if (!editor.video?.frames) return;
+    if (this.#count < editor.video.frames) {
+      // Which part of the video is shown.
+      context.fillStyle = colour("muted");
+      const wide = (frames) => (frames / editor.video.frames) * width;
+      context.fillRect(wide(this.first), height - 3, Math.max(6, wide(this.#count)), 3);
+    }
     if (hover !== null) this.#flag(context, hover, colour("muted"), width, height);
     this.#flag(context, editor.frame, colour("text"), width, height);
   }
 
   #x(frame, width) {
-    return ((frame + 0.5) / this.editor.video.frames) * width;
+    return ((frame + 0.5 - this.first) / this.#count) * width;
   }
 
   #drawFindings(context, width, height) {
@@ -83,12 +154,14 @@ export class Timeline {
     const bottom = ROW.curves[1] * height;
 
     // One value per pixel at most, the highest: no peak of a long video is lost.
-    const count = Math.min(Math.ceil(width), video.frames);
+    const { first } = this;
+    const shown = this.#count;
+    const count = Math.min(Math.ceil(width), shown);
     const wide = width / count;
     const columns = (values) => {
       const highest = new Array(count).fill(null);
-      values?.forEach((value, n) => {
-        const column = Math.floor((n / video.frames) * count);
+      values?.slice(first, first + shown).forEach((value, n) => {
+        const column = Math.floor((n / shown) * count);
         if (value !== null && !(highest[column] > value)) highest[column] = value;
       });
       return highest;

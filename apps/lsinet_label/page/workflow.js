@@ -132,7 +132,7 @@ export class Workflow {
         await editor.refresh();
       }
       await editor.discard(frame);
-      this.say(isDraft ? `Frame ${frame} is as the server has it.` : `The correction of frame ${frame} is taken back.`);
+      this.say(isDraft ? `Frame ${frame} is as the server has it.` : `The correction of frame ${frame} is taken back; the frames around it follow.`);
     });
   }
 
@@ -155,10 +155,9 @@ export class Workflow {
     if (!this.#isOpen({ toEdit: true })) return null;
     return this.#step(async () => {
       const { editor, api } = this;
-      const { id: video, lesions } = editor.video;
-      let id = 1;
-      while (lesions.some((lesion) => lesion.id === id)) id += 1;
-      if (id > 255) throw new Error("A video holds up to 255 lesions. Merge some first.");
+      await editor.refresh();
+      const { id: video, lesions, free_lesion: id } = editor.video;
+      if (id === null) throw new Error("A video holds up to 255 lesions, and all were given.");
       await api.saveLesions(video, [...lesions, newLesion(id)]);
       await editor.refresh();
       editor.chooseLesion(id);
@@ -240,11 +239,11 @@ export class Workflow {
     const { editor } = this;
     const isHere = job.image === editor.video?.id;
     if (job.state === "failed") this.complain(`${nameOf(job.image)}: ${job.message}`);
-    if (!isHere) return;
-    const changed = (job.changed ?? []).filter(({ change }) => change > 0);
+    if (!isHere || job.kind === "label") return;
+    const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
     editor.changed = job.kind === "propagate" ? changed : [];
     await editor.refresh();
-    editor.reload(job.kind === "propagate" ? changed.map(({ frame }) => frame) : null);
+    editor.reload(null);
     if (job.state !== "done") return;
     if (job.kind === "annotate") {
       this.say("The polyps are found. N goes to the next frame that is worth a look.");

@@ -11,7 +11,7 @@ from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
 
-__all__ = ["open_video"]
+__all__ = ["is_dicom", "open_video"]
 
 _DICOM_PREAMBLE = 128  # bytes
 _DICOM_MARK = b"DICM"
@@ -51,7 +51,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
         raise InputError(f"{path}: fps={fps} must be a number above 0")
     if os.path.isdir(path):  # which raises nothing, whatever the path
         return FolderVideo(path, fps or DEFAULT_FPS)
-    if _first_bytes(path)[_DICOM_PREAMBLE:] == _DICOM_MARK:
+    if _is_marked(_first_bytes(path)):
         require_extra("pydicom", "video")
         from lsinet_monai.data.video.dicom import open_dicom
 
@@ -60,6 +60,18 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
     from lsinet_monai.data.video.container import ContainerVideo
 
     return ContainerVideo(path, fps)
+
+
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there, can be read, and is a DICOM file by its content."""
+    try:
+        return _is_marked(_first_bytes(Path(path)))
+    except InputError:
+        return False
+
+
+def _is_marked(first: bytes) -> bool:
+    return first[_DICOM_PREAMBLE:] == _DICOM_MARK
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -1,18 +1,34 @@
-"""The app's folder is on the path, as MONAI Label has it; a video, and what is stored of it."""
+"""The app's folder is on the path, as MONAI Label has it; a video, and what is stored of it; the real server."""
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from lsinet_monai.data import phantom_clip
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "apps" / "lsinet_label"))
+APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
+sys.path.insert(0, str(APP))
 
 SIZE = (64, 80)
+START = 180  # seconds that the server may take to start, and a job to end
 
 
 @pytest.fixture
@@ -31,3 +47,122 @@ def open_store(studies: Path):
     from lib.store import VideoStore
 
     return lambda: VideoStore(studies / "labels" / "lsinet", lambda image_id: studies / image_id)
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+    headers: Any
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """The process; killed and started again over the same folder of videos."""
+
+    def __init__(self, studies: Path, environment: dict[str, str], conf: dict[str, Any]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/lsinet/"
+        self.studies = studies
+        self.log = studies.parent / "server.log"
+        self.command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
+        self.command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(self.port)]
+        for name, value in conf.items():
+            self.command += ["--conf", name, str(value)]
+        # MONAI Label calls `python`: the one that runs this.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self.environment = {**os.environ, "PATH": path, **environment}
+
+    def start(self) -> Server:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + START
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                self.call("GET", "/lsinet/status")
+                return self
+            except OSError:
+                time.sleep(0.5)
+        self.kill()
+        pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **query) -> Answer:
+        """A dict or list goes as JSON, bytes as they are."""
+        headers = dict(headers or {})
+        if isinstance(body, dict | list):
+            body, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        url = f"http://127.0.0.1:{self.port}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        request = urllib.request.Request(url, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return Answer(answer.status, answer.read(), answer.headers)
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read(), error.headers)
+
+    def upload(self, method: str, path: str, field: str, name: str, content: bytes, **query) -> Answer:
+        """Send a file as a form does."""
+        mark = uuid.uuid4().hex
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+        body = head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+        return self.call(method, path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"}, **query)
+
+    def wait(self, job: str) -> dict[str, Any]:
+        """A job that has ended."""
+        end = time.monotonic() + START
+        while (state := self.call("GET", f"/lsinet/jobs/{job}").json)["state"] in ("queued", "running"):
+            assert time.monotonic() < end, state
+            time.sleep(0.1)
+        return state
+
+    def annotate(self, image: str) -> None:
+        """Annotate a video where that has not been done."""
+        if self.call("GET", f"/lsinet/videos/{image}").json["scores"][0] is None:
+            answer = self.call("POST", "/lsinet/jobs", {"image": image, "kind": "annotate"})
+            assert answer.status == 202
+            state = self.wait(answer.json["job"])
+            assert state["state"] == "done", state
+
+    def mask(self, image: str, frame: int) -> tuple[np.ndarray, str, str]:
+        answer = self.call("GET", f"/lsinet/videos/{image}/frames/{frame}/mask")
+        return np.array(Image.open(io.BytesIO(answer.body))), *(
+            answer.headers[name] for name in ("X-Mask-Source", "X-Mask-Version")
+        )
+
+    def get(self, path: str) -> Any:
+        """What a call of the app's own answers."""
+        return self.call("GET", f"/lsinet/{path}").json
+
+    def labels(self, image: str, frame: int) -> np.ndarray:
+        return self.mask(image, frame)[0]
+
+    def save_mask(self, image: str, frame: int, labels: np.ndarray) -> None:
+        file = io.BytesIO()
+        Image.fromarray(labels).save(file, "PNG")
+        assert self.call("PUT", f"/lsinet/videos/{image}/frames/{frame}/mask", file.getvalue()).status == 200
+
+
+@pytest.fixture(scope="module")
+def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Starts servers over folders of videos, with variables of the environment and keys of ``--conf``."""
+    pytest.importorskip("monailabel", reason='needs monailabel: pip install "lsinet_monai[label]"')
+    model = request.getfixturevalue("demo_model")  # may have to be trained: not for tests that are skipped
+    servers = []
+
+    def start(studies: Path, environment: dict[str, str] | None = None, **conf: Any) -> Server:
+        servers.append(Server(studies, environment or {}, {"checkpoint": model, **conf}))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        server.kill()

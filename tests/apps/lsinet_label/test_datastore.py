@@ -35,6 +35,23 @@ def test_ids_are_file_names(make, studies):
         datastore.path("notes.txt")
 
 
+def test_links_lead_nowhere_else(make, studies):
+    (studies.parent / "secret.mp4").write_bytes(b"x")
+    (studies.parent / "secret.frames").mkdir()
+    (studies / "c.mp4").symlink_to(studies.parent / "secret.mp4")
+    (studies / "c.frames").symlink_to(studies.parent / "secret.frames")
+    (studies / "d.mp4").symlink_to("B 2.MP4")
+    assert sorted(make().list_images()) == ["B 2.MP4", "d.mp4", "p1_a.frames"]
+    (studies / "B 2.MP4").unlink()  # of one that was listed
+    (studies / "B 2.MP4").symlink_to(studies.parent / "secret.mp4")
+    datastore = make()
+    assert sorted(datastore.list_images()) == ["p1_a.frames"]
+    with pytest.raises(NotFound):
+        datastore.path("c.mp4")
+    (studies.parent / "linked").symlink_to(studies)
+    assert sorted(VideoDatastore(str(studies.parent / "linked"), False, print).list_images()) == ["p1_a.frames"]
+
+
 def test_labels_are_found_again(make, tmp_path):
     (tmp_path / "x.json").write_text("{}")
     make().save_label("B 2.MP4", str(tmp_path / "x.json"), "original", {"doubt": 0.5})

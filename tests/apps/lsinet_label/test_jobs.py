@@ -146,6 +146,42 @@ def test_is_not_asked_for_twice(tmp_path):
     assert queue.submit("a", "propagate", 1) is not queue.submit("a", "propagate", 2)
 
 
+def test_while_it_runs_a_video_is_not_annotated_twice_but_a_later_correction_counts(tmp_path):
+    queue = JobQueue(tmp_path, lambda job: steps(1))
+    annotate, propagate = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1)
+    annotate.state = propagate.state = "running"
+    assert queue.submit("a", "annotate") is annotate
+    assert queue.submit("a", "propagate", 1) is not propagate
+
+
+def test_a_video_that_is_removed_is_worked_on_no_more(run):
+    worked = []
+
+    def work(job):
+        for step in range(1000):
+            time.sleep(0.01)
+            worked.append(job.image)
+            yield step / 1000, ""
+        return []
+
+    queue = run(work)
+    running, waiting, other = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1), queue.submit("b", "x")
+    while not worked:
+        time.sleep(0.01)
+    queue.remove("a")
+    count = worked.count("a")
+    while "b" not in worked:
+        time.sleep(0.01)
+    assert (running.state, waiting.state, worked.count("a")) == ("cancelled", "cancelled", count)
+    queue.cancel(other.job)
+
+
+def test_a_job_that_only_writes_labels_changes_no_masks(tmp_path):
+    queue = JobQueue(tmp_path, lambda job: steps(1))
+    queue.submit("a", "label")
+    assert queue.of_image("a") is None
+
+
 def test_an_unknown_job(tmp_path):
     (tmp_path / "0badbadbadbad000.json").write_text("{")
     queue = JobQueue(tmp_path, lambda job: steps(1))

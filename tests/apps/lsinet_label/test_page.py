@@ -5,18 +5,10 @@ from __future__ import annotations
 import functools
 import http.server
 import io
-import json
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +24,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2)}  # name: frames, seed
+LONG = "long.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 START = 180  # seconds that the server may take to start, and a job to end
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -39,69 +32,18 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", 
 browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
 
 
-class Server:
-    """The real server process; started, killed and started again over the same folder of videos."""
-
-    def __init__(self, studies: Path, model: Path, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/lsinet/"
-        self.log = log
-        self.command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
-        self.command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(self.port)]
-        self.command += ["--conf", "checkpoint", str(model)]
-
-    def start(self) -> None:
-        # MONAI Label calls `python`: the one that runs this.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
-            )
-        end = time.monotonic() + START
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                self.get("status")
-                return
-            except OSError:
-                time.sleep(0.5)
-        self.stop()
-        pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
-
-    def mask(self, video: str, frame: int) -> np.ndarray:
-        with urllib.request.urlopen(f"{self.url}videos/{video}/frames/{frame}/mask", timeout=60) as answer:
-            return np.asarray(Image.open(io.BytesIO(answer.read())))
-
-    def save_mask(self, video: str, frame: int, mask: np.ndarray) -> None:
-        body = io.BytesIO()
-        Image.fromarray(mask).save(body, "PNG")
-        url = f"{self.url}videos/{video}/frames/{frame}/mask"
-        urllib.request.urlopen(urllib.request.Request(url, body.getvalue(), method="PUT"), timeout=60).close()
-
-
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("monailabel", reason='needs monailabel: pip install "lsinet_monai[label]"')
-    demo_model = request.getfixturevalue("demo_model")  # may have to be trained: not for tests that are skipped
+def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("label")
     for name, (frames, seed) in VIDEOS.items():
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
-    server = Server(folder / "studies", demo_model, folder / "server.log")
-    server.start()
-    yield server
-    server.stop()
+    first, long = folder / "studies" / next(iter(VIDEOS)), folder / "studies" / LONG
+    long.mkdir()
+    for i in range(200):
+        shutil.copyfile(first / f"{i % 20:05d}.png", long / f"{i:05d}.png")
+    return start_server(folder / "studies")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +84,7 @@ def page(browser: Browser) -> Iterator[Page]:
 # What people do -------------------------------------------------------------------------------------------------------
 
 
-def open_video(page: Page, server: Server, name: str) -> None:
+def open_video(page: Page, server: Any, name: str) -> None:
     """Open a video in which the network has found polyps."""
     page.goto(server.url)
     page.get_by_role("button", name=name).click()
@@ -180,27 +122,33 @@ def draw(page: Page, *points: tuple[float, float]) -> None:
     page.mouse.up()
 
 
+DRAWN = """() => {
+  const canvas = document.querySelectorAll(".sheet canvas")[1];
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((value, i) => i % 4 === 3 && value).length;
+}"""
+
+
 def drawn_pixels(page: Page) -> int:
     """Pixels of the mask that are seen over the picture."""
-    return page.evaluate(
-        """() => {
-          const canvas = document.querySelectorAll(".sheet canvas")[1];
-          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-          return data.filter((value, i) => i % 4 === 3 && value).length;
-        }"""
-    )
+    return page.evaluate(DRAWN)
+
+
+def draws(page: Page, pixels: int) -> None:
+    """Waits until so many are seen."""
+    page.wait_for_function(f"pixels => ({DRAWN})() === pixels", arg=pixels)
 
 
 class TestWork:
     pytestmark = browser_test
 
-    def test_correct_propagate_export_and_find_it_again(self, page: Page, server: Server) -> None:
+    def test_correct_propagate_export_and_find_it_again(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         frame = server.get("videos/case-01.frames")["has_polyp"].index(True) + 1
         go_to(page, frame)
         assert drawn_pixels(page) > 0
 
-        before = server.mask("case-01.frames", frame + 1)
+        before = server.labels("case-01.frames", frame + 1)
         page.keyboard.press("0")
         assert drawn_pixels(page) == 0
         draw(page, (0.4, 0.5), (0.6, 0.5), (0.6, 0.6))
@@ -211,9 +159,9 @@ class TestWork:
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
 
-        kept = server.mask("case-01.frames", frame)
+        kept = server.labels("case-01.frames", frame)
         assert len(np.unique(kept)) == 2  # one lesion
-        assert (server.mask("case-01.frames", frame + 1) != before).any()
+        assert (server.labels("case-01.frames", frame + 1) != before).any()
         assert page.locator("#frame-state").inner_text().startswith("Corrected by")
 
         page.keyboard.press("x")
@@ -222,15 +170,15 @@ class TestWork:
         assert "case-01" in download.value.suggested_filename
         assert "<annotations>" in Path(download.value.path()).read_text()
 
-        server.stop()
+        server.kill()
         server.start()
         open_video(page, server, "case-01.frames")
         page.keyboard.press(".")
         shows(page, frame)
         assert drawn_pixels(page) == np.count_nonzero(kept)
-        assert np.array_equal(server.mask("case-01.frames", frame), kept)
+        assert np.array_equal(server.labels("case-01.frames", frame), kept)
 
-    def test_by_keyboard_alone(self, page: Page, server: Server) -> None:
+    def test_by_keyboard_alone(self, page: Page, server: Any) -> None:
         page.goto(server.url)
         page.wait_for_selector("#video-list button:focus")  # the focus waits on the first video
         page.fill("#video-filter", "case-02")
@@ -250,17 +198,17 @@ class TestWork:
         assert drawn_pixels(page) > 0
         page.keyboard.press("s")
         says(page, "Saved frame 0.")
-        saved = server.mask("case-02.frames", 0)
+        saved = server.labels("case-02.frames", 0)
         assert saved[SIZE[0] // 2, SIZE[1] // 2] == 1
         page.keyboard.press("f")
         says(page, "The video is final")
         page.keyboard.press("0")
         says(page, "Press F to work on it again")
-        assert np.array_equal(server.mask("case-02.frames", 0), saved)
+        assert np.array_equal(server.labels("case-02.frames", 0), saved)
         page.keyboard.press("f")
         says(page, "can be worked on again")
 
-    def test_undo_and_redo(self, page: Page, server: Server) -> None:
+    def test_undo_and_redo(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 3)
         pixels = [drawn_pixels(page)]
@@ -276,7 +224,7 @@ class TestWork:
             page.keyboard.press("Control+Shift+z")
             assert drawn_pixels(page) == expected
 
-    def test_drafts_outlive_stepping_away_and_the_page(self, page: Page, server: Server) -> None:
+    def test_drafts_outlive_stepping_away_and_the_page(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 5)
         page.keyboard.press("0")
@@ -292,7 +240,7 @@ class TestWork:
         go_to(again, 5)
         assert drawn_pixels(again) == pixels
 
-    def test_it_warns_before_unsaved_work_is_left(self, page: Page, server: Server) -> None:
+    def test_it_warns_before_unsaved_work_is_left(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         page.keyboard.press("0")
         with page.expect_event("dialog") as question:
@@ -301,7 +249,7 @@ class TestWork:
         assert question.value.type == "beforeunload"
         assert "not saved" in page.inner_text("#frame-state")
 
-    def test_a_lost_connection_loses_nothing(self, page: Page, server: Server) -> None:
+    def test_a_lost_connection_loses_nothing(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 2)
         page.keyboard.press("0")
@@ -313,10 +261,10 @@ class TestWork:
         page.context.set_offline(False)
         page.wait_for_selector("#banner", state="hidden")
         says(page, "Saved frame 2.")
-        assert server.mask("case-01.frames", 2).any()
+        assert server.labels("case-01.frames", 2).any()
 
     @pytest.mark.parametrize(("answer", "mine"), [("Save mine over it", True), ("Take theirs, drop mine", False)])
-    def test_two_people_at_one_frame(self, page: Page, server: Server, answer: str, mine: bool) -> None:
+    def test_two_people_at_one_frame(self, page: Page, server: Any, answer: str, mine: bool) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 7)
         page.keyboard.press("0")
@@ -327,9 +275,100 @@ class TestWork:
         page.keyboard.press("s")
         page.get_by_role("button", name=answer).click()
         page.wait_for_function("() => !document.getElementById('frame-state').textContent.includes('not saved')")
-        assert np.array_equal(server.mask("case-01.frames", 7), theirs) is not mine
+        assert np.array_equal(server.labels("case-01.frames", 7), theirs) is not mine
 
-    def test_lesions(self, page: Page, server: Server) -> None:
+    def test_what_one_saves_another_sees(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-02.frames")
+        go_to(page, 6)
+        other = page.context.browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        open_video(other, server, "case-02.frames")
+        go_to(other, 6)
+        other.keyboard.press("0")
+        draw(other, (0.2, 0.3), (0.4, 0.3))
+        other.keyboard.press("s")
+        says(other, "Saved frame 6.")
+        pixels = drawn_pixels(other)
+        page.wait_for_function("() => document.getElementById('frame-state').textContent.startsWith('Corrected by')")
+        draws(page, pixels)
+        other.context.close()
+
+    def test_a_correction_is_taken_back(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        before = [server.labels("case-01.frames", frame) for frame in range(20)]
+        go_to(page, 15)
+        page.keyboard.press("0")
+        draw(page, (0.2, 0.3), (0.4, 0.3))
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        page.keyboard.press("Delete")
+        page.get_by_role("button", name="Take back").click()
+        says(page, "is taken back")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        after = server.labels("case-01.frames", 15)
+        draws(page, np.count_nonzero(after))
+        if not server.get("videos/case-01.frames")["corrections"]:
+            assert np.array_equal(after, before[15])
+
+    def test_masks_of_another_tool_are_imported(self, page: Page, server: Any, tmp_path: Path) -> None:
+        open_video(page, server, "case-02.frames")
+        theirs = np.zeros(SIZE, np.uint8)
+        theirs[30:60, 40:80] = 2
+        stack = np.zeros((SIZE[1], SIZE[0], 12), np.uint8)
+        for frame in range(12):
+            stack[:, :, frame] = (theirs if frame == 9 else server.labels("case-02.frames", frame)).T
+        nibabel = pytest.importorskip("nibabel")
+        nibabel.Nifti1Image(stack, np.diag([-1, -1, 1, 1])).to_filename(tmp_path / "theirs.nii.gz")
+        page.keyboard.press("i")
+        page.select_option("#import-dialog [name=format]", "nifti")
+        page.set_input_files("#import-dialog [name=file]", tmp_path / "theirs.nii.gz")
+        page.locator("#import-dialog").get_by_role("button", name="Import").click()
+        says(page, "Imported: 1 frame corrected")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        assert np.array_equal(server.labels("case-02.frames", 9), theirs)
+        (tmp_path / "bad.xml").write_text("<no/>")
+        page.keyboard.press("i")
+        page.set_input_files("#import-dialog [name=file]", tmp_path / "bad.xml")
+        page.locator("#import-dialog").get_by_role("button", name="Import").click()
+        says(page, "case-02.frames: the file")
+        assert page.locator("#message.problem").count() == 1
+
+    def test_a_job_is_cancelled(self, page: Page, server: Any) -> None:
+        page.goto(server.url)
+        page.get_by_role("button", name=LONG).click()
+        shows(page, 0)
+        page.keyboard.press("a")
+        page.get_by_role("button", name=re.compile(f"^Cancel: Finding polyps, {LONG}")).click()
+        says(page, "The job is cancelled.")
+        page.wait_for_selector("#job-list li", state="detached")
+        assert {job["state"] for job in server.get("jobs") if job["image"] == LONG} == {"cancelled"}
+
+    def test_the_timeline_is_zoomed(self, page: Page, server: Any) -> None:
+        page.goto(server.url)
+        page.get_by_role("button", name=LONG).click()
+        shows(page, 0)
+        box = page.locator("#timeline").bounding_box()
+        assert box is not None
+        left, middle, y = box["x"] + 2, box["x"] + box["width"] / 2, box["y"] + 20
+        page.mouse.click(middle, y)
+        shows(page, 100)
+        page.mouse.wheel(0, -278)  # doubled: exp(278 / 400) = 2
+        page.mouse.click(left, y)
+        shows(page, 50)
+        page.keyboard.press("End")  # what is shown goes with the frame
+        shows(page, 199)
+        page.mouse.click(left, y)
+        shows(page, 100)
+        page.keyboard.press("Shift+T")
+        page.mouse.click(left, y)
+        shows(page, 0)
+
+    def test_lesions(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-02.frames")
         count = page.locator("#lesion-list li").count()
         page.keyboard.press("l")
@@ -341,17 +380,19 @@ class TestWork:
         draw(page, (0.5, 0.4), (0.6, 0.4))
         page.keyboard.press("s")
         says(page, "Saved frame 0.")
-        lesions = server.get("videos/case-02.frames")["lesions"]
-        assert lesions[-1]["name"] == "Flat, right"
-        assert (server.mask("case-02.frames", 0) == lesions[-1]["id"]).any()
+        mine = next(e["id"] for e in server.get("videos/case-02.frames")["lesions"] if e["name"] == "Flat, right")
+        assert (server.labels("case-02.frames", 0) == mine).any()
         page.keyboard.press("m")
-        page.select_option("#merge-dialog [name=from]", str(lesions[-1]["id"]))
+        page.select_option("#merge-dialog [name=from]", str(mine))
         page.locator("#merge-dialog").get_by_role("button", name="Merge").click()
         says(page, "is a part of lesion")
         assert len(server.get("videos/case-02.frames")["lesions"]) == count
-        assert not (server.mask("case-02.frames", 0) == lesions[-1]["id"]).any()
+        assert not (server.labels("case-02.frames", 0) == mine).any()
+        page.keyboard.press("l")  # not the id that was merged: masks that have it mean the other lesion
+        says(page, "is new")
+        assert mine not in {lesion["id"] for lesion in server.get("videos/case-02.frames")["lesions"]}
 
-    def test_the_pen_goes_on_with_the_lesion_of_the_frame(self, page: Page, server: Server) -> None:
+    def test_the_pen_goes_on_with_the_lesion_of_the_frame(self, page: Page, server: Any) -> None:
         theirs = np.zeros(SIZE, np.uint8)
         theirs[10:20, 10:20] = 3
         server.save_mask("case-01.frames", 19, theirs)
@@ -360,9 +401,9 @@ class TestWork:
         draw(page, (0.5, 0.6), (0.6, 0.6))
         page.keyboard.press("s")
         says(page, "Saved frame 19.")
-        assert set(np.unique(server.mask("case-01.frames", 19))) == {0, 3}
+        assert set(np.unique(server.labels("case-01.frames", 19))) == {0, 3}
 
-    def test_it_asks_for_the_name_and_password(self, page: Page, server: Server) -> None:
+    def test_it_asks_for_the_name_and_password(self, page: Page, server: Any) -> None:
         def ask(route: Route) -> None:
             if route.request.headers.get("authorization") == "Bearer right":
                 route.continue_()
@@ -386,13 +427,13 @@ class TestWork:
                 page.get_by_text("did not accept").wait_for()
         page.get_by_role("button", name="case-01.frames").wait_for()
 
-    def test_it_plays(self, page: Page, server: Server) -> None:
+    def test_it_plays(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         page.keyboard.press(" ")
         shows(page, 19)
         page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
 
-    def test_on_a_tablet(self, browser: Browser, server: Server) -> None:
+    def test_on_a_tablet(self, browser: Browser, server: Any) -> None:
         context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
         page = context.new_page()
         page.goto(server.url)
@@ -410,6 +451,36 @@ class TestWork:
         )
         assert min(sizes) >= 40
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        context.close()
+
+    def test_two_fingers_zoom_and_draw_nothing(self, browser: Browser, server: Any) -> None:
+        context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+        page = context.new_page()
+        open_video(page, server, "case-01.frames")
+        go_to(page, 11)
+        pixels, state = drawn_pixels(page), page.inner_text("#frame-state")
+        session = context.new_cdp_session(page)
+
+        def spread(selector: str, *halves: float) -> None:
+            """Put two fingers down beside the middle of an element, and draw them apart."""
+            box = page.locator(selector).bounding_box()
+            assert box is not None
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            for i, half in enumerate(halves):
+                points = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
+                if i == 0:  # one finger comes first
+                    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+                kind = "touchMove" if i else "touchStart"
+                session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        width = "document.querySelector('.sheet').getBoundingClientRect().width"
+        before = page.evaluate(width)
+        spread("#stage", 50, 75, 100)
+        assert page.evaluate(width) == pytest.approx(2 * before, rel=0.02)
+        assert (drawn_pixels(page), page.inner_text("#frame-state")) == (pixels, state)
+        page.get_by_role("button", name="Fit").tap()
+        assert page.evaluate(width) == pytest.approx(before)
         context.close()
 
 

@@ -13,6 +13,7 @@ from lib.errors import Conflict, NotFound
 from lib.store import decode_mask, encode_mask
 from PIL import Image
 
+from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 
 SIZE = (64, 80)
@@ -96,6 +97,29 @@ def test_a_full_disk_keeps_what_was_saved(open_store, monkeypatch):
     assert video.save_correction(3, drawn(2), "ann").version == 2
 
 
+def test_a_full_disk_leaves_a_video_as_it_is(open_store, monkeypatch):
+    video = open_store()[VIDEO]
+    video.save_correction(3, drawn(1), "ann")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(full))
+    with pytest.raises(OSError, match="No space left"):
+        video.set_final(True, "ann")
+    with pytest.raises(OSError, match="No space left"):
+        video.name_lesions([{"id": 1, "name": "a", "colour": "#123456"}])
+    monkeypatch.undo()
+    assert not video.is_final and video.lesions()[0]["name"] == "Polyp 1"
+
+
+def test_a_save_stands_though_its_line_in_the_history_finds_no_room(open_store, monkeypatch):
+    video = open_store()[VIDEO]
+    video.open_once()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(video, "_note", lambda *_, **__: (_ for _ in ()).throw(full))
+    assert video.save_correction(3, drawn(1), "ann").version == 1
+    again = open_store()[VIDEO]
+    assert (again.corrections[3].user, again.mask(3).version) == ("ann", 1)
+
+
 def test_a_history_that_was_cut_off_goes_on(open_store):
     video = open_store()[VIDEO]
     video.save_correction(3, drawn(), "ann")
@@ -129,6 +153,20 @@ def test_lesions_are_named_and_merged(open_store):
         video.merge_lesions(1, 9, "ann")
 
 
+def test_ids_of_lesions_are_given_once(open_store):
+    video = open_store()[VIDEO]
+    both = drawn(1)
+    both[40:50, 50:60] = 2
+    video.save_correction(3, both, "ann")
+    assert (video.free_lesion(), video.next_lesion(), video.last_named_lesion()) == (3, 3, 0)
+    video.merge_lesions(1, 2, "ann")  # masks of frames that are not looked at yet have 2, and mean 1
+    video.name_lesions([{"id": 5, "name": "not drawn yet", "colour": "#123456"}])
+    video = open_store()[VIDEO]
+    assert (video.free_lesion(), video.next_lesion(), video.last_named_lesion()) == (3, 6, 5)
+    video.name_lesions([{"id": id, "name": "a", "colour": "#123456"} for id in range(1, 256)])
+    assert video.free_lesion() is None
+
+
 def test_another_video_of_the_same_name_takes_nothing_over(open_store, studies):
     open_store()[VIDEO].save_correction(3, drawn(), "ann")
     (studies / VIDEO / "011.png").unlink()
@@ -137,6 +175,32 @@ def test_another_video_of_the_same_name_takes_nothing_over(open_store, studies):
     assert (video.frame_count, video.corrections) == (11, {})
     kept = next((studies / "labels" / "lsinet").glob(".replaced-*"))
     assert (kept / "corrected" / "000003.png").is_file()
+
+
+def test_another_video_of_the_same_name_length_and_size_takes_nothing_over(open_store, studies):
+    labels = studies / "labels"
+    for tag in ("original", "final"):
+        (labels / tag).mkdir(parents=True)
+        (labels / tag / f"{VIDEO}.json").write_text("{}")
+        (labels / tag / f"{VIDEO}.mp4.json").write_text("of another video")
+    open_store()[VIDEO].save_correction(3, drawn(), "ann")
+    for index, (frame, _) in enumerate(phantom_clip(12, SIZE, seed=4, patient=2)):
+        Image.fromarray(frame).save(studies / VIDEO / f"{index:03d}.png")
+    os.utime(studies / VIDEO, (1, 1))
+    video = open_store()[VIDEO]
+    video.open_once()
+    assert (video.frame_count, video.corrections) == (12, {})
+    kept = next((labels / "lsinet").glob(".replaced-*"))
+    assert (kept / "corrected" / "000003.png").is_file() and (kept / "original.json").is_file()
+    assert [path.name for path in sorted(labels.glob("*/*.json"))] == [f"{VIDEO}.mp4.json"] * 2
+
+
+def test_a_video_that_was_only_copied_keeps_everything(open_store, studies):
+    open_store()[VIDEO].save_correction(3, drawn(), "ann")
+    os.utime(studies / VIDEO, (1, 1))
+    video = open_store()[VIDEO]
+    video.open_once()
+    assert list(video.corrections) == [3]
 
 
 def test_a_video_that_cannot_be_read(open_store, studies):

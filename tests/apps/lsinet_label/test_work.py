@@ -25,7 +25,7 @@ def worker(open_store, small_network, tmp_path):
     def make():
         model = ServedModel(tmp_path / "model.pt", tmp_path / "trained", "cpu")
         # Random weights find something everywhere: a threshold in the middle of what they give.
-        return Worker(open_store(), model, lambda video: None, threshold=0.45)
+        return Worker(open_store(), model, lambda video, is_new: iter(()), threshold=0.45)
 
     return make
 
@@ -68,6 +68,20 @@ def test_masks_are_those_of_the_inferer(worker, studies, small_network):
     assert video.is_annotated and None not in video.per_frame("scores") and video.rank() is not None
 
 
+def test_labels_that_are_interrupted_are_written_without_a_second_pass(worker):
+    interrupted = worker()
+    interrupted.on_labels = lambda video, is_new: iter(range(12))
+    work = interrupted(job("annotate"))
+    while "the label" not in next(work)[1]:
+        pass
+    work.close()
+    again, told = worker(), []
+    again.on_labels = lambda video, is_new: iter([told.append(is_new)])
+    _, progress = run(again(job("annotate")))
+    assert (told, progress) == ([True], [1.0]) and again.videos[VIDEO].is_annotated
+    assert len(run(again(job("annotate")))[1]) == 13  # asked for again, it is done again
+
+
 def test_goes_on_where_it_was_interrupted(worker, monkeypatch):
     monkeypatch.setattr("lib.work._SAVE_FRAMES", 3)
     whole = worker()
@@ -100,10 +114,72 @@ def test_a_correction_spreads_and_stays(worker):
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
 
 
+def test_what_changed_is_told_against_the_masks_before_the_job(worker):
+    working = worker()
+    run(working(job("annotate")))
+    before = masks(working)
+    video = working.videos[VIDEO]
+    video.save_correction(2, drawn(), "ann")
+    video.save_correction(9, drawn(4), "ann")
+    changed, _ = run(working(job("propagate")))  # frames between the two are reached from both
+    after = masks(working)
+    expected = {
+        frame: 1 - ((before[frame] > 0) & (after[frame] > 0)).sum() / ((before[frame] > 0) | (after[frame] > 0)).sum()
+        for frame in range(12)
+        if frame not in (2, 9) and ((before[frame] > 0) != (after[frame] > 0)).any()
+    }
+    assert {entry["frame"]: entry["change"] for entry in changed} == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_correction_that_is_taken_back_leaves_nothing(worker):
+    working = worker()
+    run(working(job("annotate")))
+    video = working.videos[VIDEO]
+    before, numbers = masks(working), [video.per_frame(name) for name in ("scores", "lesions")]
+    video.save_correction(5, drawn(), "ann")
+    run(working(job("propagate", 5)))
+    moved = {frame for frame in range(12) if ((masks(working)[frame] > 0) != (before[frame] > 0)).any()} - {5}
+    video.take_back(5, "ann")
+    changed, _ = run(working(job("propagate", 5)))
+    assert moved and {entry["frame"] for entry in changed} == moved
+    assert (masks(working) == before).all()
+    assert [video.per_frame(name) for name in ("scores", "lesions")] == numbers
+
+
+def test_a_lesion_that_a_person_adds_meanwhile_keeps_its_id(worker):
+    working = worker()
+    video = working.videos[VIDEO]
+    work = working(job("annotate"))
+    next(work)
+    free = video.free_lesion()
+    video.name_lesions([{"id": free, "name": "mine", "colour": "#123456"}])
+    run(work)
+    assert free not in np.unique(masks(working)) and (masks(working).max(axis=(1, 2)) > 0).all()
+
+
+def test_the_correction_beside_one_that_is_taken_back_reaches_farther(worker):
+    def corrected(*frames):
+        working = worker()
+        for frame in frames:
+            working.videos[VIDEO].save_correction(frame, drawn(), "ann")
+        run(working(job("propagate", 2)))
+        return working
+
+    video = (working := corrected(2, 6)).videos[VIDEO]
+    run(working(job("propagate", 6)))
+    video.take_back(6, "ann")
+    run(working(job("propagate", 6)))
+    found = masks(working)
+    video.take_back(2, "ann")
+    run(working(job("propagate", 2)))
+    assert not masks(working).any()  # the model has not seen this video
+    assert (found == masks(corrected(2))).all()
+
+
 @pytest.mark.parametrize(
     ("prepare", "kind", "frame", "message"),
     [
-        (lambda video: None, "propagate", 3, "has no correction"),
+        (lambda video: None, "propagate", None, "has no correction"),
         (lambda video: video.set_final(True, "ann"), "annotate", None, "is marked as final"),
     ],
 )

@@ -26,12 +26,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def recipe() -> ModuleType:
-    """What the tests' videos are made by."""
-    return load_recipe()
-
-
-@pytest.fixture(scope="session")
 def clip(recipe: ModuleType) -> list[np.ndarray]:
     """24 frames of the phantom with their numbers: three groups of 8 from key frame to key frame when encoded."""
     return recipe.clip()

@@ -3,3 +3,4 @@
 #define LSINET_MONAI_ROWS 4
 #define LSINET_MONAI_KERNELS baseline
 #include "deform_conv_cpu_kernels_impl.h"
+#include "memory_search_cpu_kernels_impl.h"

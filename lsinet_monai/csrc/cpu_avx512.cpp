@@ -13,6 +13,7 @@
 #define LSINET_MONAI_ROWS 8
 #define LSINET_MONAI_KERNELS avx512
 #include "deform_conv_cpu_kernels_impl.h"
+#include "memory_search_cpu_kernels_impl.h"
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -1,0 +1,37 @@
+// Vectors of the width that the including file chose for its instruction set: it defines LSINET_MONAI_VECTOR_BYTES.
+//
+// Nothing that is compiled once per instruction set uses the standard library: an inline function of it would be
+// compiled for this instruction set, and the linker could keep that copy for code that runs on every processor.
+#pragma once
+
+#include <cstdint>
+
+namespace lsinet_monai {
+namespace {
+
+template <typename T, int64_t N>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+
+template <typename T, int64_t N>
+using Vector = typename VectorOf<T, N>::type;
+
+// Values in a register.
+template <typename T>
+constexpr int64_t LANES = LSINET_MONAI_VECTOR_BYTES / sizeof(T);
+
+template <typename V, typename T>
+inline __attribute__((always_inline)) V load(const T* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof(V));
+  return value;
+}
+
+template <typename V, typename T>
+inline __attribute__((always_inline)) void store(T* to, const V& value) {
+  __builtin_memcpy(to, &value, sizeof(V));
+}
+
+}  // namespace
+}  // namespace lsinet_monai

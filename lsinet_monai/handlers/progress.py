@@ -1,0 +1,47 @@
+"""Where a long inference stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+__all__ = ["ClipProgress"]
+
+
+class ClipProgress:
+    """A progress bar for each clip: frames, frames per second, and the time that is left.
+
+    Attached to an evaluator that runs :class:`lsinet_monai.data.VideoPieces`.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda engine: self._close())  # of a run that an error ended
+        engine.add_event_handler(Events.ITERATION_STARTED, self._iteration_started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+
+    def _iteration_started(self, engine: Engine) -> None:
+        if self._bar is None:
+            batch = engine.state.batch
+            self._bar = tqdm(
+                desc=batch["clip_id"],
+                total=batch["frame_count"],
+                initial=batch["index"][0],
+                unit="frame",
+            )
+
+    def _iteration_completed(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        self._bar.update(batch["index"][-1] + 1 - self._bar.n)
+        if batch["is_last"]:
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
