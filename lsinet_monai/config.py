@@ -100,6 +100,11 @@ _RULES: dict[str, _Rule] = {
     "piece_frames": _ONE_OR_MORE,
     "save_frames": _ONE_OR_MORE,
     "val_interval": _ONE_OR_MORE,
+    "save_steps": ("a whole number of 1 or more, or null", lambda value: value is None or _is_whole(value, 1)),
+    "negative_share": (
+        "a number above 0 and below 1, or null",
+        lambda value: value is None or (_is_number(value) and 0 < value < 1),
+    ),
 }
 
 

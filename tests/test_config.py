@@ -24,13 +24,15 @@ GOOD_NUMBERS: list[tuple[str, Any]] = [
     ("image_size", 64), ("image_size", [64, 352]), ("image_size", (64, 64)), ("max_skip", 1), ("max_skip", [5, 10]),
     ("seed", 0), ("seed", 2**32 - 1), ("num_workers", 0), ("threshold", 0), ("threshold", 1), ("threshold", 0.3),
     ("drop_path_rate", 0), ("validation_fraction", 0.99), ("learning_rate", 1e-5), ("batch_size", 1),
+    ("save_steps", None), ("save_steps", 1), ("negative_share", None), ("negative_share", 0.5),
 ]  # fmt: skip
 BAD_NUMBERS: list[tuple[str, Any]] = [
     ("image_size", 63), ("image_size", 352.0), ("image_size", [64, 63]), ("image_size", []), ("image_size", "352"),
     ("max_skip", 0), ("max_skip", []), ("max_skip", [5, 2.5]), ("seed", None), ("seed", 2**32), ("num_workers", -1),
     ("threshold", 1.01), ("threshold", -0.1), ("threshold", float("nan")), ("drop_path_rate", 1),
     ("validation_fraction", -0.1), ("learning_rate", 0), ("learning_rate", "1e-4x"), ("batch_size", 0),
-    ("batch_size", True), ("batch_size", 1.5), ("max_epochs", None),
+    ("batch_size", True), ("batch_size", 1.5), ("max_epochs", None), ("save_steps", 0),
+    ("negative_share", 0), ("negative_share", 1),
 ]  # fmt: skip
 
 

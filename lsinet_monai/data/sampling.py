@@ -30,13 +30,14 @@ class TrainingSample(NamedTuple):
 
 
 class TrainingSampler(Sampler[TrainingSample]):
-    """Draw the samples of an epoch: every frame of every clip once as the current frame.
+    """Draw the samples of an epoch: every frame of every clip once as the current frame, unless told otherwise.
 
     The adjacent frame is the next one (for the last frame: the one before). The memory frame is drawn uniformly from
     the ``max_skip`` frames before the current one, as far as the clip reaches (for the first frame: the second). A clip
     of one frame takes that frame for all three.
 
-    An epoch follows from ``seed`` and its number alone, so that a resumed training needs no state of this sampler.
+    An epoch follows from ``seed`` and its number alone, so that a resumed training needs no state of this sampler, and
+    can go on from the middle of an epoch.
 
     Args:
         clips: the training clips.
@@ -46,12 +47,18 @@ class TrainingSampler(Sampler[TrainingSample]):
         epochs_per_stage: the epochs for which each number of ``max_skip`` holds.
         shuffle: draw the order of the samples anew in every epoch; otherwise clip by clip, frame by frame.
         seed: not negative.
+        balance_clips: give every clip the same number of current frames in an epoch, however long it is: of a long
+            clip some frames are left out, of a short one some come again. Clips with a polyp share as many frames as
+            they have together, and negative clips likewise.
+        negative_share: the share of negative clips' frames in an epoch, in (0, 1), which are drawn anew in each; the
+            frames of the other clips come as they would without negative ones. None takes them all.
         rank: which share of the samples to give, in [0, ``num_replicas``).
         num_replicas: into how many shares the samples are dealt out. All have one length: samples are repeated from the
             start of the epoch to fill the last ones.
 
     Raises:
-        InputError: no clips, or a ``max_skip`` or ``epochs_per_stage`` below 1.
+        InputError: no clips, a ``max_skip`` or ``epochs_per_stage`` below 1, or a ``negative_share`` outside (0, 1),
+            without negative clips or with these alone.
         ValueError: ``rank`` is not in [0, ``num_replicas``).
     """
 
@@ -62,6 +69,8 @@ class TrainingSampler(Sampler[TrainingSample]):
         epochs_per_stage: int = 5,
         shuffle: bool = True,
         seed: int = 0,
+        balance_clips: bool = False,
+        negative_share: float | None = None,
         rank: int = 0,
         num_replicas: int = 1,
     ) -> None:
@@ -73,19 +82,36 @@ class TrainingSampler(Sampler[TrainingSample]):
         if not 0 <= rank < num_replicas:
             raise ValueError(f"rank {rank} is not in [0, {num_replicas})")
         lengths = [len(clip["image"]) for clip in clips]
+        starts = np.cumsum([0, *lengths])
+        groups: list[list[np.ndarray]] = [[], []]
+        for clip, first, end in zip(clips, starts, starts[1:], strict=False):
+            groups[bool(clip.get("negative"))].append(np.arange(first, end))
+        # The frames of the clips with a polyp, and of those without one, and how many of them an epoch has.
+        self._groups = [(group, sum(map(len, group))) for group in groups if group]
+        if negative_share is not None:
+            if not 0 < negative_share < 1:
+                raise InputError(f"negative_share {negative_share} is outside (0, 1)")
+            if len(self._groups) < 2:
+                lacking = "with a polyp" if groups[1] else "without a polyp, from negative_dir"
+                raise InputError(f"negative_share {negative_share} needs training clips {lacking}")
+            (_, count), (others, _) = self._groups
+            self._groups[1] = (others, max(1, round(count * negative_share / (1 - negative_share))))
         self.epochs_per_stage = epochs_per_stage
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
         self.num_replicas = num_replicas
         self.epoch = 1
+        self.first = 0
+        self.balance_clips = balance_clips
         self._clips = np.repeat(np.arange(len(lengths)), lengths)
         self._frames = np.concatenate([np.arange(length) for length in lengths])
         self._last_frames = np.repeat(lengths, lengths) - 1
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that the next iteration draws, counted from 1."""
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Set the epoch that the next iteration draws, counted from 1, and how many of its samples to leave out."""
         self.epoch = epoch
+        self.first = first
 
     @property
     def current_max_skip(self) -> int:
@@ -94,20 +120,31 @@ class TrainingSampler(Sampler[TrainingSample]):
         return self.max_skip[min(stage, len(self.max_skip) - 1)]
 
     def __len__(self) -> int:
-        return -(-len(self._frames) // self.num_replicas)
+        return -(-sum(count for _, count in self._groups) // self.num_replicas)
 
     def __iter__(self) -> Iterator[TrainingSample]:
         # Everything is drawn for all ranks before they take their shares, so that no two ranks disagree.
         generator = np.random.default_rng((self.seed, self.epoch))
-        current, last = self._frames, self._last_frames
-        order = generator.permutation(len(current)) if self.shuffle else np.arange(len(current))
+        chosen = np.concatenate([self._choose(clips, count, generator) for clips, count in self._groups])
+        order = generator.permutation(len(chosen)) if self.shuffle else np.arange(len(chosen))
+        current, last = self._frames[chosen], self._last_frames[chosen]
         adjacent = np.where(current < last, current + 1, np.maximum(current - 1, 0))
         earliest = np.maximum(current - self.current_max_skip, 0)
         drawn = generator.integers(earliest, np.maximum(current, 1))
         memory = np.where(current > 0, drawn, np.minimum(last, 1))
         seeds = generator.integers(2**32, size=len(current))
 
-        samples = np.stack([self._clips, current, adjacent, memory, seeds], axis=1)
+        samples = np.stack([self._clips[chosen], current, adjacent, memory, seeds], axis=1)
         padded = np.resize(order, len(self) * self.num_replicas)
-        for index in padded[self.rank :: self.num_replicas]:
+        for index in padded[self.rank :: self.num_replicas][self.first :]:
             yield TrainingSample(*samples[index].tolist())
+
+    def _choose(self, clips: list[np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
+        """Choose so many frames of some clips, all of them once where that is their number."""
+        frames = np.concatenate(clips)
+        if not self.balance_clips:
+            return frames if count == len(frames) else np.resize(generator.permutation(frames), count)
+        counts = np.full(len(clips), count // len(clips))
+        counts[generator.permutation(len(clips))[: count % len(clips)]] += 1
+        parts = [np.resize(generator.permutation(clip), n) for clip, n in zip(clips, counts, strict=True)]
+        return np.concatenate(parts)

@@ -1,19 +1,26 @@
 """Handlers for Ignite's and MONAI's engines: resets, curriculum, progress, pictures, results."""
 
+from .checkpoints import TrainingCheckpoint
+from .failures import ExplainFailures
 from .pictures import PredictionPictures
 from .progress import ClipProgress
 from .reset_inferer import ResetInferer
 from .results import WriteClipResults, remaining_clips
-from .scores import WriteReleasedMaps, WriteScores
-from .training import ClipGradients, SamplerEpoch, SaveModel, TrainingProgress
+from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
+from .training import ClipGradients, EqualBuffers, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 
 __all__ = [
+    "ClipDiceCurves",
     "ClipGradients",
     "ClipProgress",
+    "EqualBuffers",
+    "ExplainFailures",
     "PredictionPictures",
     "ResetInferer",
     "SamplerEpoch",
     "SaveModel",
+    "TrainingCheckpoint",
+    "TrainingLosses",
     "TrainingProgress",
     "WriteClipResults",
     "WriteReleasedMaps",

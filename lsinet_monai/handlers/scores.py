@@ -13,13 +13,38 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
 
 from lsinet_monai.data.sun_seg import SPLITS
 from lsinet_monai.files import whole_file
-from lsinet_monai.metrics import ClipResult, ClipScores, released_map, split_scores
+from lsinet_monai.metrics import ClipDice, ClipResult, ClipScores, released_map, split_scores
 from lsinet_monai.reports import score_table
 
-__all__ = ["WriteReleasedMaps", "WriteScores"]
+__all__ = ["ClipDiceCurves", "WriteReleasedMaps", "WriteScores"]
+
+
+class ClipDiceCurves:
+    """Write each validation clip's Dice for TensorBoard, where the mean over clips hides which of them get better.
+
+    Args:
+        metric: the evaluator's metric.
+        log_dir: TensorBoard's folder.
+    """
+
+    def __init__(self, metric: ClipDice, log_dir: str | Path) -> None:
+        self.metric = metric
+        self.log_dir = str(log_dir)
+        self._writer: SummaryWriter | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator, which has attached the metric before."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self._writer = self._writer or SummaryWriter(self.log_dir)
+        for clip_id, dice in self.metric.per_clip.items():
+            self._writer.add_scalar(f"val_dice/{clip_id}", dice, engine.state.epoch)
+        self._writer.flush()
 
 
 class WriteScores:

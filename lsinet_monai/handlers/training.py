@@ -1,8 +1,9 @@
-"""What a training needs beside MONAI's handlers: epochs of the sampler, bounded gradients, progress, the model file."""
+"""What a training needs beside MONAI's handlers: the sampler's epochs, gradients, losses, progress, the model file."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -16,12 +17,16 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import IterationEvents
+from torch import nn
 from tqdm import tqdm
 
-from lsinet_monai.networks import LSINet, save_checkpoint
+from lsinet_monai.errors import InputError
+from lsinet_monai.losses import LSINetLoss
+from lsinet_monai.networks import OUTPUTS, LSINet, save_checkpoint
+from lsinet_monai.parallel import average, broadcast_buffers
 from lsinet_monai.writers import prepare_model_file
 
-__all__ = ["ClipGradients", "SamplerEpoch", "SaveModel", "TrainingProgress"]
+__all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +34,24 @@ logger = logging.getLogger(__name__)
 class SamplerEpoch:
     """Tell a sampler at the start of each epoch which one it is, so that order and curriculum follow from it.
 
+    In an epoch that a resumed training goes on with, the samples that are done are left out.
+
     Args:
-        sampler: has ``set_epoch``, with epochs counted from 1.
+        sampler: has ``set_epoch(epoch, first)``, with epochs counted from 1 and samples from 0.
+        batch_size: samples of the sampler in a step.
     """
 
-    def __init__(self, sampler: Any) -> None:
+    def __init__(self, sampler: Any, batch_size: int) -> None:
         self.sampler = sampler
+        self.batch_size = batch_size
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda engine: self.sampler.set_epoch(engine.state.epoch))
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        steps_done = engine.state.iteration % engine.state.epoch_length
+        self.sampler.set_epoch(engine.state.epoch, steps_done * self.batch_size)
 
 
 class ClipGradients:
@@ -61,6 +74,59 @@ class ClipGradients:
         torch.nn.utils.clip_grad_value_(engine.network.parameters(), self.limit)
 
 
+class TrainingLosses:
+    """Take note of each step's losses, over all ranks, and end a training that has none any more.
+
+    ``engine.state.output["curves"]`` gets numbers by the names that they have in TensorBoard: ``train_loss``, the loss
+    of each of the network's outputs (``train_loss/S_g``, ...), and ``learning_rate``.
+
+    Args:
+        loss: the trainer's loss.
+
+    Raises:
+        InputError: in a step, before it changes any weight, if the loss is infinite or not a number.
+    """
+
+    def __init__(self, loss: LSINetLoss) -> None:
+        self.loss = loss
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI trainer."""
+        # Once the backward pass is under way, so that a GPU has work while the numbers are waited for.
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        parts = average(self.loss.parts).tolist()
+        if not math.isfinite(sum(parts)):
+            if idist.get_rank() > 0:
+                raise SystemExit(1)  # the first rank, which has the same numbers, says it
+            raise InputError(
+                f"the loss is {sum(parts)} in epoch {engine.state.epoch}, step {engine.state.iteration}: the training "
+                "has diverged. Train anew with a lower learning_rate, or without amp_dtype"
+            )
+        names = (f"train_loss/{name}" for name in OUTPUTS)
+        engine.state.output["curves"] = {
+            "train_loss": sum(parts),
+            **dict(zip(names, parts, strict=True)),
+            "learning_rate": engine.optimizer.param_groups[0]["lr"],
+        }
+
+
+class EqualBuffers:
+    """Give all ranks the first one's BatchNorm statistics at the end of an epoch, before they validate.
+
+    Args:
+        network: what is trained; it may be one that a DistributedDataParallel holds.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer, before the handler that validates."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: broadcast_buffers(self.network))
+
+
 class TrainingProgress:
     """One bar for the whole training: steps done, time left, the loss, and the last validation's Dice.
 
@@ -76,12 +142,15 @@ class TrainingProgress:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        engine.add_event_handler(Events.STARTED, self._started)
+        # Not when the engine starts, where a resumed training finds out how far it is.
+        engine.add_event_handler(Events.EPOCH_STARTED, self._epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.TERMINATE, self._close)
 
-    def _started(self, engine: Engine) -> None:
+    def _epoch_started(self, engine: Engine) -> None:
+        if self._bar is not None:
+            return
         total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
         # A log file gets a line now and then, a terminal a bar that moves.
         interval = 0.5 if sys.stderr.isatty() else 15.0
@@ -91,14 +160,16 @@ class TrainingProgress:
         )  # fmt: skip
 
     def _iteration_completed(self, engine: Engine) -> None:
-        shown = {"epoch": engine.state.epoch, "loss": f"{engine.state.output['loss'].item():.3f}"}
+        shown = {"epoch": engine.state.epoch, "loss": f"{engine.state.output['curves']['train_loss']:.3f}"}
         if self.evaluator is not None and self.metric in self.evaluator.state.metrics:
             shown["dice"] = f"{self.evaluator.state.metrics[self.metric]:.3f}"
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
     def _close(self, engine: Engine) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class _ModelFile(BaseSaveHandler):
@@ -108,17 +179,17 @@ class _ModelFile(BaseSaveHandler):
         self.path = path
         self.network = network
         self.image_size = image_size
-        self._is_ours = False
+        self.is_ours = False
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() > 0:
             return
-        if self.path.exists() and not self._is_ours:
+        if self.path.exists() and not self.is_ours:
             kept = self.path.with_name(self._dated_name())
             os.replace(self.path, kept)
             logger.info(f"kept the earlier {self.path} as {kept}")
         save_checkpoint(self.path, self.network, self.image_size)
-        self._is_ours = True
+        self.is_ours = True
 
     def _dated_name(self) -> str:
         date = datetime.fromtimestamp(self.path.stat().st_mtime).strftime("%Y-%m-%d_%H%M%S")
@@ -155,13 +226,27 @@ class SaveModel:
         if metric is not None:
             score = lambda engine: engine.state.metrics[metric]  # noqa: E731
         self.metric = metric
-        self._checkpoint = Checkpoint(
-            {"model": network},
-            _ModelFile(prepare_model_file(path), network, image_size),
-            score_function=score,
-            n_saved=1,
-        )
+        self._file = _ModelFile(prepare_model_file(path), network, image_size)
+        self._checkpoint = Checkpoint({"model": network}, self._file, score_function=score, n_saved=1)
+        self._engine: Engine | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs, so that it replaces the best network only by a better one."""
+        state = getattr(self._engine, "state", None)
+        return {
+            "checkpoint": dict(self._checkpoint.state_dict()),
+            "is_ours": self._file.is_ours,
+            "best": {name: getattr(state, name, None) for name in ("best_metric", "best_metric_epoch")},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self._checkpoint.load_state_dict(state["checkpoint"])
+        self._file.is_ours = state["is_ours"]
+        if self._engine is not None:
+            vars(self._engine.state).update(state["best"])
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator, or without a metric to a trainer."""
+        self._engine = engine
         engine.add_event_handler(Events.COMPLETED if self.metric is None else Events.EPOCH_COMPLETED, self._checkpoint)

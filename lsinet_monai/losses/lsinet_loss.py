@@ -22,12 +22,16 @@ class LSINetLoss(nn.Module):
         weighted_bce: weight the cross-entropy too, as published. The released program does not: in it the weight
             cancels out, and the plain mean is left.
 
+    Attributes:
+        parts: the loss of each output in the last call, detached, (number of outputs,), for whoever logs them.
+
     Source: F3Net (Wei et al., AAAI 2020), as LSI-Net (SALI, MICCAI 2024, section 2) takes it.
     """
 
     def __init__(self, weighted_bce: bool = True) -> None:
         super().__init__()
         self.weighted_bce = weighted_bce
+        self.parts = torch.empty(0)
 
     def forward(self, logits: Tensor | Sequence[Tensor], mask: Tensor) -> Tensor:
         """Sum the losses of all outputs.
@@ -41,7 +45,9 @@ class LSINetLoss(nn.Module):
         """
         if isinstance(logits, Tensor):
             logits = (logits,)
-        return torch.stack(self.per_output(logits, mask)).sum()
+        parts = torch.stack(self.per_output(logits, mask))
+        self.parts = parts.detach()
+        return parts.sum()
 
     def per_output(self, logits: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
         """The loss of each output by itself, a scalar each."""

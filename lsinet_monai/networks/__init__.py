@@ -1,14 +1,16 @@
 """The network: what LSI-Net computes for one frame, one module per block of the paper."""
 
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .lsinet import Features, LSINet
+from .checkpoint import Checkpoint, create_network, load_checkpoint, save_checkpoint
+from .lsinet import OUTPUTS, Features, LSINet
 from .released import convert_released_state_dict
 
 __all__ = [
+    "OUTPUTS",
     "Checkpoint",
     "Features",
     "LSINet",
     "convert_released_state_dict",
+    "create_network",
     "load_checkpoint",
     "save_checkpoint",
 ]

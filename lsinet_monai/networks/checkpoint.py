@@ -14,7 +14,7 @@ from lsinet_monai.files import whole_file
 from .lsinet import LSINet
 from .released import convert_with_backbone, is_released_state_dict
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "create_network", "load_checkpoint", "save_checkpoint"]
 
 RELEASED_IMAGE_SIZE = 352
 
@@ -33,6 +33,37 @@ def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[in
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
     with whole_file(path) as temporary:
         torch.save(content, temporary)
+
+
+def create_network(
+    backbone: str = "pvt_v2_b5",
+    pretrained: bool = False,
+    encoder_weights: str | Path | None = None,
+    drop_path_rate: float = 0.3,
+    checkpoint: str | Path | None = None,
+    channels_last: bool = False,
+) -> LSINet:
+    """Build a network to train: from its backbone's weights, or from a whole model to fine-tune.
+
+    Args:
+        backbone: see :class:`LSINet`, as the three after it.
+        pretrained: as there.
+        encoder_weights: as there.
+        drop_path_rate: as there.
+        checkpoint: a model file, ours or the authors', to start from. It says which network it holds, so that the four
+            arguments before do not count.
+        channels_last: keep the backbone's weights, and so its features, in this memory format, which many backbones
+            are faster in. A network from a checkpoint has it anyway.
+
+    Raises:
+        InputError: see :class:`LSINet` and :func:`load_checkpoint`.
+    """
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint).network
+    network = LSINet(backbone, pretrained, encoder_weights, drop_path_rate)
+    if channels_last:
+        network.encoder.backbone.to(memory_format=torch.channels_last)
+    return network
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:

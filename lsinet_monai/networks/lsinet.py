@@ -20,7 +20,10 @@ from .encoder import STRIDES, Encoder
 from .harmonisation import Harmonisation
 from .memory import KeysAndValues, to_elements, weight_values
 
-__all__ = ["Features", "LSINet"]
+__all__ = ["OUTPUTS", "Features", "LSINet"]
+
+OUTPUTS = ("S_g", "S_5", "S_4", "S_3")
+"""The names of the network's four outputs, coarse to fine; the last is the prediction."""
 
 MIN_SIZE = 64
 

@@ -95,9 +95,14 @@ def trained(run: Callable[..., Any], phantom: Path, tmp_path_factory: pytest.Tem
 def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
     files = _files(trained)
     events = {name for name in files if re.fullmatch(r"out/events\.out\.tfevents\..*", name)}
-    assert files - events == {"models/model.pt"}
+    assert files - events == {"models/model.pt", "out/checkpoint.pt"}
     scalars, pictures = _events(trained / "out")
     assert len(scalars["train_loss"]) == 2 * 3  # 9 or 6 frames in batches of 4, twice
+    outputs = [scalars.pop(f"train_loss/{name}") for name in ("S_g", "S_5", "S_4", "S_3")]
+    assert np.sum(outputs, axis=0) == pytest.approx(scalars["train_loss"], rel=1e-6)
+    assert scalars["learning_rate"] == pytest.approx([1e-4] * 6)
+    (clip,) = (tag for tag in scalars if tag.startswith("val_dice/TrainDataset/case"))
+    assert scalars[clip] == scalars["val_mean_dice"]
     assert len(scalars["val_mean_dice"]) == 2
     assert 0 <= min(scalars["val_mean_dice"]) <= max(scalars["val_mean_dice"]) <= 1
     assert len(pictures) == 1 and next(iter(pictures)).startswith("TrainDataset/case")

@@ -88,3 +88,58 @@ def test_a_rank_and_clips_are_needed():
         TrainingSampler(CLIPS, rank=2, num_replicas=2)
     with pytest.raises(InputError, match="no clips"):
         TrainingSampler([])
+
+
+NEGATIVE = [{"clip_id": f"negative/case{n}", "image": ["x"] * n, "label": None, "negative": True} for n in (10, 100)]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_balanced_clips_come_equally_often(epoch):
+    samples = draw(TrainingSampler(CLIPS + NEGATIVE, balance_clips=True), epoch)
+    per_clip = Counter(sample.clip for sample in samples)
+    # 46 frames of four clips with a polyp, 110 of two without one
+    assert sorted(per_clip[clip] for clip in range(4)) == [11, 11, 12, 12]
+    assert [per_clip[clip] for clip in (4, 5)] == [55, 55]
+    long_clip = [sample.current for sample in samples if sample.clip == 3]
+    assert len(set(long_clip)) == len(long_clip)
+    assert len({sample.seed for sample in samples}) == len(samples)
+
+
+def test_all_frames_of_a_long_clip_come_in_some_balanced_epoch():
+    sampler = TrainingSampler(CLIPS, balance_clips=True)
+    assert {s.current for epoch in range(1, 40) for s in draw(sampler, epoch) if s.clip == 3} == set(range(40))
+
+
+# the share asked for, and how many frames of clips without a polyp come to 46 of others
+SHARES = [(0.5, 46), (0.2, 12), (0.8, 184), (0.001, 1)]
+
+
+@pytest.mark.parametrize(("share", "count"), SHARES)
+@pytest.mark.parametrize("balance", [True, False])
+def test_negative_share(share, count, balance):
+    sampler = TrainingSampler(CLIPS + NEGATIVE, negative_share=share, balance_clips=balance)
+    samples = draw(sampler)
+    assert len(samples) == len(sampler) == 46 + count
+    assert sum(sample.clip >= 4 for sample in samples) == count
+    if not balance:
+        assert len({(s.clip, s.current) for s in samples if s.clip < 4}) == 46
+    assert Counter((s.clip, s.current) for s in draw(sampler, 2)) != Counter((s.clip, s.current) for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("clips", "share", "said"),
+    [(CLIPS, 0.5, "negative_dir"), (NEGATIVE, 0.5, "with a polyp"), (CLIPS + NEGATIVE, 1.0, "outside")],
+)
+def test_negative_share_that_cannot_be(clips, share, said):
+    with pytest.raises(InputError, match=said):
+        TrainingSampler(clips, negative_share=share)
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2])
+@pytest.mark.parametrize("first", [0, 3, 20])
+def test_an_epoch_goes_on_from_its_middle(first, num_replicas):
+    sampler = TrainingSampler(CLIPS, rank=num_replicas - 1, num_replicas=num_replicas)
+    whole = draw(sampler, 3)
+    sampler.set_epoch(3, first)
+    assert list(sampler) == whole[first:]
+    assert draw(sampler, 3) == whole

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -13,7 +14,8 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingProgress
+from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
+from lsinet_monai.losses import LSINetLoss
 
 # The metric of each validation, and the epochs at which the network is saved.
 METRICS = [([0.1, 0.5, 0.3, 0.6], [1, 2, 4]), ([0.5, 0.5, 0.4], [1]), ([0.0], [1])]
@@ -42,12 +44,18 @@ def _evaluator(metrics: list[float]) -> Engine:
     return engine
 
 
-def test_sampler_epoch() -> None:
-    epochs: list[int] = []
+# How many steps of two are done, and which epochs then begin, with the samples of them that are done, three to a step.
+BEGINNINGS = [(0, [(1, 0), (2, 0), (3, 0)]), (2, [(2, 0), (3, 0)]), (3, [(2, 3), (3, 0)])]
+
+
+@pytest.mark.parametrize(("steps", "begun"), BEGINNINGS)
+def test_sampler_epoch(steps: int, begun: list[tuple[int, int]]) -> None:
+    epochs: list[tuple[int, int]] = []
     engine = Engine(lambda engine, batch: None)
-    SamplerEpoch(SimpleNamespace(set_epoch=epochs.append)).attach(engine)
+    SamplerEpoch(SimpleNamespace(set_epoch=lambda *epoch: epochs.append(epoch)), batch_size=3).attach(engine)
+    engine.load_state_dict({"iteration": steps, "epoch_length": 2, "max_epochs": 3})
     engine.run([0, 1], max_epochs=3)
-    assert epochs == [1, 2, 3]
+    assert epochs == begun
 
 
 def test_clip_gradients() -> None:
@@ -105,6 +113,64 @@ def test_save_model_refuses_a_folder(tmp_path: Path) -> None:
         SaveModel(nn.Linear(1, 1), tmp_path, 64)
 
 
+def test_save_model_replaces_the_best_of_a_resumed_run_only_by_a_better_one(tmp_path: Path, saves: list[Path]) -> None:
+    before = SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
+    evaluator = _evaluator([0.5])
+    before.attach(evaluator)
+    evaluator.run([0])
+    resumed = SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
+    evaluator = _evaluator([0.4, 0.6])
+    resumed.attach(evaluator)
+    resumed.load_state_dict(before.state_dict())
+    evaluator.run([0])
+    assert len(saves) == 1
+    evaluator.run([0], max_epochs=2)
+    assert len(saves) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def _diverging_trainer(network: nn.Module) -> SupervisedTrainer:
+    """A trainer whose third step has the loss infinity."""
+    loss = LSINetLoss()
+
+    def diverge(prediction: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        value = loss((prediction,) * 4, label)
+        loss.parts = loss.parts + (math.inf if trainer.state.iteration == 3 else 0)
+        return value
+
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=[{"image": torch.ones(1, 1, 4, 4), "label": torch.zeros(1, 1, 4, 4)}] * 2,
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.25),
+        loss_function=diverge,
+        train_handlers=[TrainingLosses(loss)],
+        decollate=False,
+    )
+    return trainer
+
+
+def test_training_losses() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    trainer = _diverging_trainer(network)
+    curves: list[dict[str, float]] = []
+    weights: list[float] = []
+
+    def note(engine: Any) -> None:
+        curves.append(engine.state.output["curves"])
+        weights.append(network.weight.item())
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
+    with pytest.raises(InputError, match="the loss is inf in epoch 2, step 3"):
+        trainer.run()
+    assert len(curves) == 2
+    assert curves[0]["learning_rate"] == 0.25
+    parts = [curves[0][f"train_loss/{name}"] for name in ("S_g", "S_5", "S_4", "S_3")]
+    assert len(set(parts)) == 1 and sum(parts) == pytest.approx(curves[0]["train_loss"])
+    assert network.weight.item() == weights[-1]  # the third step changed nothing
+
+
 @pytest.mark.parametrize("metric", [None, 0.7512])
 def test_training_progress(capsys: pytest.CaptureFixture[str], metric: float | None) -> None:
     evaluator = None if metric is None else _evaluator([metric])
@@ -112,7 +178,7 @@ def test_training_progress(capsys: pytest.CaptureFixture[str], metric: float | N
         evaluator.run([0])
 
     def step(engine: Engine, batch: float) -> dict[str, Any]:
-        return {"loss": torch.tensor(batch)}
+        return {"curves": {"train_loss": batch}}
 
     trainer = Engine(step)
     TrainingProgress(evaluator).attach(trainer)

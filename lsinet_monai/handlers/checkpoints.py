@@ -1,0 +1,210 @@
+"""Where a training stands, on disk: written while it runs, and gone on from when it was interrupted."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from ignite.handlers.checkpoint import BaseSaveHandler
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.files import whole_file
+from lsinet_monai.parallel import gather
+from lsinet_monai.writers import prepare_output_dir
+
+__all__ = ["TrainingCheckpoint"]
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "checkpoint.pt"
+
+
+class TrainingCheckpoint:
+    """Write where a training stands to ``OUTPUT_DIR/checkpoint.pt``, and go on from there.
+
+    The file is written at the start, at the end of each epoch and every ``save_steps`` steps. It appears whole or not
+    at all, so a training that is killed at any moment leaves the one before. A training that goes on from it has the
+    losses that the uninterrupted one would have had. It is read with ``weights_only=True``.
+
+    Attached to a MONAI trainer as the last of its handlers: what an epoch ends with is done when it is saved. The
+    trainer's own state, its gradient scaler and the random states of Python, NumPy and PyTorch are in the file besides
+    ``objects``; the sampler's draw follows from the epoch and the step.
+
+    Args:
+        output_dir: the folder of the training.
+        objects: what has ``state_dict`` and ``load_state_dict``, by name: network, optimiser, ...
+        settings: the numbers and names that the course of the training follows from, by their config keys. A training
+            goes on with the same ones only.
+        max_epochs: when the training will be complete. It may be larger than it was.
+        resume: whether to go on from the file.
+        save_steps: after how many steps the file is written, besides each epoch's end.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        objects: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        max_epochs: int,
+        resume: bool = False,
+        save_steps: int | None = None,
+    ) -> None:
+        self.path = Path(output_dir) / FILE_NAME
+        self.objects = dict(objects)
+        self.settings = dict(settings)
+        self.max_epochs = max_epochs
+        self.resume = resume
+        self.save_steps = save_steps
+        self._random = _RandomStates()
+        self._to_save: dict[str, Any] = {}
+        self._checkpoint: Checkpoint | None = None
+
+    def prepare(self, overwrite: bool = False) -> None:
+        """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
+
+        Args:
+            overwrite: start anew in a folder that holds files.
+
+        Raises:
+            InputError: the folder holds files, or cannot be made; or, of a training to resume, there is no checkpoint,
+                it is damaged, it had other settings, or it is complete.
+        """
+        if self.resume:
+            self._check(self._read())
+        elif idist.get_rank() == 0:
+            if self.path.exists() and not overwrite:
+                raise InputError(
+                    f"output_dir '{self.path.parent}' holds a training: --resume true goes on with it, --overwrite "
+                    "true starts anew, or choose another folder"
+                )
+            prepare_output_dir(self.path.parent, overwrite)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI trainer."""
+        engine.add_event_handler(Events.STARTED, self._started)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        if self.save_steps is not None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
+
+    def _started(self, engine: Any) -> None:
+        self._to_save = {**self.objects, "trainer": engine, "random": self._random}
+        if engine.scaler is not None:
+            self._to_save["scaler"] = engine.scaler
+        self._checkpoint = Checkpoint(
+            self._to_save,
+            _CheckpointFile(self.path, self.settings),
+            global_step_transform=lambda engine, event: engine.state.iteration,
+            n_saved=1,
+        )
+        if self.resume:
+            self._restore(engine)
+        else:
+            self._save(engine)
+
+    def _step_completed(self, engine: Engine) -> None:
+        # At the end of an epoch, validation and the learning rate's step come first.
+        if engine.state.iteration % (engine.state.epoch_length or 1):
+            self._save(engine)
+
+    def _save(self, engine: Engine) -> None:
+        self._random.take()
+        assert self._checkpoint is not None
+        self._checkpoint(engine)
+
+    def _restore(self, engine: Engine) -> None:
+        content = self._read()
+        max_epochs = engine.state.max_epochs
+        Checkpoint.load_objects(self._to_save, content)
+        engine.state.max_epochs = max_epochs
+        steps = engine.state.iteration % engine.state.epoch_length
+        logger.info(f"resumed after epoch {engine.state.epoch}" + (f" and {steps} steps" if steps else ""))
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.is_file():
+            raise InputError(
+                f"resume=true, but there is no '{self.path}': give the output_dir of the training that was "
+                "interrupted, or leave resume out"
+            )
+        try:
+            content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
+            if missing := {"settings", "trainer", *self.objects} - content.keys():
+                raise KeyError(*missing)
+        except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+            raise InputError(
+                f"'{self.path}' cannot be read as a training's checkpoint ({type(error).__name__}): start anew with "
+                "--overwrite true"
+            ) from error
+        return content
+
+    def _check(self, content: Mapping[str, Any]) -> None:
+        was = content["settings"]
+        other = [
+            f"{name}={self.settings.get(name)!r}, which was {was.get(name)!r}"
+            for name in {**was, **self.settings}
+            if self.settings.get(name) != was.get(name)
+        ]
+        if other:
+            raise InputError(
+                f"resume=true, but the training in '{self.path.parent}' had other settings: {'; '.join(other)}. Give "
+                "those that it had"
+            )
+        epochs = content["trainer"]["iteration"] / content["trainer"]["epoch_length"]
+        if epochs >= self.max_epochs:
+            raise InputError(
+                f"resume=true, but the training in '{self.path.parent}' is complete, after {epochs:g} epochs: give a "
+                f"max_epochs above {epochs:g} to train on"
+            )
+
+
+class _CheckpointFile(BaseSaveHandler):
+    """Where Ignite's ``Checkpoint`` puts a training's state: always the same file."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.settings = settings
+
+    def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
+        if idist.get_rank() > 0:
+            return
+        with whole_file(self.path) as temporary:
+            torch.save({**checkpoint, "settings": dict(self.settings)}, temporary)
+
+    def remove(self, filename: str) -> None:
+        """Nothing to do: the next state replaces the file."""
+
+
+class _RandomStates:
+    """The states of Python's, NumPy's and PyTorch's generators, of every rank."""
+
+    def __init__(self) -> None:
+        self._of_ranks: list[dict[str, Any]] = []
+
+    def take(self) -> None:
+        """Take the states as they are now; all ranks together."""
+        numpy_state: Any = np.random.get_state(legacy=False)
+        numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
+        state = {"python": random.getstate(), "numpy": numpy_state, "torch": torch.get_rng_state()}
+        if torch.cuda.is_initialized():
+            state["cuda"] = torch.cuda.get_rng_state()
+        self._of_ranks = gather(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"ranks": self._of_ranks}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        state = state_dict["ranks"][idist.get_rank()]
+        random.setstate(state["python"])
+        numpy_state = state["numpy"]
+        key = numpy_state["state"]["key"].numpy().astype(np.uint32)
+        np.random.set_state({**numpy_state, "state": {**numpy_state["state"], "key": key}})
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state and torch.cuda.is_initialized():
+            torch.cuda.set_rng_state(state["cuda"])

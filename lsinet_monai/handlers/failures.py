@@ -1,0 +1,57 @@
+"""What ends a training from outside, said in one line."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+
+from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.parallel import is_alone
+
+__all__ = ["ExplainFailures"]
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ExplainFailures:
+    """Turn what a full disk, a lost data loading process or a full GPU raise into an error of one line.
+
+    Attached to a trainer or an evaluator, before all other handlers, which would log a traceback.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an engine."""
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self)
+
+    def __call__(self, engine: Engine, error: BaseException) -> None:
+        if find_input_error(error) is None:
+            if _another_rank_ended(error):
+                raise SystemExit(1) from None  # that rank says why
+            if message := _explain(error):
+                raise InputError(message) from error
+        raise error
+
+
+def _explain(error: BaseException) -> str | None:
+    reason = str(error).strip().partition("\n")[0]
+    way_on = "then go on with --resume true; the last checkpoint is kept"
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return f"cannot write {error.filename or 'to output_dir'} ({error.strerror}): make room, {way_on}"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU's memory is full: give a smaller batch_size or image_size, or amp_dtype bfloat16"
+    if isinstance(error, RuntimeError):
+        # PyTorch has no classes for these: its file writer, and a data loader that misses a process.
+        if "PytorchStreamWriter" in reason or "inline_container" in reason:
+            return f"cannot write a checkpoint or the model file, the disk may be full: make room, {way_on}"
+        if reason.startswith("DataLoader worker"):
+            cause = reason.partition(". ")[0].rstrip(".")
+            return f"{cause}; main memory may be full: give a smaller num_workers, {way_on}"
+    return None
+
+
+def _another_rank_ended(error: BaseException) -> bool:
+    is_lost_peer = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    return is_lost_peer and not is_alone()

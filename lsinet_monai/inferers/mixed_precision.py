@@ -1,0 +1,49 @@
+"""Mixed precision in training, on any device."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import torch
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
+
+from lsinet_monai.errors import InputError
+
+from .sequential import AmpDtype
+
+__all__ = ["MixedPrecisionInferer"]
+
+
+class MixedPrecisionInferer(SimpleInferer):
+    """Run a network under autocast, and hand its logits on in float32, so that the loss is not rounded.
+
+    MONAI's trainer has autocast for CUDA alone, and always with a gradient scaler, which bfloat16 does not need. For
+    float16 give it ``amp=True`` for the scaler. The alignment and the memory read stay in float32 by themselves.
+
+    Args:
+        amp_dtype: "bfloat16", or "float16", which needs CUDA; None for no autocast.
+        device: what the network is on.
+
+    Raises:
+        InputError: another ``amp_dtype``, or float16 without CUDA.
+    """
+
+    def __init__(self, amp_dtype: AmpDtype | None = None, device: str | torch.device = "cpu") -> None:
+        super().__init__()
+        self.device_type = torch.device(device).type
+        if amp_dtype not in (None, *get_args(AmpDtype)):
+            raise InputError(f"amp_dtype={amp_dtype!r} must be one of {get_args(AmpDtype)}, or null for float32")
+        if amp_dtype == "float16" and self.device_type != "cuda":
+            raise InputError(
+                f"amp_dtype='float16' trains on CUDA only, and device is {str(device)!r}: give bfloat16, or none"
+            )
+        self.amp_dtype = amp_dtype
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
+        """Return what the network gives, one tensor or several, in float32."""
+        if self.amp_dtype is None:
+            return network(inputs, *args, **kwargs)
+        with torch.autocast(self.device_type, getattr(torch, self.amp_dtype)):
+            logits = network(inputs, *args, **kwargs)
+        return logits.float() if isinstance(logits, Tensor) else tuple(logit.float() for logit in logits)

@@ -1,0 +1,169 @@
+"""Training that two processes share, on CPUs: what one process computes at the same global batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from lsinet_monai.data import write_phantom
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+OPTIONS = {"backbone": "mobilenetv3_small_100", "pretrained": "false", "image_size": 64, "batch_size": 4,
+           "max_epochs": 2, "device": "cpu", "num_workers": 0, "validation_fraction": 0.4}  # fmt: skip
+
+# Runs the bundle as the command does, and writes what each rank saw of it: losses, gradients, parameters, its clips.
+WORKER = """
+import json, logging, os, sys
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+from monai.engines import IterationEvents
+from torch import nn
+
+configs, output, frozen, options = json.loads(sys.argv[1])
+rank = int(os.environ.get("RANK", 0))
+torch.set_num_threads(1)
+workflow = ConfigWorkflow(config_file=configs, workflow_type="train", run_id="training", logging_file=False, **options)
+workflow.initialize()
+get = workflow.parser.get_parsed_content
+network, trainer = get("network"), get("train#trainer")
+if frozen:
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module
+seen = {"losses": [], "gradients": None, "frames": 0}
+
+def note_gradients(engine):
+    if seen["gradients"] is None:
+        seen["gradients"] = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+
+trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, note_gradients)
+trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen["losses"].append(e.state.output["curves"]))
+workflow.run()
+seen["state"] = network.state_dict()
+seen["validated"] = [clip["clip_id"] for clip in get("validate#dataset").clips]
+seen["dice"] = get("validate#evaluator").state.metrics["val_mean_dice"]
+seen["training_clips"] = len(get("shares")[0])
+torch.save(seen, f"{output}.{rank}")
+workflow.finalize()
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of four frames each, so that batches of four are whole."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_phantom(folder, clips=6, frames=4, size=(72, 90), seed=1)
+    return folder
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def _torchrun(*arguments: str, ranks: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
+    return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=300)
+
+
+def _train(clips: Path, folder: Path, ranks: int, frozen: bool, **options: Any) -> list[dict[str, Any]]:
+    """Train with so many ranks, and return what each of them saw."""
+    folder.mkdir()
+    (folder / "worker.py").write_text(textwrap.dedent(WORKER))
+    names = ["train"] if ranks == 1 else ["train", "multi_gpu_train"]
+    options = {**OPTIONS, "dataset_dir": str(clips), "output_dir": str(folder / "out"),
+               "model_file": str(folder / "model.pt"), **options}  # fmt: skip
+    configs = [str(CONFIGS / f"{name}.json") for name in names]
+    job = json.dumps([configs, str(folder / "seen"), frozen, options])
+    if ranks == 1:
+        result = subprocess.run(
+            [sys.executable, str(folder / "worker.py"), job], env=_environment(), capture_output=True, text=True
+        )
+    else:
+        result = _torchrun(str(folder / "worker.py"), job, ranks=ranks)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return [torch.load(folder / f"seen.{rank}", weights_only=True) for rank in range(ranks)]
+
+
+def test_overlay_changes_only_what_it_must() -> None:
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json")])
+    alone = ConfigParser()
+    alone.read_config(str(CONFIGS / "train.json"))
+    assert parser["imports"][: len(alone["imports"])] == alone["imports"]
+    assert parser["train#handlers"] == alone["train#handlers"]  # on all ranks: the learning rate falls on all
+    assert parser["training"] == alone["training"] and parser["run"] == alone["run"]
+
+
+@pytest.mark.slow
+def test_two_ranks_compute_what_one_process_does(clips: Path, tmp_path: Path) -> None:
+    options = {"drop_path_rate": 0}
+    (one,) = _train(clips, tmp_path / "one", 1, frozen=True, **options)
+    two = _train(clips, tmp_path / "two", 2, frozen=True, **options)
+    assert one["training_clips"] == two[0]["training_clips"]
+    for rank in two:
+        assert rank["losses"] == two[0]["losses"]  # of the whole batch, on both
+        for step, expected in zip(rank["losses"], one["losses"], strict=True):
+            assert step == pytest.approx(expected, abs=1e-5)
+        for name, gradient in one["gradients"].items():
+            assert torch.allclose(rank["gradients"][name], gradient, atol=1e-5, rtol=1e-4), name
+        assert rank["dice"] == pytest.approx(one["dice"], abs=1e-3)
+    assert len(one["gradients"]) == len(two[0]["gradients"])
+
+
+@pytest.mark.slow
+def test_ranks_end_equal_and_the_first_alone_writes(clips: Path, tmp_path: Path) -> None:
+    first, second = _train(clips, tmp_path / "two", 2, frozen=False)
+    assert first["state"].keys() == second["state"].keys()
+    assert all(torch.equal(value, second["state"][name]) for name, value in first["state"].items())
+    assert set(first["validated"]).isdisjoint(second["validated"]) and first["validated"] and second["validated"]
+    assert first["dice"] == second["dice"]
+    files = sorted(path.name.partition(".tfevents")[0] for path in (tmp_path / "two" / "out").iterdir())
+    assert files == ["checkpoint.pt", *["events.out"] * (len(files) - 1)]
+    writers = {path.name.split(".")[-2] for path in (tmp_path / "two" / "out").glob("events.*")}
+    assert len(writers) == 1  # the process that wrote it is part of the name
+
+
+@pytest.mark.slow
+def test_a_shared_training_goes_on(clips: Path, tmp_path: Path) -> None:
+    whole = _train(clips, tmp_path / "whole", 2, frozen=False)
+    _train(clips, tmp_path / "parts", 2, frozen=False, max_epochs=1)
+    (tmp_path / "parts").rename(tmp_path / "before")
+    options = {"output_dir": str(tmp_path / "before" / "out"), "resume": True}
+    parts = _train(clips, tmp_path / "parts", 2, frozen=False, **options)
+    steps = len(parts[0]["losses"])
+    for rank, expected in zip(parts, whole, strict=True):
+        assert rank["losses"] == expected["losses"][-steps:]
+        assert all(torch.equal(value, expected["state"][name]) for name, value in rank["state"].items())
+
+
+# What the command is given, and the one line that it ends with.
+ERRORS = [
+    pytest.param({"batch_size": 3}, "batch_size=3 is shared by 2 processes", id="batch"),
+    pytest.param({"dataset_dir": "nowhere"}, "nowhere/TrainDataset/Frame: no such folder", id="data"),
+    pytest.param({"sync_batchnorm": "true"}, "sync_batchnorm=true needs GPUs", id="synchronised BatchNorm"),
+    pytest.param({"resume": "true"}, "there is no", id="nothing to resume"),
+    pytest.param({"learning_rate": 1e30}, "training has diverged", id="diverged"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("wrong", "said"), ERRORS)
+def test_an_error_is_said_once(clips: Path, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    configs = [str(CONFIGS / f"{name}.json") for name in ("train", "multi_gpu_train")]
+    options = {**OPTIONS, "dataset_dir": clips, "output_dir": tmp_path / "out", "model_file": tmp_path / "model.pt"}
+    flags = [text for name, value in {**options, **wrong}.items() for text in (f"--{name}", str(value))]
+    result = _torchrun("-m", "monai.bundle", "run", "training", "--config_file", str(configs), *flags)
+    assert result.returncode != 0
+    ours = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(ours) == 1 and said in ours[0], result.stderr[-3000:]

@@ -1,0 +1,240 @@
+"""A training that is interrupted goes on as if it had not been, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lsinet_monai.errors import find_input_error
+from lsinet_monai.losses import LSINetLoss
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "bundle" / "configs" / "train.json"
+# Three steps an epoch; stochastic depth draws from PyTorch's generator in each of them.
+OPTIONS: dict[str, Any] = {"output_dir": "out", "model_file": "model.pt", "max_epochs": 3, "drop_path_rate": 0.5}
+
+
+def curves(folder: Path) -> dict[str, dict[int, float]]:
+    """What TensorBoard shows of a training: values by step; where two runs have a step, the later one's."""
+    found: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.glob("events.*"), key=lambda path: path.stat().st_mtime):
+        events = EventAccumulator(str(path)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, {}).update({event.step: event.value for event in events.Scalars(tag)})
+    return found
+
+
+def refusal(run: Callable[..., Any], **options: Any) -> str:
+    with pytest.raises(Exception) as caught:
+        run("training", **{**OPTIONS, **options})
+    error = find_input_error(caught.value)
+    assert error is not None and "\n" not in str(error), caught.value
+    return str(error)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run("training", dataset_dir=str(phantom), **OPTIONS)
+    return folder
+
+
+def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
+    """Let a training end in a step by what no handler of ours knows."""
+    forward, calls = LSINetLoss.forward, []
+
+    def fail(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
+        calls.append(None)
+        if len(calls) == step:
+            raise ZeroDivisionError
+        return forward(loss, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(LSINetLoss, "forward", fail)
+        run("training", **options)
+    assert len(calls) == step
+
+
+# In which step it is interrupted, how often the state is saved, and the step from which it goes on.
+INTERRUPTIONS = [(2, None, 1), (4, None, 4), (6, 2, 5), (9, None, 7), (9, 1, 9)]
+
+
+@pytest.mark.parametrize(("step", "save_steps", "first"), INTERRUPTIONS)
+def test_resumed_training_has_the_losses_of_an_uninterrupted_one(
+    run, phantom: Path, uninterrupted: Path, step: int, save_steps: int | None, first: int
+) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom), "save_steps": save_steps}
+    _interrupt(run, step, **options)
+    shutil.copytree("out", "interrupted")
+    shutil.rmtree("out")
+    Path("out").mkdir()
+    shutil.copy("interrupted/checkpoint.pt", "out")
+    torch.manual_seed(12345)
+    run("training", resume="true", **options)
+    resumed = curves(Path("out"))["train_loss"]
+    assert list(resumed) == list(range(first, 10))
+    for events in Path("interrupted").glob("events.*"):
+        shutil.copy2(events, "out")
+    assert curves(Path("out")) == curves(uninterrupted / "out")
+    assert curves(uninterrupted / "out")["train_loss"].items() >= resumed.items()
+    weights, expected = (torch.load(path, weights_only=True) for path in (Path("model.pt"), uninterrupted / "model.pt"))
+    assert all(torch.equal(value, expected["model"][name]) for name, value in weights["model"].items())
+
+
+def test_complete_training_goes_on_with_more_epochs_only(run, phantom: Path, uninterrupted: Path) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 2})
+    said = refusal(run, **{**options, "max_epochs": 2, "resume": True})
+    assert "'out' is complete, after 2 epochs" in said and "max_epochs above 2" in said
+    run("training", **options, resume=True)
+    assert curves(Path("out")) == curves(uninterrupted / "out")
+
+
+def test_what_cannot_be_resumed(run, phantom: Path) -> None:
+    options = {"dataset_dir": str(phantom), "max_epochs": 1}
+    assert "there is no 'out/checkpoint.pt'" in refusal(run, **options, resume=True)
+    assert not Path("out").exists()
+    run("training", **{**OPTIONS, **options})
+    said = refusal(run, **options)
+    assert "output_dir 'out' holds a training" in said and "--resume true" in said and "--overwrite true" in said
+    said = refusal(run, **options, resume=True, batch_size=2, seed=3)
+    assert "batch_size=2, which was 4" in said and "seed=3, which was 0" in said and "learning_rate" not in said
+    said = refusal(run, **options, resume=True, validation_fraction=0)
+    assert "training_clips='4 with 12 frames', which was '3 with 9 frames'" in said
+    assert "neither true nor false" in refusal(run, **options, resume="perhaps")
+    content = Path("out/checkpoint.pt").read_bytes()
+    for damaged in (content[:1000], b"epoch,loss", b""):
+        Path("out/checkpoint.pt").write_bytes(damaged)
+        assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+    torch.save({"model": {}}, "out/checkpoint.pt")
+    assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+
+
+def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 1, "seed": 1})
+    run("training", **options, overwrite=True)
+    content = torch.load("out/checkpoint.pt", weights_only=True)
+    assert content["settings"]["seed"] == 0 and content["trainer"]["iteration"] == 9
+
+
+def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, monkeypatch) -> None:
+    dice = iter([0.9, 0.5, 0.6])
+    monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 1})
+    best = Path("model.pt").read_bytes()
+    run("training", **options, resume=True)
+    assert Path("model.pt").read_bytes() == best
+    assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(run, phantom: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full, to which writing fails as on a full disk")
+    options = {"dataset_dir": str(phantom)}
+    run("training", **{**OPTIONS, **options, "max_epochs": 1})
+    content = Path("out/checkpoint.pt").read_bytes()
+    Path("out/.checkpoint.pt.tmp").symlink_to("/dev/full")
+    said = refusal(run, **options, resume=True)
+    assert "make room" in said and "--resume true" in said
+    assert Path("out/checkpoint.pt").read_bytes() == content
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, monkeypatch) -> None:
+    forward, calls = LSINetLoss.forward, []
+
+    def diverge(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
+        calls.append(None)
+        value = forward(loss, *arguments) * (float("nan") if len(calls) == 5 else 1)
+        loss.parts = loss.parts * (float("nan") if len(calls) == 5 else 1)
+        return value
+
+    monkeypatch.setattr(LSINetLoss, "forward", diverge)
+    said = refusal(run, dataset_dir=str(phantom))
+    assert "the loss is nan in epoch 2, step 5" in said and "learning_rate" in said
+    content = torch.load("out/checkpoint.pt", weights_only=True)
+    assert content["trainer"]["iteration"] == 3
+    assert all(value.isfinite().all() for value in content["network"].values())
+
+
+def _command(phantom: Path, *arguments: str) -> list[str]:
+    options = {**OPTIONS, "dataset_dir": phantom, "backbone": "mobilenetv3_small_100", "pretrained": "false",
+               "image_size": 64, "batch_size": 4, "device": "cpu", "num_workers": 0}  # fmt: skip
+    flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(CONFIG), *flags, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted: Path, empty_folder: Path) -> None:
+    """Killed while the file is written, too: it is written after every step."""
+    command = _command(phantom, "--save_steps", "1")
+    kills = 0
+    for attempt in range(10):
+        begun = Path("out/checkpoint.pt").exists()
+        with subprocess.Popen(
+            [*command, "--resume", str(begun)], env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            deadline = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < deadline:
+                # The temporary file is there while a checkpoint is written: let the kills fall on and between these.
+                if kills < 3 and Path("out/.checkpoint.pt.tmp").exists() and attempt % 2:
+                    break
+                changed = Path("out/checkpoint.pt")
+                if kills < 3 and not attempt % 2 and changed.exists() and time.time() - changed.stat().st_mtime < 0.02:
+                    time.sleep(0.1)
+                    break
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+            error = process.communicate()[1].decode()
+        if Path("out/checkpoint.pt").exists():
+            torch.load("out/checkpoint.pt", weights_only=True)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, error
+    assert kills == 3 and process.returncode == 0
+    assert curves(Path("out")) == curves(uninterrupted / "out")
+    assert not list(Path("out").glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path, empty_folder: Path) -> None:
+    command = _command(phantom, "--num_workers", "1", "--max_epochs", "1000")
+    with subprocess.Popen(
+        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            saved, checkpoint = Path("model.pt"), Path("out/checkpoint.pt")
+            if not saved.exists() or saved.stat().st_mtime > checkpoint.stat().st_mtime:
+                continue  # the first epoch is not done
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = error.rstrip().rpartition("\n")[2]
+    assert last.startswith("error: DataLoader worker (pid") and "--resume true" in last
+    assert "Traceback" not in output + error
+    assert torch.load("out/checkpoint.pt", weights_only=True)["trainer"]["iteration"] >= 3

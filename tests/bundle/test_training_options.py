@@ -1,0 +1,134 @@
+"""Options of a training, and the overlays that set some of them together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lsinet_monai.networks import load_checkpoint
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+OVERLAYS = {
+    "res2net50": "res2net50_26w_4s", "fast": "pvt_v2_b2", "cpu": "pvt_v2_b0",
+    "cvc_clinicdb": "pvt_v2_b1", "demo": "mobilenetv3_small_100",
+}  # fmt: skip
+
+
+def _losses(folder: str) -> list[float]:
+    found = {}
+    for path in Path(folder).glob("events.*"):
+        events = EventAccumulator(str(path)).Reload()
+        if "train_loss" in events.Tags()["scalars"]:
+            found = {event.step: event.value for event in events.Scalars("train_loss")}
+    return [found[step] for step in sorted(found)]
+
+
+def _train_with(overlay: str, **options: Any) -> ConfigWorkflow:
+    """Train for one epoch of small frames with an overlay."""
+    small = {"device": "cpu", "num_workers": 0, "pretrained": False, "image_size": 64, "batch_size": 16,
+             "max_epochs": 1, "output_dir": "out", "model_file": "new.pt"}  # fmt: skip
+    workflow = ConfigWorkflow(
+        config_file=[str(CONFIGS / f"{name}.json") for name in ("train", overlay)],
+        workflow_type="train",
+        run_id="training",
+        logging_file=False,
+        **small | options,
+    )
+    workflow.initialize()
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of a training without options."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", drop_path_rate=0)
+    return _losses(str(folder / "out"))
+
+
+# Options that change how a training computes, and how far its losses may be from those of float32: half a per cent
+# of rounding a step in bfloat16, which has 8 significant bits; nothing but the order of sums otherwise.
+WAYS = [
+    pytest.param({"amp_dtype": "bfloat16"}, 0.05, id="bfloat16"),
+    pytest.param({"channels_last": "true"}, 1e-3, id="channels_last"),
+    pytest.param({"compile": "true"}, 1e-3, id="compile", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("options", "tolerance"), WAYS)
+def test_ways_to_compute(run, phantom: Path, plain: list[float], options: dict[str, str], tolerance: float) -> None:
+    where = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "drop_path_rate": 0}
+    workflow = run("training", **where, **options)
+    losses = _losses("out")
+    assert losses == pytest.approx(plain, rel=tolerance)
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    weights = workflow.parser.get_parsed_content("network").encoder.backbone.state_dict().values()
+    is_channels_last = any(
+        w.ndim == 4 and not w.is_contiguous() and w.is_contiguous(memory_format=torch.channels_last) for w in weights
+    )
+    assert is_channels_last == ("channels_last" in options)
+    assert trainer.compile == ("compile" in options)
+    if "amp_dtype" in options:
+        assert losses != plain
+    assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
+
+
+@pytest.mark.parametrize("share", [None, 0.25])
+def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
+    frames = next((phantom / "TrainDataset" / "Frame").iterdir())
+    shutil.copytree(frames, "negatives/case8")
+    shutil.copytree(frames, "negatives/case9")
+    workflow = run(
+        "training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", negative_dir="negatives",
+        negative_share=share, balance_clips="true", validation_fraction=0, max_epochs=1,
+    )  # fmt: skip
+    sampler = workflow.parser.get_parsed_content("train#sampler")
+    assert sampler.balance_clips
+    assert len(sampler) == (12 + 6 if share is None else 12 + 4)
+
+
+@pytest.mark.parametrize(("overlay", "backbone"), OVERLAYS.items())
+def test_overlays_name_keys_and_backbones_that_there_are(overlay: str, backbone: str) -> None:
+    content = json.loads((CONFIGS / f"{overlay}.json").read_text())
+    assert content["backbone"] == backbone
+    parser = ConfigParser()
+    parser.read_config(str(CONFIGS / "train.json"))
+    assert content.keys() <= parser.get().keys()
+
+
+@pytest.mark.parametrize("overlay", [pytest.param(o, marks=pytest.mark.slow) for o in ("res2net50", "fast")] + ["cpu"])
+def test_overlays_train(phantom: Path, overlay: str) -> None:
+    _train_with(overlay, dataset_dir=str(phantom))
+    assert load_checkpoint("new.pt").network.config["backbone"] == OVERLAYS[overlay]
+
+
+@pytest.mark.parametrize("by_overlay", [True, False])
+def test_fine_tuning_of_a_model_file(run, phantom: Path, model_file: Path, by_overlay: bool) -> None:
+    options = {"dataset_dir": str(phantom), "checkpoint": str(model_file), "max_epochs": 1, "learning_rate": 1e-9}
+    if by_overlay:
+        parser = ConfigParser()
+        parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "finetune.json")])
+        assert parser["image_size"] == "$@model.image_size"
+        _train_with("finetune", **options)
+    else:
+        run("training", **options, output_dir="out", model_file="new.pt", backbone="pvt_v2_b5", image_size=[64, 96])
+    start, tuned = load_checkpoint(model_file).network, load_checkpoint("new.pt").network
+    assert tuned.config == start.config
+    expected = dict(start.named_parameters())
+    assert all(torch.allclose(value, expected[name], atol=1e-6) for name, value in tuned.named_parameters())
+
+
+@pytest.mark.slow
+def test_fine_tuning_of_the_authors_checkpoint(phantom: Path, released_file: Path) -> None:
+    _train_with("finetune", dataset_dir=str(phantom), checkpoint=str(released_file))
+    assert load_checkpoint("new.pt").network.config["backbone"] == "pvt_v2_b1"
