@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["whole_file"]
+
+_LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
 @contextmanager
@@ -24,6 +27,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
+    if len(os.fsencode(temporary.name)) > _LONGEST_NAME:
+        temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)

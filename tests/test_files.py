@@ -30,3 +30,10 @@ def test_a_block_that_writes_nothing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "file.txt"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u00e9" * 127])
+def test_the_longest_names_that_there_are(tmp_path: Path, name: str) -> None:
+    with whole_file(tmp_path / name) as temporary:
+        temporary.write_text("one")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -37,6 +37,12 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
     Raises:
         InputError: there is nothing at the path, nothing to segment below it, or two clips would have one ``clip_id``.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"input={path!r} reads as a number, not as a path: write ./ before the name")
+    if "::" in str(path) and not os.path.exists(path):
+        raise InputError(
+            f"{path}: no such folder or file; if its name has a '#', which a config takes for '::', rename it"
+        )
     root = Path(path)
     if os.path.isfile(path):
         return [{"clip_id": root.stem, "video": str(root), "label": None}]

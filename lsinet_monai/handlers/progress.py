@@ -26,8 +26,10 @@ class ClipProgress:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
 
     def _iteration_started(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        if self._bar is not None and self._bar.desc.removesuffix(": ") != batch["clip_id"]:
+            self._close()  # of a video that could not be read to its end
         if self._bar is None:
-            batch = engine.state.batch
             self._bar = tqdm(
                 desc=batch["clip_id"],
                 total=batch["frame_count"],

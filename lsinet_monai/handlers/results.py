@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def remaining_clips(
-    clips: Sequence[Clip], output_dir: str | Path, resume: bool, settings: Mapping[str, Any]
+    clips: Sequence[Clip], output_dir: str | Path, resume: bool, settings: dict[str, Any]
 ) -> list[Clip]:
     """Find out what is left to do for a run that goes on where an earlier one was interrupted.
 
@@ -56,7 +57,7 @@ def remaining_clips(
         that are done, and the index of the next one.
 
     Raises:
-        InputError: a clip was begun, or done, with other settings.
+        InputError: a clip was begun, or done, with other settings, or it is of another size now.
     """
     if not resume:
         for clip in clips:
@@ -67,18 +68,25 @@ def remaining_clips(
         clip_id = clip["clip_id"]
         summary = read_summary(output_dir, clip_id)
         if summary is not None:
-            _check_settings(clip_id, summary.get("settings", {}), settings)
+            _check_settings(clip_id, summary.get("settings", {}), settings | {"source": _source(clip)})
             continue
         state_file = unfinished_dir(output_dir, clip_id) / _STATE
         if state_file.exists():
             state = torch.load(state_file, map_location="cpu", weights_only=True)
-            _check_settings(clip_id, state["settings"], settings)
+            _check_settings(clip_id, state["settings"], settings | {"source": _source(clip)})
             if state["frames"] <= frames_on_disk(output_dir, clip_id):
                 clip = clip | {"start": (state["frames"], state["next_index"])}
                 logger.info("%s goes on after %d frames", clip_id, state["frames"])
         remaining.append(clip)
     logger.info("%d of %d clips are complete", len(clips) - len(remaining), len(clips))
     return remaining
+
+
+def _source(clip: Clip) -> str:
+    """What tells a clip from another one of the same name."""
+    if "image" in clip:
+        return f"{len(clip['image'])} frames"
+    return f"{os.path.getsize(clip['video']) if os.path.exists(clip['video']) else 0} bytes"
 
 
 def _check_settings(clip_id: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -95,6 +103,11 @@ def _check_stacks(clips: Sequence[Clip], frames: slice, channels: int) -> None:
     for clip in clips:
         if extent := clip_extent(clip):
             height, width, count = extent
+            if not range(count)[frames]:
+                logger.warning(
+                    "%s has %d frames, and none of those wanted for a stack: it gets none", clip["clip_id"], count
+                )
+                continue
             check_stack(ClipInfo(clip["clip_id"], (height, width), count), range(count)[frames], channels)
 
 
@@ -184,11 +197,21 @@ class WriteClipResults:
         """Attach to an evaluator."""
         engine.add_event_handler(Events.ITERATION_STARTED, self._iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, lambda engine: self._break_off())
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._exception_raised)
 
     def _iteration_started(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        if self._writer is not None and self._writer.clip_id != batch["clip_id"]:
+            self._break_off()
         if self._writer is None:
-            self._begin(engine.state.batch, engine.state.device)
+            self._begin(batch, engine.state.device)
+
+    def _break_off(self) -> None:
+        """Leave a clip that ended before its last frame, as one can whose file is lost: a later run can go on."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.__exit__(InputError, InputError(f"clip '{writer.clip_id}' ended before its last frame"), None)
 
     def _iteration_completed(self, engine: Engine) -> None:
         assert self._writer is not None
@@ -248,7 +271,7 @@ class WriteClipResults:
             "frames": len(writer.indices),
             "next_index": writer.indices[-1] + 1,
             "clip": self.inferer.save_clip(writer.clip_id),
-            "settings": self.settings,
+            "settings": self.settings | {"source": _source(self.clips[writer.clip_id])},
         }
         with whole_file(unfinished_dir(self.output_dir, writer.clip_id) / _STATE) as path:
             torch.save(state, path)
@@ -258,7 +281,7 @@ class WriteClipResults:
         assert self._writer is not None
         writer, self._writer = self._writer, None
         if self.settings:
-            writer.about["settings"] = self.settings
+            writer.about["settings"] = self.settings | {"source": _source(self.clips[writer.clip_id])}
         if batch["reading"] is not None:
             skipped = sorted(set(range(batch["frame_count"])) - set(writer.indices))
             writer.about["reading"] = batch["reading"] | {"frames_read": len(writer.indices), "frames_skipped": skipped}

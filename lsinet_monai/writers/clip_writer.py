@@ -53,6 +53,10 @@ def prepare_output_dir(path: str | Path, overwrite: bool = False, input_dir: str
         InputError: if the folder holds any file and ``overwrite`` is not set, it is ``input_dir`` or lies in it, or
             the path is a file or cannot be made.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"output_dir={path!r} reads as a number, not as a path: write ./ before the name")
+    if "::" in str(path):
+        raise InputError(f"output_dir '{path}' has '::', which a config makes of '#': choose a name without")
     folder = Path(path)
     if input_dir is not None and folder.resolve().is_relative_to(Path(input_dir).resolve()):
         raise InputError(

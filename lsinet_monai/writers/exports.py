@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from lsinet_monai.extras import require_extra
 from lsinet_monai.formats import ClipInfo, check_stack, write_coco, write_cvat, write_image_stack, write_stack
 from lsinet_monai.metrics import LesionLinker
 from lsinet_monai.writers.frame_records import FrameRecord, write_records
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["EXPORTS", "check_exports", "write_exports"]
 
@@ -91,6 +94,8 @@ def write_exports(
     )
     stacks = [EXPORTS[name] for name in ("nifti", "nrrd") if name in exports]
     frames = range(records[0].index, clip.frame_count) if stack_frames is None else stack_frames
+    if not frames:
+        stacks = []
     if stacks:
         check_stack(clip, frames, channels=1 if images is None else 3)
 
@@ -108,9 +113,18 @@ def write_exports(
                 add(record.index, labels, scores)
     if images is not None:
         for name in stacks:
-            missing = np.zeros((*clip.size, 3), np.uint8)
-            wanted = (images(index) if index in clip.files else missing for index in frames)
+            wanted = (_image(images, index, clip) for index in frames)
             write_image_stack(folder / name.replace("masks", "images"), clip, frames, wanted)
+
+
+def _image(images: Callable[[int], np.ndarray], index: int, clip: ClipInfo) -> np.ndarray:
+    """A frame for a stack; black where there is none."""
+    if index in clip.files:
+        try:
+            return images(index)
+        except InputError as error:  # a damaged one can be met in order and still not be found again
+            logger.warning("frame %d of %s is black in the stack: %s", index, clip.name, error)
+    return np.zeros((*clip.size, 3), np.uint8)
 
 
 def _scores(labels: np.ndarray, path: Path) -> dict[int, dict[str, float]]:

@@ -93,7 +93,7 @@ class Mp4Overlay:
     def start(self, path: Path, size: tuple[int, int]) -> None:
         """Start a segment, a file of its own, with pictures of a width and height, both even."""
         # NUT keeps times as they are, and does not start each segment at 0.
-        self._container = self._av.open(str(path), "w", format="nut")
+        self._container = self._av.open(_url(path), "w", format="nut")
         self._stream = self._container.add_stream("libx264", options=_MP4_OPTIONS)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
@@ -116,11 +116,11 @@ class Mp4Overlay:
         """Put segments in a row, without encoding anything anew; the file appears whole or not at all."""
         with (
             whole_file(path) as temporary,
-            self._av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,
+            self._av.open(_url(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,
         ):
             stream, last_tick = None, -1
             for segment in segments:
-                with self._av.open(str(segment), format="nut") as container:
+                with self._av.open(_url(segment), format="nut") as container:
                     source = container.streams.video[0]
                     stream = stream or joined.add_stream_from_template(source)
                     for packet in container.demux(source):
@@ -128,3 +128,8 @@ class Mp4Overlay:
                             packet.stream = stream
                             last_tick = packet.dts = packet.pts = max(last_tick + 1, packet.pts)
                             joined.mux(packet)
+
+
+def _url(path: Path) -> str:
+    """A path as FFmpeg takes it for one, whatever is before a colon in it."""
+    return f"file:{path.absolute()}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,3 +122,9 @@ def test_check_all_read() -> None:
         check_all_read({"a": "a.mp4: is empty"})
     with pytest.raises(InputError, match=r"^2 videos could not be read; all others are done: a: 1; b: 2$"):
         check_all_read({"a": "a: 1", "b": "b: 2"})
+
+
+@pytest.mark.parametrize(("path", "words"), [(20240115, "reads as a number"), ("a::1.mp4", "'#'")])
+def test_what_a_command_line_cannot_pass_is_told(path: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        find_inputs(path)

@@ -109,7 +109,7 @@ def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing:
 
 
 # the frames for a stack, of five where there is room for four, with their pictures or without, and whether they fit
-STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, False)]
+STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, True)]
 
 BAD_OPTIONS = [
     ({"write_stack": "tiff"}, "neither nifti nor nrrd"),
@@ -158,3 +158,22 @@ def test_what_remains_after_another_error(tmp_path: Path) -> None:
         remaining_clips(CLIPS[1:], tmp_path, True, {"adjacent": "previous"})
     assert remaining_clips(CLIPS, tmp_path, False, settings) == CLIPS
     assert remaining_clips(CLIPS, tmp_path, True, settings) == CLIPS
+
+
+def test_a_clip_that_breaks_off_leaves_the_next_one_whole_and_can_go_on(tmp_path: Path) -> None:
+    pieces = _piece("case1", 0, 2, False), _piece("a/b", 0, 1, True), _piece("video", 0, 1, False)
+    settings = {"adjacent": "next"}
+    _run(tmp_path, *pieces, save_frames=1, settings=settings)
+    assert _files(tmp_path) >= WHOLE_CLIP
+    assert not (tmp_path / "case1/summary.json").exists()
+    remaining = remaining_clips(CLIPS, tmp_path, True, settings)
+    assert {clip["clip_id"]: clip.get("start") for clip in remaining} == {"case1": (2, 2), "video": (1, 1)}
+
+
+def test_another_clip_of_the_same_name_is_not_taken_for_the_one_that_is_done(tmp_path: Path) -> None:
+    settings = {"threshold": 0.5}
+    _run(tmp_path, _piece("a/b", 0, 1, True), settings=settings)
+    assert remaining_clips(CLIPS[1:2], tmp_path, True, settings) == []
+    other = {"clip_id": "a/b", "image": ["elsewhere/0.png", "elsewhere/1.png"]}
+    with pytest.raises(InputError, match="'a/b' was begun with source='1 frames', and this run has '2 frames'"):
+        remaining_clips([other], tmp_path, True, settings)

@@ -98,6 +98,27 @@ def test_some_frames_and_no_maps(tmp_path: Path, clip: dict[int, tuple[np.ndarra
     assert annotations and not any("score" in annotation for annotation in annotations)
 
 
+def test_a_frame_that_is_not_found_again_is_black_in_the_stack(
+    tmp_path: Path, clip: dict[int, tuple[np.ndarray, np.ndarray]], caplog: pytest.LogCaptureFixture
+) -> None:
+    def images(index: int) -> np.ndarray:
+        if index == 4:
+            raise InputError("frame 4 is damaged")
+        return clip[index][0]
+
+    with ClipWriter(tmp_path, "a/b", overlay=None, exports=["nrrd"], stack_frames=range(3, 5), images=images) as writer:
+        for index, (frame, mask) in clip.items():
+            writer.write(CLIP.file(index), frame, (mask > 0).astype(np.float32), index)
+    assert "frame 4 of a/b is black" in caplog.text
+
+
+def test_a_stack_of_no_frames_is_left_out(tmp_path: Path, clip: dict[int, tuple[np.ndarray, np.ndarray]]) -> None:
+    with ClipWriter(tmp_path, "a/b", overlay=None, exports=["nrrd", "coco"], stack_frames=range(99, 99)) as writer:
+        for index, (frame, mask) in clip.items():
+            writer.write(CLIP.file(index), frame, (mask > 0).astype(np.float32), index)
+    assert {path.name for path in (tmp_path / "a/b").iterdir()} == {"coco.json", "summary.json"}
+
+
 def test_a_clip_without_frames(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "a", exports=list(EXPORTS)):
         pass

@@ -61,3 +61,10 @@ def test_mp4(tmp_path: Path, seconds: list[float], segments: list[int]) -> None:
     content = path.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # plays before it is loaded
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".mp4"] + [".segment"] * len(segments)
+
+
+def test_a_folder_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("run-10:31")
+    folder.mkdir()
+    assert _write(Mp4Overlay(), folder, [0.0, 0.1], [2]).stat().st_size > 0
