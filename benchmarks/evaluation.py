@@ -1,7 +1,8 @@
 """How fast maps are scored: ``score_folders`` on some cores against a loop over the frames with pysodmetrics on one.
 
 Maps are made of the masks of CVC-ClinicDB by the parity tests' recipe. The loop computes the benchmark's scores alone;
-ours are those and the clinical ones. Also: how much memory the scoring of a short and of a long clip takes.
+ours are those and the clinical ones. Also: how much memory the scoring of a short and of a long clip takes, on top of
+the libraries, of which PyTorch and MONAI are the most.
 
     python benchmarks/evaluation.py [--data ../shared/data/CVC-ClinicDB] [--processes 2]
 """
@@ -84,10 +85,11 @@ def ours(data: Path, maps: Path, processes: int) -> dict[str, float]:
     return {split: scores[split]["dataset"]["Smeasure"] for split in SPLITS}
 
 
-def peak_memory(truth: Path, maps: Path) -> float:
-    """MiB that a process has taken at most when it has scored a lone folder."""
+def peak_memory(truth: Path, maps: Path) -> tuple[float, float]:
+    """MiB that a process has taken at most before and when it has scored a lone folder."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     score_folders({"ours": maps}, truth, processes=1, progress=False)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def long_clip(data: Path, maps: Path, folder: Path, frames: int) -> tuple[Path, Path]:
@@ -127,8 +129,8 @@ def main() -> None:
         for length in (100, 1000):
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, context) as pool:
-                memory = pool.submit(peak_memory, *long_clip(args.data, maps, Path(folder), length)).result()
-            print(f"peak memory with a clip of {length:4d} frames: {memory:.0f} MiB")
+                libraries, memory = pool.submit(peak_memory, *long_clip(args.data, maps, Path(folder), length)).result()
+            print(f"peak memory with a clip of {length:4d} frames: {memory:.0f} MiB, {libraries:.0f} of them libraries")
 
 
 if __name__ == "__main__":

@@ -38,15 +38,18 @@ struct Best {
   }
 };
 
-// Whether any lane of a comparison holds.
-template <typename Mask>
-inline __attribute__((always_inline)) bool any(const Mask& mask) {
-  int64_t parts[sizeof(Mask) / sizeof(int64_t)], result = 0;
-  __builtin_memcpy(parts, &mask, sizeof(Mask));
-  for (int64_t part : parts) {
-    result |= part;
+// Whether any lane of a comparison holds: halves are joined until one is left, which takes no detour over memory.
+template <int64_t N>
+inline __attribute__((always_inline)) bool any(const Vector<int32_t, N>& mask) {
+  if constexpr (N == 2) {
+    int64_t both;
+    __builtin_memcpy(&both, &mask, sizeof(both));
+    return both != 0;
+  } else {
+    Vector<int32_t, N / 2> halves[2];
+    __builtin_memcpy(halves, &mask, sizeof(mask));
+    return any<N / 2>(halves[0] | halves[1]);
   }
-  return result != 0;
 }
 
 // One query against the elements from begin to end; CHANNELS is their number of channels, or 0 for any number.
@@ -76,11 +79,11 @@ void search_some(int64_t channels, int64_t count, const float* elements, int64_t
     for (int64_t i = 1; i < N; ++i) {
       higher |= scores[i] > lowest;
     }
-    if (!any(higher)) {
+    if (!any<LANES<float>>(higher)) {
       continue;
     }
     for (int64_t i = 0; i < N; ++i) {
-      if (!any(scores[i] > lowest)) {
+      if (!any<LANES<float>>(scores[i] > lowest)) {
         continue;
       }
       float lanes[LANES<float>];

@@ -4,6 +4,7 @@ from .memory_bank import MemoryBank
 from .mixed_precision import MixedPrecisionInferer
 from .sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
 from .session import FrameSource, PropagatedFrame, VideoSession
+from .streaming_step import StreamingStep
 
 __all__ = [
     "ClipState",
@@ -12,6 +13,7 @@ __all__ = [
     "MixedPrecisionInferer",
     "PropagatedFrame",
     "SequentialVideoInferer",
+    "StreamingStep",
     "VideoSession",
     "encode_frames",
     "segment_frame",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -87,7 +89,7 @@ class _Run:
     step: int
     """1, or -1 in reverse."""
     count: int = 0
-    """How many frames there have been."""
+    """How many frames there have been, damaged ones not among them."""
 
 
 class VideoSession:
@@ -108,7 +110,7 @@ class VideoSession:
 
     The session holds all state; the network holds none. Apart from the corrections (a few MB each), what it holds does
     not grow with the video: the memory bank, and the encoded features of so many frames as a correction reaches.
-    Each of these is encoded once.
+    Each of these is encoded once. A session belongs to one thread at a time, and runs one propagation at a time.
 
     Args:
         network: in evaluation mode, on the device to compute on.
@@ -165,8 +167,11 @@ class VideoSession:
         Raises:
             InputError: there is no such frame, it is damaged, or the mask is not of its size.
         """
+        frame = operator.index(frame)  # a number of NumPy's would be saved as what weights_only=True does not load
         self._check_frames(frame)
-        values = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        if isinstance(mask, Tensor):
+            mask = (mask.float() if mask.is_floating_point() else mask).cpu().numpy()  # NumPy has no bfloat16
+        values = np.asarray(mask)
         if values.dtype.kind not in "biu":
             raise InputError(f"the mask of frame {frame} is of {values.dtype}: give bool or whole numbers, 0 for none")
         pixels = self.source[frame]
@@ -195,10 +200,11 @@ class VideoSession:
         end = min(len(self.source), frame + self.reach + 1, len(self.source) if later is None else later)
         return range(first, end)
 
-    def _neighbours(self, frame: int) -> tuple[int | None, int | None]:
-        """The nearest corrected frames before and after a frame."""
-        earlier = max((other for other in self._corrections if other < frame), default=None)
-        return earlier, min((other for other in self._corrections if other > frame), default=None)
+    def _neighbours(self, frame: int, without: int | None = None) -> tuple[int | None, int | None]:
+        """The nearest corrected frames before and after a frame, one of them left out if told to."""
+        corrected = self._corrections.keys() - {without}
+        earlier = max((other for other in corrected if other < frame), default=None)
+        return earlier, min((other for other in corrected if other > frame), default=None)
 
     # Propagation -----------------------------------------------------------------------------------------------------
 
@@ -210,11 +216,11 @@ class VideoSession:
 
         A propagation that starts where the last one ended or was left, in the same direction, goes on with its memory,
         unless a correction was made in between. Any other starts with the corrected frames in memory and nothing else.
-        Masks act in both directions whichever way it goes. Do not run two of one session at a time.
+        Masks act in both directions whichever way it goes, one that is added in its midst on the frames to come.
 
         Args:
             start: the first frame.
-            end: the frame after the last one; the video's end if not given.
+            end: the frame after the last one; the video's end if not given. Not above ``start`` there are no frames.
             reverse: go from ``end - 1`` down to ``start``.
 
         Yields:
@@ -236,7 +242,7 @@ class VideoSession:
         for frame in frames:
             own = self._segment(frame, run)
             if own is not None:
-                yield frame, _to_numpy(blend(own, list(self._carried(frame).values())))
+                yield frame, _to_numpy(blend(own, self._carried(frame)))
 
     @torch.no_grad()
     def propagate_from(self, frame: int) -> Iterator[PropagatedFrame]:
@@ -257,9 +263,8 @@ class VideoSession:
                 own = self._segment(other, run)
                 if own is None:
                     continue
-                carried = self._carried(other)
-                after = _to_numpy(blend(own, list(carried.values())))
-                before = _to_numpy(blend(own, [mask for corrected, mask in carried.items() if corrected != frame]))
+                after = _to_numpy(blend(own, self._carried(other)))
+                before = _to_numpy(blend(own, self._carried(other, without=frame)))
                 yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
 
     def _start(self, frames: range) -> _Run:
@@ -276,13 +281,14 @@ class VideoSession:
 
         A corrected frame's is its mask. None if the frame is damaged.
         """
-        write = run.count % self.inferer.memory_interval == 0
-        run.frame, run.count = frame + run.step, run.count + 1
-        if frame in self._corrections:
-            return self._mask(frame).float()
-        encoded = self._encode(frame, run.step)
-        if encoded is None:
+        run.frame = frame + run.step
+        encoded = None if frame in self._corrections else self._encode(frame, run.step)
+        if encoded is None and frame not in self._corrections:
             return None
+        write = run.count % self.inferer.memory_interval == 0
+        run.count += 1
+        if encoded is None:
+            return self._mask(frame).float()
         adjacent = self._adjacent(frame, run.step)
         logits = segment_frame(encoded.features, adjacent, run.memory, self.network, write)
         logit = self.network.upsample_logits(logits, self.image_size)[-1]
@@ -294,19 +300,18 @@ class VideoSession:
         encoded = (self._encode(side, step) for side in sides if 0 <= side < len(self.source))
         return next(found.features for found in encoded if found is not None)
 
-    def _carried(self, frame: int) -> dict[int, tuple[Tensor, Tensor]]:
-        """The masks that are carried to a frame, with the trust in them, by the corrected frames that they are of."""
+    def _carried(self, frame: int, without: int | None = None) -> list[tuple[Tensor, Tensor]]:
+        """The masks that are carried to a frame, with the trust in them; as if one corrected frame were not."""
         encoded = None if frame in self._corrections else self._encode(frame)
         if encoded is None:
-            return {}
-        carried = {}
-        for corrected in self._neighbours(frame):
+            return []
+        carried = []
+        for corrected in self._neighbours(frame, without):
             if corrected is not None and abs(frame - corrected) <= self.reach:
                 match = self._match(corrected, frame)
                 distance = abs(frame - corrected)
-                carried[corrected] = carry_mask(
-                    self._mask(corrected).float(), match, distance, self.reach, self.image_size, encoded.size
-                )
+                mask = self._mask(corrected).float()
+                carried.append(carry_mask(mask, match, distance, self.reach, self.image_size, encoded.size))
         return carried
 
     def _match(self, corrected: int, frame: int) -> Match:
@@ -437,6 +442,9 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give one that VideoSession.save wrote")
     try:
+        with ZipFile(path) as archive:  # torch.load does not look at its check sums
+            if damaged := archive.testzip():
+                raise BadZipFile(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common class
         raise InputError(
@@ -464,11 +472,10 @@ def _thumbnail(frame: np.ndarray) -> Tensor:
 
 
 def _fingerprint(network: LSINet) -> str:
-    """Tell a network from another by all weights but the encoder's, which are many and never change alone."""
+    """Tell a network from another by all its weights, whatever device and layout they are in."""
     digest = hashlib.sha256(json.dumps(network.config, sort_keys=True, default=str).encode())
     for name, value in sorted(network.state_dict().items()):
-        if not name.startswith("encoder."):
-            digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
+        digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
 
 

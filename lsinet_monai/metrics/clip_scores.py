@@ -128,7 +128,9 @@ class ClipScores(Metric):
     """All scores of :func:`split_scores`, for a MONAI evaluator that runs whole clips or pieces of them.
 
     Every clip weighs the same. The pieces of one clip come in order and on one process, as pieces of clips do that an
-    inferer with a memory runs; different clips may be on different processes, which :meth:`compute` joins.
+    inferer with a memory runs; different clips may be on different processes, which :meth:`compute` joins. All of them
+    must call it, also one without a clip; MONAI's engines skip a run over no batch, so there every process needs a
+    clip, which may be one that another has too: it counts once.
 
     Attached to an engine (among its ``additional_metrics``) it reads ``pred`` and ``label`` from the engine's output
     and ``clip_id``, ``frame_index`` and ``is_last`` from its batch; the evaluator needs ``decollate=False``. All scores

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_map, read_mask
-from lsinet_monai.data.sun_seg import SPLITS, find_clips
+from lsinet_monai.data.sun_seg import SPLITS, find_clips, natural_key
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_scores
@@ -157,7 +157,7 @@ def score_folders(
         problems += finished.problems
     if problems:
         # A damaged mask is a problem of every method.
-        raise MapProblems(sorted(set(problems)), notices)
+        raise MapProblems(sorted(set(problems), key=natural_key), notices)
 
     results: dict[str, dict[str, dict[str, ClipResult]]] = {method: {} for method in predictions}
     for task in tasks:

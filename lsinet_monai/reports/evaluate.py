@@ -83,8 +83,8 @@ def evaluate(
         published: a CSV file of published results (:func:`lsinet_monai.reports.read_published`) for the report.
         gifs: clips to write GIFs of: ``<split>/<case>``, or ``<case>`` alone.
         processes: how many work side by side; by default one for every core.
-        overwrite: take an output folder that holds files already. The files above that an earlier run wrote are replaced
-            or removed, but GIFs of other clips stay.
+        overwrite: take an output folder that holds files already. Of those above, the ones that an earlier run wrote
+            are replaced or removed, but GIFs of other clips stay.
 
     Returns:
         what ``scores.json`` holds.

@@ -71,8 +71,9 @@ def threshold_curves(methods: Mapping[str, Mapping[str, ClipResult]]) -> str:
         for panel, (name, title) in zip(panels, _CURVES.items(), strict=True):
             for number, measures in enumerate(curves.values()):
                 # Methods beyond the colours have them again, in dashes.
-                colour, dashes = METHOD_COLOURS[number % len(METHOD_COLOURS)], "-" if number < len(METHOD_COLOURS) else "--"
-                panel.plot(THRESHOLDS, measures[name], dashes, color=colour, linewidth=1.6)
+                rounds, place = divmod(number, len(METHOD_COLOURS))
+                style = "--" if rounds else "-"
+                panel.plot(THRESHOLDS, measures[name], style, color=METHOD_COLOURS[place], linewidth=1.6)
             panel.set(title=title, xlim=(0, 1), ylim=(0, 1.02))
             panel.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
             panel.grid(color="#e6e8ec", linewidth=0.7)

@@ -45,7 +45,7 @@ BENCHMARK_COLUMNS = {
 _CLINICAL_COLUMNS = {
     "lesions": "lesions",
     "lesion_detection_rate": "detected",
-    "frames_to_detection": "after, frames",
+    "frames_to_detection": "latency, frames",
     "negative_frames": "negative frames",
     "false_positives_per_minute": "FP/min",
     "negative_specificity": "specificity",

@@ -191,6 +191,7 @@ def test_evaluation_counts_false_positives_of_negative_clips(run, phantom: Path,
     scores = json.loads(Path("out/scores.json").read_text())["lsinet"]
     assert list(scores) == ["TestEasyDataset/Unseen", "negative"]
     assert scores["negative"]["dataset"]["negative_frames"] == 3
+    assert scores["negative"]["dataset"]["maxDice"] is None  # it would be 0 whatever is predicted
 
 
 def test_the_authors_checkpoint(run, phantom: Path, released_file: Path) -> None:

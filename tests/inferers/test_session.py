@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ GIVEN = [
     (MASK[None], MASK),
     (7 * MASK.astype(np.uint8), MASK),
     (torch.from_numpy(MASK)[None], MASK),
+    (255 * torch.from_numpy(MASK).to(torch.uint8), MASK),
 ]
 
 
@@ -97,6 +99,37 @@ def test_a_corrected_frames_mask_is_returned_as_given(
     assert list(result) == ([4, 3, 2, 1] if reverse else [1, 2, 3, 4])
     np.testing.assert_array_equal(result[2], mask.astype(np.float32))
     np.testing.assert_array_equal(session.masks[2], mask)
+
+
+def test_the_last_mask_of_a_frame_counts(small_network: LSINet) -> None:
+    session, expected = _session(small_network), _session(small_network)
+    session.add_mask(2, EMPTY)
+    _propagate(session)
+    for each in (session, expected):
+        each.add_mask(2, MASK)
+    _assert_same(_propagate(session), _propagate(expected))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_more_corrected_frames_than_the_memory_holds(small_network: LSINet, reverse: bool) -> None:
+    masks = {frame: np.roll(MASK, frame, axis=1) for frame in range(0, FRAMES, 2)}
+    session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
+    for frame, mask in masks.items():
+        session.add_mask(frame, mask)
+    result = _propagate(session, reverse=reverse)
+    for frame, mask in masks.items():
+        np.testing.assert_array_equal(result[frame], mask)
+
+
+def test_a_correction_in_the_midst_of_a_propagation(small_network: LSINet) -> None:
+    session, expected = _session(small_network), _session(small_network)
+    for frame, probability in session.propagate():
+        if frame == 3:
+            session.add_mask(6, MASK)
+        if frame == 6:
+            np.testing.assert_array_equal(probability, MASK)
+    expected.add_mask(6, MASK)
+    _assert_same(_propagate(session), _propagate(expected))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -160,6 +193,21 @@ def test_propagate_from_says_what_changed(small_network: LSINet) -> None:
     assert all(0 <= result.change <= 1 for result in results) and results[0].change > 0
 
 
+@pytest.mark.parametrize(("other", "changed"), [(4, 6), (6, 4)])
+def test_a_correction_that_says_what_another_said_changes_nothing(
+    small_network: LSINet, other: int, changed: int
+) -> None:
+    # Nothing moves, so the first correction has covered all frames with its mask, those behind the second one too.
+    session = _session(small_network, [_frames(1)[0]] * FRAMES)
+    session.add_mask(other, MASK)
+    session.add_mask(5, MASK)
+    changes = {result.frame: result.change for result in session.propagate_from(5)}
+    assert changes[changed] < 0.05
+    session.remove_mask(other)
+    changes = {result.frame: result.change for result in session.propagate_from(5)}
+    assert changes[changed] > 0.5
+
+
 def test_propagate_from_gives_what_propagate_gives(small_network: LSINet) -> None:
     session = _session(small_network)
     session.add_mask(4, MASK)
@@ -217,6 +265,13 @@ def test_a_saved_session(small_network: LSINet, tmp_path: Path) -> None:
     assert memory["permanent"] == [2 * 96, 2 * 24, 2 * 6]
 
 
+def test_a_session_whose_frames_numpy_counted(small_network: LSINet, tmp_path: Path) -> None:
+    session = _session(small_network)
+    session.add_mask(np.flatnonzero([0, 0, 1])[0], MASK)
+    session.save(tmp_path / "session.pt")
+    assert list(VideoSession.load(tmp_path / "session.pt", small_network, _frames()).masks) == [2]
+
+
 def test_each_frame_is_read_and_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
     source, encoded, encode = Source(_frames(20)), [], small_network.encode
     monkeypatch.setattr(small_network, "encode", lambda x, *rest: encoded.append(len(x)) or encode(x, *rest))
@@ -237,11 +292,23 @@ def test_damaged_frames_are_left_out(small_network: LSINet) -> None:
         session.add_mask(3, MASK)
 
 
+def test_damaged_frames_leave_the_memory_as_if_they_were_not_there(small_network: LSINet) -> None:
+    frames, inferer = _frames(), SequentialVideoInferer(memory_interval=3, memory_frames=2, adjacent="previous")
+    damaged = (0, 3, 6)
+    result = _propagate(_session(small_network, Source(frames, damaged), inferer=inferer))
+    expected = _propagate(_session(small_network, [frames[i] for i in result], inferer=inferer))
+    # Beside a gap the adjacent frame is another one, as a frame that is not there cannot be it.
+    for i, frame in enumerate(result):
+        if frame - 1 not in damaged:
+            np.testing.assert_allclose(result[frame], expected[i], atol=1e-5)
+
+
 BAD_CALLS = [
     (lambda session: session.add_mask(FRAMES, MASK), "there is no frame 10"),
     (lambda session: session.add_mask(-1, MASK), "there is no frame -1"),
     (lambda session: session.add_mask(0, MASK[1:]), "alike"),
     (lambda session: session.add_mask(0, MASK.astype(np.float32)), "float32"),
+    (lambda session: session.add_mask(0, torch.from_numpy(MASK).to(torch.bfloat16)), "whole numbers"),
     (lambda session: session.remove_mask(1), "frame 1 has no mask"),
     (lambda session: list(session.propagate_from(1)), "add_mask"),
     (lambda session: list(session.propagate(0, FRAMES + 1)), "there is no frame 10"),
@@ -277,9 +344,21 @@ def test_a_session_of_another_video(small_network: LSINet, saved: Path, frames: 
         VideoSession.load(saved, small_network, frames)
 
 
-def test_a_session_of_another_network(saved: Path) -> None:
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_session_of_another_network(small_network: LSINet, saved: Path, part: str) -> None:
+    other = copy.deepcopy(small_network)
+    next(getattr(other, part).parameters()).add_(0.01)
     with pytest.raises(InputError, match="another network"):
-        VideoSession.load(saved, LSINet("pvt_v2_b0").eval(), _frames())
+        VideoSession.load(saved, other, _frames())
+
+
+def test_a_byte_that_changed_on_the_disk(small_network: LSINet, saved: Path, tmp_path: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    at = content.index(MASK.tobytes())  # the mask's pixels, which would be read without complaint
+    content[at] ^= 1
+    (tmp_path / "damaged.pt").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        VideoSession.load(tmp_path / "damaged.pt", small_network, _frames())
 
 
 def test_files_that_are_no_sessions(small_network: LSINet, saved: Path, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_problems_of_all_kinds_are_named_at_once_and_what_else_was_found(data: P
     (folder / "image9.png").rename(folder / "image009.png")
     _empty(folder / "image10.png")
     _resize(data / "maps" / SEEN / "case2" / "image10.png")
-    with pytest.raises(MapProblems, match="^3 problems") as caught:
+    with pytest.raises(MapProblems, match=r"^3 problems") as caught:
         _score(data)
     for problem in ("image9.png is missing", "image10.png: is empty", "is 24x20 but its mask is 20x24"):
         assert any(problem in line for line in caught.value.problems)
@@ -201,7 +201,7 @@ def test_problems_of_all_kinds_are_named_at_once_and_what_else_was_found(data: P
 def test_a_damaged_mask_is_one_problem_whatever_the_number_of_methods(data: Path) -> None:
     _damaged_mask(data)
     methods = {name: data / "maps" for name in ("a", "b")}
-    with pytest.raises(MapProblems, match="^1 problem "):
+    with pytest.raises(MapProblems, match=r"^1 problem "):
         score_folders(methods, data / "truth", progress=False, processes=1)
 
 
