@@ -9,9 +9,10 @@ import pytest
 import torch
 from ignite.engine import Engine
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lsinet_monai.handlers import WriteReleasedMaps, WriteScores
-from lsinet_monai.metrics import ClipScores
+from lsinet_monai.handlers import ClipDiceCurves, WriteReleasedMaps, WriteScores
+from lsinet_monai.metrics import ClipDice, ClipScores
 
 
 def _piece(clip_id: str, label: torch.Tensor, frame_index: int = 0, is_last: bool = True) -> dict[str, Any]:
@@ -62,3 +63,15 @@ def test_released_maps_are_stretched_per_frame(tmp_path: Path) -> None:
     assert values.min() == 0 and values.max() == 255  # of logits from -9 to -8
     with Image.open(tmp_path / "a/case1/frame9.png") as image:
         assert not np.array(image).any()
+
+
+def test_clip_dice_curves(tmp_path: Path) -> None:
+    metric = ClipDice()
+    engine = Engine(lambda engine, batch: {"pred": (20 * batch["label"] - 10), "label": batch["label"]})
+    metric.attach(engine, "val_mean_dice")
+    ClipDiceCurves(metric, tmp_path).attach(engine)
+    label = _half(2)[None, None]
+    engine.run([{"label": label, "clip_id": ["a/case1"]}, {"label": label, "clip_id": ["case2"]}], max_epochs=2)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert events.Tags()["scalars"] == ["val_dice/a/case1", "val_dice/case2"]
+    assert [(event.step, event.value) for event in events.Scalars("val_dice/case2")] == [(1, 1), (2, 1)]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
+from lsinet_monai.networks import LSINet, create_network, load_checkpoint, save_checkpoint
 
 MANIFEST = Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json"
 BACKBONE = "mobilenetv3_small_100"
@@ -164,3 +164,22 @@ NO_MODELS = {
 def test_no_model(tmp_path: Path, content: Any, said: str) -> None:
     torch.save(content, tmp_path / "model.pt")
     assert said in _refused(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_create_network(channels_last: bool) -> None:
+    network = create_network(BACKBONE, drop_path_rate=0.2, channels_last=channels_last)
+    assert network.training and network.config == {"backbone": BACKBONE, "drop_path_rate": 0.2}
+    kernels = [w for w in network.encoder.backbone.parameters() if w.ndim == 4 and w.shape[1] > 1 and w.shape[2] > 1]
+    assert kernels
+    assert all(w.is_contiguous(memory_format=torch.channels_last) == channels_last for w in kernels)
+
+
+def test_create_network_from_a_checkpoint(tmp_path: Path, network: LSINet, saved: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(saved)
+    created = create_network("pvt_v2_b5", pretrained=True, checkpoint=path)
+    assert created.config == network.config
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in created.state_dict().items())
+    with pytest.raises(InputError, match="is not a file"):
+        create_network(checkpoint=tmp_path / "nowhere.pt")

@@ -1,0 +1,247 @@
+"""What a step of training costs, against the released procedure; and whether the data come in fast enough for it.
+
+Each way to train runs in a process of its own, by turns, so that what else the machine does falls on all alike; figures
+are medians over all steps. Frames are the phantom's, of SUN-SEG's size; weights are random, which changes no cost.
+
+    python benchmarks/training.py [--backbone pvt_v2_b1] [--image-size 256] [--batch-size 4] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import DataLoader
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from lsinet_monai.data import TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
+from lsinet_monai.inferers import MixedPrecisionInferer
+from lsinet_monai.losses import LSINetLoss
+from lsinet_monai.networks import create_network
+from lsinet_monai.networks import lsinet as network_module
+from lsinet_monai.ops.memory_read import MemoryRead
+from lsinet_monai.transforms import training_transforms
+
+FRAME = (1008, 1158)
+FRAMES_A_SAMPLE = 3
+TOP_K = 20
+KEYS = ("image", "adjacent", "memory", "label", "memory_mask")
+
+# The options of the bundle that each way sets; "released" is the released procedure.
+WAYS: dict[str, dict[str, Any]] = {
+    "released": {},
+    "train.json": {},
+    "channels_last": {"channels_last": True},
+    "bfloat16": {"channels_last": True, "amp_dtype": "bfloat16"},
+    "float16": {"channels_last": True, "amp_dtype": "float16"},
+    "compile": {"channels_last": True, "amp_dtype": "bfloat16", "compile": True},
+}
+WAYS_BY_DEVICE = {
+    "cpu": ("released", "train.json", "channels_last", "bfloat16"),
+    "cuda": ("released", "train.json", "channels_last", "bfloat16", "float16", "compile"),
+}
+
+
+def released_loss(logits: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+    """The loss as it is written in the released program: the weight is made anew for each output, by a square mean."""
+
+    def one(logit: Tensor) -> Tensor:
+        weight = 1 + 5 * torch.abs(F.avg_pool2d(mask, kernel_size=31, stride=1, padding=15) - mask)
+        bce = F.binary_cross_entropy_with_logits(logit, mask, reduction="mean")
+        bce = (weight * bce).sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
+        probability = torch.sigmoid(logit)
+        intersection = (probability * mask * weight).sum(dim=(2, 3))
+        union = ((probability + mask) * weight).sum(dim=(2, 3))
+        return (bce + 1 - (intersection + 1) / (union - intersection + 1)).mean()
+
+    return sum((one(logit) for logit in logits), start=torch.zeros((), device=mask.device))
+
+
+def released_read(queries: Tensor, keys: Tensor, values: Tensor, *_: Any) -> MemoryRead:
+    """The memory read as it is written there: all scores, the best down the long axis, their weights spread again."""
+    scores = (2 * keys @ queries.mT - keys.square().sum(2, keepdim=True)) * keys.shape[2] ** -0.5
+    best, indices = scores.topk(min(TOP_K, keys.shape[1]), dim=1)
+    weights = best.softmax(1)
+    spread = torch.zeros_like(scores).scatter(1, indices, weights)
+    return MemoryRead(spread.mT @ values, indices.mT, weights.mT)
+
+
+def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps: int, device: str) -> dict[str, Any]:
+    """Train a few steps in one way: seconds of each, and the peak of memory in bytes."""
+    options = dict(WAYS[way])
+    amp_dtype, compiled = options.pop("amp_dtype", None), options.pop("compile", False)
+    torch.manual_seed(0)
+    network: Any = create_network(backbone, **options).to(device)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # offsets of zero would all be read from one place
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    loss_function: Any = LSINetLoss()
+    if way == "released":
+        network_module.read_memory = released_read
+        loss_function = released_loss
+    step_network = torch.compile(network) if compiled else network
+    inferer = MixedPrecisionInferer(amp_dtype, device)
+    scaler = torch.amp.GradScaler(device, enabled=amp_dtype == "float16")
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    frames = {key: torch.randn(batch_size, 3, image_size, image_size, device=device) for key in KEYS[:3]}
+    masks = {key: torch.zeros(batch_size, 1, image_size, image_size, device=device) for key in KEYS[3:]}
+    for mask in masks.values():
+        mask[..., image_size // 4 : image_size // 2, image_size // 4 : image_size // 2] = 1
+    seconds = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        logits = inferer(
+            frames["image"], step_network, adjacent=frames["adjacent"], memory=frames["memory"],
+            memory_mask=masks["memory_mask"],
+        )  # fmt: skip
+        loss = loss_function(logits, masks["label"])
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_value_(network.parameters(), 0.5)
+        scaler.step(optimizer)
+        scaler.update()
+        loss.item()
+        seconds.append(time.perf_counter() - start)
+    if device == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": seconds[2:], "peak": peak}  # the first ones also load kernels, or compile
+
+
+def compare_ways(arguments: argparse.Namespace) -> float:
+    """Run all ways by turns, and print what each comes to; returns samples a second of ours on this device."""
+    ways = WAYS_BY_DEVICE[arguments.device]
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    rounds = [way for turn in range(arguments.rounds) for way in (ways if turn % 2 == 0 else ways[::-1])]
+    for way in tqdm(rounds, desc="training", leave=False):
+        forced = {"LSINET_DEFORM_CONV": "torchvision"} if way == "released" else {}
+        command = [sys.executable, __file__, "--way", way, "--device", arguments.device, "--steps", arguments.steps,
+                   "--backbone", arguments.backbone, "--image-size", arguments.image_size,
+                   "--batch-size", arguments.batch_size]  # fmt: skip
+        result = subprocess.run(
+            [str(word) for word in command], env=os.environ | forced, capture_output=True, text=True, check=True
+        )
+        found[way].append(json.loads(result.stdout.splitlines()[-1]))
+    print(
+        f"{arguments.backbone}, {arguments.image_size}x{arguments.image_size}, batches of {arguments.batch_size}, "
+        f"{arguments.device}, {torch.get_num_threads()} threads"
+    )
+    print(f"{'':16} {'samples/s':>10} {'peak, GB':>10} {'against released':>18}")
+    seconds = {way: statistics.median(s for part in parts for s in part["seconds"]) for way, parts in found.items()}
+    for way, parts in found.items():
+        ratio = seconds["released"] / seconds[way]
+        peak = max(part["peak"] for part in parts) / 1e9
+        print(f"{way:16} {arguments.batch_size / seconds[way]:10.2f} {peak:10.2f} {ratio:18.2f}")
+    return arguments.batch_size / seconds["train.json"]
+
+
+def make_clips(folder: Path, count: int, frames: int) -> list[dict[str, Any]]:
+    """Clips of the phantom, enlarged to SUN-SEG's frames, as JPEG, with masks as PNG."""
+    clips: list[dict[str, Any]] = []
+    for number in tqdm(range(count), desc="making frames", leave=False):
+        clip: dict[str, Any] = {"clip_id": f"case{number}", "image": [], "label": []}
+        for index, (frame, mask) in enumerate(phantom_clip(frames, (FRAME[0] // 4, FRAME[1] // 4), seed=number)):
+            paths = folder / f"{number}_{index}.jpg", folder / f"{number}_{index}.png"
+            for path, pixels in zip(paths, (frame, mask.astype(np.uint8) * 255), strict=True):
+                Image.fromarray(pixels).resize(FRAME[::-1], Image.Resampling.BICUBIC).save(path, quality=90)
+            clip["image"].append(str(paths[0]))
+            clip["label"].append(str(paths[1]))
+        clips.append(clip)
+    return clips
+
+
+def _worker_memory() -> list[int]:
+    """The resident memory of this process's children, in bytes."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    children = [process.pid for process in multiprocessing.active_children()]
+    return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in children]
+
+
+def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, needed: float) -> None:
+    """Print how fast one core decodes and augments, and whether a worker grows.
+
+    Args:
+        clips: what is read.
+        image_size: what the network gets.
+        samples: so many of them.
+        needed: samples a second that training takes.
+    """
+    torch.set_num_threads(1)
+    sampler = TrainingSampler(clips)
+    drawn = (list(sampler) * (1 + samples // len(sampler)))[:samples]
+    print(f"\nframes of {FRAME[1]}x{FRAME[0]}, JPEG, in one process")
+    print(f"{'':28} {'frames/s':>10} {'against what training takes':>30}")
+
+    def show(what: str, frames: int, seconds: float) -> None:
+        print(f"{what:28} {frames / seconds:10.1f} {frames / seconds / (needed * FRAMES_A_SAMPLE):30.1f}")
+
+    start = time.perf_counter()
+    for sample in drawn:
+        clip = clips[sample.clip]
+        for at in (sample.current, sample.adjacent, sample.memory):
+            read_frame(clip["image"][at])
+        for at in (sample.current, sample.memory):
+            read_mask(clip["label"][at])
+    show("decoding", FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
+    for augment in (False, True):
+        dataset = TrainingDataset(clips, training_transforms(image_size, augment))
+        start = time.perf_counter()
+        for sample in drawn:
+            dataset[sample]
+        name = "decoding, augmenting" if augment else "decoding, no augmentation"
+        show(name, FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
+
+    loader = DataLoader(dataset, sampler=sampler, batch_size=4, num_workers=1, persistent_workers=True)
+    memory = []
+    for epoch in range(6):
+        for step, _ in enumerate(loader):
+            if step == len(loader) // 2:
+                memory.append(max(_worker_memory()))
+        sampler.set_epoch(epoch + 2)
+    print(f"a worker's memory, MB, epoch by epoch: {', '.join(f'{value / 1e6:.0f}' for value in memory)}")
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="pvt_v2_b1")
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=4, help="steps that count, in each round")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--device", choices=sorted(WAYS_BY_DEVICE), default=None, help="the GPU where there is one")
+    parser.add_argument("--quick", action="store_true", help="two rounds of two steps, and few frames")
+    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if arguments.way:
+        numbers = (arguments.image_size, arguments.batch_size, arguments.steps)
+        print(json.dumps(time_steps(arguments.way, arguments.backbone, *numbers, arguments.device)))
+        return
+    if arguments.quick:
+        arguments.rounds, arguments.steps = 2, 2
+    pace = compare_ways(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        clips = make_clips(Path(folder), *((2, 6) if arguments.quick else (6, 20)))
+        measure_data(clips, arguments.image_size, 12 if arguments.quick else 60, pace)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.handlers import ExplainFailures
+
+# What is raised in an engine, and what the one line says of it.
+EXPLAINED = [
+    (OSError(errno.ENOSPC, "No space left on device", "out/events"), ["out/events", "No space left", "--resume true"]),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), ["output_dir", "quota", "make room"]),
+    (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), ["disk may be full"]),
+    (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), ["disk may be full"]),
+    (RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), ["(pid 12)", "num_workers", "--resume"]),
+    (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), ["12, 13", "num_workers"]),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more"), ["GPU", "batch_size"]),
+    (InputError("frame.jpg: cannot be read"), ["frame.jpg: cannot be read"]),
+]
+UNEXPLAINED = [
+    RuntimeError("shapes differ"),
+    ValueError("DataLoader worker"),
+    OSError(errno.EACCES, "denied"),
+    KeyError,
+]
+
+
+def _run(error: BaseException | type[BaseException]) -> None:
+    def fail(engine: Engine, batch: int) -> None:
+        raise error
+
+    engine = Engine(fail)
+    ExplainFailures().attach(engine)
+    engine.run([0])
+
+
+@pytest.mark.parametrize(("error", "said"), EXPLAINED, ids=lambda value: type(value).__name__)
+def test_what_is_explained(error: BaseException, said: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        _run(error)
+    assert "\n" not in str(caught.value)
+    assert all(text in str(caught.value) for text in said), caught.value
+
+
+@pytest.mark.parametrize("error", UNEXPLAINED, ids=repr)
+def test_all_else_passes_as_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error) if isinstance(error, BaseException) else error) as caught:
+        _run(error)
+    assert not isinstance(caught.value, InputError)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers import MixedPrecisionInferer
+
+
+class Network(nn.Module):
+    """Notes what its convolution computes in, and gives one tensor or two."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 3)
+        self.outputs = outputs
+        self.dtype: torch.dtype | None = None
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor | tuple[Tensor, ...]:
+        logit = self.convolution(x) + bias.to(x.device)
+        self.dtype = self.convolution(x).dtype
+        return logit if self.outputs == 1 else (logit,) * self.outputs
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize(("amp_dtype", "dtype"), [(None, torch.float32), ("bfloat16", torch.bfloat16)])
+def test_network_computes_in_a_type_and_gives_float32(amp_dtype, dtype: torch.dtype, outputs: int) -> None:
+    network = Network(outputs)
+    logits = MixedPrecisionInferer(amp_dtype)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
+    assert network.dtype == dtype
+    logits = (logits,) if outputs == 1 else logits
+    assert len(logits) == outputs and all(logit.dtype == torch.float32 for logit in logits)
+    sum(logit.sum() for logit in logits).backward()
+    assert network.convolution.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("amp_dtype", "said"), [("half", "one of"), ("float16", "CUDA only")])
+def test_types_that_do_not_train_on_a_cpu(amp_dtype, said: str) -> None:
+    with pytest.raises(InputError, match=f"amp_dtype='{amp_dtype}'.*{said}"):
+        MixedPrecisionInferer(amp_dtype, "cpu")
