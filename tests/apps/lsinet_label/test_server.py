@@ -279,7 +279,8 @@ def test_a_video_is_not_annotated_twice_at_once(server):
     assert len(set(asked)) == 1
     # Removed while it is worked on, it leaves nothing behind.
     assert server.call("DELETE", "/datastore/image", id="p07.mp4").status == 200
-    assert server.get(f"jobs/{asked[0]}")["state"] == "cancelled"
+    job = server.get(f"jobs/{asked[0]}")
+    assert job["state"] == "cancelled", job
     assert not (server.studies / "labels" / "lsinet" / "p07.mp4").exists()
 
 
