@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,7 @@ __all__ = [
     "broadcast_buffers",
     "gather",
     "is_alone",
+    "leave_to_first",
     "local_batch_size",
     "local_device",
     "share_clips",
@@ -128,11 +130,24 @@ def average(values: Tensor) -> Tensor:
     Returns:
         their mean, on the CPU.
     """
-    values = values.cpu()
+    values = values.to("cpu", copy=True)
     if not is_alone():
         dist.all_reduce(values)
         values /= dist.get_world_size()
     return values
+
+
+def leave_to_first() -> NoReturn:
+    """End this rank, after the first one has ended by an error that both have, and that the first one says.
+
+    Were this rank first to end, ``torchrun`` might end the other before it has said anything.
+
+    Raises:
+        SystemExit: always.
+    """
+    with contextlib.suppress(RuntimeError):
+        dist.barrier()  # which the first rank never joins: this fails when it is gone
+    raise SystemExit(1)
 
 
 def gather(value: _T) -> list[_T]:

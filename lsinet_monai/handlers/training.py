@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lsinet_monai.errors import InputError
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import OUTPUTS, LSINet, save_checkpoint
-from lsinet_monai.parallel import average, broadcast_buffers
+from lsinet_monai.parallel import average, broadcast_buffers, leave_to_first
 from lsinet_monai.writers import prepare_model_file
 
 __all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
@@ -99,7 +99,7 @@ class TrainingLosses:
         parts = average(self.loss.parts).tolist()
         if not math.isfinite(sum(parts)):
             if idist.get_rank() > 0:
-                raise SystemExit(1)  # the first rank, which has the same numbers, says it
+                leave_to_first()
             raise InputError(
                 f"the loss is {sum(parts)} in epoch {engine.state.epoch}, step {engine.state.iteration}: the training "
                 "has diverged. Train anew with a lower learning_rate, or without amp_dtype"
