@@ -1,7 +1,8 @@
 """What a frame of a video costs: against one pass of the encoder, and against the released procedure.
 
 Everything is measured in turn, round after round, so that what else the machine does falls on all alike; figures are
-medians over the rounds. Frames are the phantom's; weights are random, which changes no cost.
+medians over the rounds. A write to memory comes at every 5th frame, so the medians of frames that are timed one by one
+leave it out, and it has a row of its own. Frames are the phantom's; weights are random, which changes no cost.
 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
 """

@@ -90,7 +90,7 @@ def carry_mask(
     Args:
         mask: (1, 1, H', W') in [0, 1], of the corrected frame, at any size.
         match: of the frame that takes the mask.
-        distance: how many frames lie between the two.
+        distance: how many frames the two are apart.
         reach: at this distance next to no trust (1%) is left: it falls like a Gaussian of a third of that width.
         image_size: height and width that the frames had for the encoder, without its padding.
         size: height and width of the frame that takes the mask.
