@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,14 @@ from typing import Any
 from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lsinet_monai.csrc import COMPILER_FLAGS, CUDA_FLAGS, DEFAULT_CUDA_ARCHITECTURES, SOURCES, name_cuda_home
+from lsinet_monai.csrc import (
+    COMPILER_FLAGS,
+    CUDA_FLAGS,
+    DEFAULT_CUDA_ARCHITECTURES,
+    SOURCES,
+    has_program,
+    name_cuda_home,
+)
 
 
 def builds_cuda() -> bool:
@@ -46,7 +52,7 @@ def kernels() -> dict[str, Any]:
         from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension, get_cxx_compiler
     except ImportError:
         return {}
-    if sys.platform == "win32" or torch.version.hip or shutil.which(get_cxx_compiler()) is None:
+    if sys.platform == "win32" or torch.version.hip or not has_program(get_cxx_compiler()):
         return {}
 
     def extension(kind: type, device_type: str) -> Any:

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["COMPILER_FLAGS", "CUDA_FLAGS", "DEFAULT_CUDA_ARCHITECTURES", "SOURCES", "name_cuda_home", "source_folder"]
+__all__ = [
+    "COMPILER_FLAGS",
+    "CUDA_FLAGS",
+    "DEFAULT_CUDA_ARCHITECTURES",
+    "SOURCES",
+    "has_program",
+    "name_cuda_home",
+    "source_folder",
+]
 
 SOURCES = {
     "cpu": [
@@ -39,6 +48,12 @@ DEFAULT_CUDA_ARCHITECTURES = "7.5+PTX"
 def source_folder() -> Path:
     """The folder that the sources lie in."""
     return Path(__file__).parent
+
+
+def has_program(command: str) -> bool:
+    """Whether a command's program is there; a compiler may come with arguments, as in ``CXX="ccache g++"``."""
+    words = shlex.split(command)
+    return bool(words) and shutil.which(words[0]) is not None
 
 
 def name_cuda_home() -> None:

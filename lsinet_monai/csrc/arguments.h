@@ -22,13 +22,23 @@ using torch::stable::Tensor;
 
 using Pair = std::vector<int64_t>;
 
+inline bool is_like(const Tensor& tensor, const Tensor& other) {
+  return tensor.scalar_type() == other.scalar_type() && tensor.is_cpu() == other.is_cpu() &&
+         tensor.get_device_index() == other.get_device_index();
+}
+
+// Whether both numbers are at least so large and, as products with positions must fit 64 bits, have 31 bits at most.
+inline bool are_within(const Pair& pair, int64_t least) {
+  return pair.size() == 2 && pair[0] >= least && pair[1] >= least && pair[0] <= INT32_MAX && pair[1] <= INT32_MAX;
+}
+
 inline Geometry read_geometry(const Tensor& input, const Tensor& weight, const Tensor& offset,
                               const std::optional<Tensor>& mask, const Pair& stride, const Pair& padding,
                               const Pair& dilation, int64_t groups, int64_t deformable_groups) {
   STD_TORCH_CHECK(input.dim() == 4 && weight.dim() == 4 && offset.dim() == 4,
                   "deform_conv2d: input, weight and offset must have 4 dimensions");
-  STD_TORCH_CHECK(stride.size() == 2 && padding.size() == 2 && dilation.size() == 2,
-                  "deform_conv2d: stride, padding and dilation must be pairs");
+  STD_TORCH_CHECK(are_within(stride, 1) && are_within(padding, 0) && are_within(dilation, 1),
+                  "deform_conv2d: stride and dilation must be two positive numbers, and padding two of at least 0");
   const Geometry g{input.size(0),  input.size(1),  input.size(2),  input.size(3), weight.size(0),
                    offset.size(2), offset.size(3), weight.size(2), weight.size(3), stride[0],
                    stride[1],      padding[0],     padding[1],     dilation[0],   dilation[1],
@@ -39,31 +49,29 @@ inline Geometry read_geometry(const Tensor& input, const Tensor& weight, const T
   STD_TORCH_CHECK(offset.size(0) == g.batch && offset.size(1) == 2 * deformable_groups * g.taps(),
                   "deform_conv2d: offset has the wrong shape");
   for (const Tensor* tensor : {&weight, &offset, mask ? &*mask : nullptr}) {
-    STD_TORCH_CHECK(!tensor || (tensor->scalar_type() == input.scalar_type() && tensor->is_cpu() == input.is_cpu() &&
-                                tensor->get_device_index() == input.get_device_index()),
-                    "deform_conv2d: tensors differ in dtype or device");
+    STD_TORCH_CHECK(!tensor || is_like(*tensor, input), "deform_conv2d: tensors differ in dtype or device");
   }
   STD_TORCH_CHECK(!mask || (mask->dim() == 4 && mask->size(0) == g.batch &&
                             mask->size(1) == deformable_groups * g.taps() && mask->size(2) == g.out_height &&
                             mask->size(3) == g.out_width),
                   "deform_conv2d: mask has the wrong shape");
-  // Kernels address the pixels of one image by 32-bit numbers.
-  STD_TORCH_CHECK((g.pixels() + 1) * g.channels < INT32_MAX && g.positions() < INT32_MAX,
+  // Kernels address the pixels of one image by 32-bit numbers, those just outside too before they are told apart. In
+  // floating point the product cannot overflow.
+  STD_TORCH_CHECK((g.height + 2.0) * (g.width + 2.0) * g.channels < INT32_MAX && g.positions() < INT32_MAX,
                   "deform_conv2d: images of 2^31 values or more are not supported");
   return g;
 }
 
 inline void check_bias(const std::optional<Tensor>& bias, const Tensor& input, const Geometry& g) {
   STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == g.out_channels &&
-                            bias->scalar_type() == input.scalar_type() && bias->is_cpu() == input.is_cpu()),
+                            is_like(*bias, input)),
                   "deform_conv2d: bias does not fit");
 }
 
 inline void check_grad_output(const Tensor& grad_output, const Tensor& input, const Geometry& g) {
   STD_TORCH_CHECK(grad_output.dim() == 4 && grad_output.size(0) == g.batch &&
                       grad_output.size(1) == g.out_channels && grad_output.size(2) == g.out_height &&
-                      grad_output.size(3) == g.out_width && grad_output.scalar_type() == input.scalar_type() &&
-                      grad_output.is_cpu() == input.is_cpu(),
+                      grad_output.size(3) == g.out_width && is_like(grad_output, input),
                   "deform_conv2d: the output's gradient has the wrong shape, dtype or device");
 }
 

@@ -25,7 +25,8 @@ struct Geometry {
 #ifdef __CUDACC__
 #define LSINET_MONAI_INLINE __host__ __device__ inline
 #else
-#define LSINET_MONAI_INLINE inline
+// Always inline: a copy that was compiled for one instruction set must not be linked into code for every processor.
+#define LSINET_MONAI_INLINE inline __attribute__((always_inline))
 #endif
   LSINET_MONAI_INLINE int64_t pixels() const { return height * width; }
   LSINET_MONAI_INLINE int64_t positions() const { return out_height * out_width; }

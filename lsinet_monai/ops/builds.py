@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import logging
 import os
-import shutil
 import sys
 import sysconfig
 import threading
@@ -17,6 +16,7 @@ from lsinet_monai.csrc import (
     COMPILER_FLAGS,
     CUDA_FLAGS,
     SOURCES,
+    has_program,
     name_cuda_home,
     source_folder,
 )
@@ -110,13 +110,17 @@ def _compile_and_load(device_type: str) -> str:
 
     if sys.platform == "win32" or torch.version.hip:
         raise _UnavailableError("the sources are written for GCC, Clang and nvcc")
-    if shutil.which(cpp_extension.get_cxx_compiler()) is None:
+    if not has_program(cpp_extension.get_cxx_compiler()):
         raise _UnavailableError("there is no C++ compiler")
     if device_type == "cuda" and (cpp_extension.CUDA_HOME is None or torch.version.cuda is None):
         raise _UnavailableError("there is no CUDA compiler, nvcc")
 
     folder = source_folder()
     digest = hashlib.sha256(f"{torch.__version__} {COMPILER_FLAGS} {CUDA_FLAGS}".encode())
+    if device_type == "cuda":
+        # Machines that share a home folder may have other GPUs.
+        gpus = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+        digest.update(os.environ.get("TORCH_CUDA_ARCH_LIST", str(sorted(gpus))).encode())
     for file in sorted(folder.glob("*.*")):
         digest.update(file.read_bytes())
     # Another version of the sources or of PyTorch gets a library of its own, beside those of other environments.

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from .builds import load_kernels
 
 __all__ = ["deform_conv2d"]
 
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _GEOMETRY = "int[2] stride, int[2] padding, int[2] dilation, int groups, int deformable_groups"
 torch.library.define(
     "lsinet_monai::deform_conv2d",
@@ -49,7 +51,7 @@ def deform_conv2d(
     ``torchvision.ops.deform_conv2d``, and so are the layouts and the results.
 
     CPU and CUDA; float64, float32, and float16 and bfloat16 with sums in float32. Under autocast it runs in float32,
-    because half precision would round the offsets. Differentiable once in all five tensors.
+    because half precision would round the offsets. Differentiable once, and backwards, in all five tensors.
 
     Args:
         input: (B, C, H, W).
@@ -66,13 +68,19 @@ def deform_conv2d(
         (B, C_out, H_out, W_out).
 
     Raises:
-        ValueError: shapes do not fit one another, or dtypes or devices differ.
+        ValueError: shapes do not fit one another, or dtypes, devices or layouts differ or are none of the above.
+        NotImplementedError: it is differentiated twice, or forwards.
         InputError: the environment variable LSINET_KERNELS forces kernels that are not there.
 
     Source: Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1.
     """
     steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
     groups, deformable_groups = _check(input, offset, weight, bias, mask, *steps)
+    if not torch.compiler.is_compiling() and any(
+        x is not None and unpack_dual(x).tangent is not None for x in (input, offset, weight, bias, mask)
+    ):
+        # PyTorch would drop the tangent of an operator that has no rule for it, without a word.
+        raise NotImplementedError("deform_conv2d has no forward-mode derivative: differentiate it backwards")
     return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *steps, groups, deformable_groups)
 
 
@@ -94,11 +102,14 @@ def _check(
             continue
         if tensor.ndim != dims:
             raise ValueError(f"deform_conv2d: {name} has shape {tuple(tensor.shape)}, but needs {dims} dimensions")
-        if not tensor.is_floating_point():
-            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but must be floating-point")
+        if tensor.dtype not in _DTYPES:
+            dtypes = ", ".join(map(str, _DTYPES))
+            raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but must be one of {dtypes}")
+        if tensor.layout != torch.strided:
+            raise ValueError(f"deform_conv2d: {name} is {tensor.layout}, but must be dense")
         if tensor.device != input.device:
             raise ValueError(f"deform_conv2d: {name} is on {tensor.device}, but input on {input.device}")
-        if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+        if tensor.dtype != input.dtype and not _autocast_unites(tensor, input):
             raise ValueError(f"deform_conv2d: {name} is {tensor.dtype}, but input {input.dtype}")
     for name, pair, least in (("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)):
         if len(pair) != 2 or min(pair) < least:
@@ -137,6 +148,13 @@ def _check(
         if given is not None and tuple(given.shape) != shape:
             raise ValueError(f"deform_conv2d: {name} has shape {tuple(given.shape)}, but needs {shape}")
     return groups, deformable_groups
+
+
+def _autocast_unites(*tensors: Tensor) -> bool:
+    """Whether autocast brings tensors of one device to one dtype: it leaves float64 as it is."""
+    device_type = tensors[0].device.type
+    is_enabled = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    return is_enabled and all(tensor.dtype != torch.float64 for tensor in tensors)
 
 
 @torch.library.register_fake("lsinet_monai::deform_conv2d")
@@ -182,6 +200,8 @@ torch.library.register_autograd("lsinet_monai::deform_conv2d", _backward, setup_
 torch.library.register_autograd("lsinet_monai::deform_conv2d_backward", _refuse)
 for _device_type in ("cpu", "cuda"):
     torch.library.register_autocast("lsinet_monai::deform_conv2d", _device_type, torch.float32)
+    # A backward pass may run under autocast too, where the matrix products of the CUDA kernels would turn to half.
+    torch.library.register_autocast("lsinet_monai::deform_conv2d_backward", _device_type, torch.float32)
 
 
 def _compute_dtype(dtype: torch.dtype) -> torch.dtype:

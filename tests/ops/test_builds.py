@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES
+from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES, has_program
 from lsinet_monai.errors import InputError
 from lsinet_monai.ops import builds
 from lsinet_monai.ops.builds import VARIABLE, load_kernels
@@ -53,7 +53,7 @@ def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
 def test_without_a_compiler_torchvision_takes_over(
     unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    unchosen.setattr(builds.shutil, "which", lambda name: None)
+    unchosen.setattr(shutil, "which", lambda name: None)
     assert not load_kernels("cpu")
     assert not load_kernels("cpu")
     (record,) = [record for record in caplog.records if record.name == builds.__name__]
@@ -70,10 +70,18 @@ def test_without_a_compiler_torchvision_takes_over(
     ],
 )
 def test_a_forced_way_that_is_closed_is_an_error(unchosen: pytest.MonkeyPatch, way: str, words: str) -> None:
-    unchosen.setattr(builds.shutil, "which", lambda name: None)
+    unchosen.setattr(shutil, "which", lambda name: None)
     unchosen.setenv(VARIABLE, way)
     with pytest.raises(InputError, match=words):
         load_kernels("cpu")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [("python -c pass", True), ("no-such-compiler -O3", False), ("", False)]
+)
+def test_a_compiler_may_come_with_arguments(command: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/python" if name == "python" else None)
+    assert has_program(command) is expected
 
 
 def test_sources_that_do_not_compile_are_no_end(

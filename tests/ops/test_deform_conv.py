@@ -252,7 +252,9 @@ def change(**changes: Callable[[Tensor], Any]) -> Callable[[dict[str, Any]], dic
         (change(mask=lambda x: x[:, 9:]), r"mask has shape .*, but needs \(2, 18, 7, 9\)"),
         (change(mask=lambda x: x[:, :, :, 1:]), "mask has shape"),
         (change(input=lambda x: x[:, :, :0, :0]), "smaller than the kernel"),
-        (change(input=lambda x: x.long()), "must be floating-point"),
+        (change(input=lambda x: x.long()), "input is torch.int64, but must be one of"),
+        (change(mask=lambda x: x.to(torch.float8_e5m2)), "mask is torch.float8_e5m2, but must be one of"),
+        (change(offset=lambda x: x.to_sparse()), "offset is torch.sparse_coo, but must be dense"),
         (change(weight=lambda x: x.float()), "weight is torch.float32, but input torch.float64"),
         (change(bias=lambda x: x.to("meta")), "bias is on meta, but input on cpu"),
         (change(stride=lambda _: 0), "stride is"),
@@ -272,6 +274,16 @@ def test_the_bare_operator_never_reads_outside(index: int, device: str) -> None:
     tensors[index] = tensors[index][:, 1:]
     with pytest.raises(RuntimeError, match="deform_conv2d"):
         OPERATOR(*tensors, None, [1, 1], [1, 1], [1, 1], 1, 2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("position", [5, 6, 7], ids=["stride", "padding", "dilation"])
+@pytest.mark.parametrize("value", [-1, 2**62])
+def test_the_bare_operator_refuses_steps_that_overflow(value: int, position: int, device: str) -> None:
+    arguments = [x.to(device) if isinstance(x, Tensor) else x for x in operator_arguments(Case())]
+    arguments[position] = [value, value]
+    with pytest.raises(RuntimeError, match="stride and dilation must be"):
+        OPERATOR(*arguments)
 
 
 def operator_arguments(case: Case) -> list[Any]:
@@ -310,6 +322,13 @@ def test_the_second_derivative_is_refused() -> None:
         grad.sum().backward()
 
 
+def test_a_forward_derivative_is_refused() -> None:
+    arguments = Case().arguments()
+    x = arguments.pop("input")
+    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda x: deform_conv2d(x, **arguments, padding=1), (x,), (x,))
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_autocast_computes_in_float32(dtype: torch.dtype, device: str) -> None:
@@ -323,6 +342,31 @@ def test_autocast_computes_in_float32(dtype: torch.dtype, device: str) -> None:
     assert mixed.dtype == torch.float32
     mixed.sum().backward()
     assert arguments["weight"].grad is not None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_backward_pass_under_autocast_is_as_one_outside(device: str) -> None:
+    leaves = [x.to(device).float().requires_grad_() for x in Case().arguments().values() if x is not None]
+
+    def gradients() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(deform_conv2d(*leaves[:4], padding=1, mask=leaves[4]).sum(), leaves)
+
+    expected = gradients()
+    with torch.autocast(device, torch.bfloat16):
+        result = gradients()
+    torch.testing.assert_close(result, expected)
+
+
+def test_autocast_does_not_unite_float64_with_others() -> None:
+    arguments = Case().arguments()
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match=r"weight is torch\.float32, but input"):
+        deform_conv2d(**arguments | {"weight": arguments["weight"].float()}, padding=1)
+
+
+def test_dtypes_that_differ_on_a_device_without_autocast() -> None:
+    arguments = {name: x.to("meta") for name, x in Case().arguments().items() if x is not None}
+    with pytest.raises(ValueError, match=r"bias is torch\.float32, but input"):
+        deform_conv2d(**arguments | {"bias": arguments["bias"].float()}, padding=1)
 
 
 @needs_cuda
