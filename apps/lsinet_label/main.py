@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class LSINetLabel(MONAILabelApp):
     # What MONAI Label asks for ---------------------------------------------------------------------------------------
 
     def init_datastore(self) -> VideoDatastore:
-        return VideoDatastore(self.studies, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, self._on_remove)
+        return VideoDatastore(self.studies, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, self._removal)
 
     def init_infers(self) -> dict[str, VideoInferTask]:
         return {"lsinet": VideoInferTask(self.videos, self.jobs, self.model, self.datastore)}
@@ -215,6 +216,8 @@ class LSINetLabel(MONAILabelApp):
         if job.kind == "annotate" and job.image in self.datastore():
             self.videos[job.image].note_error(job.message if job.state == "failed" else None)
 
-    def _on_remove(self, image_id: str) -> None:
-        self.jobs.remove(image_id)
+    @contextmanager
+    def _removal(self, image_id: str) -> Iterator[None]:
+        self.jobs.remove(image_id)  # first, so that no job meets a video that is gone
+        yield
         self.videos.remove(image_id)

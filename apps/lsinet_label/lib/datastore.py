@@ -10,6 +10,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,11 @@ class VideoDatastore(LocalDatastore):
     Args:
         folder: the videos' folder.
         auto_reload: whether videos that come or go while the server runs are noticed.
-        on_remove: called with the id of a video that is removed.
+        removal: a block, made with the id of a video, within which that video is removed.
     """
 
-    def __init__(self, folder: str, auto_reload: bool, on_remove: Callable[[str], None]) -> None:
-        self._on_remove = on_remove
+    def __init__(self, folder: str, auto_reload: bool, removal: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._removal = removal
         self._saving = threading.Lock()
         self._strangers: set[str] = set()
         patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
@@ -117,9 +118,9 @@ class VideoDatastore(LocalDatastore):
     def remove_image(self, image_id: str) -> None:
         """Remove a video, its labels, and all that was stored of it."""
         self._check(image_id)
-        super().remove_image(image_id)
-        self.refresh()
-        self._on_remove(image_id)
+        with self._removal(image_id):
+            super().remove_image(image_id)
+            self.refresh()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep a file as a video's label. It takes the place of the one before as a whole."""

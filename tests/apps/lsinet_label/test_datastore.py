@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -24,7 +25,7 @@ def make(studies):
     (studies / "notes.txt").write_bytes(b"x")
     (studies / "file.frames").write_bytes(b"x")
     (studies / "folder.mp4").mkdir()
-    return lambda removed=lambda image_id: None: VideoDatastore(str(studies), False, removed)
+    return lambda removal=nullcontext: VideoDatastore(str(studies), False, removal)
 
 
 def test_ids_are_file_names(make, studies):
@@ -49,7 +50,7 @@ def test_links_lead_nowhere_else(make, studies):
     with pytest.raises(NotFound):
         datastore.path("c.mp4")
     (studies.parent / "linked").symlink_to(studies)
-    assert sorted(VideoDatastore(str(studies.parent / "linked"), False, print).list_images()) == ["p1_a.frames"]
+    assert sorted(VideoDatastore(str(studies.parent / "linked"), False, nullcontext).list_images()) == ["p1_a.frames"]
 
 
 def test_labels_are_found_again(make, tmp_path):
@@ -72,10 +73,17 @@ def test_labels_go_nowhere_else(make, tmp_path, tag):
 
 
 def test_a_video_is_removed_with_what_is_stored(make, studies):
-    removed = []
-    datastore = make(removed.append)
+    steps = []
+
+    @contextmanager
+    def removal(image_id):
+        steps.append((image_id, "B 2.MP4" in datastore))
+        yield
+        steps.append((image_id, "B 2.MP4" in datastore))
+
+    datastore = make(removal)
     datastore.remove_image("B 2.MP4")
-    assert removed == ["B 2.MP4"] and not (studies / "B 2.MP4").exists() and "B 2.MP4" not in datastore
+    assert steps == [("B 2.MP4", True), ("B 2.MP4", False)] and not (studies / "B 2.MP4").exists()
 
 
 def test_a_server_that_is_killed_while_it_writes_leaves_a_list(make, studies, monkeypatch):
