@@ -11,7 +11,9 @@ namespace lsinet_monai {
 // Output positions that are worked on at a time: their columns stay in the caches.
 constexpr int64_t TILE = 32;
 
-LSINET_MONAI_INLINE int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+LSINET_MONAI_INLINE int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 // Matrices of one group are padded to whole vectors: rows of the reduction (channels times taps), and outputs.
 struct Padded {

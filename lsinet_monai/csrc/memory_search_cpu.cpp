@@ -21,8 +21,8 @@ using torch::stable::Tensor;
 // Queries that one thread takes at a time.
 constexpr int64_t QUERIES_AT_A_TIME = 32;
 
-// A score is 2 q.k - |k|^2: (count, channels) -> (channels + 1, padded), 2 k and behind it -|k|^2, the lowest number for
-// a slot that is not occupied.
+// A score is 2 q.k - |k|^2: (count, channels) -> (channels + 1, padded), 2 k and behind it -|k|^2, the lowest number
+// for a slot that is not occupied.
 void pack(int64_t count, int64_t channels, int64_t padded, const float* keys, const bool* occupied, float* elements) {
   float* biases = elements + channels * padded;
   for (int64_t n = 0; n < padded; ++n) {
