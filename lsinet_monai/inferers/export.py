@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from lsinet_monai.ops.onnx import onnx_translations
 from .streaming_step import StreamingStep
 
 __all__ = ["export_network"]
+
+logger = logging.getLogger(__name__)
 
 _OPSET = 19  # of ONNX: the first with a deformable convolution
 
@@ -74,3 +77,4 @@ def export_network(network: LSINet | StreamingStep, image_size: int | Sequence[i
         else:
             with open(temporary, "wb") as file:
                 torch.export.save(torch.export.export(network, inputs), file)
+    logger.info("%s is written", path)

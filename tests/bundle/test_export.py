@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any
 
 
 @pytest.mark.slow
-def test_onnx_by_monais_verb(model_file: Path, empty_folder: Path) -> None:
+def test_onnx_by_monais_verb(model_file: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(tempfile, "tempdir", str(empty_folder))  # MONAI leaves the weights there
     network, image_size = load_checkpoint(model_file)
     onnx_export(
         net_id="network_def",
