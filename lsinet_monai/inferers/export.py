@@ -30,7 +30,7 @@ def export_network(network: LSINet | StreamingStep, image_size: int | Sequence[i
     """Write a network, or a streaming step with it, as a file; its name's end says which kind.
 
     - ``.onnx``: ONNX with standard operators (opset 19), for onnxruntime and others. Needs the extra ``export``.
-    - ``.ts``: TorchScript, for PyTorch with torchvision, in C++ too.
+    - ``.ts``: TorchScript, for PyTorch with torchvision alone.
     - ``.pt2``: a program of ``torch.export``, for Python with this package, whose operator it calls.
 
     The network takes ``frame`` (1, 3, H, W), normalised as :func:`lsinet_monai.data.frames_to_tensor` does, and gives
