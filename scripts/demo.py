@@ -1,7 +1,7 @@
 """The demo: a phantom, a short training, and masks for a clip that the network has not seen.
 
-Everything is written under ``demo/``. Each step is a command that stands in the documentation, and is printed. The short
-form takes the same steps with so little data that its scores mean nothing: it shows that an installation works.
+Everything is written under ``demo/``. Each step is a command that stands in the documentation, and is printed. The
+short form takes the same steps with so little data that its scores mean nothing: it shows that an installation works.
 """
 
 from __future__ import annotations
