@@ -21,8 +21,9 @@ class Roles(griffe.Extension):
 
 def _link(obj: griffe.Object, role: re.Match[str]) -> str:
     shortened, name = role.groups()
+    first, _, rest = name.partition(".")
     try:
-        path = obj.resolve(name)
+        path = f"{obj.resolve(first)}.{rest}".rstrip(".")
     except griffe.NameResolutionError:
         path = name
     text = name.rpartition(".")[2] if shortened else name
