@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -59,3 +60,12 @@ def test_the_front_page_is_the_readme_with_the_sites_links(site: Path) -> None:
     page = (site / "index.html").read_text()
     assert 'href="train.html"' in page and 'src="demo.png"' in page
     assert "docs/train" not in page
+
+
+def test_the_container_starts_the_server_as_the_guide_does() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    starts = [json.loads(words) for words in re.findall(r"^(?:ENTRYPOINT|CMD) (.+)$", dockerfile, re.M)]
+    guide = re.search(r"^\$ (monailabel start_server .+)$", (ROOT / "apps/lsinet_label/README.md").read_text(), re.M)
+    assert guide
+    told = guide[1].replace("VIDEOS", "/videos").replace("model.pt", "/model.pt").split()
+    assert sorted(word for words in starts for word in words) == sorted(told)
