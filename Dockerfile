@@ -14,10 +14,10 @@ RUN pip install --no-cache-dir --editable ".[label]" \
     && python setup.py --quiet build_ext --inplace
 
 # Any user will do, so that `docker run --user` can name the one whose videos are served: all that is written outside of
-# /videos goes into folders that anybody may write to.
+# /videos goes into folders that anybody may write to, and MONAI finds a name for a user that the image does not know.
 RUN useradd --no-create-home lsinet \
     && install --directory --mode=1777 apps/lsinet_label/bin apps/lsinet_label/logs apps/lsinet_label/model
-ENV HOME=/tmp
+ENV HOME=/tmp USER=lsinet
 USER lsinet
 
 EXPOSE 8000
