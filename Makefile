@@ -39,7 +39,8 @@ release-check: $(INSTALLED)
 	else \
 		"$$clean/venv/bin/python" -m pip install --quiet dist/*.whl; \
 	fi && \
-	cp -r bundle scripts "$$clean" && cd "$$clean" && venv/bin/python scripts/demo.py --short
+	cp -r scripts "$$clean" && cd "$$clean" && \
+	venv/bin/python -m lsinet_monai copy bundle bundle && venv/bin/python scripts/demo.py --short
 
 # uv installs in seconds what takes pip minutes; where it is not to be had, pip does the same.
 $(INSTALLED): pyproject.toml setup.py

@@ -1,4 +1,6 @@
-"""Builds the compiled kernels, where that needs nothing to be downloaded; all else is declared in pyproject.toml.
+"""Builds the compiled kernels, where that needs nothing to be downloaded, and puts the bundle and the label app inside.
+
+All else is declared in pyproject.toml.
 
 Kernels are built ahead of time where PyTorch is importable and a compiler is there, which means a build that is not
 isolated (`pip install --no-build-isolation .`, `python setup.py build_ext --inplace`). Otherwise their sources are
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent))
 from lsinet_monai.csrc import (
@@ -26,6 +29,31 @@ from lsinet_monai.csrc import (
     has_program,
     name_cuda_home,
 )
+from lsinet_monai.shipped import SHIPPED, shipped_files
+
+
+class BuildWithShipped(build_py):
+    """Puts the bundle and the label app, which stand beside the package in the repository, into the built package."""
+
+    def _shipped(self) -> dict[str, str]:
+        """The files that are put there, and where they come from."""
+        files = [file for name in SHIPPED for file in shipped_files(name, Path())]
+        return {str(Path(self.build_lib, "lsinet_monai", file)): str(file) for file in files}
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *self._shipped().values()]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        shipped = {} if self.editable_mode else self._shipped()
+        return [*super().get_outputs(include_bytecode), *shipped]
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:  # such a package stays in the repository
+            return
+        for to, file in self._shipped().items():
+            self.mkpath(str(Path(to).parent))
+            self.copy_file(file, to, preserve_mode=False)
 
 
 def builds_cuda() -> bool:
@@ -75,4 +103,5 @@ def kernels() -> dict[str, Any]:
     }
 
 
-setup(**kernels())
+settings = kernels()
+setup(**{**settings, "cmdclass": {"build_py": BuildWithShipped, **settings.get("cmdclass", {})}})

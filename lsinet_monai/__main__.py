@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lsinet_monai.errors import InputError, report_input_errors_in_one_line
+from lsinet_monai.shipped import SHIPPED, copy_shipped
 
 __all__ = ["main"]
 
@@ -95,6 +96,21 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
 
 
+def _add_copy(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "copy",
+        help="copy the bundle or the label app out of the package",
+        description="Copy the bundle or the label app out of the package, to run it, read it and change it.",
+    )
+    parser.add_argument("name", choices=list(SHIPPED), help="what to copy")
+    parser.add_argument("destination", metavar="DESTINATION", help="folder to make")
+    parser.set_defaults(run=_copy)
+
+
+def _copy(args: argparse.Namespace) -> None:
+    print(copy_shipped(args.name, args.destination))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command.
 
@@ -109,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_phantom(commands)
     _add_evaluate(commands)
+    _add_copy(commands)
     args = parser.parse_args(arguments)
     args.run(args)
 

@@ -33,13 +33,16 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.config import as_bool, check_device, check_numbers
 from lsinet_monai.errors import InputError
+from lsinet_monai.shipped import shipped_folder
 from lsinet_monai.version import __version__
 
 __all__ = ["LSINetLabel"]
 
 logger = logging.getLogger(__name__)
 
-_BUNDLE = Path(__file__).resolve().parents[2] / "bundle"
+# In the repository, and in an installed package, the bundle is beside the app; a copy of the app takes the package's.
+_BESIDE = Path(__file__).resolve().parent / "../../bundle"
+_BUNDLE = _BESIDE.resolve() if (_BESIDE / "configs").is_dir() else shipped_folder("bundle")
 _KEYS = ("checkpoint", "device", "threshold", "max_upload_gb", "allow_network", "server_mode")
 
 

@@ -1,5 +1,6 @@
 """Time: the memory bank, and the inferer that runs the network over the frames of a clip."""
 
+from .export import export_network
 from .memory_bank import MemoryBank
 from .mixed_precision import MixedPrecisionInferer
 from .sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
@@ -16,5 +17,6 @@ __all__ = [
     "StreamingStep",
     "VideoSession",
     "encode_frames",
+    "export_network",
     "segment_frame",
 ]

@@ -34,12 +34,7 @@ class StreamingStep(nn.Module):
     A state of zeros, :meth:`start`, is that of a video of which nothing has been seen. All work is done for every
     frame, whether it is written to the memory or not, which takes longer than the inferer does.
 
-    .. code-block:: python
-
-        torch.onnx.export(step, (frame, *step.start()), "step.onnx", dynamo=True, opset_version=19,
-                          input_names=["frame", *step.state_names],
-                          output_names=["logit", *(f"next_{name}" for name in step.state_names)],
-                          custom_translation_table=onnx_translations())
+    :func:`lsinet_monai.inferers.export_network` writes it as a file.
 
     Args:
         network: in evaluation mode.

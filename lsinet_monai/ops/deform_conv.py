@@ -74,6 +74,9 @@ def deform_conv2d(
 
     Source: Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1.
     """
+    if torch.jit.is_tracing() or (torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()):
+        # TorchScript and ONNX files are to run where this package is not, and PyTorch knows how to write this one.
+        return torchvision.ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
     steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
     groups, deformable_groups = _check(input, offset, weight, bias, mask, *steps)
     if not torch.compiler.is_compiling() and any(

@@ -57,7 +57,8 @@ def read_memory(
     """
     dtype = torch.promote_types(keys.dtype, torch.float32)  # half precision would match other elements
     queries, keys = queries.to(dtype), keys.to(dtype)
-    indices = _search(queries, keys, occupied, min(top_k, keys.shape[1]))
+    # Detached, because what is traced holds no torch.no_grad().
+    indices = _search(queries.detach(), keys.detach(), occupied, min(top_k, keys.shape[1]))
 
     def gather(x: Tensor) -> Tensor:
         index = indices.flatten(1).unsqueeze(2).expand(-1, -1, x.shape[2])
@@ -75,7 +76,8 @@ def read_memory(
 def _search(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
     """Find the ``top_k`` elements with the highest scores for each query: (B, Q, K), int64, in no order."""
     # What is exported is to run where this package is not.
-    if keys.is_cpu and keys.dtype == torch.float32 and not torch.compiler.is_exporting():
+    exports = torch.compiler.is_exporting() or torch.jit.is_tracing()
+    if keys.is_cpu and keys.dtype == torch.float32 and not exports:
         return torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
     return _search_blocks(queries, keys, occupied, top_k)
 

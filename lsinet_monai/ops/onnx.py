@@ -19,8 +19,11 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
 
     .. code-block:: python
 
-        torch.onnx.export(net, (frame,), "net.onnx", dynamo=True, opset_version=19,
-                          custom_translation_table=onnx_translations())
+        program = torch.export.export(net, (frame,))
+        torch.onnx.export(program, f="net.onnx", opset_version=19, custom_translation_table=onnx_translations())
+
+    A module that PyTorch exports to ONNX by itself, not a program that was exported before, needs that of the sort
+    alone, and only where it writes to a memory: its operator becomes torchvision's, which PyTorch translates.
 
     The file needs opset 19 or later, the first with a deformable convolution (``DeformConv``), and nothing of this
     package to run.

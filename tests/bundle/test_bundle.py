@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import verify_metadata, verify_net_in_out
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
@@ -19,11 +18,7 @@ from torch.nn import functional as F
 from lsinet_monai.data import frames_to_tensor, open_video, read_frame, read_mask, read_split
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.metrics import BENCHMARK_SCORES, score_folders
-from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
-
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "bundle" / "configs"
-SCHEMA = ROOT.parent / "shared" / "zoo" / "meta_schema_20240725.json"
+from lsinet_monai.networks import load_checkpoint
 
 # What a folder of clips may look like: frames to write, by size (H, W) and Pillow mode, and the clips that come of it.
 LAYOUTS: dict[str, tuple[dict[str, tuple[tuple[int, int], str]], dict[str, int]]] = {
@@ -278,21 +273,3 @@ def test_training_and_evaluation_on_real_frames(run, real_data: Path) -> None:
     (split,) = json.loads(Path("evaluation/scores.json").read_text())["lsinet"].values()
     assert len(split["cases"]) == 7
     assert 0 <= split["dataset"]["dice_at_0.5"] <= 1
-
-
-def test_metadata_fits_the_schema() -> None:
-    if not SCHEMA.is_file():
-        pytest.skip(f"no schema at {SCHEMA}")
-    shutil.copy(SCHEMA, "schema.json")  # it is downloaded where it is not there
-    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath="schema.json")
-
-
-def test_network_takes_and_gives_what_the_metadata_says() -> None:
-    save_checkpoint("model.pt", LSINet("mobilenetv3_small_100"), 352)
-    verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(CONFIGS / "metadata.json"),
-        config_file=str(CONFIGS / "inference.json"),
-        device="cpu",
-        checkpoint="model.pt",
-    )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers import SequentialVideoInferer, StreamingStep
+from lsinet_monai.inferers import SequentialVideoInferer, StreamingStep, export_network
 from lsinet_monai.networks import LSINet
 
 SIZE = (64, 96)
@@ -74,18 +74,13 @@ def test_exported_program_is_the_inferer(small_network: LSINet) -> None:
 def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    from lsinet_monai.ops.onnx import onnx_translations
-
     clip = _clip(50)
-    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY).eval()
-    names = ["frame", *step.state_names]
-    with torch.no_grad():
-        torch.onnx.export(
-            step, (clip[:, :, 0], *step.start()), tmp_path / "step.onnx", dynamo=True, opset_version=19,
-            input_names=names, output_names=["logit", *(f"next_{name}" for name in step.state_names)],
-            custom_translation_table=onnx_translations(),
-        )  # fmt: skip
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    export_network(step, SIZE, tmp_path / "step.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    names = [x.name for x in session.get_inputs()]
+    assert names == ["frame", *step.state_names]
+    assert [x.name for x in session.get_outputs()] == ["logit", *(f"next_{name}" for name in step.state_names)]
     state, logits = [x.numpy() for x in step.start()], []
     for frame in clip.unbind(2):
         logit, *state = session.run(None, dict(zip(names, [frame.numpy(), *state], strict=True)))

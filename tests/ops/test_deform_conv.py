@@ -420,10 +420,12 @@ def test_exports_with_any_frame_size(strict: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.required_in_ci
 @pytest.mark.parametrize("opset", [19, 22])
+@pytest.mark.parametrize("as_program", [False, True])
 @pytest.mark.parametrize(
     "name", ["network", "no mask", "no bias", "groups that cut deformable groups", "uneven kernel"]
 )
-def test_exports_to_onnx(name: str, opset: int, tmp_path: Path) -> None:
+def test_exports_to_onnx(name: str, as_program: bool, opset: int, tmp_path: Path) -> None:
+    """A module needs no translation; a program that is exported already holds the operator itself."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from lsinet_monai.ops.onnx import onnx_translations
@@ -431,11 +433,20 @@ def test_exports_to_onnx(name: str, opset: int, tmp_path: Path) -> None:
     case = CASES[name]
     layer, inputs = Layer(case).eval(), layer_inputs(case)
     file = tmp_path / "layer.onnx"
-    translations = onnx_translations()
-    torch.onnx.export(
-        layer, inputs, file, dynamo=True, opset_version=opset, custom_translation_table=translations, verbose=False
-    )
+    if as_program:
+        program, translations = torch.export.export(layer, inputs), onnx_translations()
+        torch.onnx.export(program, f=file, opset_version=opset, custom_translation_table=translations, verbose=False)
+    else:
+        torch.onnx.export(layer, inputs, file, dynamo=True, opset_version=opset, verbose=False)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_inputs()]
     (result,) = session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))
     torch.testing.assert_close(torch.from_numpy(result), layer(*inputs).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_torchscript_holds_torchvisions_operator() -> None:
+    layer, inputs = Layer(Case()).eval(), layer_inputs(Case())
+    traced = torch.jit.trace(layer, inputs, check_trace=False)
+    kinds = {node.kind() for node in traced.inlined_graph.nodes()}
+    assert "torchvision::deform_conv2d" in kinds and not any(kind.startswith("lsinet_monai") for kind in kinds)
+    torch.testing.assert_close(traced(*inputs), layer(*inputs))
