@@ -8,7 +8,7 @@ LABEL_INSTALLED := $(VENV)/.installed-label
 # MONAI Label needs Python below 3.12; on later ones its tests are skipped.
 HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
-.PHONY: demo label test lint clean
+.PHONY: demo label test lint docs release-check clean
 
 demo: $(INSTALLED) $(KERNELS)
 	$(BIN)/python scripts/demo.py
@@ -23,6 +23,24 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Warnings are errors, links that lead nowhere among them. Material's notice of a later MkDocs is none of ours.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The wheel as people get it, without any extra, in a clean environment outside of this tree.
+release-check: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build
+	clean=$$(mktemp -d) && trap 'rm -rf "$$clean"' EXIT && \
+	$(PYTHON) -m venv "$$clean/venv" && \
+	if test -x $(BIN)/uv; then \
+		VIRTUAL_ENV="$$clean/venv" $(BIN)/uv pip install --quiet dist/*.whl; \
+	else \
+		"$$clean/venv/bin/python" -m pip install --quiet dist/*.whl; \
+	fi && \
+	cp -r scripts "$$clean" && cd "$$clean" && \
+	venv/bin/python -m lsinet_monai copy bundle bundle && venv/bin/python scripts/demo.py --short
 
 # uv installs in seconds what takes pip minutes; where it is not to be had, pip does the same.
 $(INSTALLED): pyproject.toml setup.py
@@ -52,4 +70,4 @@ $(KERNELS): $(INSTALLED) $(wildcard lsinet_monai/csrc/*.*)
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info lsinet_monai/ops/*.so
+	rm -rf $(VENV) demo build dist site *.egg-info lsinet_monai/ops/*.so

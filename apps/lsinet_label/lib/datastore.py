@@ -167,11 +167,16 @@ class VideoDatastore(LocalDatastore):
         return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
 
     def _is_inside(self, path: Path) -> bool:
-        """Whether a video lies in the folder itself, and is no link that leads out of it."""
-        is_inside = path.resolve().is_relative_to(path.parent.resolve())
+        """Whether a video, and each frame of one that is a folder, is no link that leads out of the videos' folder."""
+        folder = path.parent.resolve()
+        links = [path]
+        if path.is_dir():
+            with os.scandir(path) as entries:
+                links += [Path(entry.path) for entry in entries if entry.is_symlink()]
+        is_inside = all(link.resolve().is_relative_to(folder) for link in links)
         if not is_inside and path.name not in self._strangers:
             self._strangers.add(path.name)
-            logger.warning("'%s' is a link that leads out of the videos' folder, and is left out", path.name)
+            logger.warning("'%s' is or has a link that leads out of the videos' folder, and is left out", path.name)
         return is_inside
 
     def _remove_non_existing(self) -> int:

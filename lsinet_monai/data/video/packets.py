@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -130,10 +131,17 @@ class Packets:
 
 
 def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int, int]:
-    """The packets' numbers in decoding order by their places in the file, as far as the file has an index: an AVI's."""
+    """The packets' numbers in decoding order by their places in the file, as far as the file has an index: an AVI's.
+
+    A chunk of no bytes stands for a frame that the camera dropped; the index leaves it out and counts it in its times.
+    """
     if container.format.name != "avi":
         return {}
-    return {entry.pos + _AVI_CHUNK_HEADER: number for number, entry in enumerate(stream.index_entries)}
+    entries = list(stream.index_entries)
+    times = [entry.timestamp for entry in entries]
+    are_numbers = all(before < after for before, after in pairwise([-1, *times, max(len(entries), stream.frames)]))
+    numbers = times if are_numbers else range(len(entries))
+    return {entry.pos + _AVI_CHUNK_HEADER: number for entry, number in zip(entries, numbers, strict=True)}
 
 
 def number_of(place: int | None, number_at: Mapping[int, int], following: int) -> int:

@@ -64,7 +64,8 @@ class _Header:
     end: float | None  # seconds
     end_is_of_video: bool  # or else of the stream that ends last
     number_at: dict[int, int]
-    entry_times: list[int]
+    entry_times: dict[int, int]
+    """By number."""
 
 
 @dataclass
@@ -124,7 +125,7 @@ def _read_header(container: InputContainer, stream: VideoStream, fps: float | No
         end=end,
         end_is_of_video=duration is not None,
         number_at=number_at,
-        entry_times=[entry.timestamp for entry in stream.index_entries] if number_at else [],
+        entry_times=dict(zip(number_at.values(), (entry.timestamp for entry in stream.index_entries), strict=False)),
     )
 
 
@@ -204,7 +205,7 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
         times[np.array(table.pts) == _NO_TIME] = np.nan
         order = np.argsort(indices)
         indices[order] = place_in_time(times[order])
-    frame_count = max(int(indices.max()) + 1, len(header.number_at))
+    frame_count = 1 + max(int(indices.max()), *header.number_at.values(), 0)
     is_key = _keys(table)
     entry_times = header.entry_times
     return Scan(
@@ -213,7 +214,7 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
         fps=header.fps,
         expected=_expected(header, table, frame_count, header.fps),
         damaged=frozenset(indices[np.array(table.is_damaged)].tolist()),
-        seek_to={number: entry_times[number] for number in stamps[is_key].tolist() if number < len(entry_times)},
+        seek_to={number: entry_times[number] for number in stamps[is_key].tolist() if number in entry_times},
     )
 
 

@@ -173,6 +173,8 @@ class Video(ABC):
     def frame(self, index: int) -> np.ndarray:
         """Read one frame: the very one that an iteration yields at this index. Also ``video[index]``.
 
+        Where a file is damaged, what a decoder fills in may differ until the next key frame.
+
         Reading frame after frame, forwards or backwards, costs little more than iterating.
 
         Args:

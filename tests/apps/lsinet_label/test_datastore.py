@@ -42,6 +42,8 @@ def test_links_lead_nowhere_else(make, studies):
     (studies / "c.mp4").symlink_to(studies.parent / "secret.mp4")
     (studies / "c.frames").symlink_to(studies.parent / "secret.frames")
     (studies / "d.mp4").symlink_to("B 2.MP4")
+    (studies / "e.frames").mkdir()
+    (studies / "e.frames" / "0.png").symlink_to(studies.parent / "secret.mp4")
     assert sorted(make().list_images()) == ["B 2.MP4", "d.mp4", "p1_a.frames"]
     (studies / "B 2.MP4").unlink()  # of one that was listed
     (studies / "B 2.MP4").symlink_to(studies.parent / "secret.mp4")

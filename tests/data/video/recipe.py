@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def write_video(
     if options is None:
         options = {"qp": "0", "preset": "ultrafast"} if codec == "libx264rgb" else {}
     unit = Fraction(1, 1000) if times else Fraction(1, fps)
-    with av.open(target, "w", format=kind, options=container_options or {}) as container:
+    with _usual_priority(), av.open(target, "w", format=kind, options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.gop_size, stream.max_b_frames = pixels, key_every, b_frames
@@ -111,6 +113,22 @@ def write_video(
             picture.pts, picture.time_base = times[index] if times else index, unit
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does where it may: it gives its caller real-time priority, and all that this starts later.
+
+    Browsers and servers that inherit it take turns with nothing else, and the tests all but stand still.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def write_kind(folder: Path, suffix: str, name: str, frames: Sequence[np.ndarray]) -> Path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -227,6 +228,31 @@ def test_damage_in_the_middle_shifts_no_later_frame(tmp_path, recipe, clip, code
         assert (video[23] == whole[23]).all()
         with pytest.raises(InputError, match=f"frame {report.skipped[0]} is damaged or lost"):
             video[report.skipped[0]]
+
+
+DROPPED = [("MJPEG", 1), ("MPEG-4", 8), ("H.264, B-frames", 8)]
+
+
+@pytest.mark.parametrize(("codec", "key_every"), DROPPED)
+def test_frames_that_an_avi_leaves_out_shift_no_later_frame(tmp_path, recipe, codec, key_every):
+    _, encoder, pixels, options, _, _ = next(kind for kind in recipe.KINDS if kind[0] == codec)
+    path = tmp_path / "dropped.avi"
+    there = [index for index in range(40) if index not in (3, 4, 17, 30)]
+
+    def count_in_frames(container, stream):
+        stream.codec_context.time_base = Fraction(1, 25)
+
+    recipe.write_video(
+        path, recipe.clip(36), encoder, pixels, options=options, key_every=key_every, fps=25,
+        times=[40 * index for index in there], prepare=count_in_frames,
+    )  # fmt: skip
+    frames, report = read(path)
+    assert (len(frames), report.found) == (36, 36) and report.skipped == (3, 4, 17, 30)
+    assert not report.ends_early
+    assert [recipe.number_of(frames[index]) for index in there] == list(range(36))
+    with open_video(path) as video:
+        for index in (39, 18, 2, 5, 31):
+            assert recipe.number_of(video[index]) == there.index(index)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv", "ts"])

@@ -1,0 +1,46 @@
+"""Hooks of the documentation's build: pages from files that are read elsewhere too, and links that hold in both places.
+
+README and the like are written once, for whoever reads the repository, and are pages of the site as they are. Links are
+those of the repository everywhere; here they become those of the site.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PAGES = {  # a file of the repository: where it is in the site
+    "README.md": "index.md",
+    "apps/lsinet_label/README.md": "annotate.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "LICENSE": "LICENSE",
+}
+_SOURCES = {page: source for source, page in PAGES.items()}
+_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that do not lie in the site's folder."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn a page's links within the repository into links within the site."""
+    here = page.file.src_uri
+    source = _SOURCES.get(here, f"docs/{here}")
+
+    def in_site(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
+        return posixpath.relpath(PAGES.get(target, target.removeprefix("docs/")), posixpath.dirname(here) or ".")
+
+    return _LINK.sub(in_site, markdown)

@@ -1,0 +1,71 @@
+"""The documentation, built as ``make docs`` builds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; mkdocs ends with an error for any warning, and links that lead nowhere are some."""
+    pytest.importorskip("mkdocs", reason='mkdocs is not installed: pip install -e ".[docs]"')
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_nothing_comes_from_another_host(site: Path) -> None:
+    fetched = re.compile(r'<(?:script|img|iframe)[^>]*\ssrc="(https?:[^"]+)|<link[^>]*\shref="(https?:[^"]+)')
+    pages = sorted(site.rglob("*.html"))
+    assert pages
+    assert [found[0] for page in pages for found in fetched.finditer(page.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("networks", "lsinet_monai.networks.LSINet.encode"),
+        ("inferers", "lsinet_monai.inferers.VideoSession.add_mask"),
+        ("data", "lsinet_monai.data.open_video"),
+        ("metrics", "lsinet_monai.metrics.clinical_scores"),
+        ("ops", "lsinet_monai.ops.deform_conv2d"),
+    ],
+)
+def test_the_api_has_what_a_subpackage_exports(site: Path, page: str, name: str) -> None:
+    assert f'id="{name}"' in (site / "api" / f"{page}.html").read_text()
+
+
+def test_docstrings_refer_by_links(site: Path) -> None:
+    for page in (site / "api").glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r":(?:class|func|meth|attr|data|mod):<", text), page.name
+    link = 'href="inferers.html#lsinet_monai.inferers.SequentialVideoInferer"'
+    assert link in (site / "api/networks.html").read_text()
+
+
+def test_the_front_page_is_the_readme_with_the_sites_links(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert 'href="train.html"' in page and 'src="demo.png"' in page
+    assert "docs/train" not in page
+
+
+def test_the_container_starts_the_server_as_the_guide_does() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    starts = [json.loads(words) for words in re.findall(r"^(?:ENTRYPOINT|CMD) (.+)$", dockerfile, re.M)]
+    guide = re.search(r"^\$ (monailabel start_server .+)$", (ROOT / "apps/lsinet_label/README.md").read_text(), re.M)
+    assert guide
+    told = guide[1].replace("VIDEOS", "/videos").replace("model.pt", "/model.pt").split()
+    assert sorted(word for words in starts for word in words) == sorted(told)
