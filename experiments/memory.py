@@ -1,0 +1,159 @@
+"""What the memory is worth, and what fills it: ways to run one and the same trained networks over whole clips.
+
+Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
+
+    python experiments/memory.py phantom outputs/corrections/seed11 --clips 2 --frames 1000
+    python experiments/memory.py held-out outputs/networks/seed0 --seed 0 --dataset_dir DIR
+    python experiments/memory.py table outputs/corrections/seed*/memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from lsinet_monai.data import phantom_clip, read_split, split_by_patient
+from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.errors import report_input_errors_in_one_line
+from lsinet_monai.files import whole_file
+from lsinet_monai.inferers import MemoryBank, encode_frames
+from lsinet_monai.inferers.memory_bank import Forgetting
+from lsinet_monai.inferers.sequential import segment_frame
+from lsinet_monai.metrics import frame_dice, uncertainty
+from lsinet_monai.networks import Features, LSINet, load_checkpoint
+
+SIZE = (128, 160)
+TEST_SEED = 3000  # of clips that no network here was trained on
+INTERVAL = 5  # frames from one write to the next
+
+
+class Way(NamedTuple):
+    """How a clip is run."""
+
+    memory_frames: int = 35
+    forgetting: Forgetting = "usage"
+    looks_ahead: bool = True
+    most_uncertain: float = 1.0
+    """A frame is written only where its mean entropy, in bits, is no more than this; the first one always."""
+
+
+PACKAGE = "the package's: 35 frames, usage, look-ahead"
+WAYS = {
+    PACKAGE: Way(),
+    "forgetting as released": Way(forgetting="released"),
+    "memory of 1 frame": Way(memory_frames=1),
+    "memory of 10 frames": Way(memory_frames=10),
+    "writes of certain frames only": Way(most_uncertain=0.6),
+    "causal: the frame before beside it": Way(looks_ahead=False),
+}
+
+
+def run(
+    network: LSINet, image_size: int, features: Sequence[Features], size: tuple[int, int], way: Way
+) -> Iterator[np.ndarray]:
+    """Probabilities, (H, W), of the frames of a clip in order."""
+    memory = MemoryBank(way.memory_frames, way.forgetting)
+    last = len(features) - 1
+    for frame, current in enumerate(features):
+        ahead = frame + 1 if frame < last else frame - 1
+        adjacent = features[max(0, min(last, ahead if way.looks_ahead else frame - 1))]
+        logits = segment_frame(current, adjacent, memory, network, write=False)
+        logit = network.upsample_logits(logits, torch.Size((image_size, image_size)))[-1]
+        probability = torch.sigmoid(F.interpolate(logit, size, mode="bilinear", align_corners=False))[0, 0].numpy()
+        if frame % INTERVAL == 0 and (memory.is_empty or uncertainty(probability) <= way.most_uncertain):
+            memory.write(current.keys, network.weight_values(current, logits))
+        yield probability
+
+
+@torch.no_grad()
+def measure(folder: Path, clips: Iterable[tuple[str, Sequence[np.ndarray], Sequence[np.ndarray]]]) -> None:
+    """Run clips, each a name, frames and masks, in every way: mean Dice at 0.5, to ``FOLDER/memory.json``."""
+    network, image_size = load_checkpoint(folder / "model.pt")
+    rows: list[dict[str, Any]] = []
+    for name, frames, masks in clips:
+        pieces = (frames_to_tensor([frame], image_size).movedim(1, 0) for frame in frames)
+        features = [encode_frames([piece], network)[0] for piece in tqdm(pieces, f"{name}, encoding", len(frames))]
+        for label, way in WAYS.items():
+            maps = tqdm(
+                run(network, image_size, features, masks[0].shape, way), f"{name}, {label}", len(frames), leave=False
+            )
+            dice = [frame_dice(probability > 0.5, mask) for probability, mask in zip(maps, masks, strict=True)]
+            late = dice[-len(dice) // 2 :]
+            rows.append({"clip": name, "way": label, "dice": float(np.mean(dice)), "late": float(np.mean(late))})
+    with whole_file(folder / "memory.json") as path:
+        path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    table([folder / "memory.json"])
+
+
+def phantom(clips: int, frames: int) -> Iterator[tuple[str, list[np.ndarray], list[np.ndarray]]]:
+    """Long clips of the phantom."""
+    for patient in range(clips):
+        pictures, masks = zip(*phantom_clip(frames, SIZE, TEST_SEED, patient), strict=True)
+        yield f"phantom {patient}", list(pictures), [mask > 0 for mask in masks]
+
+
+def held_out(dataset_dir: Path, fraction: float, seed: int) -> Iterator[tuple[str, list[np.ndarray], list[np.ndarray]]]:
+    """The clips that a training with this seed and ``validation_fraction`` held out."""
+    for clip in split_by_patient(read_split(dataset_dir, "TrainDataset"), fraction, seed)[1]:
+        masks = [np.asarray(Image.open(path).convert("L")) > 127 for path in clip["label"]]
+        sizes = {mask.shape for mask in masks}
+        assert len(sizes) == 1, f"{clip['clip_id']}: frames of several sizes"
+        yield clip["clip_id"], [np.asarray(Image.open(path).convert("RGB")) for path in clip["image"]], masks
+
+
+def table(results: list[Path]) -> None:
+    """Print, per way, the mean Dice and that of the clips' second halves, and how it differs from the package's."""
+    rows = [[*json.loads(path.read_text(encoding="utf-8"))] for path in results]
+    clips = {(number, row["clip"]) for number, network in enumerate(rows) for row in network}
+    print(f"\n{len(rows)} networks, {len(clips)} clips in all\n")
+    print("| | Dice | second half | difference, mean | standard deviation over clips | per network |")
+    print("|---|---|---|---|---|---|")
+    for label in WAYS:
+        of_way = [[row for row in network if row["way"] == label] for network in rows]
+        of_package = [[row for row in network if row["way"] == PACKAGE] for network in rows]
+        dice, late = (np.mean([row[key] for network in of_way for row in network]) for key in ("dice", "late"))
+        per_network = [
+            [a["dice"] - b["dice"] for a, b in zip(way, package, strict=True)]
+            for way, package in zip(of_way, of_package, strict=True)
+        ]
+        differences = np.concatenate(per_network)
+        means = ", ".join(f"{np.mean(x):+.3f}" for x in per_network)
+        spread = f"{differences.mean():+.3f} | {differences.std(ddof=1):.3f} | {means}"
+        print(f"| {label} | {dice:.3f} | {late:.3f} | {'| | ' if label == PACKAGE else spread} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("phantom", help="run a network, FOLDER/model.pt, over long clips of the phantom")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--clips", type=int, default=2)
+    command.add_argument("--frames", type=int, default=1000)
+    command = commands.add_parser("held-out", help="run a network, FOLDER/model.pt, over its validation clips")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--dataset_dir", type=Path, required=True)
+    command.add_argument("--validation_fraction", type=float, default=0.3)
+    command.add_argument("--seed", type=int, required=True)
+    command = commands.add_parser("table", help="print the results of several networks")
+    command.add_argument("results", type=Path, nargs="+")
+    given = parser.parse_args()
+    report_input_errors_in_one_line()
+    if given.command == "phantom":
+        measure(given.folder, phantom(given.clips, given.frames))
+    elif given.command == "held-out":
+        measure(given.folder, held_out(given.dataset_dir, given.validation_fraction, given.seed))
+    else:
+        table(given.results)
+
+
+if __name__ == "__main__":
+    main()
