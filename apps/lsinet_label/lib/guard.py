@@ -7,6 +7,7 @@ where there is one. Here the same calls run in threads, behind the same checks a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import ipaddress
@@ -14,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import jwt
@@ -52,6 +53,8 @@ __all__ = ["Guard", "current_owner", "current_user", "include_first"]
 _SMALL = 2**20
 _LARGEST_LABEL = 2**29
 _LARGEST_MASK = 2**24
+_MOST_DISCARDED = 2**26  # of a body that is too large
+_DISCARD_SECONDS = 10
 _NAMES_OF_VIDEOS = ("image", "id", "label")
 
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
@@ -135,7 +138,7 @@ class Guard:
 
         async def guarded(request: Request) -> Response:
             self._check_client(request)
-            request = Request(request.scope, _bounded(request, self._limit(request)))
+            request = Request(request.scope, await _bounded(request, self._limit(request)))
             _request.set(request)
             try:
                 self._check_names(request)
@@ -228,10 +231,10 @@ def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _bounded(request: Request, limit: int) -> Receive:
+async def _bounded(request: Request, limit: int) -> Receive:
     """What the request sends, up to a limit."""
     if int(request.headers.get("content-length") or 0) > limit:
-        raise HTTPException(413, f"the body is larger than {limit} bytes")
+        await _refuse_body(request, limit)
     received = 0
 
     async def receive() -> Message:
@@ -239,10 +242,25 @@ def _bounded(request: Request, limit: int) -> Receive:
         message = await request.receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
+            await _refuse_body(request, limit, bool(message.get("more_body")))
         return message
 
     return receive
+
+
+async def _refuse_body(request: Request, limit: int, has_more: bool = True) -> NoReturn:
+    """Say that a body is too large, to a client that listens: one that is cut off while it sends may never see why."""
+
+    async def discard() -> None:
+        is_coming, discarded = has_more, 0
+        while is_coming and discarded < _MOST_DISCARDED:
+            message = await request.receive()
+            is_coming = message.get("more_body", False)
+            discarded += len(message.get("body", b""))
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(discard(), _DISCARD_SECONDS)
+    raise HTTPException(413, f"the body is larger than {limit} bytes")
 
 
 def _is_this_machine(host: str) -> bool:
