@@ -1,5 +1,6 @@
 """Clips: layouts on disk, reading, sampling, writing."""
 
+from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.datasets import ClipPieces, TrainingDataset
 from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
 from lsinet_monai.data.frames import (
@@ -40,6 +41,7 @@ __all__ = [
     "Clip",
     "ClipPieces",
     "FieldOfView",
+    "FrameCache",
     "TrainingDataset",
     "TrainingSample",
     "TrainingSampler",

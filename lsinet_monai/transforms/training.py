@@ -15,7 +15,8 @@ from monai.config import KeysCollection
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTransform
 from PIL import Image, ImageEnhance
 
-from lsinet_monai.data.frames import frames_to_tensor, read_frame, read_mask, resize_frame
+from lsinet_monai.data.cache import FrameCache
+from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 
 __all__ = [
     "FramesToTensord",
@@ -45,23 +46,25 @@ class LoadFramesd(MapTransform):
     Args:
         keys: paths of frames, which become uint8, (H, W, 3), RGB.
         mask_keys: paths of masks, which become uint8, (H, W), 0 or 255; None becomes zeros of the first frame's size.
+        cache: has some of them in memory.
 
     Raises:
         InputError: on call, a file that cannot be read.
     """
 
-    def __init__(self, keys: KeysCollection, mask_keys: Sequence[str]) -> None:
+    def __init__(self, keys: KeysCollection, mask_keys: Sequence[str], cache: FrameCache | None = None) -> None:
         super().__init__(keys)
         self.mask_keys = tuple(mask_keys)
+        self.cache = cache or FrameCache([])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with every path replaced by what it leads to."""
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = read_frame(d[key])
+            d[key] = self.cache.read_frame(d[key])
         size = d[self.keys[0]].shape[:2]
         for key in self.mask_keys:
-            mask = np.zeros(size, bool) if d[key] is None else read_mask(d[key])
+            mask = np.zeros(size, bool) if d[key] is None else self.cache.read_mask(d[key])
             d[key] = mask.astype(np.uint8) * 255
         return d
 
@@ -205,12 +208,15 @@ class FramesToTensord(MapTransform):
         return d
 
 
-def training_transforms(image_size: int | Sequence[int], augment: bool = True) -> Compose:
+def training_transforms(
+    image_size: int | Sequence[int], augment: bool = True, cache: FrameCache | None = None
+) -> Compose:
     """Build what makes a training sample from the paths of its frames and masks.
 
     Args:
         image_size: side, or height and width, of what the network is trained on, in pixels.
         augment: augment as the released training does; otherwise read, resize and normalise only.
+        cache: has some of the frames and masks in memory.
 
     Returns:
         a transform from paths (``image``, ``adjacent``, ``memory``; ``label``, ``memory_mask``, which may be None) to
@@ -224,7 +230,7 @@ def training_transforms(image_size: int | Sequence[int], augment: bool = True) -
     ]
     return Compose(
         [
-            LoadFramesd(_FRAME_KEYS, _MASK_KEYS),
+            LoadFramesd(_FRAME_KEYS, _MASK_KEYS, cache),
             *(augmentation if augment else []),
             FramesToTensord(_FRAME_KEYS, _MASK_KEYS, image_size),
         ]

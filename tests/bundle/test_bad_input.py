@@ -141,6 +141,7 @@ BAD_OPTIONS = [
     ("training", {"resume": "yes"}, "neither true nor false"),
     ("training", {"save_steps": 0}, "1 or more"),
     ("training", {"balance_clips": 1}, "neither true nor false"),
+    ("training", {"cache_gb": -1}, "0 or more"),
     ("training", {"negative_share": 1}, "below 1"),
     ("training", {"negative_share": 0.5}, "negative_dir"),
     ("training", {"amp_dtype": "half"}, "bfloat16"),

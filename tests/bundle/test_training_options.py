@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,16 @@ def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 WAYS = [
     pytest.param({"amp_dtype": "bfloat16"}, 0.05, id="bfloat16"),
     pytest.param({"channels_last": "true"}, 1e-3, id="channels_last"),
-    pytest.param({"compile": "true"}, 1e-3, id="compile", marks=pytest.mark.slow),
+    pytest.param({"compile": "true"}, 1e-3, id="compile"),
 ]
 
 
 @pytest.mark.parametrize(("options", "tolerance"), WAYS)
-def test_ways_to_compute(run, phantom: Path, plain: list[float], options: dict[str, str], tolerance: float) -> None:
+def test_ways_to_compute(
+    run, phantom: Path, plain: list[float], options: dict[str, str], tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The step is traced and differentiated as for the default backend, which then compiles it for many minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     where = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "drop_path_rate": 0}
     workflow = run("training", **where, **options)
     losses = _losses("out")

@@ -6,7 +6,7 @@ import torch
 from monai.data import DataLoader
 from PIL import Image
 
-from lsinet_monai.data import ClipPieces, TrainingDataset, TrainingSampler
+from lsinet_monai.data import ClipPieces, FrameCache, TrainingDataset, TrainingSampler
 from lsinet_monai.errors import InputError
 from lsinet_monai.transforms import training_transforms
 
@@ -100,3 +100,13 @@ def test_augmentation_does_not_depend_on_workers(make_clip):
     assert [len(batch["image"]) for batch in alone] == [2, 2, 1]
     for one, other in zip(alone, shared, strict=True):
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_training_item_from_memory_is_that_from_files(make_clip):
+    clips = [make_clip(5), as_negative(make_clip(4, "case2"))]
+    cache = FrameCache(clips, max_gb=1, progress=False)
+    for augment in (True, False):
+        read, kept = (TrainingDataset(clips, training_transforms(8, augment, c)) for c in (None, cache))
+        for sample in TrainingSampler(clips):
+            one, other = read[sample], kept[sample]
+            assert all(torch.equal(one[key], other[key]) for key in one)

@@ -1,0 +1,207 @@
+"""Ways to train, compared by sequences of the training data that each training held out.
+
+Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
+
+    python experiments/training.py train --way released --seed 0 --dataset_dir DIR --output outputs/ways
+    python experiments/training.py table outputs/ways
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose, Lambda
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSample
+from lsinet_monai.files import whole_file
+from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.lsinet import read_from
+from lsinet_monai.networks.memory import to_elements
+from lsinet_monai.transforms import (
+    FramesToTensord,
+    LoadFramesd,
+    RandColourd,
+    RandFlipClipd,
+    RandMaskNoised,
+    RandRotateClipd,
+)
+
+MORE_FRAMES = 2  # in memory, beside the one of the released training
+MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
+MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
+
+# What is the same in all ways: the recipe of cvc_clinicdb.json at half the size, and 30% of the clips held out by seed.
+COMMON: dict[str, Any] = {
+    "image_size": 128, "validation_fraction": 0.3, "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
+}  # fmt: skip
+RELEASED: dict[str, Any] = {"weighted_bce": False}
+WAYS: dict[str, dict[str, Any]] = {
+    "released": RELEASED,
+    "published loss": {"weighted_bce": True},
+    "three memory frames": RELEASED
+    | {
+        "network_def#_target_": "experiments.training.create_network",
+        "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
+        "train#preprocessing#_target_": "experiments.training.more_memory_transforms",
+    },
+    "no augmentation": RELEASED | {"augment": False},
+}
+
+
+class MoreMemoryNetwork(LSINet):
+    """LSINet that trains with several frames in memory: ``memory`` (B, N * 3, H, W), ``memory_mask`` (B, N, H, W)."""
+
+    def forward(
+        self,
+        current: Tensor,
+        adjacent: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """See :meth:`LSINet.forward`; the frames in memory are read together, as from a memory bank."""
+        if adjacent is None or memory is None or memory_mask is None:
+            return super().forward(current, adjacent, memory, memory_mask)
+        features, beside = self.encode(current), self.encode(adjacent)
+        remembered = [self.encode(frame) for frame in memory.split(3, 1)]
+        values = [self._weight_by_truth(r.values, m) for r, m in zip(remembered, memory_mask.split(1, 1), strict=True)]
+        keys = [
+            torch.cat([to_elements(k) for k in scale], 1) for scale in zip(*(r.keys for r in remembered), strict=True)
+        ]
+        read = read_from(
+            features.keys, keys, [torch.cat([to_elements(v) for v in s], 1) for s in zip(*values, strict=True)]
+        )
+        return self.upsample_logits(self.decode(features, beside, read), current.shape[-2:])
+
+
+def create_network(backbone: str, drop_path_rate: float, **_: Any) -> MoreMemoryNetwork:
+    """Build the network of the bundle's ``network_def``, from random weights."""
+    return MoreMemoryNetwork(backbone, drop_path_rate=drop_path_rate)
+
+
+class MoreMemoryDataset(TrainingDataset):
+    """Samples with further frames in memory, drawn from all that lie before the current one."""
+
+    def __getitem__(self, sample: TrainingSample) -> Any:
+        drawn = np.random.default_rng(sample.seed).integers(0, max(sample.current, 1), MORE_FRAMES).tolist()
+        others = [sample._replace(memory=frame) for frame in drawn]
+        clip = self.clips[sample.clip]
+        self.transform.set_random_state(seed=sample.seed)
+        paths = {"image": clip["image"][sample.current], "adjacent": clip["image"][sample.adjacent]}
+        paths |= {key: clip["image"][s.memory] for key, s in zip(MEMORY_KEYS, [sample, *others], strict=True)}
+        masks = clip["label"]
+        paths |= {key: masks and masks[s.memory] for key, s in zip(MASK_KEYS, [sample, *others], strict=True)}
+        return self.transform(paths | {"label": masks and masks[sample.current]})
+
+
+def more_memory_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
+    """``training_transforms`` for samples of a :class:`MoreMemoryDataset`."""
+    frames, masks = ("image", "adjacent", *MEMORY_KEYS), ("label", *MASK_KEYS)
+    augmentation = [
+        RandFlipClipd(frames + masks), RandRotateClipd(frames + masks), RandColourd(frames), RandMaskNoised(masks),
+    ]  # fmt: skip
+
+    def join(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        joined = {key: data[key] for key in ("image", "adjacent", "label")}
+        joined["memory"] = torch.cat([data[key] for key in MEMORY_KEYS])
+        joined["memory_mask"] = torch.cat([data[key] for key in MASK_KEYS])
+        return joined
+
+    return Compose(
+        [
+            LoadFramesd(frames, masks, cache),
+            *(augmentation if augment else []),
+            FramesToTensord(frames, masks, image_size),
+            Lambda(join),
+        ]
+    )
+
+
+def train(way: str, seed: int, dataset_dir: Path, output: Path, options: list[str]) -> None:
+    """Train in one way with one seed, to ``OUTPUT/WAY/SEED``; the Dice of what it held out is written beside."""
+    folder = output / way.replace(" ", "_") / str(seed)
+    epochs = json.loads(Path("bundle/configs/cvc_clinicdb.json").read_text(encoding="utf-8"))["max_epochs"]
+    given = COMMON | WAYS[way] | {
+        "seed": seed, "dataset_dir": dataset_dir, "output_dir": folder, "model_file": folder / "model.pt",
+        "val_interval": epochs,
+    }  # fmt: skip
+    arguments = [text for key, value in given.items() for text in (f"--{key}", str(value))]
+    configs = "['bundle/configs/train.json','bundle/configs/cvc_clinicdb.json']"
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", configs, *arguments, *options],
+        check=True,
+    )
+    minutes = (time.monotonic() - started) / 60
+    dice: dict[str, float] = {}
+    for path in folder.glob("events.*"):
+        events = EventAccumulator(str(path)).Reload()
+        for tag in events.Tags()["scalars"]:
+            if tag.startswith("val_dice/"):
+                dice[tag.removeprefix("val_dice/")] = events.Scalars(tag)[-1].value
+    with whole_file(folder / "held_out.json") as temporary:
+        temporary.write_text(json.dumps({"minutes": minutes, "dice": dice}, indent=1), encoding="utf-8")
+
+
+def table(output: Path) -> None:
+    """Print, per way, the mean Dice over held-out clips and seeds, and how it differs from the released way."""
+    print("| | seeds | Dice | per seed | standard deviation | difference | over clips | minutes |")
+    print("|---|---|---|---|---|---|---|---|")
+    found = {
+        way: {
+            int(path.parent.name): json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted((output / way.replace(" ", "_")).glob("*/held_out.json"))
+        }
+        for way in WAYS
+    }
+    for way, seeds in found.items():
+        if not seeds:
+            continue
+        scores = {seed: float(np.mean([*result["dice"].values()])) for seed, result in seeds.items()}
+        differences = [
+            dice - found["released"][seed]["dice"][clip]
+            for seed, result in seeds.items()
+            if seed in found["released"]
+            for clip, dice in result["dice"].items()
+        ]
+        spread = np.std([*scores.values()], ddof=1) if len(scores) > 1 else float("nan")
+        minutes = [result["minutes"] for result in seeds.values()]
+        print(
+            f"| {way} | {len(scores)} | {np.mean([*scores.values()]):.3f} | "
+            f"{', '.join(f'{score:.3f}' for score in scores.values())} | {spread:.3f} | "
+            + ("| | " if way == "released" else f"{np.mean(differences):+.3f} | {np.std(differences, ddof=1):.3f} | ")
+            + f"{min(minutes):.0f} to {max(minutes):.0f} |"
+        )
+
+
+def main() -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    training = verbs.add_parser("train", help="train in one way with one seed")
+    training.add_argument("--way", choices=WAYS, required=True)
+    training.add_argument("--seed", type=int, required=True)
+    training.add_argument("--dataset_dir", type=Path, required=True)
+    training.add_argument("--output", type=Path, required=True)
+    training.add_argument("options", nargs="*", help="further options of the bundle, behind --")
+    tabling = verbs.add_parser("table", help="print the results of all trainings")
+    tabling.add_argument("output", type=Path)
+    arguments = parser.parse_args()
+    if arguments.verb == "table":
+        table(arguments.output)
+    else:
+        train(arguments.way, arguments.seed, arguments.dataset_dir, arguments.output, arguments.options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lsinet_monai.data import FrameCache
+from lsinet_monai.errors import InputError
+
+HEIGHT, WIDTH = 12, 16
+FRAME_BYTES = HEIGHT * WIDTH * 3
+MASK_BYTES = HEIGHT * WIDTH
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[dict[str, Any]]:
+    """A clip of three frames with masks, and a negative one of two."""
+
+    def save(name: str, mode: str, level: int) -> str:
+        Image.new(mode, (WIDTH, HEIGHT), level if mode == "L" else (level,) * 3).save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return [
+        {
+            "clip_id": "case1",
+            "image": [save(f"1_{n}.png", "RGB", n) for n in range(3)],
+            "label": [save(f"1_{n}_mask.png", "L", 255) for n in range(3)],
+        },
+        {"clip_id": "case2", "image": [save(f"2_{n}.png", "RGB", 10 + n) for n in range(2)], "label": None},
+    ]
+
+
+def _kept(cache: FrameCache, clips: list[dict[str, Any]]) -> list[str]:
+    """The files that need not be there any more."""
+    for clip in clips:
+        for path in (*clip["image"], *(clip["label"] or ())):
+            Path(path).unlink()
+    kept = []
+    for clip in clips:
+        for read, paths in ((cache.read_frame, clip["image"]), (cache.read_mask, clip["label"] or ())):
+            for path in paths:
+                try:
+                    read(path)
+                except InputError:
+                    continue
+                kept.append(Path(path).stem)
+    return kept
+
+
+def test_it_gives_what_the_files_hold(clips: list[dict[str, Any]]) -> None:
+    cache = FrameCache(clips, max_gb=1, progress=False)
+    for source in (cache, FrameCache(clips)):
+        np.testing.assert_array_equal(source.read_frame(clips[0]["image"][2]), np.full((HEIGHT, WIDTH, 3), 2))
+        np.testing.assert_array_equal(source.read_mask(clips[0]["label"][2]), np.ones((HEIGHT, WIDTH), bool))
+    assert cache.size == 5 * FRAME_BYTES + 3 * MASK_BYTES
+    assert _kept(cache, clips) == ["1_0", "1_1", "1_2", "1_0_mask", "1_1_mask", "1_2_mask", "2_0", "2_1"]
+
+
+def test_it_keeps_no_more_than_it_may_and_of_every_clip_the_same(clips: list[dict[str, Any]]) -> None:
+    limit = 3 * FRAME_BYTES + 2 * MASK_BYTES
+    cache = FrameCache(clips, max_gb=(limit + FRAME_BYTES - 1) / 1e9, progress=False)
+    assert cache.size == limit
+    assert _kept(cache, clips) == ["1_0", "1_1", "1_0_mask", "1_1_mask", "2_0"]
+
+
+def test_by_default_it_keeps_nothing(clips: list[dict[str, Any]]) -> None:
+    cache = FrameCache(clips)
+    assert cache.size == 0
+    assert _kept(cache, clips) == []
+
+
+def test_what_it_keeps_cannot_be_changed(clips: list[dict[str, Any]]) -> None:
+    cache = FrameCache(clips, max_gb=1, progress=False)
+    with pytest.raises(ValueError, match="read-only"):
+        cache.read_frame(clips[0]["image"][0])[:] = 0
