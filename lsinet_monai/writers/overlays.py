@@ -124,7 +124,7 @@ class Mp4Overlay:
                     source = container.streams.video[0]
                     stream = stream or joined.add_stream_from_template(source)
                     for packet in container.demux(source):
-                        if packet.dts is not None:  # the last one is empty
+                        if packet.pts is not None:  # the last one is empty; a short segment's have no dts
                             packet.stream = stream
                             last_tick = packet.dts = packet.pts = max(last_tick + 1, packet.pts)
                             joined.mux(packet)

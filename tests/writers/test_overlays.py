@@ -68,3 +68,13 @@ def test_a_folder_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = Path("run-10:31")
     folder.mkdir()
     assert _write(Mp4Overlay(), folder, [0.0, 0.1], [2]).stat().st_size > 0
+
+
+@pytest.mark.parametrize("length", range(1, 21))
+def test_a_segment_of_any_length_keeps_its_frames(tmp_path: Path, length: int) -> None:
+    # FFmpeg gives the packets of a segment of 7 frames no decoding times.
+    times = [number / 25 for number in range(length + 3)]
+    path = _write(Mp4Overlay(), tmp_path, times, [length, 3])
+    with av.open(str(path)) as container:
+        found = [frame.time for frame in container.decode(video=0)]
+    assert found == pytest.approx(times, abs=0.001)
