@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lsinet_monai.data import TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
+from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
 from lsinet_monai.inferers import MixedPrecisionInferer
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import create_network
@@ -200,12 +200,16 @@ def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, nee
         for at in (sample.current, sample.memory):
             read_mask(clip["label"][at])
     show("decoding", FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
-    for augment in (False, True):
-        dataset = TrainingDataset(clips, training_transforms(image_size, augment))
+    all_kept = FrameCache(clips, max_gb=8)
+    for name, augment, cache in (
+        ("decoding, no augmentation", False, None),
+        ("from memory, augmenting", True, all_kept),
+        ("decoding, augmenting", True, None),
+    ):
+        dataset = TrainingDataset(clips, training_transforms(image_size, augment, cache))
         start = time.perf_counter()
         for sample in drawn:
             dataset[sample]
-        name = "decoding, augmenting" if augment else "decoding, no augmentation"
         show(name, FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
 
     loader = DataLoader(dataset, sampler=sampler, batch_size=4, num_workers=1, persistent_workers=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose, Lambda
+from monai.transforms import Compose, EnsureTyped, Lambda, RandFlipd, RandRotate90d
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -35,6 +35,7 @@ from lsinet_monai.transforms import (
     RandFlipClipd,
     RandMaskNoised,
     RandRotateClipd,
+    training_transforms,
 )
 
 MORE_FRAMES = 2  # in memory, beside the one of the released training
@@ -55,7 +56,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
         "train#preprocessing#_target_": "experiments.training.more_memory_transforms",
     },
-    "no augmentation": RELEASED | {"augment": False},
+    "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
 }
 
 
@@ -123,6 +124,19 @@ def more_memory_transforms(image_size: int | Sequence[int], augment: bool, cache
             *(augmentation if augment else []),
             FramesToTensord(frames, masks, image_size),
             Lambda(join),
+        ]
+    )
+
+
+def any_orientation_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
+    """``training_transforms``, and then all eight ways to lay a picture, each as likely: an endoscope has no up."""
+    keys = ("image", "adjacent", "memory", "label", "memory_mask")
+    return Compose(
+        [
+            *training_transforms(image_size, augment, cache).transforms,
+            RandFlipd(keys, prob=0.5, spatial_axis=0),
+            RandRotate90d(keys, prob=0.75, max_k=3),
+            EnsureTyped(keys, track_meta=False),
         ]
     )
 
