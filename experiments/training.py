@@ -197,6 +197,13 @@ def table(output: Path) -> None:
             + f"{min(minutes):.0f} to {max(minutes):.0f} |"
         )
 
+    print("\n| seed, clip held out | " + " | ".join(way for way in found if found[way]) + " |")
+    print("|---|" + "---|" * sum(bool(seeds) for seeds in found.values()))
+    for seed, result in found["released"].items():
+        for clip in result["dice"]:
+            dice = [seeds[seed]["dice"][clip] if seed in seeds else float("nan") for seeds in found.values() if seeds]
+            print(f"| {seed}, {clip.split('/')[-1]} | " + " | ".join(f"{value:.3f}" for value in dice) + " |")
+
 
 def main() -> None:
     """Parse the command line and do what it says."""
