@@ -75,10 +75,18 @@ _POSITIVE: _Rule = ("a number above 0", lambda value: _is_number(value) and valu
 _SHARE: _Rule = ("a number of 0 or more and below 1", lambda value: _is_number(value) and 0 <= value < 1)
 _ONE_OR_MORE: _Rule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
 
+
+def _is_size(value: Any) -> bool:
+    """A side, or height and width, of at least 64 pixels."""
+    sides = list(value) if isinstance(value, (list, tuple)) else [value, value]
+    return len(sides) == 2 and all(_is_whole(side, 64) for side in sides)
+
+
 _RULES: dict[str, _Rule] = {
-    "image_size": (
-        "a whole number of 64 or more, or two: [height, width]",
-        lambda value: len(_each(value)) in (1, 2) and all(_is_whole(side, 64) for side in _each(value)),
+    "image_size": ("a whole number of 64 or more, or two: [height, width]", _is_size),
+    "read_size": (
+        "a whole number of 64 or more, or two: [height, width]; or null",
+        lambda value: value is None or _is_size(value),
     ),
     "max_skip": (
         "a whole number of 1 or more, or a list of them",

