@@ -1,10 +1,11 @@
-"""How far a corrected mask acts on the frames around it: the package's way beside five others, on the phantom.
+"""How far a corrected mask acts on the frames around it: the package's way beside five others.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
-    python experiments/corrections.py train --seed 11 --output outputs/corrections/seed11
-    python experiments/corrections.py measure --output outputs/corrections/seed11
-    python experiments/corrections.py table outputs/corrections/seed*
+    python -m experiments.corrections train --seed 11 --output outputs/corrections/seed11
+    python -m experiments.corrections measure --output outputs/corrections/seed11
+    python -m experiments.corrections held-out --output outputs/ways/released/0 --fold 0 --dataset_dir DIR
+    python -m experiments.corrections table outputs/corrections/seed*
 
 Options after ``--`` go to the training as they are, such as ``-- --backbone pvt_v2_b5 --max_epochs 1``.
 """
@@ -18,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lsinet_monai.data import phantom_clip, write_phantom
+from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, phantom_clips
+from lsinet_monai.data import write_phantom
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import report_input_errors_in_one_line
 from lsinet_monai.files import whole_file
@@ -39,7 +41,6 @@ from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 
-SIZE = (128, 160)
 TEST_SEED = 2000  # of clips that no network here was trained on, and no way of carrying a mask was tuned on
 NEAR, REACH = 10, 30
 BAD = 0.6  # a frame of a lower Dice is one to correct
@@ -184,19 +185,18 @@ def choose(dice: np.ndarray, clip: Clip, most: int) -> list[int]:
 
 
 @torch.no_grad()
-def measure(output: Path, clips: int, frames: int, most: int) -> None:
+def measure(output: Path, clips: Iterable[ReadClip], most: int) -> None:
     """Correct frames of clips one by one, in each way, and write what it brought to ``OUTPUT/corrections.json``."""
     network, image_size = load_checkpoint(output / "model.pt")
     rows, seconds, dices = [], dict.fromkeys((MEMORY_ONLY, *OTHERS, MATCHED), 0.0), []
-    for patient in range(clips):
-        pictures, masks = zip(*phantom_clip(frames, SIZE, TEST_SEED, patient), strict=True)
+    for name, pictures, masks in clips:
         own = [probability for _, probability in VideoSession(network, pictures, image_size).propagate()]
-        clip = Clip(list(pictures), np.stack(masks) > 0, np.stack(own))
+        clip = Clip(list(pictures), np.stack(masks), np.stack(own))
         features = [encode_frames([x], network)[0] for x in frames_to_tensor(pictures, image_size)[None].unbind(2)]
         before, false_before = score(clip.own, clip)
         dices.append(before.mean())
-        for frame in tqdm(choose(before, clip, most), desc=f"clip {patient + 1} of {clips}", unit="correction"):
-            distance = np.abs(np.arange(frames) - frame)
+        for frame in tqdm(choose(before, clip, most), desc=name, unit="correction"):
+            distance = np.abs(np.arange(len(pictures)) - frame)
             near, beyond = (distance > 0) & (distance <= NEAR), distance > NEAR
             for way in seconds:
                 start = time.perf_counter()
@@ -209,11 +209,11 @@ def measure(output: Path, clips: int, frames: int, most: int) -> None:
                 rows.append(
                     {
                         "way": way,
-                        "clip": patient,
+                        "clip": name,
                         "frame": frame,
                         "empty": not clip.masks[frame].any(),
                         "near": float((dice - before)[near].mean()),
-                        "beyond": float((dice - before)[beyond].mean()),
+                        "beyond": float((dice - before)[beyond].mean()) if beyond.any() else None,
                         "false_before": int(false_before[near].sum()),
                         "false_after": int(false[near].sum()),
                     }
@@ -250,7 +250,7 @@ def _figures(rows: list[dict]) -> list[float]:
     near = [np.mean([row["near"] for row in group]) if group else np.nan for group in (rows, polyp, empty)]
     false = [sum(row[key] for row in empty) for key in ("false_before", "false_after")]
     removed = 1 - false[1] / false[0] if false[0] else np.nan
-    return [*near, removed, np.mean([row["beyond"] for row in rows])]
+    return [*near, removed, np.mean([row["beyond"] for row in rows if row["beyond"] is not None])]
 
 
 # Training -------------------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def train(output: Path, seed: int, clips: int, options: list[str]) -> None:
     if not (output / "phantom" / "TrainDataset").exists():
         partial = output / "phantom.partial"
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was interrupted
-        write_phantom(partial, clips, 20, SIZE, seed)
+        write_phantom(partial, clips, 20, PHANTOM_SIZE, seed)
         partial.rename(output / "phantom")
     configs = "['bundle/configs/train.json','bundle/configs/demo.json']"
     command = ["monai.bundle", "run", "training", "--config_file", configs, "--seed", str(seed), "--overwrite", "true"]
@@ -282,6 +282,11 @@ def main() -> None:
     command.add_argument("--clips", type=int, default=8)
     command.add_argument("--frames", type=int, default=70)
     command.add_argument("--most", type=int, default=2, help="corrections of a clip, of either kind")
+    command = commands.add_parser("held-out", help="correct frames of the clips that a fold's training held out")
+    command.add_argument("--output", type=Path, required=True)
+    command.add_argument("--dataset_dir", type=Path, required=True)
+    command.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
+    command.add_argument("--most", type=int, default=2, help="corrections of a clip")
     command = commands.add_parser("table", help="print the results of several networks")
     command.add_argument("outputs", type=Path, nargs="+")
     given = parser.parse_args(sys.argv[1:at])
@@ -289,7 +294,9 @@ def main() -> None:
     if given.command == "train":
         train(given.output, given.seed, given.clips, sys.argv[at + 1 :])
     elif given.command == "measure":
-        measure(given.output, given.clips, given.frames, given.most)
+        measure(given.output, phantom_clips(given.clips, given.frames, TEST_SEED), given.most)
+    elif given.command == "held-out":
+        measure(given.output, held_out_clips(given.dataset_dir, given.fold), given.most)
     else:
         table(given.outputs)
 

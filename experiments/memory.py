@@ -2,9 +2,9 @@
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
-    python experiments/memory.py phantom outputs/corrections/seed11 --clips 2 --frames 1000
-    python experiments/memory.py held-out outputs/networks/seed0 --seed 0 --dataset_dir DIR
-    python experiments/memory.py table outputs/corrections/seed*/memory.json
+    python -m experiments.memory phantom outputs/corrections/seed11 --clips 4 --frames 1000
+    python -m experiments.memory held-out outputs/ways/released/0 --fold 0 --dataset_dir DIR
+    python -m experiments.memory table outputs/corrections/seed*/memory.json
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lsinet_monai.data import phantom_clip, read_split, split_by_patient
+from experiments.clips import FOLDS, ReadClip, held_out_clips, phantom_clips
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import report_input_errors_in_one_line
 from lsinet_monai.files import whole_file
@@ -31,7 +30,6 @@ from lsinet_monai.inferers.sequential import segment_frame
 from lsinet_monai.metrics import frame_dice, uncertainty
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
 
-SIZE = (128, 160)
 TEST_SEED = 3000  # of clips that no network here was trained on
 INTERVAL = 5  # frames from one write to the next
 
@@ -75,8 +73,8 @@ def run(
 
 
 @torch.no_grad()
-def measure(folder: Path, clips: Iterable[tuple[str, Sequence[np.ndarray], Sequence[np.ndarray]]]) -> None:
-    """Run clips, each a name, frames and masks, in every way: mean Dice at 0.5, to ``FOLDER/memory.json``."""
+def measure(folder: Path, clips: Iterable[ReadClip]) -> None:
+    """Run clips in every way: mean Dice at 0.5, to ``FOLDER/memory.json``."""
     network, image_size = load_checkpoint(folder / "model.pt")
     rows: list[dict[str, Any]] = []
     for name, frames, masks in clips:
@@ -92,22 +90,6 @@ def measure(folder: Path, clips: Iterable[tuple[str, Sequence[np.ndarray], Seque
     with whole_file(folder / "memory.json") as path:
         path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     table([folder / "memory.json"])
-
-
-def phantom(clips: int, frames: int) -> Iterator[tuple[str, list[np.ndarray], list[np.ndarray]]]:
-    """Long clips of the phantom."""
-    for patient in range(clips):
-        pictures, masks = zip(*phantom_clip(frames, SIZE, TEST_SEED, patient), strict=True)
-        yield f"phantom {patient}", list(pictures), [mask > 0 for mask in masks]
-
-
-def held_out(dataset_dir: Path, fraction: float, seed: int) -> Iterator[tuple[str, list[np.ndarray], list[np.ndarray]]]:
-    """The clips that a training with this seed and ``validation_fraction`` held out."""
-    for clip in split_by_patient(read_split(dataset_dir, "TrainDataset"), fraction, seed)[1]:
-        masks = [np.asarray(Image.open(path).convert("L")) > 127 for path in clip["label"]]
-        sizes = {mask.shape for mask in masks}
-        assert len(sizes) == 1, f"{clip['clip_id']}: frames of several sizes"
-        yield clip["clip_id"], [np.asarray(Image.open(path).convert("RGB")) for path in clip["image"]], masks
 
 
 def table(results: list[Path]) -> None:
@@ -138,19 +120,20 @@ def main() -> None:
     command.add_argument("folder", type=Path)
     command.add_argument("--clips", type=int, default=2)
     command.add_argument("--frames", type=int, default=1000)
-    command = commands.add_parser("held-out", help="run a network, FOLDER/model.pt, over its validation clips")
+    command = commands.add_parser(
+        "held-out", help="run a network, FOLDER/model.pt, over the clips that its training held out"
+    )
     command.add_argument("folder", type=Path)
     command.add_argument("--dataset_dir", type=Path, required=True)
-    command.add_argument("--validation_fraction", type=float, default=0.3)
-    command.add_argument("--seed", type=int, required=True)
+    command.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
     command = commands.add_parser("table", help="print the results of several networks")
     command.add_argument("results", type=Path, nargs="+")
     given = parser.parse_args()
     report_input_errors_in_one_line()
     if given.command == "phantom":
-        measure(given.folder, phantom(given.clips, given.frames))
+        measure(given.folder, phantom_clips(given.clips, given.frames, TEST_SEED))
     elif given.command == "held-out":
-        measure(given.folder, held_out(given.dataset_dir, given.validation_fraction, given.seed))
+        measure(given.folder, held_out_clips(given.dataset_dir, given.fold))
     else:
         table(given.results)
 

@@ -1,9 +1,9 @@
-"""Ways to train, compared by sequences of the training data that each training held out.
+"""Ways to train, compared by the sequences of the training data that each training held out.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
-    python experiments/training.py train --way released --seed 0 --dataset_dir DIR --output outputs/ways
-    python experiments/training.py table outputs/ways
+    python -m experiments.training train --way released --fold 0 --dataset_dir DIR --output outputs/ways
+    python -m experiments.training table outputs/ways
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from monai.transforms import Compose, EnsureTyped, Lambda, RandFlipd, RandRotate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from experiments.clips import FOLDS
 from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSample
 from lsinet_monai.files import whole_file
 from lsinet_monai.networks import LSINet
@@ -42,9 +43,9 @@ MORE_FRAMES = 2  # in memory, beside the one of the released training
 MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
 MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
 
-# What is the same in all ways: the recipe of cvc_clinicdb.json at half the size, and 30% of the clips held out by seed.
+# What is the same in all ways: the recipe of cvc_clinicdb.json with a smaller encoder.
 COMMON: dict[str, Any] = {
-    "image_size": 128, "validation_fraction": 0.3, "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
+    "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
 }  # fmt: skip
 RELEASED: dict[str, Any] = {"weighted_bce": False}
 WAYS: dict[str, dict[str, Any]] = {
@@ -141,13 +142,16 @@ def any_orientation_transforms(image_size: int | Sequence[int], augment: bool, c
     )
 
 
-def train(way: str, seed: int, dataset_dir: Path, output: Path, options: list[str]) -> None:
-    """Train in one way with one seed, to ``OUTPUT/WAY/SEED``; the Dice of what it held out is written beside."""
-    folder = output / way.replace(" ", "_") / str(seed)
+def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[str]) -> None:
+    """Train in one way without one fold, whose number is the seed, to ``OUTPUT/WAY/FOLD``.
+
+    The Dice of the clips of that fold, after the last epoch, is written beside the network.
+    """
+    folder = output / way.replace(" ", "_") / str(number)
     epochs = json.loads(Path("bundle/configs/cvc_clinicdb.json").read_text(encoding="utf-8"))["max_epochs"]
     given = COMMON | WAYS[way] | {
-        "seed": seed, "dataset_dir": dataset_dir, "output_dir": folder, "model_file": folder / "model.pt",
-        "val_interval": epochs,
+        "seed": number, "dataset_dir": dataset_dir, "output_dir": folder, "model_file": folder / "model.pt",
+        "val_interval": epochs, "shares": {"_target_": "experiments.clips.fold", "clips": "@clips", "number": number},
     }  # fmt: skip
     arguments = [text for key, value in given.items() for text in (f"--{key}", str(value))]
     configs = "['bundle/configs/train.json','bundle/configs/cvc_clinicdb.json']"
@@ -168,8 +172,8 @@ def train(way: str, seed: int, dataset_dir: Path, output: Path, options: list[st
 
 
 def table(output: Path) -> None:
-    """Print, per way, the mean Dice over held-out clips and seeds, and how it differs from the released way."""
-    print("| | seeds | Dice | per seed | standard deviation | difference | over clips | minutes |")
+    """Print, per way, the mean Dice over held-out clips and folds, and how it differs from the released way."""
+    print("| | folds | Dice | per fold | standard deviation | difference | over clips | minutes |")
     print("|---|---|---|---|---|---|---|---|")
     found = {
         way: {
@@ -178,18 +182,18 @@ def table(output: Path) -> None:
         }
         for way in WAYS
     }
-    for way, seeds in found.items():
-        if not seeds:
+    for way, folds in found.items():
+        if not folds:
             continue
-        scores = {seed: float(np.mean([*result["dice"].values()])) for seed, result in seeds.items()}
+        scores = {number: float(np.mean([*result["dice"].values()])) for number, result in folds.items()}
         differences = [
-            dice - found["released"][seed]["dice"][clip]
-            for seed, result in seeds.items()
-            if seed in found["released"]
+            dice - found["released"][number]["dice"][clip]
+            for number, result in folds.items()
+            if number in found["released"]
             for clip, dice in result["dice"].items()
         ]
         spread = np.std([*scores.values()], ddof=1) if len(scores) > 1 else float("nan")
-        minutes = [result["minutes"] for result in seeds.values()]
+        minutes = [result["minutes"] for result in folds.values()]
         print(
             f"| {way} | {len(scores)} | {np.mean([*scores.values()]):.3f} | "
             f"{', '.join(f'{score:.3f}' for score in scores.values())} | {spread:.3f} | "
@@ -197,21 +201,23 @@ def table(output: Path) -> None:
             + f"{min(minutes):.0f} to {max(minutes):.0f} |"
         )
 
-    print("\n| seed, clip held out | " + " | ".join(way for way in found if found[way]) + " |")
-    print("|---|" + "---|" * sum(bool(seeds) for seeds in found.values()))
-    for seed, result in found["released"].items():
+    print("\n| fold, clip held out | " + " | ".join(way for way in found if found[way]) + " |")
+    print("|---|" + "---|" * sum(bool(folds) for folds in found.values()))
+    for number, result in found["released"].items():
         for clip in result["dice"]:
-            dice = [seeds[seed]["dice"][clip] if seed in seeds else float("nan") for seeds in found.values() if seeds]
-            print(f"| {seed}, {clip.split('/')[-1]} | " + " | ".join(f"{value:.3f}" for value in dice) + " |")
+            dice = [
+                folds[number]["dice"][clip] if number in folds else float("nan") for folds in found.values() if folds
+            ]
+            print(f"| {number}, {clip.split('/')[-1]} | " + " | ".join(f"{value:.3f}" for value in dice) + " |")
 
 
 def main() -> None:
     """Parse the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    training = verbs.add_parser("train", help="train in one way with one seed")
+    training = verbs.add_parser("train", help="train in one way without one fold")
     training.add_argument("--way", choices=WAYS, required=True)
-    training.add_argument("--seed", type=int, required=True)
+    training.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
     training.add_argument("--dataset_dir", type=Path, required=True)
     training.add_argument("--output", type=Path, required=True)
     training.add_argument("options", nargs="*", help="further options of the bundle, behind --")
@@ -221,7 +227,7 @@ def main() -> None:
     if arguments.verb == "table":
         table(arguments.output)
     else:
-        train(arguments.way, arguments.seed, arguments.dataset_dir, arguments.output, arguments.options)
+        train(arguments.way, arguments.fold, arguments.dataset_dir, arguments.output, arguments.options)
 
 
 if __name__ == "__main__":

@@ -342,12 +342,14 @@ def _text(size: tuple[int, int] | str | None) -> str:
 def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0) -> tuple[list[Clip], list[Clip]]:
     """Hold out some patients for validation, all of a patient's clips together; logs which clips those are.
 
-    SUN-SEG has no validation split, and its test splits must choose nothing.
+    SUN-SEG has no validation split, and its test splits must choose nothing. Patients without a polyp are held out by
+    themselves, so that negative clips, which may be many more, do not take the place of those that have a Dice.
 
     Args:
         clips: the clips of ``TrainDataset``.
         fraction: the share of the frames to hold out, in [0, 1). It is approached by whole patients: above 0, at least
-            one patient is held out and at least one is left to train on. With a single patient, none is held out.
+            one patient with a polyp is held out and at least one is left to train on. With a single one, none is held
+            out. Of the patients who have negative clips only, the same share is held out.
         seed: chooses the patients.
 
     Returns:
@@ -358,21 +360,13 @@ def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0
     """
     if not 0 <= fraction < 1:
         raise InputError(f"validation fraction {fraction} is outside [0, 1); 0 holds out nothing")
-    frames = Counter[str]()
+    with_polyp = {patient_of(clip) for clip in clips if not clip.get("negative")}
+    frames, frames_without = Counter[str](), Counter[str]()
     for clip in clips:
-        frames[patient_of(clip)] += len(clip["image"])
-    patients = sorted(frames, key=natural_key)
-    random.Random(seed).shuffle(patients)
-
+        (frames if patient_of(clip) in with_polyp else frames_without)[patient_of(clip)] += len(clip["image"])
     held_out: set[str] = set()
-    missing = fraction * frames.total()
-    if fraction > 0 and len(patients) > 1:
-        for patient in patients:
-            closer = abs(missing - frames[patient]) < missing
-            if closer and len(held_out) < len(patients) - 1:
-                held_out.add(patient)
-                missing -= frames[patient]
-        held_out = held_out or {min(patients, key=lambda patient: frames[patient])}
+    if fraction > 0 and len(frames) > 1:
+        held_out = _hold_out(frames, fraction, seed, at_least=1) | _hold_out(frames_without, fraction, seed, at_least=0)
 
     training = [clip for clip in clips if patient_of(clip) not in held_out]
     validation = [clip for clip in clips if patient_of(clip) in held_out]
@@ -381,7 +375,20 @@ def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0
         len(validation),
         len(clips),
         sum(len(clip["image"]) for clip in validation),
-        frames.total(),
+        sum(len(clip["image"]) for clip in clips),
         ", ".join(clip["clip_id"] for clip in validation) or "none",
     )
     return training, validation
+
+
+def _hold_out(frames: Counter[str], fraction: float, seed: int, at_least: int) -> set[str]:
+    """Choose patients, but never all, whose frames come as near to a share of all frames as whole patients can."""
+    patients = sorted(frames, key=natural_key)
+    random.Random(seed).shuffle(patients)
+    held_out: set[str] = set()
+    missing = fraction * frames.total()
+    for patient in patients:
+        if abs(missing - frames[patient]) < missing and len(held_out) < len(patients) - 1:
+            held_out.add(patient)
+            missing -= frames[patient]
+    return held_out or set(sorted(patients, key=lambda patient: frames[patient])[:at_least])

@@ -39,8 +39,10 @@ def frame_dice(prediction: torch.Tensor | np.ndarray, mask: torch.Tensor | np.nd
 class ClipDice(Metric):
     """Mean Dice over clips, for a MONAI evaluator that runs whole clips or pieces of them.
 
-    Every clip weighs the same, however long it is, as in SUN-SEG's benchmark. Only a sum and a count are kept per
-    clip, so the pieces of a clip may come in any batch and on any process; :meth:`compute` joins the processes.
+    Every clip weighs the same, however long it is, as in SUN-SEG's benchmark. A clip that shows no polyp is left out of
+    the mean while another shows one: a network that predicts nothing would be right on all of it. Only a sum and two
+    counts are kept per clip, so that the pieces of a clip may come in any batch and on any process; :meth:`compute`
+    joins the processes.
 
     Attached to an engine (as ``key_val_metric={"val_mean_dice": ClipDice(threshold=0.5)}``) it reads ``pred`` and
     ``label`` from the engine's output and ``clip_id`` from its batch; the evaluator needs ``decollate=False``, since a
@@ -50,7 +52,8 @@ class ClipDice(Metric):
         threshold: a pixel belongs to the predicted mask where its probability is above this, in [0, 1].
 
     Attributes:
-        per_clip: the mean Dice of every clip, over all processes; filled by :meth:`compute`.
+        per_clip: the mean Dice of every clip, over all processes; filled by :meth:`compute`. Of a clip without a polyp
+            it is the share of the frames whose prediction is empty.
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
@@ -60,7 +63,7 @@ class ClipDice(Metric):
     @reinit__is_reduced
     def reset(self) -> None:
         """Forget all clips; an engine calls this at the start of every epoch."""
-        self._sums: dict[str, tuple[float, int]] = {}
+        self._sums: dict[str, np.ndarray] = {}  # of the frames' Dice, frames, frames with a polyp
         self.per_clip: dict[str, float] = {}
 
     def iteration_completed(self, engine: Engine) -> None:
@@ -91,12 +94,13 @@ class ClipDice(Metric):
         for clip_id, clip_logits, clip_label in zip(clip_ids, logits[:, 0], label[:, 0], strict=True):
             resized = F.interpolate(clip_logits[None], clip_label.shape[-2:], mode="bilinear", align_corners=False)[0]
             predictions = (resized.sigmoid() > self.threshold).cpu()
-            scores = [frame_dice(p, m) for p, m in zip(predictions, (clip_label > 0.5).cpu(), strict=True)]
-            total, count = self._sums.get(clip_id, (0.0, 0))
-            self._sums[clip_id] = (total + sum(scores), count + len(scores))
+            masks = (clip_label > 0.5).cpu()
+            scores = [frame_dice(prediction, mask) for prediction, mask in zip(predictions, masks, strict=True)]
+            added = np.array([sum(scores), len(scores), int(masks.any((1, 2)).sum())])
+            self._sums[clip_id] = self._sums.get(clip_id, 0) + added
 
     def compute(self) -> float:
-        """Join the clips of all processes and average: over the frames of each clip, then over the clips.
+        """Join the clips of all processes and average: over the frames of each clip, then over the clips with a polyp.
 
         Raises:
             NotComputableError: if no clip was seen.
@@ -105,12 +109,12 @@ class ClipDice(Metric):
         if dist.is_available() and dist.is_initialized():
             parts = [{} for _ in range(dist.get_world_size())]
             dist.all_gather_object(parts, self._sums)
-        joined: dict[str, tuple[float, int]] = {}
+        joined: dict[str, np.ndarray] = {}
         for part in parts:
-            for clip_id, (total, count) in part.items():
-                joined_total, joined_count = joined.get(clip_id, (0.0, 0))
-                joined[clip_id] = (joined_total + total, joined_count + count)
+            for clip_id, sums in part.items():
+                joined[clip_id] = joined.get(clip_id, 0) + sums
         if not joined:
             raise NotComputableError("ClipDice needs at least one clip before it can be computed")
-        self.per_clip = {clip_id: total / count for clip_id, (total, count) in sorted(joined.items())}
-        return sum(self.per_clip.values()) / len(self.per_clip)
+        self.per_clip = {clip_id: float(total / frames) for clip_id, (total, frames, _) in sorted(joined.items())}
+        counted = [dice for clip_id, dice in self.per_clip.items() if joined[clip_id][2]] or [*self.per_clip.values()]
+        return sum(counted) / len(counted)

@@ -265,6 +265,20 @@ def test_the_seed_chooses_patients_and_the_choice_is_logged(caplog):
     assert all(", ".join(validation) in caplog.text for validation in chosen)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_negative_clips_are_held_out_by_themselves(seed):
+    clips = clips_of({f"case{number}": 10 for number in range(1, 21)})
+    # case1 shows a polyp in one clip and none in another; 60 more patients show none at all
+    negative = clips_of({f"case{number}": 10 for number in (1, *range(101, 161))})
+    for clip in negative:
+        clip["negative"] = True
+    training, validation = split_by_patient(clips + negative, 0.1, seed)
+    assert not {patient_of(clip) for clip in training} & {patient_of(clip) for clip in validation}
+    held_out = [clip for clip in validation if clip in clips]
+    assert held_out == split_by_patient(clips, 0.1, seed)[1] and len(held_out) == 2
+    assert len(validation) - len(held_out) == 6 + any(patient_of(clip) == "case1" for clip in held_out)
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1, 10])
 def test_a_fraction_is_below_1(fraction):
     with pytest.raises(InputError, match="outside"):

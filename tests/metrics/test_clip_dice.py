@@ -67,6 +67,17 @@ def test_a_batch_of_two_clips_is_two_clips() -> None:
     assert metric.per_clip == {"a": 1, "b": 0}
 
 
+def test_a_clip_without_a_polyp_chooses_no_network_while_another_shows_one() -> None:
+    metric = ClipDice()
+    metric.update((_logits(_clip("0000", "0000")), _clip("0000", "0110"), ["polyp"]))  # 1, 0
+    metric.update((_logits(_clip("0000", "0001", "0000", "0000")), _clip(*["0000"] * 4), ["none"]))  # 1, 0, 1, 1
+    assert metric.compute() == 0.5
+    assert metric.per_clip == {"polyp": 0.5, "none": 0.75}
+    metric.reset()
+    metric.update((_logits(_clip("0000")), _clip("0000"), ["none"]))
+    assert metric.compute() == 1
+
+
 @pytest.mark.parametrize(("threshold", "expected"), [(0.5, 1.0), (0.8, 2 / 3), (0.95, 0.0)])
 def test_threshold_is_on_the_probability(threshold: float, expected: float) -> None:
     logits = torch.logit(torch.tensor([0.9, 0.7, 0.1])).reshape(1, 1, 1, 1, 3)
@@ -99,7 +110,7 @@ def test_needs_a_clip() -> None:
 def test_as_the_key_metric_of_an_evaluator() -> None:
     batches = [
         {"image": MetaTensor(_clip("1100", "1100")), "label": _clip("1100", "0110"), "clip_id": ["a"]},
-        {"image": MetaTensor(_clip("1111")), "label": _clip("0000"), "clip_id": ["b"]},
+        {"image": MetaTensor(_clip("1111")), "label": _clip("1000"), "clip_id": ["b"]},
     ]
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -111,7 +122,7 @@ def test_as_the_key_metric_of_an_evaluator() -> None:
     )
     for _ in range(2):  # the second run starts anew
         evaluator.run()
-        assert evaluator.state.metrics["val_mean_dice"] == pytest.approx((0.75 + 0) / 2)
+        assert evaluator.state.metrics["val_mean_dice"] == pytest.approx((0.75 + 0.4) / 2)
 
 
 PROCESS = """
