@@ -1,8 +1,9 @@
-"""What the bundle's configs need of Python: reading switches, and checking numbers before anything is built."""
+"""What the bundle's configs need of Python: reading switches, and checking values before anything is built."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool", "as_slice", "check_device", "check_numbers"]
+__all__ = ["as_bool", "as_slice", "check_device", "check_numbers", "check_paths"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -137,3 +138,17 @@ def check_numbers(**numbers: Any) -> None:
             f"val_interval={numbers['val_interval']} is more than max_epochs={numbers['max_epochs']}: no network would "
             "be validated, and none kept"
         )
+
+
+def check_paths(**paths: Any) -> None:
+    """Check paths that came from the command line, where one that looks like a number, a date maybe, becomes one.
+
+    Args:
+        paths: the values of config keys by their names; None where there is none.
+
+    Raises:
+        InputError: a value is no text.
+    """
+    for name, path in paths.items():
+        if not (path is None or isinstance(path, str | os.PathLike)):
+            raise InputError(f"{name}={path!r} reads as a number, not as a path: write ./ before the name")

@@ -46,7 +46,9 @@ def train(folder: str, short: bool) -> None:
         partial.rename(phantom)
     if not (ROOT / folder / "model.pt").exists():
         bundle("training", "train", "demo", dataset_dir=f"{folder}/phantom", output_dir=f"{folder}/training",
-               model_file=f"{folder}/model.pt", overwrite="true", **epochs)  # fmt: skip
+               model_file=f"{folder}/training/model.pt", overwrite="true", **epochs)  # fmt: skip
+        # Not before the training is complete: an interrupted one leaves the best network so far.
+        (ROOT / folder / "training" / "model.pt").rename(ROOT / folder / "model.pt")
 
 
 def evaluate(folder: str, name: str) -> float:

@@ -152,7 +152,8 @@ def frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 def check_frame(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Find out whether a frame or mask can be read, without decoding it where that can be avoided.
 
-    A JPEG or PNG file that ends as its format wants it is taken to be complete. Any other is decoded.
+    A JPEG file that ends as its format wants it is taken to be complete: no more can be told of it, decoded or not. A
+    PNG file's checksums are verified, and any other file is decoded.
 
     Args:
         path: an image file of 8 bits a channel.
@@ -165,9 +166,12 @@ def check_frame(path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     with _open_image(path) as image:
         marker = _END_MARKERS.get(image.format or "")
+        size = image.height, image.width
         if marker is None or marker not in _read_tail(path):
             image.load()
-        return image.height, image.width
+        elif image.format == "PNG":
+            image.verify()
+        return size
 
 
 def _read_tail(path: str | os.PathLike[str]) -> bytes:

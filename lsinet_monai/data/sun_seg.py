@@ -140,9 +140,9 @@ def read_split(
 
 def _ways_to_a_dataset(root: Path, split: str) -> str:
     return (
-        "SUN-SEG is given on request, for research, by its authors (Ji et al. 2022, project page 'VPS / SUN-SEG'); lay "
-        f"it out as {root}/{split}/{{Frame,GT}}/<case>/. Or make a synthetic dataset: python -m lsinet_monai phantom "
-        f"{root}"
+        "SUN-SEG is given on request, for research, by its authors (Ji et al. 2022, https://github.com/GewelsJI/VPS); "
+        f"lay it out as {root}/{split}/{{Frame,GT}}/<case>/. Or make a synthetic dataset: python -m "
+        f"lsinet_monai phantom {root}"
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from lsinet_monai.files import whole_file
 from lsinet_monai.formats import ClipInfo, check_stack, write_png
 from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncertainty
 from lsinet_monai.writers.drawing import BAR_HEIGHT, overlay, status_bar
-from lsinet_monai.writers.exports import check_exports, write_exports
+from lsinet_monai.writers.exports import EXPORTS, check_exports, write_exports
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile, read_records
 from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 
@@ -34,6 +35,7 @@ __all__ = [
 
 _OVERLAY_FRAME_SECONDS = 0.1
 _SUMMARY = "summary.json"
+_FRAME_RESULTS = ("masks", "maps")
 _UNFINISHED = ".unfinished"
 _RECORDS = "frames.csv"
 
@@ -50,11 +52,9 @@ def prepare_output_dir(path: str | Path, overwrite: bool = False, input_dir: str
         The folder.
 
     Raises:
-        InputError: if the folder holds any file and ``overwrite`` is not set, it is ``input_dir`` or lies in it, or
-            the path is a file or cannot be made.
+        InputError: if the folder holds any file and ``overwrite`` is not set, it is ``input_dir`` or lies in it,
+            ``input_dir`` lies where results go, or the path is a file or cannot be made.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"output_dir={path!r} reads as a number, not as a path: write ./ before the name")
     if "::" in str(path):
         raise InputError(f"output_dir '{path}' has '::', which a config makes of '#': choose a name without")
     folder = Path(path)
@@ -63,6 +63,12 @@ def prepare_output_dir(path: str | Path, overwrite: bool = False, input_dir: str
             f"output_dir '{folder}' lies in the input '{input_dir}', so a second run would take its masks for frames: "
             "choose a folder outside"
         )
+    for kind in (*_FRAME_RESULTS, "overlays"):
+        if input_dir is not None and Path(input_dir).resolve().is_relative_to((folder / kind).resolve()):
+            raise InputError(
+                f"the input '{input_dir}' lies where results would be written, in output_dir '{folder}': choose "
+                "another output_dir"
+            )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir '{folder}' is a file: choose a folder")
     found = next((name for name in folder.rglob("*") if not name.is_dir()), None)
@@ -389,9 +395,23 @@ def unfinished_dir(output_dir: str | Path, clip_id: str) -> Path:
 
 
 def forget_clip(output_dir: str | Path, clip_id: str) -> None:
-    """Let a clip be begun anew: remove what says that it is complete, or where it stands."""
-    (Path(output_dir) / clip_id / _SUMMARY).unlink(missing_ok=True)
-    shutil.rmtree(unfinished_dir(output_dir, clip_id), ignore_errors=True)
+    """Let a clip be begun anew: remove the results that an earlier run left of it, and what says where it stands.
+
+    The clip may have other frames now, and what an earlier run made of those that are gone would pass for this one's.
+    Files that no run wrote stay.
+    """
+    output_dir, unfinished = Path(output_dir), unfinished_dir(output_dir, clip_id)
+    stems = [record.stem for record in read_records(unfinished / _RECORDS)]
+    with suppress(InputError):
+        stems += [entry["frame"] for entry in (read_summary(output_dir, clip_id) or {}).get("frames", [])]
+    for kind in _FRAME_RESULTS:
+        for stem in stems:
+            (output_dir / kind / clip_id / f"{stem}.png").unlink(missing_ok=True)
+    for suffix in (GifOverlay.suffix, Mp4Overlay.suffix):
+        (output_dir / "overlays" / f"{clip_id}{suffix}").unlink(missing_ok=True)
+    for name in (*EXPORTS.values(), _SUMMARY):
+        (output_dir / clip_id / name).unlink(missing_ok=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def read_summary(output_dir: str | Path, clip_id: str) -> dict[str, Any] | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,15 +77,30 @@ def _empty_frame(data: Path) -> None:
     _first(data / CLIP).write_bytes(b"")
 
 
-def _damaged_inside(frame: Path) -> None:
-    """Replace a frame by a PNG file that ends as it should, which only decoding finds out to be damaged."""
+def _as_png(frame: Path) -> Path:
     with Image.open(frame) as image:
         image.save(frame.with_suffix(".png"))
     frame.unlink()
-    content = bytearray(frame.with_suffix(".png").read_bytes())
+    return frame.with_suffix(".png")
+
+
+def _frame_with_a_wrong_checksum(data: Path) -> None:
+    frame = _as_png(_first(data / CLIP))
+    content = bytearray(frame.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 200] = bytes(200)
-    frame.with_suffix(".png").write_bytes(content)
+    frame.write_bytes(content)
+
+
+def _damaged_inside(frame: Path) -> None:
+    """Replace a frame by a PNG file whose checksums are right, which only decoding finds out to be damaged."""
+    frame = _as_png(frame)
+    content = frame.read_bytes()
+    start = content.index(b"IDAT")
+    (length,) = struct.unpack(">I", content[start - 4 : start])
+    body = bytearray(content[start : start + 4 + length])
+    body[len(body) // 2 : len(body) // 2 + 200] = bytes(200)
+    frame.write_bytes(content[:start] + body + struct.pack(">I", zlib.crc32(body)) + content[start + 4 + length + 4 :])
 
 
 def _model_of_another_network(path: Path) -> None:
@@ -106,6 +123,7 @@ BAD_DATA = [
     (_no_mask_of_a_frame, "training", {}, ["1 problem ", "GT/case1_1", "no such file"]),
     (_mask_of_another_size, "training", {}, ["GT/case1_1", "71x90", "72x90"]),
     (_truncated_frame, "training", {}, ["Frame/case1_1", "truncated", "replace it"]),
+    (_frame_with_a_wrong_checksum, "training", {}, ["Frame/case1_1", "cannot be read as an image", "replace it"]),
     (_empty_frame, "training", {}, ["Frame/case1_1", "is empty"]),
     (_16_bit_frame, "training", {}, ["Frame/case1_1", "more than 8 bits"]),
     (_no_test_splits, "evaluating", {}, ["data: holds no test split", "on request", "phantom data"]),
@@ -116,6 +134,12 @@ BAD_DATA = [
     (None, "inference", {"input": "nowhere"}, ["nowhere: no such folder"]),
     (None, "inference", {"input": "empty"}, ["empty: holds no frames"]),
     (None, "inference", {"input": "."}, ["output_dir 'out'", "lies in the input '.'"]),
+    (None, "evaluating", {"output_dir": 20240115}, ["output_dir=20240115", "write ./ before"]),
+    (None, "inference", {"output_dir": 20240115}, ["output_dir=20240115", "write ./ before"]),
+    (None, "inference", {"checkpoint": 7}, ["checkpoint=7", "write ./ before"]),
+    (None, "training", {"output_dir": 20240115}, ["output_dir=20240115", "write ./ before"]),
+    (None, "training", {"negative_dir": 7}, ["negative_dir=7", "write ./ before"]),
+    (None, "training", {"model_file": 7}, ["model_file=7", "write ./ before"]),
 ]
 
 # Options that no run accepts, and what the error says beside the option's name and value.
@@ -178,7 +202,7 @@ def _refused(run: Callable[..., Any], verb: str, options: dict[str, Any]) -> str
     """Run a verb that must fail, see that nothing is left of it, and return what the error says."""
     before = {path for path in Path().rglob("*") if "data" not in path.parts}
     with pytest.raises(Exception) as caught:
-        run(verb, output_dir="out", **options)
+        run(verb, **({"output_dir": "out"} | options))
     error = find_input_error(caught.value)
     assert error is not None, caught.value
     assert "\n" not in str(error)
@@ -271,6 +295,7 @@ def test_inference_leaves_whole_files_at_a_frame_that_cannot_be_decoded(run, dam
     assert "case2_1" in str(find_input_error(caught.value))
     assert [path.name for path in Path("out/overlays").iterdir()] == ["case1_1.mp4"]
     assert [path.parent.name for path in Path("out").rglob("summary.json")] == ["case1_1"]
+    assert {path.parent.name for path in Path("out/masks").rglob("*.png")} == {"case1_1"}
     assert not list(Path("out").rglob(".*"))
 
 

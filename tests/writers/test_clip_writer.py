@@ -11,7 +11,7 @@ from PIL import Image
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import frame_file
-from lsinet_monai.writers.clip_writer import ClipWriter, frames_on_disk, prepare_output_dir, read_summary
+from lsinet_monai.writers.clip_writer import ClipWriter, forget_clip, frames_on_disk, prepare_output_dir, read_summary
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -42,6 +42,24 @@ def test_prepare_output_dir(tmp_path: Path) -> None:
         prepare_output_dir(folder / "empty" / "x.png" / "below")
 
 
+def test_a_clip_that_is_begun_anew_leaves_nothing_of_its_earlier_frames(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path, "case1") as writer:
+        for name in ("a.png", "b.png"):
+            writer.write(name, FRAME, _probability(100))
+    with pytest.raises(KeyError), ClipWriter(tmp_path, "case1/part2", frames_done=0) as writer:
+        writer.write("c.png", FRAME, _probability(100))
+        raise KeyError("what ends a run")
+    with ClipWriter(tmp_path, "case2") as writer:
+        writer.write("a.png", FRAME, _probability(100))
+    (tmp_path / "masks" / "case1" / "notes.txt").touch()
+    forget_clip(tmp_path, "case1")
+    forget_clip(tmp_path, "case1/part2")
+    forget_clip(tmp_path, "case3")
+    assert _files(tmp_path) == sorted(
+        ["masks/case1/notes.txt", "case2/summary.json", "maps/case2/a.png", "masks/case2/a.png", "overlays/case2.gif"]
+    )
+
+
 @pytest.mark.parametrize("output_dir", ["frames", "frames/out", "frames/new/../out", "link/out"])
 def test_output_may_not_lie_in_the_input(tmp_path: Path, output_dir: str) -> None:
     (tmp_path / "frames").mkdir()
@@ -49,6 +67,13 @@ def test_output_may_not_lie_in_the_input(tmp_path: Path, output_dir: str) -> Non
     with pytest.raises(InputError, match=r"output_dir '.*' lies in the input '.*frames'"):
         prepare_output_dir(tmp_path / output_dir, overwrite=True, input_dir=tmp_path / "frames")
     assert not list((tmp_path / "frames").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["masks", "maps/case1", "overlays"])
+def test_the_input_may_not_lie_where_results_go(tmp_path: Path, kind: str) -> None:
+    (tmp_path / kind).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"the input '.*' lies where results would be written, in output_dir"):
+        prepare_output_dir(tmp_path, overwrite=True, input_dir=tmp_path / kind)
 
 
 @pytest.mark.parametrize("output_dir", [".", "frames_out", "frames/../out"])
