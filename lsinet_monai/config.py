@@ -11,7 +11,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool", "as_slice", "check_device", "check_numbers"]
+__all__ = ["as_bool", "as_slice", "check_device", "check_exported", "check_numbers"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -137,3 +137,20 @@ def check_numbers(**numbers: Any) -> None:
             f"val_interval={numbers['val_interval']} is more than max_epochs={numbers['max_epochs']}: no network would "
             "be validated, and none kept"
         )
+
+
+_EXPORTED = {"adjacent": "previous", "forgetting": "usage", "amp_dtype": None}
+
+
+def check_exported(**settings: Any) -> None:
+    """Check settings of inference that an exported step has one value of, whatever the config says.
+
+    Args:
+        settings: the values of config keys by their names.
+
+    Raises:
+        InputError: a value is another one.
+    """
+    for name, value in settings.items():
+        if value != _EXPORTED[name]:
+            raise InputError(f"{name}={value!r}: an export has {_EXPORTED[name]!r} alone, so leave {name} out")
