@@ -2,7 +2,7 @@
 
     python examples/run_onnx.py streaming_step.onnx colonoscopy.mp4 masks
 
-writes ``masks/000000.png`` and so on, 0 or 255, at the frames' own size.
+writes ``masks/000000.png`` and so on, 0 or 255, at the frames' own size. A damaged packet ends it.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ def main(step_file: str, video_file: str, output_dir: str) -> None:
     frame_input, *state_inputs = step.get_inputs()
     height, width = frame_input.shape[2:]
     state = [np.zeros(x.shape, TYPES[x.type]) for x in state_inputs]  # zeros start a video
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
     options = {"start_number": "0"}
-    with av.open(video_file) as video, av.open(f"{output_dir}/%06d.png", "w", "image2", options) as masks:
-        source, target = video.streams.video[0], masks.add_stream("png")
-        target.height, target.width, target.pix_fmt = source.height, source.width, "gray"
-        to_height, to_width = resizing(source.height, height), resizing(source.width, width).T
-        from_height, from_width = resizing(height, source.height), resizing(width, source.width).T
-        for picture in video.decode(source):
-            pixels = picture.to_ndarray(format="rgb24").transpose(2, 0, 1)
-            pixels = np.floor(to_height @ np.floor(pixels @ to_width + 0.5) + 0.5)
-            inputs = [((pixels / 255 - MEAN) / STD).astype(np.float32)[None], *state]
-            logit, *state = step.run(None, {x.name: y for x, y in zip(step.get_inputs(), inputs, strict=True)})
-            mask = 255 * (from_height @ logit[0, 0] @ from_width > 0).astype(np.uint8)
-            masks.mux(target.encode(av.VideoFrame.from_ndarray(mask, format="gray")))
-        masks.mux(target.encode())
+    try:
+        with av.open(video_file) as video, av.open(f"{output_dir}/%06d.png", "w", "image2", options) as masks:
+            source, target = video.streams.video[0], masks.add_stream("png")
+            target.height, target.width, target.pix_fmt = source.height, source.width, "gray"
+            to_height, to_width = resizing(source.height, height), resizing(source.width, width).T
+            from_height, from_width = resizing(height, source.height), resizing(width, source.width).T
+            for picture in video.decode(source):
+                Path(output_dir).mkdir(parents=True, exist_ok=True)  # not before: it may be no video
+                pixels = picture.to_ndarray(format="rgb24").transpose(2, 0, 1)
+                pixels = np.floor(to_height @ np.floor(pixels @ to_width + 0.5) + 0.5)
+                inputs = [((pixels / 255 - MEAN) / STD).astype(np.float32)[None], *state]
+                logit, *state = step.run(None, {x.name: y for x, y in zip(step.get_inputs(), inputs, strict=True)})
+                mask = 255 * (from_height @ logit[0, 0] @ from_width > 0).astype(np.uint8)
+                masks.mux(target.encode(av.VideoFrame.from_ndarray(mask, format="gray")))
+            masks.mux(target.encode())
+    except (av.FFmpegError, IndexError) as error:
+        sys.exit(f"error: {video_file}: is no video, or a damaged one ({type(error).__name__})")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool", "as_slice", "check_device", "check_numbers", "check_paths"]
+__all__ = ["as_bool", "as_slice", "check_device", "check_exported", "check_numbers", "check_paths"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -152,3 +152,20 @@ def check_paths(**paths: Any) -> None:
     for name, path in paths.items():
         if not (path is None or isinstance(path, str | os.PathLike)):
             raise InputError(f"{name}={path!r} reads as a number, not as a path: write ./ before the name")
+
+
+_EXPORTED = {"adjacent": "previous", "forgetting": "usage", "amp_dtype": None}
+
+
+def check_exported(**settings: Any) -> None:
+    """Check settings of inference that an exported step has one value of, whatever the config says.
+
+    Args:
+        settings: the values of config keys by their names.
+
+    Raises:
+        InputError: a value is another one.
+    """
+    for name, value in settings.items():
+        if value != _EXPORTED[name]:
+            raise InputError(f"{name}={value!r}: an export has {_EXPORTED[name]!r} alone, so leave {name} out")

@@ -8,9 +8,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_file"]
+from lsinet_monai.errors import InputError
+
+__all__ = ["prepare_file", "whole_file"]
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
+
+
+def prepare_file(path: str | Path, name: str) -> Path:
+    """Make sure, before long work, that its result can be written to a file; the folder above it is made.
+
+    Args:
+        path: the file.
+        name: what errors call it, such as "model_file".
+
+    Returns:
+        the file.
+
+    Raises:
+        InputError: the path is a folder, or the folder above it cannot be made or written to.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{name} '{file}' is a folder: give the name of a file in it")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{name} '{file}' cannot be written ({error.strerror}): choose another place") from error
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"{name} '{file}' cannot be written (no permission): choose another place")
+    return file
 
 
 @contextmanager

@@ -75,7 +75,9 @@ def small_network() -> LSINet:
 
     Without that neither alignment nor attention would have a say in its masks.
     """
-    network = LSINet("pvt_v2_b0", drop_path_rate=0.0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
+        network = LSINet("pvt_v2_b0", drop_path_rate=0.0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():

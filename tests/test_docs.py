@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lsinet_monai.version import __version__
+
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
 
@@ -60,6 +62,18 @@ def test_the_front_page_is_the_readme_with_the_sites_links(site: Path) -> None:
     page = (site / "index.html").read_text()
     assert 'href="train.html"' in page and 'src="demo.png"' in page
     assert "docs/train" not in page
+
+
+@pytest.mark.parametrize("name", ["corrections", "memory", "training"])
+def test_an_experiment_runs_as_a_module(name: str) -> None:
+    command = [sys.executable, "-m", f"experiments.{name}", "--help"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("usage:")
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_the_container_starts_the_server_as_the_guide_does() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import prepare_file, whole_file
 from lsinet_monai.networks import LSINet
 from lsinet_monai.ops.onnx import onnx_translations
 
@@ -26,7 +26,9 @@ _OPSET = 19  # of ONNX: the first with a deformable convolution
 
 
 @torch.no_grad()
-def export_network(network: LSINet | StreamingStep, image_size: int | Sequence[int], filepath: str | Path) -> None:
+def export_network(
+    network: LSINet | StreamingStep, image_size: int | Sequence[int], filepath: str | Path, overwrite: bool = False
+) -> None:
     """Write a network, or a streaming step with it, as a file; its name's end says which kind.
 
     - ``.onnx``: ONNX with standard operators (opset 19), for onnxruntime and others. Needs the extra ``export``.
@@ -41,21 +43,28 @@ def export_network(network: LSINet | StreamingStep, image_size: int | Sequence[i
         network: it is not changed.
         image_size: the frames' height and width, 64 or more, or one number for both; a step's own.
         filepath: the file, which is written whole or not at all; folders above it are made.
+        overwrite: replace a file that is there.
 
     Raises:
-        InputError: the name ends otherwise, or what ONNX needs is not installed.
+        InputError: the name ends otherwise, ``image_size`` is not the step's own, what ONNX needs is not installed, the
+            file is there already, or it cannot be written.
     """
     path = Path(filepath)
     if path.suffix not in (".onnx", ".ts", ".pt2"):
         raise InputError(f"filepath={str(path)!r} must end with .onnx, .ts (TorchScript) or .pt2 (torch.export)")
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if isinstance(network, StreamingStep) and size != network.image_size:
+        raise InputError(f"image_size={size} is not the streaming step's own: give {network.image_size}")
+    if path.suffix == ".onnx":
+        require_extra("onnx", "export")
+        translations = onnx_translations()
+    if path.is_file() and not overwrite:
+        raise InputError(f"filepath '{path}' is there already: choose another name or pass --overwrite true")
+    prepare_file(path, "filepath")
     network = copy.deepcopy(network).eval().requires_grad_(False)  # a caller of TorchScript may have gradients enabled
     state, state_names = (network.start(), network.state_names) if isinstance(network, StreamingStep) else ((), [])
     frame = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
     inputs = (frame, *state)
-    if path.suffix == ".onnx":
-        require_extra("onnx", "export")
-        translations = onnx_translations()
     with whole_file(path) as temporary:
         if path.suffix == ".onnx":
             torch.onnx.export(

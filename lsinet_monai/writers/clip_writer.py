@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import prepare_file, whole_file
 from lsinet_monai.formats import ClipInfo, check_stack, write_png
 from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncertainty
 from lsinet_monai.writers.drawing import BAR_HEIGHT, overlay, status_bar
@@ -90,16 +90,7 @@ def prepare_model_file(path: str | Path) -> Path:
     Raises:
         InputError: if the path is a folder, or the folder above it cannot be made or written to.
     """
-    file = Path(path)
-    if file.is_dir():
-        raise InputError(f"model_file '{file}' is a folder: give the name of a file in it")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"model_file '{file}' cannot be written ({error.strerror}): choose another place") from error
-    if not os.access(file.parent, os.W_OK):
-        raise InputError(f"model_file '{file}' cannot be written (no permission): choose another place")
-    return file
+    return prepare_file(path, "model_file")
 
 
 class ClipWriter:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import monai.bundle
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, onnx_export
+from monai.bundle import ConfigWorkflow
+from torch import Tensor
 
 from lsinet_monai.errors import find_input_error
 from lsinet_monai.networks import load_checkpoint
@@ -65,6 +68,9 @@ def test_the_streaming_step(export: Callable[..., ConfigWorkflow]) -> None:
         ({"checkpoint": "nowhere.pt"}, "checkpoint='nowhere.pt' is not a file"),
         ({"memory_frames": 0}, "memory_frames=0"),
         ({"image_size": 32}, "image_size=32"),
+        ({"adjacent": "next"}, "adjacent='next': an export has 'previous' alone"),
+        ({"forgetting": "released"}, "forgetting='released': an export has 'usage' alone"),
+        ({"amp_dtype": "bfloat16"}, "amp_dtype='bfloat16': an export has None alone"),
     ],
 )
 def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any], said: str) -> None:
@@ -74,24 +80,50 @@ def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any
     assert not list(Path().iterdir())
 
 
-@pytest.mark.slow
-def test_onnx_by_monais_verb(model_file: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_export_is_kept_unless_told(export: Callable[..., ConfigWorkflow]) -> None:
+    Path("network.pt2").touch()
+    options = {"filepath": "network.pt2", "network_def": "$@model.network"}
+    with pytest.raises(Exception) as caught:
+        export(**options)
+    assert "network.pt2' is there already" in str(find_input_error(caught.value))
+    assert Path("network.pt2").stat().st_size == 0
+    export(**options, overwrite="true")
+    assert Path("network.pt2").stat().st_size > 0
+
+
+def _load_torchscript(path: Path) -> Callable[[Tensor], Tensor]:
+    return torch.jit.load(path)
+
+
+def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
     onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (name,) = [x.name for x in session.get_inputs()]
+    return lambda frame: torch.from_numpy(session.run(None, {name: frame.numpy()})[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verb", "filepath", "load"),
+    [("ckpt_export", "network.ts", _load_torchscript), ("onnx_export", "network.onnx", _load_onnx)],
+)
+def test_monais_verbs_as_the_guide_has_them(
+    model_file: Path,
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    filepath: str,
+    load: Callable[[Path], Callable[[Tensor], Tensor]],
+) -> None:
+    fire = pytest.importorskip("fire")
     monkeypatch.setattr(tempfile, "tempdir", str(empty_folder))  # MONAI leaves the weights there
-    network, image_size = load_checkpoint(model_file)
-    onnx_export(
-        net_id="network_def",
-        filepath="network.onnx",
-        ckpt_file=str(model_file),
-        config_file=str(CONFIGS / "inference.json"),
-        key_in_ckpt="model",
-        input_shape=[1, 3, *image_size],
-        converter_kwargs={"opset_version": 19},
-        checkpoint=str(model_file),
-        device="cpu",
-    )
-    session = onnxruntime.InferenceSession("network.onnx", providers=["CPUExecutionProvider"])
-    frame = torch.rand(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
-    (logit,) = session.run(None, {session.get_inputs()[0].name: frame.numpy()})
+    Path("bundle").symlink_to(CONFIGS.parent)
+    network, (height, width) = load_checkpoint(model_file)
+    guide = (CONFIGS.parents[1] / "docs" / "deploy.md").read_text().replace("\\\n", "")
+    found = re.search(rf"^python -m monai\.bundle ({verb} .+)$", guide, re.M)
+    assert found
+    command = found[1].replace("H,W", f"{height},{width}").replace("FILE", str(model_file))
+    fire.Fire(monai.bundle, shlex.split(command))  # as `python -m monai.bundle` does
+    frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        np.testing.assert_allclose(logit, network(frame).numpy(), atol=1e-3)
+        torch.testing.assert_close(load(Path(filepath))(frame), network(frame), atol=1e-3, rtol=0)

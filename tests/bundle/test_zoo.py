@@ -1,4 +1,8 @@
-"""What the MONAI model zoo checks of a bundle, in its order, on the bundle as it would lie there."""
+"""What the MONAI model zoo checks of a bundle, in its order, on the bundle as it would lie there.
+
+Two things are not the zoo's: no weights are shipped, so ``models/model.pt`` is an untrained network, and its check of
+TorchScript scripts, which this network cannot be, so the export is traced here and told where the weights are.
+"""
 
 from __future__ import annotations
 
@@ -198,13 +202,19 @@ def test_unit_tests_of_the_zoos_kind(
     assert Path(left).is_file()
 
 
+@pytest.mark.parametrize("name", ["av", "pydicom"])
+def test_what_reads_the_declared_data_is_required(metadata: dict[str, Any], name: str) -> None:
+    assert "video" in metadata["data_type"] and name in metadata["required_packages_version"]
+
+
 def test_required_versions_are_those_that_the_package_allows(metadata: dict[str, Any]) -> None:
     tomllib = pytest.importorskip("tomllib")
     versions = {name: metadata[key] for name, key in VERSIONS.items()}
     versions |= metadata["required_packages_version"]
     versions.pop("lsinet_monai")
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    requirements = map(Requirement, project["dependencies"] + project["optional-dependencies"]["metrics"])
+    extras = project["optional-dependencies"]
+    requirements = map(Requirement, project["dependencies"] + extras["metrics"] + extras["video"])
     allowed = {requirement.name: requirement.specifier for requirement in requirements}
     # TensorBoard comes with an extra of MONAI's.
     assert [name for name in versions if name not in allowed] == ["tensorboard"]

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,34 @@ def test_a_missing_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Path(name).touch()
     main = runpy.run_path(str(EXAMPLE))["main"]
     with pytest.raises(SystemExit, match=f"^error: {missing}: no such file$"):
+        main("step.onnx", "video.mp4", "masks")
+    assert not Path("masks").exists()
+
+
+def test_the_example_is_short() -> None:
+    assert len(EXAMPLE.read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", bytes(range(256)) * 40, "sound"])
+def test_a_file_that_is_no_video_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | str
+) -> None:
+    onnxruntime, av = pytest.importorskip("onnxruntime"), pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    Path("step.onnx").touch()
+    if isinstance(content, bytes):
+        Path("video.mp4").write_bytes(content)
+    else:
+        with av.open("video.mp4", "w") as container:
+            stream = container.add_stream("aac", rate=8000, layout="mono")
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            silence.sample_rate = 8000
+            container.mux([*stream.encode(silence), *stream.encode()])
+    frame = SimpleNamespace(shape=[1, 3, 64, 96])
+    step = SimpleNamespace(get_inputs=lambda: [frame])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: step)
+    main = runpy.run_path(str(EXAMPLE))["main"]
+    with pytest.raises(SystemExit, match=r"^error: video\.mp4: is no video, or a damaged one \(\w+\)$"):
         main("step.onnx", "video.mp4", "masks")
     assert not Path("masks").exists()
 

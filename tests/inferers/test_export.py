@@ -72,6 +72,34 @@ def test_another_suffix_is_refused(small_network: LSINet, tmp_path: Path, name: 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_is_there_is_replaced_only_if_asked(small_network: LSINet, tmp_path: Path) -> None:
+    path = tmp_path / "network.ts"
+    path.write_text("earlier")
+    with pytest.raises(InputError, match=r"filepath '.*network\.ts' is there already: .* --overwrite true$"):
+        export_network(small_network, SIZE, path)
+    assert path.read_text() == "earlier"
+    export_network(small_network, SIZE, path, overwrite=True)
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("name", "said"), [("folder.ts", "is a folder"), ("file/network.ts", "cannot be written")])
+def test_a_path_that_cannot_be_written_is_refused_before_the_export(
+    small_network: LSINet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setattr(torch.jit, "trace", lambda *_, **__: pytest.fail("the export has begun"))
+    (tmp_path / "folder.ts").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"^filepath '.*{name}' {said}"):
+        export_network(small_network, SIZE, tmp_path / name)
+
+
+def test_a_step_has_a_size_of_its_own(small_network: LSINet, tmp_path: Path) -> None:
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    with pytest.raises(InputError, match=r"image_size=\(64, 64\) is not the streaming step's own: give \(64, 96\)"):
+        export_network(step, 64, tmp_path / "step.pt2")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("module", ["onnx", "onnxscript"])
 def test_onnx_needs_an_extra(
     small_network: LSINet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str

@@ -87,5 +87,7 @@ def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path
         logits.append(logit)
     found, expected = np.stack(logits, 2), _expected(clip, small_network).numpy()
     assert np.abs(found - expected).max() <= 1e-2 and np.abs(found - expected).mean() <= 2e-4
-    masks = found > 0, expected > 0
+    # An untrained network sees a polyp nearly everywhere, and masks that are full agree whatever they are of.
+    masks = found > np.median(expected), expected > np.median(expected)
+    assert 0.05 < masks[1].mean() < 0.95
     assert 2 * (masks[0] & masks[1]).sum() >= 0.999 * (masks[0].sum() + masks[1].sum()) > 0
