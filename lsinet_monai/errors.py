@@ -37,16 +37,21 @@ def _drop_repetition(record: logging.LogRecord) -> bool:
 
     That is the traceback that MONAI's handlers log in mid-run, and Ignite's two records that the run is terminating.
     """
-    if record.exc_info and find_input_error(record.exc_info[1]):
+    if record.exc_info and _is_told_in_one_line(record.exc_info[1]):
         record.exc_info = None
-    return not (record.name.startswith("ignite.engine.") and find_input_error(sys.exc_info()[1]))
+    return not (record.name.startswith("ignite.engine.") and _is_told_in_one_line(sys.exc_info()[1]))
+
+
+def _is_told_in_one_line(error: BaseException | None) -> bool:
+    return isinstance(error, KeyboardInterrupt) or find_input_error(error) is not None
 
 
 def report_input_errors_in_one_line() -> None:
     """Let an uncaught :class:`InputError` end the process with its message alone, and exit code 1.
 
     It is the last line on standard error; no traceback of it is logged before, nor what Ignite says of the end of the
-    run. Every other error keeps its traceback. Calling this twice does no harm.
+    run. An interruption (Ctrl-C) ends it with one line too. Every other error keeps its traceback. Calling this twice
+    does no harm.
     """
     for handler in logging.getLogger().handlers:
         handler.addFilter(_drop_repetition)
@@ -55,14 +60,14 @@ def report_input_errors_in_one_line() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        found = find_input_error(error)
-        if found is None:
+        if not _is_told_in_one_line(error):
             previous(kind, error, trace)
             return
         # A progress bar that the error cut short would share the message's line, or follow it.
         for bar in list(getattr(tqdm, "_instances", ())):
             bar.close()
-        print(f"error: {found}", file=sys.stderr)
+        found = find_input_error(error)
+        print(f"error: {found}" if found else "interrupted; --resume true goes on with it", file=sys.stderr)
 
     hook.reports_input_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook

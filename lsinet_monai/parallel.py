@@ -47,7 +47,8 @@ def start(device: str | torch.device, sync_batchnorm: bool = False) -> None:
         sync_batchnorm: whether :func:`share_network` will be asked for it.
 
     Raises:
-        InputError: ``sync_batchnorm`` without GPUs, on which alone PyTorch has it.
+        InputError: no ``torchrun`` started this process, or ``sync_batchnorm`` without GPUs, on which alone PyTorch has
+            it.
     """
     ranks.start()
     device = torch.device(device)

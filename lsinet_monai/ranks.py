@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
 import torch.distributed as dist
+
+from lsinet_monai.errors import InputError
 
 __all__ = ["agree", "collect", "end", "start"]
 
@@ -22,9 +25,16 @@ def start() -> None:
 
     Ranks only exchange a few words, so that their tensors' devices do not matter. Until :func:`agree`, an error that
     several ranks meet, such as an input that is not there, is shown by the first of them alone.
+
+    Raises:
+        InputError: ``torchrun`` did not start this process.
     """
     if dist.is_initialized():
         return
+    if "RANK" not in os.environ:
+        raise InputError(
+            "a multi_gpu config is for several processes: start them by torchrun --nproc_per_node N -m ..."
+        )
     dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
     previous = sys.excepthook
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,10 @@ class TrainingCheckpoint:
                 "interrupted, or leave resume out"
             )
         try:
+            # PyTorch does not look at the checksums.
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(damaged)
             content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
             if missing := {"settings", "trainer", *self.objects} - content.keys():
                 raise KeyError(*missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -84,7 +85,8 @@ class TrainingLosses:
         loss: the trainer's loss.
 
     Raises:
-        InputError: in a step, before it changes any weight, if the loss is infinite or not a number.
+        InputError: in a step, before it changes any weight, if the loss is infinite or not a number, or a gradient is
+            not a number; the gradient scaler of float16 leaves such a step out by itself.
     """
 
     def __init__(self, loss: LSINetLoss) -> None:
@@ -96,13 +98,19 @@ class TrainingLosses:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        parts = average(self.loss.parts).tolist()
-        if not math.isfinite(sum(parts)):
+        gradients = [p.grad for p in engine.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients).to(self.loss.parts)
+        *parts, norm_of_ranks = average(torch.cat([self.loss.parts, norm[None]])).tolist()
+        bad = "loss" if not math.isfinite(sum(parts)) else ""
+        if math.isnan(norm_of_ranks) and engine.scaler is None:  # what is infinite is clipped
+            bad = bad or "norm of the gradients"
+        if bad:
             if idist.get_rank() > 0:
                 leave_to_first()
             raise InputError(
-                f"the loss is {sum(parts)} in epoch {engine.state.epoch}, step {engine.state.iteration}: the training "
-                "has diverged. Train anew with a lower learning_rate, or without amp_dtype"
+                f"the {bad} is {sum(parts) if bad == 'loss' else norm_of_ranks} in epoch {engine.state.epoch}, step "
+                f"{engine.state.iteration}: the training has diverged. Start anew, with --overwrite true, a lower "
+                "learning_rate, or without amp_dtype; the weights of the last checkpoint are whole"
             )
         names = (f"train_loss/{name}" for name in OUTPUTS)
         engine.state.output["curves"] = {
@@ -186,7 +194,11 @@ class _ModelFile(BaseSaveHandler):
             return
         if self.path.exists() and not self.is_ours:
             kept = self.path.with_name(self._dated_name())
-            os.replace(self.path, kept)
+            # Under both names until the new one takes its place: a resumed fine-tuning reads it again.
+            try:
+                os.link(self.path, kept)
+            except OSError:  # a file system without links
+                shutil.copy2(self.path, kept)
             logger.info(f"kept the earlier {self.path} as {kept}")
         save_checkpoint(self.path, self.network, self.image_size)
         self.is_ours = True
@@ -207,7 +219,8 @@ class SaveModel:
     """Keep the best network in one model file, which says how to build the network (``networks.load_checkpoint``).
 
     Attached to an evaluator, it saves whenever the metric is the highest of this run; attached to a trainer (without
-    a metric), when training is complete. An earlier file is kept under its date, never overwritten.
+    a metric), at the end of the last epoch, before the checkpoint that says that the training is complete. An earlier
+    file is kept under its date, never overwritten.
 
     Args:
         network: the network that is trained.
@@ -249,4 +262,8 @@ class SaveModel:
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator, or without a metric to a trainer."""
         self._engine = engine
-        engine.add_event_handler(Events.COMPLETED if self.metric is None else Events.EPOCH_COMPLETED, self._checkpoint)
+        if self.metric is None:
+            last = Events.EPOCH_COMPLETED(event_filter=lambda engine, epoch: epoch == engine.state.max_epochs)
+            engine.add_event_handler(last, self._checkpoint)
+        else:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lsinet_monai.errors import find_input_error
+from lsinet_monai.handlers import training as handlers_training
 from lsinet_monai.losses import LSINetLoss
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +175,60 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, 
     assert all(value.isfinite().all() for value in content["network"].values())
 
 
+def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monkeypatch) -> None:
+    """In an epoch's last step, after which a checkpoint is written that would replace the last good one."""
+    backward, calls = torch.Tensor.backward, []
+
+    def diverge(loss: torch.Tensor, *arguments: Any, **options: Any) -> None:
+        calls.append(None)
+        backward(loss * (float("nan") if len(calls) == 6 else 1), *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "backward", diverge)
+    said = refusal(run, dataset_dir=str(phantom))
+    assert "the norm of the gradients is nan in epoch 2, step 6" in said and "learning_rate" in said
+    content = torch.load("out/checkpoint.pt", weights_only=True)
+    assert content["trainer"]["iteration"] == 3
+    assert all(value.isfinite().all() for value in content["network"].values())
+
+
+def test_without_validation_the_model_is_there_before_the_training_is_complete(run, phantom: Path, monkeypatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "model.pt")
+
+    options = {"dataset_dir": str(phantom), "validation_fraction": 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(handlers_training, "save_checkpoint", full)
+        assert "make room" in refusal(run, **options)
+    run("training", **{**OPTIONS, **options}, resume=True)
+    assert Path("model.pt").is_file()
+
+
+def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, phantom: Path, monkeypatch) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 1})
+    before, seen = Path("model.pt").read_bytes(), []
+    save = handlers_training.save_checkpoint
+
+    def look(path: Path, *arguments: Any) -> None:
+        seen.append(Path(path).read_bytes())
+        save(path, *arguments)
+
+    monkeypatch.setattr(handlers_training, "save_checkpoint", look)
+    run("training", **options, checkpoint="model.pt", overwrite=True)
+    (kept,) = Path().glob("model_*.pt")
+    assert seen[0] == before and kept.read_bytes() == before and Path("model.pt").read_bytes() != before
+
+
+def test_a_checkpoint_that_is_damaged_inside_is_refused(run, phantom: Path) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 1})
+    content = bytearray(Path("out/checkpoint.pt").read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 4096] = bytes(4096)
+    Path("out/checkpoint.pt").write_bytes(content)
+    assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+
+
 def _command(phantom: Path, *arguments: str) -> list[str]:
     options = {**OPTIONS, "dataset_dir": phantom, "backbone": "mobilenetv3_small_100", "pretrained": "false",
                "image_size": 64, "batch_size": 4, "device": "cpu", "num_workers": 0}  # fmt: skip
@@ -238,3 +294,19 @@ def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path, empty_folder
     assert last.startswith("error: DataLoader worker (pid") and "--resume true" in last
     assert "Traceback" not in output + error
     assert torch.load("out/checkpoint.pt", weights_only=True)["trainer"]["iteration"] >= 3
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_training_in_one_line(phantom: Path, empty_folder: Path) -> None:
+    command = _command(phantom, "--max_epochs", "1000")
+    with subprocess.Popen(
+        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline and not Path("model.pt").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert error.rstrip().rpartition("\n")[2] == "interrupted; --resume true goes on with it"
+    assert "Traceback" not in output + error

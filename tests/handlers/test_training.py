@@ -14,6 +14,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.files import whole_file
 from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 from lsinet_monai.losses import LSINetLoss
 
@@ -28,7 +29,8 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def save(path: Path, network: nn.Module, image_size: int) -> None:
         paths.append(path)
-        path.write_text(f"save {len(paths)}")
+        with whole_file(path) as temporary:
+            temporary.write_text(f"save {len(paths)}")
 
     monkeypatch.setattr("lsinet_monai.handlers.training.save_checkpoint", save)
     return paths
