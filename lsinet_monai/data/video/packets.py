@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -27,6 +28,8 @@ _FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,h264,hevc,asf,flv"
 _MOST_PIXELS = 2**26  # a frame of 8192 x 8192
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(_MOST_PIXELS)}
 _TIMEOUT = 60  # seconds in which FFmpeg has to open a file, or to find the next packet in it
+# A title that is no UTF-8 is no error; from PyAV 19 on it is none anyway.
+_METADATA: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _MOST_ERRORS = 100  # in a row
 _AVI_CHUNK_HEADER = 8  # bytes between the place that an AVI's index names and that of the packet
 
@@ -56,7 +59,7 @@ class Packets:
         source = self._source()
         try:
             try:
-                container = av.open(source, "r", options=dict(_OPTIONS), timeout=_TIMEOUT, metadata_errors="replace")
+                container = av.open(source, "r", options=dict(_OPTIONS), timeout=_TIMEOUT, **_METADATA)
             except (FFmpegError, OSError, ValueError) as error:
                 raise InputError(
                     f"{self.path}: cannot be read as a video: it is none, of a kind that is not read, or cut off; "
