@@ -237,7 +237,10 @@ def table(outputs: list[Path]) -> None:
     print("|---|---|---|---|---|---|")
     for way in (MEMORY_ONLY, *OTHERS, MATCHED):
         figures = np.array([_figures([row for row in r["corrections"] if row["way"] == way]) for r in results])
-        cells = [f"{_number(x.mean())} ({_number(x.min())} to {_number(x.max())})" for x in figures.T]
+        cells = [
+            "" if np.isnan(x).any() else f"{_number(x.mean())} ({_number(x.min())} to {_number(x.max())})"
+            for x in figures.T
+        ]
         print(f"| {way} | " + " | ".join(cells) + " |")
 
 
