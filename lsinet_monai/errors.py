@@ -67,7 +67,8 @@ def report_input_errors_in_one_line() -> None:
         for bar in list(getattr(tqdm, "_instances", ())):
             bar.close()
         found = find_input_error(error)
-        print(f"error: {found}" if found else "interrupted; --resume true goes on with it", file=sys.stderr)
+        interrupted = "interrupted; a training or an inference goes on with --resume true"
+        print(f"error: {found}" if found else interrupted, file=sys.stderr)
 
     hook.reports_input_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook

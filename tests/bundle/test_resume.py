@@ -308,5 +308,5 @@ def test_an_interruption_ends_the_training_in_one_line(phantom: Path, empty_fold
         process.send_signal(signal.SIGINT)
         output, error = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
-    assert error.rstrip().rpartition("\n")[2] == "interrupted; --resume true goes on with it"
+    assert error.rstrip().rpartition("\n")[2] == "interrupted; a training or an inference goes on with --resume true"
     assert "Traceback" not in output + error
