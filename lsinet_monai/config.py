@@ -12,7 +12,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["as_bool", "as_slice", "check_device", "check_exported", "check_numbers", "check_paths"]
+__all__ = ["as_bool", "as_slice", "check_alone", "check_device", "check_exported", "check_numbers", "check_paths"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -40,6 +40,19 @@ def as_slice(value: Any, name: str) -> slice:
     if end is not None and end <= (first or 0):
         raise InputError(f"{name}={value!r} is empty: A must be below B")
     return slice(first, end)
+
+
+def check_alone(sync_batchnorm: Any) -> None:
+    """Refuse what only several processes have, in a config that is for one.
+
+    Raises:
+        InputError: ``sync_batchnorm`` is true.
+    """
+    if as_bool(sync_batchnorm, "sync_batchnorm"):
+        raise InputError(
+            "sync_batchnorm=true needs several processes: give bundle/configs/multi_gpu_train.json as the last config "
+            "file, and start it by torchrun; or leave it out"
+        )
 
 
 def check_device(device: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from lsinet_monai.config import as_bool, as_slice, check_device, check_numbers
+from lsinet_monai.config import as_bool, as_slice, check_alone, check_device, check_numbers
 from lsinet_monai.errors import InputError
 
 SWITCHES = [(True, True), ("true", True), ("True", True), (False, False), ("false", False), ("FALSE", False)]
@@ -84,3 +84,9 @@ def test_check_device_refuses(device: Any) -> None:
 def test_a_validation_that_never_comes() -> None:
     with pytest.raises(InputError, match="val_interval=5 is more than max_epochs=4"):
         check_numbers(val_interval=5, max_epochs=4)
+
+
+def test_what_only_several_processes_have() -> None:
+    check_alone("false")
+    with pytest.raises(InputError, match=r"^sync_batchnorm=true needs several processes: .*multi_gpu_train\.json"):
+        check_alone("true")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
-from lsinet_monai.files import whole_file
+from lsinet_monai.errors import InputError
+from lsinet_monai.files import check_archive, check_writable, whole_file
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -37,3 +41,39 @@ def test_the_longest_names_that_there_are(tmp_path: Path, name: str) -> None:
     with whole_file(tmp_path / name) as temporary:
         temporary.write_text("one")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_durable_file_is_on_disk_before_it_takes_the_others_place(tmp_path: Path, monkeypatch, durable: bool) -> None:
+    path, calls = tmp_path / "file.txt", []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append((os.fstat(file).st_size, path.exists())), fsync(file)))
+    with whole_file(path, durable) as temporary:
+        temporary.write_text("one")
+    assert calls == [(3, False)] * durable and path.read_text() == "one"
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"weights": torch.randn(10_000)}, path)
+    check_archive(path)
+    content = bytearray(path.read_bytes())
+    content[20_000:24_096] = bytes(4096)
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # which does not see it
+    with pytest.raises(zipfile.BadZipFile):
+        check_archive(path)
+    torch.save({"weights": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+    check_archive(path)
+
+
+def test_where_a_file_can_be_written(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    assert check_writable(str(tmp_path / "new" / "folder" / "model.pt"), "model_file").name == "model.pt"
+    for place, said in ((tmp_path, "is a folder"), (tmp_path / "file" / "below" / "model.pt", "file' is a file")):
+        with pytest.raises(InputError, match=said):
+            check_writable(place, "model_file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=r"^model_file '.*model\.pt' cannot be written \(no permission\): "):
+        check_writable(tmp_path / "new" / "model.pt", "model_file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

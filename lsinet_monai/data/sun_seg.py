@@ -13,6 +13,8 @@ the label None: its masks are all black. A clip whose frames lie in one file has
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import random
@@ -32,6 +34,7 @@ __all__ = [
     "SPLITS",
     "Clip",
     "check_clips",
+    "describe_clips",
     "find_clips",
     "natural_key",
     "patient_of",
@@ -303,6 +306,23 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
         more = f"; and {len(problems) - _PROBLEMS_NAMED} more" if len(problems) > _PROBLEMS_NAMED else ""
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise InputError(f"{count} with the frames and masks: {'; '.join(problems[:_PROBLEMS_NAMED])}{more}")
+
+
+def describe_clips(clips: Sequence[Clip]) -> str:
+    """Say how many clips and frames there are, and a few letters that tell them from others of the same number.
+
+    The letters follow from the clips' names and their frames' file names, in order. Where a dataset lies does not
+    matter, and no file is opened.
+
+    Args:
+        clips: clips of frames.
+
+    Returns:
+        such as "3 with 9 frames, names 0a1b2c3d".
+    """
+    names = [[clip["clip_id"], *(Path(frame).name for frame in clip["image"])] for clip in clips]
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
+    return f"{len(clips)} with {sum(len(clip['image']) for clip in clips)} frames, names {digest}"
 
 
 def _size_or_problem(path: str) -> tuple[int, int] | str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import check_archive, whole_file
 from lsinet_monai.parallel import gather
 from lsinet_monai.writers import prepare_output_dir
 
@@ -26,6 +26,9 @@ __all__ = ["TrainingCheckpoint"]
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "checkpoint.pt"
+LOCK_NAME = ".training.lock"
+WAIT = 10.0
+"""Seconds to wait for a lock: data loading processes keep that of a training that was killed until they notice."""
 
 
 class TrainingCheckpoint:
@@ -33,7 +36,8 @@ class TrainingCheckpoint:
 
     The file is written at the start, at the end of each epoch and every ``save_steps`` steps. It appears whole or not
     at all, so a training that is killed at any moment leaves the one before. A training that goes on from it has the
-    losses that the uninterrupted one would have had. It is read with ``weights_only=True``.
+    losses that the uninterrupted one would have had. It is read with ``weights_only=True``, and its checksums are
+    looked at. One process at a time trains in a folder.
 
     Attached to a MONAI trainer as the last of its handlers: what an epoch ends with is done when it is saved. The
     trainer's own state, its gradient scaler and the random states of Python, NumPy and PyTorch are in the file besides
@@ -67,6 +71,8 @@ class TrainingCheckpoint:
         self._random = _RandomStates()
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
+        # One lock for all trainings of this process: one that an error ended does not stand in the way of the next.
+        self._lock = FileLock(self.path.parent.resolve() / LOCK_NAME, thread_local=False, is_singleton=True)
 
     def prepare(self, overwrite: bool = False) -> None:
         """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
@@ -76,10 +82,11 @@ class TrainingCheckpoint:
 
         Raises:
             InputError: the folder holds files, or cannot be made; or, of a training to resume, there is no checkpoint,
-                it is damaged, it had other settings, or it is complete.
+                it is damaged, it had other settings, or it is complete; or another process trains in the folder.
         """
         if self.resume:
             self._check(self._read())
+            self._take_folder()
         elif idist.get_rank() == 0:
             if self.path.exists() and not overwrite:
                 raise InputError(
@@ -87,11 +94,27 @@ class TrainingCheckpoint:
                     "true starts anew, or choose another folder"
                 )
             prepare_output_dir(self.path.parent, overwrite)
+            self._take_folder()
+
+    def _take_folder(self) -> None:
+        if idist.get_rank() > 0:
+            return
+        try:
+            self._lock.acquire(timeout=WAIT)
+        except Timeout as error:
+            raise InputError(
+                f"another process trains in output_dir '{self.path.parent}': wait for it, end it, or choose another "
+                "folder"
+            ) from error
+
+    def _leave_folder(self, engine: Engine) -> None:
+        self._lock.release(force=True)
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._leave_folder)
         if self.save_steps is not None:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
 
@@ -135,10 +158,7 @@ class TrainingCheckpoint:
                 "interrupted, or leave resume out"
             )
         try:
-            # PyTorch does not look at the checksums.
-            with zipfile.ZipFile(self.path) as archive:
-                if damaged := archive.testzip():
-                    raise zipfile.BadZipFile(damaged)
+            check_archive(self.path)
             content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
             if missing := {"settings", "trainer", *self.objects} - content.keys():
                 raise KeyError(*missing)
@@ -179,7 +199,7 @@ class _CheckpointFile(BaseSaveHandler):
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() > 0:
             return
-        with whole_file(self.path) as temporary:
+        with whole_file(self.path, durable=True) as temporary:
             torch.save({**checkpoint, "settings": dict(self.settings)}, temporary)
 
     def remove(self, filename: str) -> None:

@@ -25,7 +25,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import OUTPUTS, LSINet, save_checkpoint
 from lsinet_monai.parallel import average, broadcast_buffers, leave_to_first
-from lsinet_monai.writers import prepare_model_file
+from lsinet_monai.writers import check_model_file
 
 __all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
 
@@ -239,7 +239,7 @@ class SaveModel:
         if metric is not None:
             score = lambda engine: engine.state.metrics[metric]  # noqa: E731
         self.metric = metric
-        self._file = _ModelFile(prepare_model_file(path), network, image_size)
+        self._file = _ModelFile(check_model_file(path), network, image_size)
         self._checkpoint = Checkpoint({"model": network}, self._file, score_function=score, n_saved=1)
         self._engine: Engine | None = None
 

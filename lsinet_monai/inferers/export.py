@@ -12,7 +12,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
-from lsinet_monai.files import prepare_file, whole_file
+from lsinet_monai.files import check_writable, whole_file
 from lsinet_monai.networks import LSINet
 from lsinet_monai.ops.onnx import onnx_translations
 
@@ -60,7 +60,7 @@ def export_network(
         translations = onnx_translations()
     if path.is_file() and not overwrite:
         raise InputError(f"filepath '{path}' is there already: choose another name or pass --overwrite true")
-    prepare_file(path, "filepath")
+    check_writable(path, "filepath")
     network = copy.deepcopy(network).eval().requires_grad_(False)  # a caller of TorchScript may have gradients enabled
     state, state_names = (network.start(), network.state_names) if isinstance(network, StreamingStep) else ((), [])
     frame = torch.zeros(1, 3, *size, device=next(network.parameters()).device)

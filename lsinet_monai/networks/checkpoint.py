@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import check_archive, whole_file
 
 from .lsinet import LSINet
 from .released import convert_with_backbone, is_released_state_dict
@@ -31,7 +31,7 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
     """Write a model file, whole or not at all: weights under ``model``, the network's arguments under ``network``."""
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
-    with whole_file(path) as temporary:
+    with whole_file(path, durable=True) as temporary:
         torch.save(content, temporary)
 
 
@@ -79,6 +79,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"checkpoint={str(path)!r} is not a file: train a model first, or give one of ours or the authors'"
         )
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file makes the unpickler raise has no common class
         raise InputError(

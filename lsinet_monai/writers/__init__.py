@@ -2,9 +2,9 @@
 
 from .clip_writer import (
     ClipWriter,
+    check_model_file,
     forget_clip,
     frames_on_disk,
-    prepare_model_file,
     prepare_output_dir,
     read_summary,
     unfinished_dir,
@@ -20,11 +20,11 @@ __all__ = [
     "ClipWriter",
     "FrameRecord",
     "check_exports",
+    "check_model_file",
     "forget_clip",
     "frames_on_disk",
     "outline",
     "overlay",
-    "prepare_model_file",
     "prepare_output_dir",
     "read_records",
     "read_summary",

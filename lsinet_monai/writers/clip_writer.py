@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import prepare_file, whole_file
+from lsinet_monai.files import check_writable, whole_file
 from lsinet_monai.formats import ClipInfo, check_stack, write_png
 from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncertainty
 from lsinet_monai.writers.drawing import BAR_HEIGHT, overlay, status_bar
@@ -25,9 +25,9 @@ from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 
 __all__ = [
     "ClipWriter",
+    "check_model_file",
     "forget_clip",
     "frames_on_disk",
-    "prepare_model_file",
     "prepare_output_dir",
     "read_summary",
     "unfinished_dir",
@@ -84,13 +84,13 @@ def prepare_output_dir(path: str | Path, overwrite: bool = False, input_dir: str
     return folder
 
 
-def prepare_model_file(path: str | Path) -> Path:
-    """Make sure, before a training, that its model file can be written; the folder above it is made.
+def check_model_file(path: str | Path) -> Path:
+    """Make sure, before a training, that its model file can be written.
 
     Raises:
-        InputError: if the path is a folder, or the folder above it cannot be made or written to.
+        InputError: see :func:`lsinet_monai.files.check_writable`.
     """
-    return prepare_file(path, "model_file")
+    return check_writable(path, "model_file")
 
 
 class ClipWriter:

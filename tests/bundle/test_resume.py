@@ -117,7 +117,12 @@ def test_what_cannot_be_resumed(run, phantom: Path) -> None:
     said = refusal(run, **options, resume=True, batch_size=2, seed=3)
     assert "batch_size=2, which was 4" in said and "seed=3, which was 0" in said and "learning_rate" not in said
     said = refusal(run, **options, resume=True, validation_fraction=0)
-    assert "training_clips='4 with 12 frames', which was '3 with 9 frames'" in said
+    assert "training_clips='4 with 12 frames, names " in said and "which was '3 with 9 frames, names " in said
+    shutil.copytree(phantom, "others")
+    for frame in Path("others").glob("TrainDataset/*/case1_1/*"):
+        frame.rename(frame.with_stem(f"other_{frame.stem}"))
+    said = refusal(run, **{**options, "dataset_dir": "others"}, resume=True)
+    assert "other settings: validation_clips='1 with 3 frames, names" in said and "training_clips" not in said
     assert "neither true nor false" in refusal(run, **options, resume="perhaps")
     content = Path("out/checkpoint.pt").read_bytes()
     for damaged in (content[:1000], b"epoch,loss", b""):
@@ -125,6 +130,36 @@ def test_what_cannot_be_resumed(run, phantom: Path) -> None:
         assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
     torch.save({"model": {}}, "out/checkpoint.pt")
     assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+
+
+def test_one_process_at_a_time_trains_in_a_folder(run, phantom: Path, monkeypatch) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    run("training", **{**options, "max_epochs": 1})
+    content = Path("out/checkpoint.pt").read_bytes()
+    code = "import filelock; lock = filelock.FileLock('out/.training.lock'); lock.acquire(timeout=0); print(); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin and other.stdout
+        assert other.stdout.readline()  # it has the lock: the training that ended does not hold it
+        monkeypatch.setattr("lsinet_monai.handlers.checkpoints.WAIT", 0.1)
+        for way in ("resume", "overwrite"):
+            said = refusal(run, **{**options, way: True})
+            assert "another process trains in output_dir 'out'" in said
+        assert Path("out/checkpoint.pt").read_bytes() == content
+        other.stdin.close()
+    run("training", **options, resume=True)
+
+
+def test_an_error_does_not_keep_the_folder_from_the_next_training_of_this_process(run, phantom: Path) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom)}
+    _interrupt(run, 2, **options)
+    run("training", **options, resume=True)
+
+
+def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:
+    Path("out").mkdir()
+    Path("out/notes.txt").touch()
+    assert "holds files" in refusal(run, dataset_dir=str(phantom), model_file="models/new/model.pt")
+    assert [path.name for path in Path().iterdir()] == ["out"] and len([*Path("out").iterdir()]) == 1
 
 
 def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
@@ -270,7 +305,7 @@ def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted:
         assert process.returncode == -signal.SIGKILL, error
     assert kills == 3 and process.returncode == 0
     assert curves(Path("out")) == curves(uninterrupted / "out")
-    assert not list(Path("out").glob(".*"))
+    assert [path.name for path in Path("out").glob(".*")] == [".training.lock"]
 
 
 @pytest.mark.slow

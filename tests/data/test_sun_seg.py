@@ -8,6 +8,7 @@ from PIL import Image
 
 from lsinet_monai.data import (
     check_clips,
+    describe_clips,
     find_clips,
     natural_key,
     patient_of,
@@ -292,3 +293,19 @@ def test_real_frames(real_data, split, clips, frames):
     numbers = [[int(Path(path).stem.rsplit("image", 1)[1]) for path in clip["image"]] for clip in found]
     assert all((np.diff(clip) > 0).all() for clip in numbers)
     check_clips(found, progress=False)
+
+
+def test_a_description_tells_other_clips_and_frames_apart():
+    clips = [{"clip_id": "a", "image": ["/x/1.jpg", "/x/2.jpg"]}, {"clip_id": "b", "image": ["/x/3.jpg"]}]
+    others = [
+        [{"clip_id": "c", "image": ["/x/1.jpg", "/x/2.jpg"]}, clips[1]],
+        [{"clip_id": "a", "image": ["/x/1.jpg", "/x/4.jpg"]}, clips[1]],
+        [{"clip_id": "a", "image": ["/x/1.jpg"]}, {"clip_id": "b", "image": ["/x/2.jpg", "/x/3.jpg"]}],
+        clips[::-1],
+        clips[:1],
+        [],
+    ]
+    assert len({describe_clips(some) for some in [clips, *others]}) == 7
+    moved = [{**clip, "image": [path.replace("/x", "/y/z") for path in clip["image"]]} for clip in clips]
+    assert describe_clips(moved) == describe_clips(clips)
+    assert describe_clips(clips).startswith("2 with 3 frames, names ")
