@@ -47,7 +47,9 @@ MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_F
 COMMON: dict[str, Any] = {
     "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
 }  # fmt: skip
-RELEASED: dict[str, Any] = {"weighted_bce": False}
+RELEASED: dict[str, Any] = {"weighted_bce": False, "statistics_batches": 0}
+SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
+STEPS = "@max_epochs * len(@train#dataloader)"
 WAYS: dict[str, dict[str, Any]] = {
     "released": RELEASED,
     "published loss": {"weighted_bce": True},
@@ -57,6 +59,14 @@ WAYS: dict[str, dict[str, Any]] = {
         "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
         "train#preprocessing#_target_": "experiments.training.more_memory_transforms",
     },
+    "batch statistics": RELEASED | {"statistics_batches": 100},
+    "one cycle": RELEASED
+    | {
+        "lr_scheduler": f"${SCHEDULER}(@optimizer, 0.0006, {STEPS}, pct_start=0.2, cycle_momentum=False)",
+        "train#handlers#4#epoch_level": False,
+    },
+    "no drop path": RELEASED | {"drop_path_rate": 0},
+    "no colours": RELEASED | {"train#preprocessing#_target_": "experiments.training.no_colours_transforms"},
     "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
 }
 
@@ -140,6 +150,12 @@ def any_orientation_transforms(image_size: int | Sequence[int], augment: bool, c
             EnsureTyped(keys, track_meta=False),
         ]
     )
+
+
+def no_colours_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
+    """``training_transforms`` without changes of brightness, contrast, saturation and sharpness."""
+    transforms = training_transforms(image_size, augment, cache).transforms
+    return Compose([transform for transform in transforms if not isinstance(transform, RandColourd)])
 
 
 def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[str]) -> None:
