@@ -44,22 +44,19 @@ MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
 MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
 
 # What is the same in all ways: the recipe of cvc_clinicdb.json with a smaller encoder.
-COMMON: dict[str, Any] = {
-    "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
-}  # fmt: skip
-RELEASED: dict[str, Any] = {"weighted_bce": False, "statistics_batches": 0}
+COMMON: dict[str, Any] = {"backbone": "pvt_v2_b0", "cache_gb": 1}
+RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1}
 SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
 STEPS = "@max_epochs * len(@train#dataloader)"
 WAYS: dict[str, dict[str, Any]] = {
     "released": RELEASED,
-    "published loss": {"weighted_bce": True},
+    "published loss": RELEASED | {"weighted_bce": True},
     "three memory frames": RELEASED
     | {
         "network_def#_target_": "experiments.training.create_network",
         "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
         "train#preprocessing#_target_": "experiments.training.more_memory_transforms",
     },
-    "batch statistics": RELEASED | {"statistics_batches": 100},
     "one cycle": RELEASED
     | {
         "lr_scheduler": f"${SCHEDULER}(@optimizer, 0.0006, {STEPS}, pct_start=0.2, cycle_momentum=False)",

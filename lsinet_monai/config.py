@@ -109,7 +109,6 @@ _RULES: dict[str, _Rule] = {
     "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value, 0) and value < 2**32),
     "num_workers": ("a whole number of 0 or more", lambda value: _is_whole(value, 0)),
     "threshold": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
-    "statistics_batches": ("a whole number of 0 or more", lambda value: _is_whole(value, 0)),
     "cache_gb": ("a number of 0 or more", lambda value: _is_number(value) and value >= 0),
     "drop_path_rate": _SHARE,
     "validation_fraction": _SHARE,

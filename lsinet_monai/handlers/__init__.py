@@ -7,18 +7,9 @@ from .progress import ClipProgress
 from .reset_inferer import ResetInferer
 from .results import WriteClipResults, remaining_clips
 from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
-from .training import (
-    BatchStatistics,
-    ClipGradients,
-    EqualBuffers,
-    SamplerEpoch,
-    SaveModel,
-    TrainingLosses,
-    TrainingProgress,
-)
+from .training import ClipGradients, EqualBuffers, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 
 __all__ = [
-    "BatchStatistics",
     "ClipDiceCurves",
     "ClipGradients",
     "ClipProgress",

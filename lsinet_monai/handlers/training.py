@@ -7,9 +7,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.engines import IterationEvents
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from lsinet_monai.errors import InputError
@@ -29,15 +27,7 @@ from lsinet_monai.networks import OUTPUTS, LSINet, save_checkpoint
 from lsinet_monai.parallel import average, broadcast_buffers, leave_to_first
 from lsinet_monai.writers import check_model_file
 
-__all__ = [
-    "BatchStatistics",
-    "ClipGradients",
-    "EqualBuffers",
-    "SamplerEpoch",
-    "SaveModel",
-    "TrainingLosses",
-    "TrainingProgress",
-]
+__all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
 
 logger = logging.getLogger(__name__)
 
@@ -128,51 +118,6 @@ class TrainingLosses:
             **dict(zip(names, parts, strict=True)),
             "learning_rate": engine.optimizer.param_groups[0]["lr"],
         }
-
-
-class BatchStatistics:
-    """Take BatchNorm's statistics anew from whole frames as they are, before a network is validated or kept.
-
-    The running statistics of a training follow its last few batches, whose frames are augmented: brighter, darker, and
-    without colour. Here they are the mean over many batches that are not augmented, with the weights as they are then.
-    The training itself goes on as it would have without. Wu and Johnson, "Rethinking 'Batch' in BatchNorm" (2021),
-    sections 3 and 5.
-
-    Args:
-        network: what is trained; it may be one that a DistributedDataParallel holds.
-        loader: batches as the trainer's own, not augmented.
-        batches: how many of them are taken, at least 1.
-        interval: after how many epochs it is done; after the last one it always is.
-    """
-
-    def __init__(self, network: nn.Module, loader: Iterable[Any], batches: int, interval: int = 1) -> None:
-        self.network = network
-        self.loader = loader
-        self.batches = batches
-        self.interval = interval
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to a MONAI trainer, before the handlers that share, validate and keep the network."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Any) -> None:
-        if engine.state.epoch % self.interval and engine.state.epoch != engine.state.max_epochs:
-            return
-        self.network.eval()
-        layers = [layer for layer in self.network.modules() if isinstance(layer, _BatchNorm)]
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the mean of all batches
-            layer.train()
-        with torch.no_grad():
-            for batch in islice(self.loader, self.batches):
-                frames, _, *more = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
-                others, named = more or ((), {})
-                engine.inferer(frames, self.network, *others, **named)
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-        self.network.train()
 
 
 class EqualBuffers:

@@ -25,9 +25,7 @@ from lsinet_monai.losses import LSINetLoss
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "bundle" / "configs" / "train.json"
 # Three steps an epoch; stochastic depth draws from PyTorch's generator in each of them.
-OPTIONS: dict[str, Any] = {
-    "output_dir": "out", "model_file": "model.pt", "max_epochs": 3, "drop_path_rate": 0.5, "statistics_batches": 2,
-}  # fmt: skip
+OPTIONS: dict[str, Any] = {"output_dir": "out", "model_file": "model.pt", "max_epochs": 3, "drop_path_rate": 0.5}
 
 
 def curves(folder: Path) -> dict[str, dict[int, float]]:

@@ -57,17 +57,6 @@ def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     return _losses(str(folder / "out"))
 
 
-def test_batch_statistics_leave_the_training_as_it_is(run, phantom: Path, plain: list[float]) -> None:
-    where = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "drop_path_rate": 0}
-    run("training", **where, statistics_batches=2)
-    assert _losses("out") == plain
-    counts = {
-        int(count) for name, count in load_checkpoint("model.pt").network.decoder.state_dict().items()
-        if name.endswith("num_batches_tracked")
-    }  # fmt: skip
-    assert counts == {2}
-
-
 # Options that change how a training computes, and how far its losses may be from those of float32: half a per cent
 # of rounding a step in bfloat16, which has 8 significant bits; nothing but the order of sums otherwise.
 WAYS = [

@@ -15,14 +15,7 @@ from torch import nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
-from lsinet_monai.handlers import (
-    BatchStatistics,
-    ClipGradients,
-    SamplerEpoch,
-    SaveModel,
-    TrainingLosses,
-    TrainingProgress,
-)
+from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 from lsinet_monai.losses import LSINetLoss
 
 # The metric of each validation, and the epochs at which the network is saved.
@@ -81,38 +74,6 @@ def test_clip_gradients() -> None:
     )
     trainer.run()
     assert network.weight.item() == pytest.approx(before - 0.5)  # the gradient is 10
-
-
-# After how many epochs, of five, statistics are taken anew, and the epochs in which that then is.
-INTERVALS = [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5])]
-
-
-@pytest.mark.parametrize(("interval", "epochs"), INTERVALS)
-def test_batch_statistics(interval: int, epochs: list[int]) -> None:
-    """They are the mean of the batches that are asked for; dropout and what is learnt have no part in it."""
-    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1, momentum=0.3))
-    batches = [{"image": torch.tensor([value, value + 2.0]).view(2, 1, 1, 1)} for value in (0.0, 10.0, 1000.0)]
-    taken: list[int] = []
-    trainer = SupervisedTrainer(
-        device="cpu",
-        max_epochs=5,
-        train_data_loader=[{"image": torch.full((2, 1, 2, 2), 5.0), "label": torch.zeros(2, 1, 2, 2)}],
-        network=network,
-        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
-        loss_function=nn.MSELoss(),
-        train_handlers=[BatchStatistics(network, [{**b, "label": b["image"]} for b in batches], 2, interval)],
-        decollate=False,
-    )
-
-    @trainer.on(Events.EPOCH_COMPLETED)
-    def look(engine: Engine) -> None:
-        layer = network[1]
-        assert layer.momentum == 0.3 and all(module.training for module in network.modules())
-        if layer.running_mean.item() == 6.0 and layer.running_var.item() == 2.0:
-            taken.append(engine.state.epoch)
-
-    trainer.run()
-    assert taken == epochs
 
 
 @pytest.mark.parametrize(("metrics", "saved"), METRICS)
