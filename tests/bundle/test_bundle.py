@@ -90,7 +90,7 @@ def trained(run: Callable[..., Any], phantom: Path, tmp_path_factory: pytest.Tem
 def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
     files = _files(trained)
     events = {name for name in files if re.fullmatch(r"out/events\.out\.tfevents\..*", name)}
-    assert files - events == {"models/model.pt", "out/checkpoint.pt"}
+    assert files - events == {"models/model.pt", "out/checkpoint.pt", "out/.training.lock"}
     scalars, pictures = _events(trained / "out")
     assert len(scalars["train_loss"]) == 2 * 3  # 9 or 6 frames in batches of 4, twice
     outputs = [scalars.pop(f"train_loss/{name}") for name in ("S_g", "S_5", "S_4", "S_3")]
