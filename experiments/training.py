@@ -44,7 +44,9 @@ MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
 MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
 
 # What is the same in all ways: the recipe of cvc_clinicdb.json with a smaller encoder.
-COMMON: dict[str, Any] = {"backbone": "pvt_v2_b0", "cache_gb": 1}
+COMMON: dict[str, Any] = {
+    "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
+}  # fmt: skip
 RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1}
 SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
 STEPS = "@max_epochs * len(@train#dataloader)"
