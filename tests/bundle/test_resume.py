@@ -281,7 +281,9 @@ def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted:
     command = _command(phantom, "--save_steps", "1")
     kills = 0
     for attempt in range(10):
-        begun = Path("out/checkpoint.pt").exists()
+        checkpoint = Path("out/checkpoint.pt")
+        begun = checkpoint.exists()
+        written = checkpoint.stat().st_mtime_ns if begun else 0
         with subprocess.Popen(
             [*command, "--resume", str(begun)], env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
@@ -290,8 +292,7 @@ def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted:
                 # The temporary file is there while a checkpoint is written: let the kills fall on and between these.
                 if kills < 3 and Path("out/.checkpoint.pt.tmp").exists() and attempt % 2:
                     break
-                changed = Path("out/checkpoint.pt")
-                if kills < 3 and not attempt % 2 and changed.exists() and time.time() - changed.stat().st_mtime < 0.02:
+                if kills < 3 and not attempt % 2 and checkpoint.exists() and checkpoint.stat().st_mtime_ns > written:
                     time.sleep(0.1)
                     break
             if process.poll() is None:
