@@ -119,7 +119,8 @@ class VideoSession:
         image_size: side, or height and width, to which frames are resized for the network.
         inferer: how memory is written and which frame is adjacent; its defaults if not given. The adjacent frame is
             the next or the previous one in time, in reverse too.
-        reach: how many frames on either side a correction acts on; 0 for none.
+        reach: how many frames on either side a correction acts on; 0 for none, as for frames that do not follow one
+            another at a video's rate, which it would make worse (``docs/experiments.md``, "Real frames").
 
     Raises:
         InputError: ``reach`` is negative.
