@@ -32,9 +32,10 @@ def check_writable(path: str | Path, name: str) -> Path:
     file = Path(path)
     if file.is_dir():
         raise InputError(f"{name} '{file}' is a folder: give the name of a file in it")
-    above = next(folder for folder in file.absolute().parents if folder.exists())
+    above = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
-        raise InputError(f"{name} '{file}' cannot be written ('{above}' is a file): choose another place")
+        kind = "a file" if above.exists() else "a link to nothing"
+        raise InputError(f"{name} '{file}' cannot be written ('{above}' is {kind}): choose another place")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{name} '{file}' cannot be written (no permission): choose another place")
     return file

@@ -69,11 +69,17 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
 
 def test_where_a_file_can_be_written(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nothing")
     assert check_writable(str(tmp_path / "new" / "folder" / "model.pt"), "model_file").name == "model.pt"
-    for place, said in ((tmp_path, "is a folder"), (tmp_path / "file" / "below" / "model.pt", "file' is a file")):
+    refused = (
+        (tmp_path, "is a folder"),
+        (tmp_path / "file" / "below" / "model.pt", "file' is a file"),
+        (tmp_path / "link" / "model.pt", "link' is a link to nothing"),
+    )
+    for place, said in refused:
         with pytest.raises(InputError, match=said):
             check_writable(place, "model_file")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(InputError, match=r"^model_file '.*model\.pt' cannot be written \(no permission\): "):
         check_writable(tmp_path / "new" / "model.pt", "model_file")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 from collections.abc import Mapping
@@ -28,7 +29,16 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "checkpoint.pt"
 LOCK_NAME = ".training.lock"
 WAIT = 10.0
-"""Seconds to wait for a lock: data loading processes keep that of a training that was killed until they notice."""
+"""Seconds to wait for a lock, which what is left of a training that was killed may hold for a moment."""
+
+_LEFTOVERS = (LOCK_NAME, f".{FILE_NAME}.tmp", "events.out.tfevents.*")
+"""What a training leaves that is stopped before it first wrote where it stands."""
+
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""What file systems say that know no locks."""
+
+_locks: dict[Path, FileLock] = {}
+"""The folders' locks. All trainings of this process share them: one that an error ended keeps none from the next."""
 
 
 class TrainingCheckpoint:
@@ -71,8 +81,8 @@ class TrainingCheckpoint:
         self._random = _RandomStates()
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
-        # One lock for all trainings of this process: one that an error ended does not stand in the way of the next.
-        self._lock = FileLock(self.path.parent.resolve() / LOCK_NAME, thread_local=False, is_singleton=True)
+        lock_path = self.path.parent.resolve() / LOCK_NAME
+        self._lock = _locks.setdefault(lock_path, FileLock(lock_path, thread_local=False))
 
     def prepare(self, overwrite: bool = False) -> None:
         """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
@@ -85,15 +95,21 @@ class TrainingCheckpoint:
                 it is damaged, it had other settings, or it is complete; or another process trains in the folder.
         """
         if self.resume:
-            self._check(self._read())
+            self._check_exists()
             self._take_folder()
+            try:
+                self._check(self._read())
+            except InputError:
+                self._lock.release()
+                raise
         elif idist.get_rank() == 0:
             if self.path.exists() and not overwrite:
                 raise InputError(
                     f"output_dir '{self.path.parent}' holds a training: --resume true goes on with it, --overwrite "
                     "true starts anew, or choose another folder"
                 )
-            prepare_output_dir(self.path.parent, overwrite)
+            ours = _LEFTOVERS if (self.path.parent / LOCK_NAME).exists() else ()
+            prepare_output_dir(self.path.parent, overwrite, leftovers=ours)
             self._take_folder()
 
     def _take_folder(self) -> None:
@@ -104,8 +120,18 @@ class TrainingCheckpoint:
         except Timeout as error:
             raise InputError(
                 f"another process trains in output_dir '{self.path.parent}': wait for it, end it, or choose another "
-                "folder"
+                f"folder. If none does, delete '{self.path.parent / LOCK_NAME}'"
             ) from error
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise InputError(
+                    f"output_dir '{self.path.parent}' cannot be written to ({reason}): choose another folder"
+                ) from error
+            logger.warning(
+                f"output_dir '{self.path.parent}' lies where files cannot be locked ({reason}): see to it that no "
+                "other process trains there"
+            )
 
     def _leave_folder(self, engine: Engine) -> None:
         self._lock.release(force=True)
@@ -151,12 +177,14 @@ class TrainingCheckpoint:
         steps = engine.state.iteration % engine.state.epoch_length
         logger.info(f"resumed after epoch {engine.state.epoch}" + (f" and {steps} steps" if steps else ""))
 
-    def _read(self) -> dict[str, Any]:
+    def _check_exists(self) -> None:
         if not self.path.is_file():
             raise InputError(
                 f"resume=true, but there is no '{self.path}': give the output_dir of the training that was "
                 "interrupted, or leave resume out"
             )
+
+    def _read(self) -> dict[str, Any]:
         try:
             check_archive(self.path)
             content = dict(torch.load(self.path, map_location="cpu", weights_only=True))

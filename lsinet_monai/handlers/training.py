@@ -188,11 +188,12 @@ class _ModelFile(BaseSaveHandler):
         self.network = network
         self.image_size = image_size
         self.is_ours = False
+        self._written: tuple[int, ...] | None = None
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() > 0:
             return
-        if self.path.exists() and not self.is_ours:
+        if self.path.exists() and not (self.is_ours and self._written in (None, self._identity())):
             kept = self.path.with_name(self._dated_name())
             # Under both names until the new one takes its place: a resumed fine-tuning reads it again.
             try:
@@ -201,7 +202,12 @@ class _ModelFile(BaseSaveHandler):
                 shutil.copy2(self.path, kept)
             logger.info(f"kept the earlier {self.path} as {kept}")
         save_checkpoint(self.path, self.network, self.image_size)
-        self.is_ours = True
+        self.is_ours, self._written = True, self._identity()
+
+    def _identity(self) -> tuple[int, ...]:
+        """What tells the file from one that another training, at the same time, puts in its place."""
+        state = self.path.stat()
+        return state.st_ino, state.st_mtime_ns, state.st_size
 
     def _dated_name(self) -> str:
         date = datetime.fromtimestamp(self.path.stat().st_mtime).strftime("%Y-%m-%d_%H%M%S")

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.files import check_archive
 
 from .blocks import ConvNorm
 
@@ -135,6 +136,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict, also one nested under ``state_dict`` or ``model``, without running anything in the file."""
     if path.suffix == ".safetensors":
         return load_file(path)
+    check_archive(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         state = state.get(key, state)

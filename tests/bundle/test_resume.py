@@ -143,7 +143,7 @@ def test_one_process_at_a_time_trains_in_a_folder(run, phantom: Path, monkeypatc
         monkeypatch.setattr("lsinet_monai.handlers.checkpoints.WAIT", 0.1)
         for way in ("resume", "overwrite"):
             said = refusal(run, **{**options, way: True})
-            assert "another process trains in output_dir 'out'" in said
+            assert "another process trains in output_dir 'out'" in said and "delete 'out/.training.lock'" in said
         assert Path("out/checkpoint.pt").read_bytes() == content
         other.stdin.close()
     run("training", **options, resume=True)
@@ -153,6 +153,39 @@ def test_an_error_does_not_keep_the_folder_from_the_next_training_of_this_proces
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     _interrupt(run, 2, **options)
     run("training", **options, resume=True)
+
+
+def test_a_training_that_was_stopped_before_its_first_checkpoint_begins_again(run, phantom: Path) -> None:
+    Path("out").mkdir()
+    Path("out/events.out.tfevents.1.host.1.0").touch()
+    assert "holds files that this run did not write" in refusal(run, dataset_dir=str(phantom))
+    for name in (".training.lock", ".checkpoint.pt.tmp"):
+        Path("out", name).touch()
+    run("training", **OPTIONS | {"dataset_dir": str(phantom), "max_epochs": 1})
+    assert sorted(path.name for path in Path("out").iterdir() if not path.name.startswith("events.")) == [
+        ".training.lock", "checkpoint.pt"
+    ]  # fmt: skip
+
+
+NO_LOCKS = [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("FileSystem does not support flock")]
+
+
+@pytest.mark.parametrize("error", NO_LOCKS)
+def test_without_locks_it_trains_with_a_warning(run, phantom: Path, monkeypatch, caplog, error: Exception) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    run("training", **OPTIONS | {"dataset_dir": str(phantom), "max_epochs": 1})
+    assert "see to it that no other process trains there" in caplog.text and Path("out/checkpoint.pt").exists()
+
+
+def test_a_folder_that_cannot_be_written_to(run, phantom: Path, monkeypatch) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "out/.training.lock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    assert "output_dir 'out' cannot be written to (Permission denied)" in refusal(run, dataset_dir=str(phantom))
 
 
 def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:

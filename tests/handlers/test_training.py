@@ -110,6 +110,18 @@ def test_save_model_keeps_every_earlier_file(tmp_path: Path, saves: list[Path]) 
     assert sorted((tmp_path / name).read_text() for name in kept) == ["save 1", "save 2"]
 
 
+def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(tmp_path: Path, saves: list[Path]) -> None:
+    path = tmp_path / "model.pt"
+    evaluator = _evaluator([0.1, 0.5])
+    SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice").attach(evaluator)
+    evaluator.run([0])
+    with whole_file(path) as temporary:
+        temporary.write_text("another training's")
+    evaluator.run([0], max_epochs=2)
+    (kept,) = tmp_path.glob("model_*.pt")
+    assert path.read_text() == "save 2" and kept.read_text() == "another training's"
+
+
 def test_save_model_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"model_file '{tmp_path}' is a folder"):
         SaveModel(nn.Linear(1, 1), tmp_path, 64)

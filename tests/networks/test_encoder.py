@@ -131,6 +131,17 @@ def test_wrong_encoder_weights(tmp_path: Path, name: str, content, said: str) ->
     assert str(file) in message and said in message and "\n" not in message
 
 
+def test_encoder_weights_that_are_damaged_inside(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save(timm.create_model("mobilenetv3_small_100").state_dict(), file)
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(4096)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"does not hold weights of 'mobilenetv3_small_100': .* is damaged"):
+        LSINet("mobilenetv3_small_100", encoder_weights=file)
+
+
 def test_backbone_that_takes_one_size_only() -> None:
     with pytest.raises(InputError, match=r"hiera_tiny_224.*\(224, 224\) only, got \(96, 96\)"):
         LSINet("hiera_tiny_224").encode(torch.zeros(1, 3, 96, 96))

@@ -42,6 +42,15 @@ def test_prepare_output_dir(tmp_path: Path) -> None:
         prepare_output_dir(folder / "empty" / "x.png" / "below")
 
 
+def test_prepare_output_dir_with_what_a_stopped_run_left(tmp_path: Path) -> None:
+    for name in (".lock", "events.7"):
+        (tmp_path / name).touch()
+    assert prepare_output_dir(tmp_path, leftovers=[".lock", "events.*"]) == tmp_path
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"holds files that this run did not write \(e.g. 'notes.txt'\)"):
+        prepare_output_dir(tmp_path, leftovers=[".lock", "events.*"])
+
+
 def test_a_clip_that_is_begun_anew_leaves_nothing_of_its_earlier_frames(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "case1") as writer:
         for name in ("a.png", "b.png"):
