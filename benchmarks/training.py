@@ -169,11 +169,24 @@ def make_clips(folder: Path, count: int, frames: int) -> list[dict[str, Any]]:
     return clips
 
 
-def _worker_memory() -> list[int]:
-    """The resident memory of this process's children, in bytes."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    children = [process.pid for process in multiprocessing.active_children()]
-    return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in children]
+def _own_memory(pid: int) -> int:
+    """What a process has for itself, in bytes, without what it shares with its parent."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def measure_worker(dataset: TrainingDataset, sampler: TrainingSampler) -> list[int]:
+    """Load six epochs in a process of its own: what that has for itself in the middle of each, in bytes."""
+    loader = DataLoader(dataset, sampler=sampler, batch_size=4, num_workers=1, persistent_workers=True)
+    memory = []
+    for epoch in range(1, 7):
+        sampler.set_epoch(epoch)
+        for step, _ in enumerate(loader):
+            if step == len(loader) // 2:
+                (worker,) = multiprocessing.active_children()
+                assert worker.pid is not None
+                memory.append(_own_memory(worker.pid))
+    return memory
 
 
 def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, needed: float) -> None:
@@ -203,6 +216,7 @@ def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, nee
             read_mask(clip["label"][at])
     show("decoding", FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
     small = f"read_size {image_size}"
+    datasets = {}
     for name, augment, options in (
         ("decoding, no augmentation", False, {}),
         (f"{small}, from memory", True, {"max_gb": 8, "read_size": image_size}),
@@ -211,20 +225,15 @@ def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, nee
         ("as published", True, {}),
     ):
         cache = FrameCache(clips, **options, progress=False)
-        dataset = TrainingDataset(clips, training_transforms(image_size, augment, cache))
+        dataset = datasets[name] = TrainingDataset(clips, training_transforms(image_size, augment, cache))
         start = time.perf_counter()
         for sample in drawn:
             dataset[sample]
         show(name, FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
 
-    loader = DataLoader(dataset, sampler=sampler, batch_size=4, num_workers=1, persistent_workers=True)
-    memory = []
-    for epoch in range(6):
-        for step, _ in enumerate(loader):
-            if step == len(loader) // 2:
-                memory.append(max(_worker_memory()))
-        sampler.set_epoch(epoch + 2)
-    print(f"a worker's memory, MB, epoch by epoch: {', '.join(f'{value / 1e6:.0f}' for value in memory)}")
+    for name in ("as published", "from memory"):
+        memory = [f"{value / 1e6:.0f}" for value in measure_worker(datasets[name], sampler)]
+        print(f"a worker's own memory, {name}, MB, epoch by epoch: {', '.join(memory)}")
 
 
 def main() -> None:

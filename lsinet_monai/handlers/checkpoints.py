@@ -82,7 +82,7 @@ class TrainingCheckpoint:
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
         lock_path = self.path.parent.resolve() / LOCK_NAME
-        self._lock = _locks.setdefault(lock_path, FileLock(lock_path, thread_local=False))
+        self._lock = _locks.setdefault(lock_path, FileLock(lock_path))
 
     def prepare(self, overwrite: bool = False) -> None:
         """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
