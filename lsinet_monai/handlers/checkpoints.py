@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,14 @@ LOCK_NAME = ".training.lock"
 WAIT = 10.0
 """Seconds to wait for a lock, which what is left of a training that was killed may hold for a moment."""
 
-_LEFTOVERS = (LOCK_NAME, f".{FILE_NAME}.tmp", "events.out.tfevents.*")
-"""What a training leaves that is stopped before it first wrote where it stands."""
-
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """What file systems say that know no locks."""
 
-_locks: dict[Path, FileLock] = {}
-"""The folders' locks. All trainings of this process share them: one that an error ended keeps none from the next."""
+_NO_CURVES = 1000
+"""Bytes: TensorBoard's files are smaller as long as they have no value."""
+
+_locks: dict[tuple[int, Path], FileLock] = {}
+"""The folders' locks, by process. One that failed before it ran keeps none from the next in its process."""
 
 
 class TrainingCheckpoint:
@@ -49,7 +51,8 @@ class TrainingCheckpoint:
     losses that the uninterrupted one would have had. It is read with ``weights_only=True``, and its checksums are
     looked at. One process at a time trains in a folder.
 
-    Attached to a MONAI trainer as the last of its handlers: what an epoch ends with is done when it is saved. The
+    Attached to a MONAI trainer as the last of its handlers: what an epoch ends with is done when it is saved. Let
+    :class:`ExplainFailures`, the first of them, have :meth:`leave_folder` as what it does at a failure. The
     trainer's own state, its gradient scaler and the random states of Python, NumPy and PyTorch are in the file besides
     ``objects``; the sampler's draw follows from the epoch and the step.
 
@@ -82,7 +85,7 @@ class TrainingCheckpoint:
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
         lock_path = self.path.parent.resolve() / LOCK_NAME
-        self._lock = _locks.setdefault(lock_path, FileLock(lock_path))
+        self._lock = _locks.setdefault((os.getpid(), lock_path), FileLock(lock_path))
 
     def prepare(self, overwrite: bool = False) -> None:
         """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
@@ -97,20 +100,41 @@ class TrainingCheckpoint:
         if self.resume:
             self._check_exists()
             self._take_folder()
-            try:
+            with self._left_if_refused():
                 self._check(self._read())
-            except InputError:
-                self._lock.release()
-                raise
         elif idist.get_rank() == 0:
-            if self.path.exists() and not overwrite:
-                raise InputError(
-                    f"output_dir '{self.path.parent}' holds a training: --resume true goes on with it, --overwrite "
-                    "true starts anew, or choose another folder"
-                )
-            ours = _LEFTOVERS if (self.path.parent / LOCK_NAME).exists() else ()
-            prepare_output_dir(self.path.parent, overwrite, leftovers=ours)
+            self._make_folder(overwrite)
             self._take_folder()
+            with self._left_if_refused():
+                self._make_folder(overwrite)  # again, for what another training wrote that was waited for
+
+    def leave_folder(self) -> None:
+        """Let other processes train in the folder; done by itself unless the training ends by an error."""
+        self._lock.release(force=True)
+
+    @contextmanager
+    def _left_if_refused(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.leave_folder()
+            raise
+
+    def _make_folder(self, overwrite: bool) -> None:
+        if self.path.exists() and not overwrite:
+            raise InputError(
+                f"output_dir '{self.path.parent}' holds a training: --resume true goes on with it, --overwrite true "
+                "starts anew, or choose another folder"
+            )
+        prepare_output_dir(self.path.parent, overwrite, leftovers=self._leftovers())
+
+    def _leftovers(self) -> list[Path]:
+        """What a training leaves that is stopped before it first wrote where it stands."""
+        folder = self.path.parent
+        if not (folder / LOCK_NAME).exists():
+            return []
+        curves = [path for path in folder.glob("events.out.tfevents.*") if path.stat().st_size < _NO_CURVES]
+        return [folder / LOCK_NAME, folder / f".{FILE_NAME}.tmp", *curves]
 
     def _take_folder(self) -> None:
         if idist.get_rank() > 0:
@@ -123,24 +147,20 @@ class TrainingCheckpoint:
                 f"folder. If none does, delete '{self.path.parent / LOCK_NAME}'"
             ) from error
         except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise InputError(
-                    f"output_dir '{self.path.parent}' cannot be written to ({reason}): choose another folder"
+                    f"output_dir '{self.path.parent}' cannot be written to ({error.strerror}): choose another folder"
                 ) from error
             logger.warning(
-                f"output_dir '{self.path.parent}' lies where files cannot be locked ({reason}): see to it that no "
-                "other process trains there"
+                f"output_dir '{self.path.parent}' lies where files cannot be locked: see to it that no other process "
+                "trains there"
             )
-
-    def _leave_folder(self, engine: Engine) -> None:
-        self._lock.release(force=True)
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
-        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._leave_folder)
+        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, lambda engine: self.leave_folder())
         if self.save_steps is not None:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
 
@@ -190,6 +210,7 @@ class TrainingCheckpoint:
             content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
             if missing := {"settings", "trainer", *self.objects} - content.keys():
                 raise KeyError(*missing)
+            content["trainer"]["iteration"] / content["trainer"]["epoch_length"]
         except Exception as error:  # what a damaged file makes the unpickler raise has no common class
             raise InputError(
                 f"'{self.path}' cannot be read as a training's checkpoint ({type(error).__name__}): start anew with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
@@ -20,13 +21,21 @@ class ExplainFailures:
     """Turn what a full disk, a lost data loading process or a full GPU raise into an error of one line.
 
     Attached to a trainer or an evaluator, before all other handlers, which would log a traceback.
+
+    Args:
+        at_failure: called first, whatever was raised: gives back what the engine's run has taken.
     """
+
+    def __init__(self, at_failure: Callable[[], None] | None = None) -> None:
+        self.at_failure = at_failure
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
+        if self.at_failure is not None:
+            self.at_failure()
         if find_input_error(error) is None:
             if _another_rank_ended(error):
                 raise SystemExit(1) from None  # that rank says why

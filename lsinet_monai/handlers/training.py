@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,9 @@ from lsinet_monai.writers import check_model_file
 __all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
 
 logger = logging.getLogger(__name__)
+
+_END = 65536
+"""Bytes at the end of a model file, where a zip archive has the checksums of what is in it."""
 
 
 class SamplerEpoch:
@@ -187,13 +191,13 @@ class _ModelFile(BaseSaveHandler):
         self.path = path
         self.network = network
         self.image_size = image_size
-        self.is_ours = False
-        self._written: tuple[int, ...] | None = None
+        self.written: int | None = None
+        """The checksum of what this training wrote, in other runs of it too."""
 
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() > 0:
             return
-        if self.path.exists() and not (self.is_ours and self._written in (None, self._identity())):
+        if self.path.exists() and self._checksum() != self.written:
             kept = self.path.with_name(self._dated_name())
             # Under both names until the new one takes its place: a resumed fine-tuning reads it again.
             try:
@@ -201,13 +205,15 @@ class _ModelFile(BaseSaveHandler):
             except OSError:  # a file system without links
                 shutil.copy2(self.path, kept)
             logger.info(f"kept the earlier {self.path} as {kept}")
+            if self.written is not None:
+                logger.warning("this training did not write it: give each training a model_file of its own")
         save_checkpoint(self.path, self.network, self.image_size)
-        self.is_ours, self._written = True, self._identity()
+        self.written = self._checksum()
 
-    def _identity(self) -> tuple[int, ...]:
-        """What tells the file from one that another training, at the same time, puts in its place."""
-        state = self.path.stat()
-        return state.st_ino, state.st_mtime_ns, state.st_size
+    def _checksum(self) -> int:
+        with self.path.open("rb") as file:
+            file.seek(-min(_END, self.path.stat().st_size), os.SEEK_END)
+            return zlib.crc32(file.read())
 
     def _dated_name(self) -> str:
         date = datetime.fromtimestamp(self.path.stat().st_mtime).strftime("%Y-%m-%d_%H%M%S")
@@ -254,14 +260,14 @@ class SaveModel:
         state = getattr(self._engine, "state", None)
         return {
             "checkpoint": dict(self._checkpoint.state_dict()),
-            "is_ours": self._file.is_ours,
+            "written": self._file.written,
             "best": {name: getattr(state, name, None) for name in ("best_metric", "best_metric_epoch")},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
         self._checkpoint.load_state_dict(state["checkpoint"])
-        self._file.is_ours = state["is_ours"]
+        self._file.written = state["written"]
         if self._engine is not None:
             vars(self._engine.state).update(state["best"])
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
@@ -42,7 +41,7 @@ _RECORDS = "frames.csv"
 
 
 def prepare_output_dir(
-    path: str | Path, overwrite: bool = False, input_dir: str | Path | None = None, leftovers: Sequence[str] = ()
+    path: str | Path, overwrite: bool = False, input_dir: str | Path | None = None, leftovers: Collection[Path] = ()
 ) -> Path:
     """Make a folder for results, and refuse one in which they would mix with other files.
 
@@ -50,8 +49,8 @@ def prepare_output_dir(
         path: the folder; it is made, with those above it, if it does not exist.
         overwrite: take a folder that holds files already; those that a run writes anew are replaced, the others stay.
         input_dir: the folder that the run reads frames from, with all folders below it.
-        leftovers: names, or patterns of names such as ``"*.tmp"``, of files that do not count: an earlier run of the
-            same kind left them, which was stopped before it had any result.
+        leftovers: files in the folder that do not count: an earlier run of the same kind left them, which was stopped
+            before it had any result.
 
     Returns:
         The folder.
@@ -76,8 +75,7 @@ def prepare_output_dir(
             )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir '{folder}' is a file: choose a folder")
-    files = (name for name in folder.rglob("*") if not name.is_dir())
-    found = next((file for file in files if not any(fnmatch(file.name, pattern) for pattern in leftovers)), None)
+    found = next((path for path in folder.rglob("*") if not path.is_dir() and path not in leftovers), None)
     if found is not None and not overwrite:
         raise InputError(
             f"output_dir '{folder}' holds files that this run did not write (e.g. '{found.relative_to(folder)}'): "

@@ -45,6 +45,20 @@ def test_what_is_explained(error: BaseException, said: list[str]) -> None:
     assert all(text in str(caught.value) for text in said), caught.value
 
 
+def test_what_is_done_first_at_a_failure() -> None:
+    def step(engine: Engine, batch: int) -> None:
+        assert not done
+        if batch:
+            raise KeyError
+
+    done: list[int] = []
+    engine = Engine(step)
+    ExplainFailures(at_failure=lambda: done.append(engine.state.iteration)).attach(engine)
+    with pytest.raises(KeyError):
+        engine.run([0, 1])
+    assert set(done) == {2}  # Ignite says it twice
+
+
 @pytest.mark.parametrize("error", UNEXPLAINED, ids=repr)
 def test_all_else_passes_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error) if isinstance(error, BaseException) else error) as caught:

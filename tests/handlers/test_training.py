@@ -17,6 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 from lsinet_monai.losses import LSINetLoss
+from lsinet_monai.networks import LSINet, save_checkpoint
 
 # The metric of each validation, and the epochs at which the network is saved.
 METRICS = [([0.1, 0.5, 0.3, 0.6], [1, 2, 4]), ([0.5, 0.5, 0.4], [1]), ([0.0], [1])]
@@ -110,16 +111,44 @@ def test_save_model_keeps_every_earlier_file(tmp_path: Path, saves: list[Path]) 
     assert sorted((tmp_path / name).read_text() for name in kept) == ["save 1", "save 2"]
 
 
-def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(tmp_path: Path, saves: list[Path]) -> None:
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(
+    tmp_path: Path, saves: list[Path], caplog, is_resumed: bool
+) -> None:
     path = tmp_path / "model.pt"
     evaluator = _evaluator([0.1, 0.5])
-    SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice").attach(evaluator)
+    model = SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice")
+    model.attach(evaluator)
     evaluator.run([0])
     with whole_file(path) as temporary:
         temporary.write_text("another training's")
-    evaluator.run([0], max_epochs=2)
+    if is_resumed:
+        evaluator, state = _evaluator([0.5]), model.state_dict()
+        model = SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice")
+        model.attach(evaluator)
+        model.load_state_dict(state)
+        evaluator.run([0])
+    else:
+        evaluator.run([0], max_epochs=2)
     (kept,) = tmp_path.glob("model_*.pt")
     assert path.read_text() == "save 2" and kept.read_text() == "another training's"
+    assert "give each training a model_file of its own" in caplog.text
+
+
+def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:
+    """With networks, not words: what tells two files apart lies at their ends."""
+    path, network = tmp_path / "model.pt", LSINet("mobilenetv3_small_100")
+    evaluator = _evaluator([0.1, 0.5, 0.6])
+    SaveModel(network, path, 64, "val_mean_dice").attach(evaluator)
+    evaluator.run([0])
+    path.rename(tmp_path / "moved")
+    path.write_bytes((tmp_path / "moved").read_bytes())
+    evaluator.run([0], max_epochs=2)
+    assert not [*tmp_path.glob("model_*.pt")]
+    torch.nn.init.normal_(network.encoder.receptive_field[0].parameters().__next__())
+    save_checkpoint(path, network, 64)
+    evaluator.run([0], max_epochs=3)
+    assert len([*tmp_path.glob("model_*.pt")]) == 1
 
 
 def test_save_model_refuses_a_folder(tmp_path: Path) -> None:

@@ -43,12 +43,13 @@ def test_prepare_output_dir(tmp_path: Path) -> None:
 
 
 def test_prepare_output_dir_with_what_a_stopped_run_left(tmp_path: Path) -> None:
-    for name in (".lock", "events.7"):
-        (tmp_path / name).touch()
-    assert prepare_output_dir(tmp_path, leftovers=[".lock", "events.*"]) == tmp_path
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match=r"holds files that this run did not write \(e.g. 'notes.txt'\)"):
-        prepare_output_dir(tmp_path, leftovers=[".lock", "events.*"])
+    left = tmp_path / ".lock"
+    left.touch()
+    assert prepare_output_dir(tmp_path, leftovers=[left, tmp_path / "other"]) == tmp_path
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / ".lock").touch()
+    with pytest.raises(InputError, match=r"holds files that this run did not write \(e.g. 'below/.lock'\)"):
+        prepare_output_dir(tmp_path, leftovers=[left])
 
 
 def test_a_clip_that_is_begun_anew_leaves_nothing_of_its_earlier_frames(tmp_path: Path) -> None:
