@@ -28,8 +28,8 @@ class _SeededTransform(Protocol):
 class TrainingDataset(Dataset[Any]):
     """The samples that a :class:`~lsinet_monai.data.TrainingSampler` over the same clips draws, transformed.
 
-    The transform gets a dictionary of paths: ``image``, ``adjacent`` and ``memory`` of the frames, ``label`` and
-    ``memory_mask`` of the masks of the current and the memory frame (None for a negative clip).
+    The transform gets a dictionary of paths: ``image``, ``adjacent`` and ``memory`` of the frames, ``label``,
+    ``adjacent_label`` and ``memory_mask`` of their masks (None for a negative clip).
 
     Args:
         clips: the clips, with labels or negative.
@@ -56,6 +56,7 @@ class TrainingDataset(Dataset[Any]):
             "adjacent": frames[sample.adjacent],
             "memory": frames[sample.memory],
             "label": masks and masks[sample.current],
+            "adjacent_label": masks and masks[sample.adjacent],
             "memory_mask": masks and masks[sample.memory],
         }
         try:

@@ -24,13 +24,17 @@ class MixedPrecisionInferer(SimpleInferer):
     Args:
         amp_dtype: "bfloat16", or "float16", which needs CUDA; None for no autocast.
         device: what the network is on.
+        every_frame: ask the network for all frames of a sample: see :meth:`lsinet_monai.networks.LSINet.forward`.
 
     Raises:
         InputError: another ``amp_dtype``, or float16 without CUDA.
     """
 
-    def __init__(self, amp_dtype: AmpDtype | None = None, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, amp_dtype: AmpDtype | None = None, device: str | torch.device = "cpu", every_frame: bool = False
+    ) -> None:
         super().__init__()
+        self.options = {"every_frame": True} if every_frame else {}
         self.device_type = torch.device(device).type
         if amp_dtype not in (None, *get_args(AmpDtype)):
             raise InputError(f"amp_dtype={amp_dtype!r} must be one of {get_args(AmpDtype)}, or null for float32")
@@ -42,6 +46,7 @@ class MixedPrecisionInferer(SimpleInferer):
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
         """Return what the network gives, one tensor or several, in float32."""
+        kwargs |= self.options
         if self.amp_dtype is None:
             return network(inputs, *args, **kwargs)
         with torch.autocast(self.device_type, getattr(torch, self.amp_dtype)):

@@ -37,8 +37,8 @@ class LSINetLoss(nn.Module):
         """Sum the losses of all outputs.
 
         Args:
-            logits: the network's logits, each (B, 1, H, W); one tensor counts as one output.
-            mask: (B, 1, H, W) in [0, 1].
+            logits: the network's logits, each (B, N, H, W), of N frames a sample; one tensor counts as one output.
+            mask: (B, N, H, W) in [0, 1].
 
         Returns:
             a scalar.
@@ -59,7 +59,7 @@ class LSINetLoss(nn.Module):
         return [self._one(logit, mask, weight) for logit in logits]
 
     def _one(self, logit: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
-        dims = (1, 2, 3)
+        dims = (2, 3)
         bce = F.binary_cross_entropy_with_logits(logit, mask, reduction="none")
         if self.weighted_bce:
             bce = (weight * bce).sum(dims) / weight.sum(dims)

@@ -49,6 +49,16 @@ def read_from(queries: Sequence[Tensor], keys: Sequence[Tensor], values: Sequenc
     return tuple(r.transpose(1, 2).unflatten(2, q.shape[-2:]) for r, q in zip(reads, queries, strict=True))
 
 
+def _join_scales(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Make one batch of several, scale by scale."""
+    return tuple(torch.cat(scale) for scale in zip(*parts, strict=True))
+
+
+def _join(parts: Sequence[Features]) -> Features:
+    """Make one batch of several."""
+    return Features(*(_join_scales(kind) for kind in zip(*parts, strict=True)))
+
+
 class LSINet(nn.Module):
     """Polyp segmentation of a video frame from a short-term and a long-term cue.
 
@@ -158,6 +168,7 @@ class LSINet(nn.Module):
         adjacent: Tensor | None = None,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
+        every_frame: bool = False,
     ) -> Tensor | tuple[Tensor, ...]:
         """Segment a frame by itself, or beside an adjacent frame and with one frame in memory, as in training.
 
@@ -167,14 +178,18 @@ class LSINet(nn.Module):
             memory: (B, 3, H, W), the frame in memory; the current frame if not given.
             memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values; they
                 stay as they are if not given.
+            every_frame: segment the adjacent and the memory frame too, which costs little beside encoding them. Both
+                have the current frame beside them; the adjacent frame reads the memory frame, and that one itself, as a
+                clip's first frame does.
 
         Returns:
             for a lone frame the logit (B, 1, H, W); with any other argument the four logits (S_g, S_5, S_4, S_3),
-            coarse to fine, each (B, 1, H, W), the last of which is the prediction.
+            coarse to fine, each (B, 1, H, W), the last of which is the prediction. With ``every_frame`` they are
+            (B, 3, H, W), of the current, the adjacent and the memory frame.
         """
         size = current.shape[-2:]
         features = self.encode(current)
-        if adjacent is None and memory is None and memory_mask is None:
+        if adjacent is None and memory is None and memory_mask is None and not every_frame:
             logits = self.decode(features, features, features.read_own())
             return self.upsample_logits(logits, size)[-1]
         beside = features if adjacent is None else self.encode(adjacent)
@@ -182,9 +197,15 @@ class LSINet(nn.Module):
         values = remembered.values
         if memory_mask is not None:
             values = self._weight_by_truth(values, memory_mask)
-        keys = [to_elements(k) for k in remembered.keys]
-        read = read_from(features.keys, keys, [to_elements(v) for v in values])
-        return self.upsample_logits(self.decode(features, beside, read), size)
+        memory_elements = [to_elements(k) for k in remembered.keys], [to_elements(v) for v in values]
+        read = read_from(features.keys, *memory_elements)
+        if not every_frame:
+            return self.upsample_logits(self.decode(features, beside, read), size)
+        reads = [read, read_from(beside.keys, *memory_elements), remembered.read_own()]
+        logits = self.decode(
+            _join([features, beside, remembered]), _join([beside, features, features]), _join_scales(reads)
+        )
+        return tuple(x.unflatten(0, (3, -1))[:, :, 0].transpose(0, 1) for x in self.upsample_logits(logits, size))
 
     @staticmethod
     def _weight_by_truth(values: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:

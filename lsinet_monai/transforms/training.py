@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTransform
+from monai.transforms import (
+    Compose,
+    ConcatItemsd,
+    MapTransform,
+    Randomizable,
+    RandomizableTransform,
+    SelectItemsd,
+)
 from PIL import Image, ImageEnhance
 
 from lsinet_monai.data.cache import FrameCache
@@ -30,6 +37,7 @@ __all__ = [
 
 _FRAME_KEYS = ("image", "adjacent", "memory")
 _MASK_KEYS = ("label", "memory_mask")
+_EVERY_MASK_KEYS = ("label", "adjacent_label", "memory_mask")
 
 _STRIP_ROWS = 128
 
@@ -242,7 +250,10 @@ class FramesToTensord(MapTransform):
 
 
 def training_transforms(
-    image_size: int | Sequence[int], augment: bool = True, cache: FrameCache | None = None
+    image_size: int | Sequence[int],
+    augment: bool = True,
+    cache: FrameCache | None = None,
+    every_frame: bool = False,
 ) -> Compose:
     """Build what makes a training sample from the paths of its frames and masks.
 
@@ -250,21 +261,27 @@ def training_transforms(
         image_size: side, or height and width, of what the network is trained on, in pixels.
         augment: augment as the released training does; otherwise read, resize and normalise only.
         cache: reads the frames and masks, and has some of them in memory.
+        every_frame: let ``label`` have the masks of all three frames, the current, the adjacent and the memory one.
 
     Returns:
-        a transform from paths (``image``, ``adjacent``, ``memory``; ``label``, ``memory_mask``, which may be None) to
-        tensors: frames float32, (3, height, width), normalised; masks float32, (1, height, width), in [0, 1].
+        a transform from paths (``image``, ``adjacent``, ``memory``; ``label``, ``adjacent_label``, ``memory_mask``,
+        which may be None) to tensors ``image``, ``adjacent`` and ``memory``, float32, (3, height, width), normalised,
+        ``label`` and ``memory_mask``, float32, (1, height, width), in [0, 1]; ``label`` with ``every_frame``
+        (3, height, width).
     """
+    masks = _EVERY_MASK_KEYS if every_frame else _MASK_KEYS
     augmentation = [
-        RandFlipClipd(_FRAME_KEYS + _MASK_KEYS),
-        RandRotateClipd(_FRAME_KEYS + _MASK_KEYS),
+        RandFlipClipd(_FRAME_KEYS + masks),
+        RandRotateClipd(_FRAME_KEYS + masks),
         RandColourd(_FRAME_KEYS),
-        RandMaskNoised(_MASK_KEYS),
+        RandMaskNoised(masks),
     ]
     return Compose(
         [
-            LoadFramesd(_FRAME_KEYS, _MASK_KEYS, cache),
+            LoadFramesd(_FRAME_KEYS, masks, cache),
             *(augmentation if augment else []),
-            FramesToTensord(_FRAME_KEYS, _MASK_KEYS, image_size),
+            FramesToTensord(_FRAME_KEYS, masks, image_size),
+            *([ConcatItemsd(masks, "label")] if every_frame else []),
+            SelectItemsd(_FRAME_KEYS + _MASK_KEYS),
         ]
     )

@@ -88,6 +88,17 @@ def test_ways_to_compute(
     assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
 
 
+def test_every_frame_of_a_sample(run, phantom: Path, plain: list[float]) -> None:
+    options: dict[str, Any] = {"dataset_dir": str(phantom), "drop_path_rate": 0, "every_frame": "true"}
+    workflow = run("training", output_dir="out", model_file="model.pt", **options)
+    batch = next(iter(workflow.parser.get_parsed_content("train#dataloader")))
+    assert batch["label"].shape[1:] == (3, 64, 64) and batch["memory_mask"].shape[1:] == (1, 64, 64)
+    losses = _losses("out")
+    assert len(losses) == len(plain) and losses[0] != plain[0]
+    assert losses[0] == pytest.approx(plain[0], rel=0.3)  # a mean over frames, not their sum
+    assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
+
+
 @pytest.mark.parametrize("share", [None, 0.25])
 def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
     frames = next((phantom / "TrainDataset" / "Frame").iterdir())

@@ -93,6 +93,15 @@ def test_a_training_item_is_the_sample_it_was_asked_for(make_clip):
         assert rows == ([sample.current + 1, sample.memory + 1] if sample.clip == 0 else [0, 0])
 
 
+def test_a_training_item_has_the_masks_of_all_three_frames(make_clip):
+    clip = make_clip(6)
+    dataset = TrainingDataset([clip, as_negative(clip)], training_transforms(SIZE, augment=False, every_frame=True))
+    for sample in TrainingSampler(dataset.clips):
+        rows = (dataset[sample]["label"].sum((1, 2)) / SIZE[1]).tolist()
+        frames = [sample.current + 1, sample.adjacent + 1, sample.memory + 1]
+        assert rows == (frames if sample.clip == 0 else [0, 0, 0])
+
+
 def test_augmentation_does_not_depend_on_workers(make_clip):
     dataset = TrainingDataset([make_clip(5)], training_transforms(8))
     sampler = TrainingSampler(dataset.clips)

@@ -16,8 +16,10 @@ class Network(nn.Module):
         self.convolution = nn.Conv2d(1, 1, 3)
         self.outputs = outputs
         self.dtype: torch.dtype | None = None
+        self.every_frame = False
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def forward(self, x: Tensor, bias: Tensor, every_frame: bool = False) -> Tensor | tuple[Tensor, ...]:
+        self.every_frame = every_frame
         logit = self.convolution(x) + bias.to(x.device)
         self.dtype = self.convolution(x).dtype
         return logit if self.outputs == 1 else (logit,) * self.outputs
@@ -33,6 +35,14 @@ def test_network_computes_in_a_type_and_gives_float32(amp_dtype, dtype: torch.dt
     assert len(logits) == outputs and all(logit.dtype == torch.float32 for logit in logits)
     sum(logit.sum() for logit in logits).backward()
     assert network.convolution.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("amp_dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("every_frame", [True, False])
+def test_network_is_asked_for_every_frame(amp_dtype, every_frame: bool) -> None:
+    network = Network(1)
+    MixedPrecisionInferer(amp_dtype, every_frame=every_frame)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
+    assert network.every_frame == every_frame
 
 
 @pytest.mark.parametrize(("amp_dtype", "said"), [("half", "one of"), ("float16", "CUDA only")])

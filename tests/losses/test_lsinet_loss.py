@@ -54,6 +54,13 @@ def test_one_tensor_is_one_output() -> None:
     assert LSINetLoss()(logit, mask) == LSINetLoss()([logit], mask)
 
 
+def test_frames_of_a_sample_count_each_by_itself() -> None:
+    logits, mask = _make()
+    expected = LSINetLoss()(logits, mask)
+    together = LSINetLoss()([logit.transpose(0, 1) for logit in logits], mask.transpose(0, 1))
+    assert together.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 @pytest.mark.parametrize("weighted_bce", [True, False])
 def test_right_masks_cost_next_to_nothing_and_wrong_ones_much(weighted_bce: bool) -> None:
     mask = _make(0)[1].round()

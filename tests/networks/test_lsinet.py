@@ -64,6 +64,25 @@ def test_every_input_has_a_say(small_network: LSINet) -> None:
 
 
 @torch.no_grad()
+def test_every_frame_is_segmented_with_its_own_neighbour_and_memory(small_network: LSINet) -> None:
+    current, adjacent, memory = (_frames(2, 3, 64, 96, seed=seed) for seed in range(3))
+    mask = torch.zeros(2, 1, 64, 96)
+    mask[..., 16:40, 20:60] = 1
+    shared = {"memory": memory, "memory_mask": mask}
+    every = small_network(current, adjacent=adjacent, **shared, every_frame=True)
+    assert [logit.shape for logit in every] == 4 * [(2, 3, 64, 96)]
+    alone = [
+        small_network(current, adjacent=adjacent, **shared),
+        small_network(adjacent, adjacent=current, **shared),
+        small_network(memory, adjacent=current, memory=memory),
+    ]
+    for logit, *of_frames in zip(every, *alone, strict=True):
+        torch.testing.assert_close(logit, torch.cat(of_frames, 1), atol=1e-4, rtol=1e-4)
+    lone = small_network(current, every_frame=True)
+    torch.testing.assert_close(lone[-1], small_network(current).expand(-1, 3, -1, -1), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_rows_of_a_batch_do_not_mix(small_network: LSINet) -> None:
     current, adjacent, memory = (_frames(2, 3, 64, 64, seed=seed) for seed in range(3))
     together = small_network(current, adjacent=adjacent, memory=memory)

@@ -166,6 +166,16 @@ def test_same_seed_same_sample(paths):
     assert not torch.equal(first["image"], other["image"])
 
 
+def test_every_frames_mask_is_in_the_label(paths):
+    paths = {**paths, "adjacent_label": paths["label"]}
+    of_one, of_every = (training_transforms(SIZE, augment=False, every_frame=flag)(paths) for flag in (False, True))
+    assert set(of_every) == set(of_one) and of_every["label"].shape == (3, *SIZE)
+    torch.testing.assert_close(of_every["label"][[0, 2]], torch.cat([of_one[key] for key in MASKS]))
+    assert of_every["label"][1].any()
+    augmented = training_transforms(SIZE, every_frame=True).set_random_state(seed=3)(paths)
+    torch.testing.assert_close(augmented["label"][2:], augmented["memory_mask"])
+
+
 @pytest.mark.parametrize("augment", [True, False])
 def test_training_transforms_give_tensors_in_range(paths, augment):
     transform = training_transforms((32, 48), augment)
