@@ -47,7 +47,7 @@ MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_F
 COMMON: dict[str, Any] = {
     "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
 }  # fmt: skip
-RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1}
+RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1, "every_frame": False}
 SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
 STEPS = "@max_epochs * len(@train#dataloader)"
 WAYS: dict[str, dict[str, Any]] = {
@@ -66,6 +66,7 @@ WAYS: dict[str, dict[str, Any]] = {
     },
     "no drop path": RELEASED | {"drop_path_rate": 0},
     "no colours": RELEASED | {"train#preprocessing#_target_": "experiments.training.no_colours_transforms"},
+    "every frame": RELEASED | {"every_frame": True},
     "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
 }
 
