@@ -25,6 +25,7 @@ from torch import Tensor
 
 from experiments.clips import FOLDS
 from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSample
+from lsinet_monai.errors import InputError
 from lsinet_monai.files import whole_file
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.lsinet import read_from
@@ -43,7 +44,7 @@ MORE_FRAMES = 2  # in memory, beside the one of the released training
 MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
 MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
 
-# What is the same in all ways: the recipe of cvc_clinicdb.json with a smaller encoder.
+# What is the same in all ways, besides the recipe of cvc_clinicdb.json: a smaller encoder.
 COMMON: dict[str, Any] = {
     "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
 }  # fmt: skip
@@ -116,8 +117,12 @@ class MoreMemoryDataset(TrainingDataset):
         return self.transform(paths | {"label": masks and masks[sample.current]})
 
 
-def more_memory_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
-    """``training_transforms`` for samples of a :class:`MoreMemoryDataset`."""
+def more_memory_transforms(
+    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
+) -> Compose:
+    """``training_transforms`` for samples of a :class:`MoreMemoryDataset`, which learn from the current frame alone."""
+    if every_frame:
+        raise InputError("every_frame=true does not go with several frames in memory")
     frames, masks = ("image", "adjacent", *MEMORY_KEYS), ("label", *MASK_KEYS)
     augmentation = [
         RandFlipClipd(frames + masks), RandRotateClipd(frames + masks), RandColourd(frames), RandMaskNoised(masks),
@@ -139,12 +144,14 @@ def more_memory_transforms(image_size: int | Sequence[int], augment: bool, cache
     )
 
 
-def any_orientation_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
+def any_orientation_transforms(
+    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
+) -> Compose:
     """``training_transforms``, and then all eight ways to lay a picture, each as likely: an endoscope has no up."""
     keys = ("image", "adjacent", "memory", "label", "memory_mask")
     return Compose(
         [
-            *training_transforms(image_size, augment, cache).transforms,
+            *training_transforms(image_size, augment, cache, every_frame).transforms,
             RandFlipd(keys, prob=0.5, spatial_axis=0),
             RandRotate90d(keys, prob=0.75, max_k=3),
             EnsureTyped(keys, track_meta=False),
@@ -152,9 +159,11 @@ def any_orientation_transforms(image_size: int | Sequence[int], augment: bool, c
     )
 
 
-def no_colours_transforms(image_size: int | Sequence[int], augment: bool, cache: FrameCache) -> Compose:
+def no_colours_transforms(
+    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
+) -> Compose:
     """``training_transforms`` without changes of brightness, contrast, saturation and sharpness."""
-    transforms = training_transforms(image_size, augment, cache).transforms
+    transforms = training_transforms(image_size, augment, cache, every_frame).transforms
     return Compose([transform for transform in transforms if not isinstance(transform, RandColourd)])
 
 

@@ -133,7 +133,8 @@ class TrainingCheckpoint:
         folder = self.path.parent
         if not (folder / LOCK_NAME).exists():
             return []
-        curves = [path for path in folder.glob("events.out.tfevents.*") if path.stat().st_size < _NO_CURVES]
+        events = [path for path in folder.glob("events.out.tfevents.*") if path.is_file()]
+        curves = [path for path in events if path.stat().st_size < _NO_CURVES]
         return [folder / LOCK_NAME, folder / f".{FILE_NAME}.tmp", *curves]
 
     def _take_folder(self) -> None:
@@ -223,7 +224,7 @@ class TrainingCheckpoint:
         other = [
             f"{name}={self.settings.get(name)!r}, which was {was.get(name)!r}"
             for name in {**was, **self.settings}
-            if self.settings.get(name) != was.get(name)
+            if (self.settings.get(name) or None) != (was.get(name) or None)  # what it did not have was off
         ]
         if other:
             raise InputError(

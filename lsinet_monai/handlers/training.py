@@ -32,8 +32,8 @@ __all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "Traini
 
 logger = logging.getLogger(__name__)
 
-_END = 65536
-"""Bytes at the end of a model file, where a zip archive has the checksums of what is in it."""
+_END = 1 << 18
+"""Bytes at the end of a model file, where a zip archive has the checksums of what is in it, about 60 bytes a tensor."""
 
 
 class SamplerEpoch:
@@ -206,7 +206,10 @@ class _ModelFile(BaseSaveHandler):
                 shutil.copy2(self.path, kept)
             logger.info(f"kept the earlier {self.path} as {kept}")
             if self.written is not None:
-                logger.warning("this training did not write it: give each training a model_file of its own")
+                logger.warning(
+                    "it is not what this training wrote there as far as its last checkpoint knows: if another one "
+                    "wrote it, give each a model_file of its own"
+                )
         save_checkpoint(self.path, self.network, self.image_size)
         self.written = self._checksum()
 
@@ -267,7 +270,7 @@ class SaveModel:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
         self._checkpoint.load_state_dict(state["checkpoint"])
-        self._file.written = state["written"]
+        self._file.written = state.get("written")
         if self._engine is not None:
             vars(self._engine.state).update(state["best"])
 

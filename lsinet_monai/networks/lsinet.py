@@ -178,9 +178,9 @@ class LSINet(nn.Module):
             memory: (B, 3, H, W), the frame in memory; the current frame if not given.
             memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values; they
                 stay as they are if not given.
-            every_frame: segment the adjacent and the memory frame too, which costs little beside encoding them. Both
-                have the current frame beside them; the adjacent frame reads the memory frame, and that one itself, as a
-                clip's first frame does.
+            every_frame: segment the adjacent and the memory frame too, which costs less than to encode them. Both have
+                the current frame beside them, however far from the memory frame it is; the adjacent frame reads the
+                memory frame, and that one itself, as a clip's first frame does.
 
         Returns:
             for a lone frame the logit (B, 1, H, W); with any other argument the four logits (S_g, S_5, S_4, S_3),

@@ -1,7 +1,7 @@
 """The augmentation that LSI-Net is trained with (MICCAI 2024), as MONAI dictionary transforms.
 
-A sample is three frames and two masks. Until the last step they are uint8 arrays at the size at which they were read,
-(H, W, 3) in RGB and (H, W) from 0 to 255.
+A sample is three frames and two masks, or three. Until they are resized they are uint8 arrays at the size at which they
+were read, (H, W, 3) in RGB and (H, W) from 0 to 255.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from monai.config import KeysCollection
 from monai.transforms import (
     Compose,
     ConcatItemsd,
+    DeleteItemsd,
     MapTransform,
     Randomizable,
     RandomizableTransform,
-    SelectItemsd,
 )
 from PIL import Image, ImageEnhance
 
@@ -282,6 +282,6 @@ def training_transforms(
             *(augmentation if augment else []),
             FramesToTensord(_FRAME_KEYS, masks, image_size),
             *([ConcatItemsd(masks, "label")] if every_frame else []),
-            SelectItemsd(_FRAME_KEYS + _MASK_KEYS),
+            DeleteItemsd("adjacent_label"),
         ]
     )

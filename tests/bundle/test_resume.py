@@ -125,6 +125,11 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     said = refusal(run, **{**options, "dataset_dir": "others"}, resume=True)
     assert "other settings: validation_clips='1 with 3 frames, names" in said and "training_clips" not in said
     assert "neither true nor false" in refusal(run, **options, resume="perhaps")
+    of_earlier_version = torch.load("out/checkpoint.pt", weights_only=True)
+    del of_earlier_version["settings"]["every_frame"]
+    torch.save(of_earlier_version, "out/checkpoint.pt")
+    assert "'out' is complete" in refusal(run, **options, resume=True)
+    assert "other settings: every_frame=True, which was None" in refusal(run, **options, resume=True, every_frame=True)
     content = Path("out/checkpoint.pt").read_bytes()
     for damaged in (content[:1000], b"epoch,loss", b""):
         Path("out/checkpoint.pt").write_bytes(damaged)

@@ -132,7 +132,7 @@ def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(
         evaluator.run([0], max_epochs=2)
     (kept,) = tmp_path.glob("model_*.pt")
     assert path.read_text() == "save 2" and kept.read_text() == "another training's"
-    assert "give each training a model_file of its own" in caplog.text
+    assert "give each a model_file of its own" in caplog.text
 
 
 def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:

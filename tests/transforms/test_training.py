@@ -172,8 +172,10 @@ def test_every_frames_mask_is_in_the_label(paths):
     assert set(of_every) == set(of_one) and of_every["label"].shape == (3, *SIZE)
     torch.testing.assert_close(of_every["label"][[0, 2]], torch.cat([of_one[key] for key in MASKS]))
     assert of_every["label"][1].any()
-    augmented = training_transforms(SIZE, every_frame=True).set_random_state(seed=3)(paths)
-    torch.testing.assert_close(augmented["label"][2:], augmented["memory_mask"])
+    for seed in range(20):  # flipped and rotated together, each with noise of its own
+        augmented = training_transforms(SIZE, every_frame=True).set_random_state(seed=seed)(paths)
+        torch.testing.assert_close(augmented["label"][2:], augmented["memory_mask"])
+        assert (augmented["label"] - augmented["label"][[1, 2, 0]]).abs().mean() < 0.01
 
 
 @pytest.mark.parametrize("augment", [True, False])
