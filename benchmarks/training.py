@@ -48,14 +48,15 @@ KEYS = ("image", "adjacent", "memory", "label", "memory_mask")
 WAYS: dict[str, dict[str, Any]] = {
     "released": {},
     "ours": {},
+    "every_frame": {"every_frame": True},
     "channels_last": {"channels_last": True},
     "bfloat16": {"channels_last": True, "amp_dtype": "bfloat16"},
     "float16": {"channels_last": True, "amp_dtype": "float16"},
     "compile": {"channels_last": True, "amp_dtype": "bfloat16", "compile": True},
 }
 WAYS_BY_DEVICE = {
-    "cpu": ("released", "ours", "channels_last", "bfloat16"),
-    "cuda": ("released", "ours", "channels_last", "bfloat16", "float16", "compile"),
+    "cpu": ("released", "ours", "every_frame", "channels_last", "bfloat16"),
+    "cuda": ("released", "ours", "every_frame", "channels_last", "bfloat16", "float16", "compile"),
 }
 
 
@@ -87,6 +88,7 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
     """Train a few steps in one way: seconds of each, and the peak of memory in bytes."""
     options = dict(WAYS[way])
     amp_dtype, compiled = options.pop("amp_dtype", None), options.pop("compile", False)
+    every_frame = options.pop("every_frame", False)
     torch.manual_seed(0)
     network: Any = create_network(backbone, **options).to(device)
     for parameter in network.parameters():
@@ -97,13 +99,14 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
         network_module.read_memory = released_read
         loss_function = released_loss
     step_network = torch.compile(network) if compiled else network
-    inferer = MixedPrecisionInferer(amp_dtype, device)
+    inferer = MixedPrecisionInferer(amp_dtype, device, every_frame)
     scaler = torch.amp.GradScaler(device, enabled=amp_dtype == "float16")
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     frames = {key: torch.randn(batch_size, 3, image_size, image_size, device=device) for key in KEYS[:3]}
     masks = {key: torch.zeros(batch_size, 1, image_size, image_size, device=device) for key in KEYS[3:]}
     for mask in masks.values():
         mask[..., image_size // 4 : image_size // 2, image_size // 4 : image_size // 2] = 1
+    label = masks["label"].expand(-1, FRAMES_A_SAMPLE if every_frame else 1, -1, -1)
     seconds = []
     for _ in range(steps + 2):
         start = time.perf_counter()
@@ -112,7 +115,7 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
             frames["image"], step_network, adjacent=frames["adjacent"], memory=frames["memory"],
             memory_mask=masks["memory_mask"],
         )  # fmt: skip
-        loss = loss_function(logits, masks["label"])
+        loss = loss_function(logits, label)
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_value_(network.parameters(), 0.5)
