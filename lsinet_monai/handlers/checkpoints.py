@@ -134,8 +134,8 @@ class TrainingCheckpoint:
         if not (folder / LOCK_NAME).exists():
             return []
         events = [path for path in folder.glob("events.out.tfevents.*") if path.is_file()]
-        curves = [path for path in events if path.stat().st_size < _NO_CURVES]
-        return [folder / LOCK_NAME, folder / f".{FILE_NAME}.tmp", *curves]
+        empty = [path for path in events if path.stat().st_size < _NO_CURVES]
+        return [folder / LOCK_NAME, folder / f".{FILE_NAME}.tmp", *empty]
 
     def _take_folder(self) -> None:
         if idist.get_rank() > 0:
