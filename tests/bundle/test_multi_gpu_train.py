@@ -77,23 +77,23 @@ def _torchrun(*arguments: str, ranks: int = 2) -> subprocess.CompletedProcess[st
     return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=300)
 
 
-def _train(clips: Path, folder: Path, ranks: int, frozen: bool, **options: Any) -> list[dict[str, Any]]:
-    """Train with so many ranks, and return what each of them saw."""
+def _train(clips: Path, folder: Path, ranks: int | None, frozen: bool, **options: Any) -> list[dict[str, Any]]:
+    """Train with so many ranks, or by itself (None), and return what each process saw."""
     folder.mkdir()
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
-    names = ["train"] if ranks == 1 else ["train", "multi_gpu_train"]
+    names = ["train"] if ranks is None else ["train", "multi_gpu_train"]
     options = {**OPTIONS, "dataset_dir": str(clips), "output_dir": str(folder / "out"),
                "model_file": str(folder / "model.pt"), **options}  # fmt: skip
     configs = [str(CONFIGS / f"{name}.json") for name in names]
     job = json.dumps([configs, str(folder / "seen"), frozen, options])
-    if ranks == 1:
+    if ranks is None:
         result = subprocess.run(
             [sys.executable, str(folder / "worker.py"), job], env=_environment(), capture_output=True, text=True
         )
     else:
         result = _torchrun(str(folder / "worker.py"), job, ranks=ranks)
     assert result.returncode == 0, result.stderr[-3000:]
-    return [torch.load(folder / f"seen.{rank}", weights_only=True) for rank in range(ranks)]
+    return [torch.load(folder / f"seen.{rank}", weights_only=True) for rank in range(ranks or 1)]
 
 
 def test_overlay_changes_only_what_it_must() -> None:
@@ -109,7 +109,7 @@ def test_overlay_changes_only_what_it_must() -> None:
 @pytest.mark.slow
 def test_two_ranks_compute_what_one_process_does(clips: Path, tmp_path: Path) -> None:
     options = {"drop_path_rate": 0}
-    (one,) = _train(clips, tmp_path / "one", 1, frozen=True, **options)
+    (one,) = _train(clips, tmp_path / "one", None, frozen=True, **options)
     two = _train(clips, tmp_path / "two", 2, frozen=True, **options)
     assert one["training_clips"] == two[0]["training_clips"]
     for rank in two:
@@ -133,6 +133,20 @@ def test_ranks_end_equal_and_the_first_alone_writes(clips: Path, tmp_path: Path)
     assert files == [".training.lock", "checkpoint.pt", *["events.out"] * (len(files) - 2)]
     writers = {path.name.split(".")[-2] for path in (tmp_path / "two" / "out").glob("events.*")}
     assert len(writers) == 1  # the process that wrote it is part of the name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+def test_gpus_with_synchronised_batchnorm(clips: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"drop_path_rate": 0, "max_epochs": 1}
+    (one,) = _train(clips, tmp_path / "one", None, frozen=False, **options)
+    count = max(count for count in (1, 2, 4) if count <= torch.cuda.device_count())  # that share a batch of four
+    options |= {"device": "$parallel.local_device()", "sync_batchnorm": True}
+    shared = _train(clips, tmp_path / "shared", count, frozen=False, **options)
+    for rank in shared:
+        assert all(torch.equal(value.cpu(), shared[0]["state"][name].cpu()) for name, value in rank["state"].items())
+        for step, expected in zip(rank["losses"], one["losses"], strict=True):
+            assert step == pytest.approx(expected, rel=0.02)  # GPUs convolve in TF32, which has 11 significant bits
 
 
 @pytest.mark.slow

@@ -88,6 +88,20 @@ def test_ways_to_compute(
     assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+def test_float16_on_a_gpu(run, phantom: Path, plain: list[float]) -> None:
+    options: dict[str, Any] = {"dataset_dir": str(phantom), "drop_path_rate": 0, "device": "cuda",
+                               "amp_dtype": "float16", "output_dir": "out", "model_file": "model.pt"}  # fmt: skip
+    run("training", **options)
+    losses = _losses("out")
+    # Only the first loss is that of the same weights: the scaler leaves steps out until it has found its scale.
+    assert len(losses) == len(plain) and losses[0] == pytest.approx(plain[0], rel=0.02)
+    scale = torch.load("out/checkpoint.pt", weights_only=True)["scaler"]["scale"]
+    workflow = run("training", **options, resume="true", max_epochs=3)
+    assert 0 < workflow.parser.get_parsed_content("train#trainer").scaler.get_scale() <= scale
+    assert all(value.isfinite().all() for value in load_checkpoint("model.pt").network.state_dict().values())
+
+
 def test_every_frame_of_a_sample(run, phantom: Path, plain: list[float]) -> None:
     options: dict[str, Any] = {"dataset_dir": str(phantom), "drop_path_rate": 0, "every_frame": "true"}
     workflow = run("training", output_dir="out", model_file="model.pt", **options)
