@@ -68,6 +68,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "no drop path": RELEASED | {"drop_path_rate": 0},
     "no colours": RELEASED | {"train#preprocessing#_target_": "experiments.training.no_colours_transforms"},
     "every frame": RELEASED | {"every_frame": True},
+    "every frame, no drop path": RELEASED | {"every_frame": True, "drop_path_rate": 0},
     "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
 }
 
