@@ -84,6 +84,7 @@ class TrainingCheckpoint:
         self._random = _RandomStates()
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
+        self._replaced_curves: list[Path] = []
         lock_path = self.path.parent.resolve() / LOCK_NAME
         self._lock = _locks.setdefault((os.getpid(), lock_path), FileLock(lock_path))
 
@@ -91,7 +92,8 @@ class TrainingCheckpoint:
         """Make the training's folder, or look whether the training in it can be resumed, before anything is trained.
 
         Args:
-            overwrite: start anew in a folder that holds files.
+            overwrite: start anew in a folder that holds files. Those of a training there, its checkpoint and curves,
+                are replaced once this one starts; others stay.
 
         Raises:
             InputError: the folder holds files, or cannot be made; or, of a training to resume, there is no checkpoint,
@@ -127,14 +129,17 @@ class TrainingCheckpoint:
                 "starts anew, or choose another folder"
             )
         prepare_output_dir(self.path.parent, overwrite, leftovers=self._leftovers())
+        self._replaced_curves = self._curves() if self.path.exists() else []
+
+    def _curves(self) -> list[Path]:
+        return [path for path in self.path.parent.glob("events.out.tfevents.*") if path.is_file()]
 
     def _leftovers(self) -> list[Path]:
         """What a training leaves that is stopped before it first wrote where it stands."""
         folder = self.path.parent
         if not (folder / LOCK_NAME).exists():
             return []
-        events = [path for path in folder.glob("events.out.tfevents.*") if path.is_file()]
-        empty = [path for path in events if path.stat().st_size < _NO_CURVES]
+        empty = [path for path in self._curves() if path.stat().st_size < _NO_CURVES]
         return [folder / LOCK_NAME, folder / f".{FILE_NAME}.tmp", *empty]
 
     def _take_folder(self) -> None:
@@ -179,6 +184,8 @@ class TrainingCheckpoint:
             self._restore(engine)
         else:
             self._save(engine)
+            for path in self._replaced_curves:  # the training that they belong to is gone from now on
+                path.unlink(missing_ok=True)
 
     def _step_completed(self, engine: Engine) -> None:
         # At the end of an epoch, validation and the learning rate's step come first.

@@ -69,16 +69,21 @@ class WriteScores:
         if idist.get_rank() > 0:
             return
         splits: dict[str, dict[str, ClipResult]] = {}
+        short = []
         for clip_id, result in self.metric.per_clip.items():
             split = next((split for split in (*SPLITS, "negative") if clip_id.startswith(f"{split}/")), "all")
             if split == "negative":  # where the benchmark would give a Dice of 0 whatever is predicted
                 result = replace(result, measures=None, benchmark_frames=0)
+            elif result.measures is None:
+                short.append(clip_id)
             splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = result
         pace = self.metric.frames_per_second
         scores = {self.method: {split: split_scores(clips, pace) for split, clips in splits.items()}}
         with whole_file(self.path) as path:
             path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         print(score_table(scores))
+        if short and self.metric.benchmark:
+            print(f"note: too short for the benchmark, which leaves out two frames: {', '.join(short)}")
         print(f"scores of every clip: {self.path}")
 
 

@@ -246,9 +246,21 @@ def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:
 def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1, "seed": 1})
+    Path("out/notes.txt").touch()
+    earlier = list(Path("out").glob("events.*"))
     run("training", **options, overwrite=True)
     content = torch.load("out/checkpoint.pt", weights_only=True)
     assert content["settings"]["seed"] == 0 and content["trainer"]["iteration"] == 9
+    assert earlier and not any(path.exists() for path in earlier) and Path("out/notes.txt").exists()
+    assert curves(Path("out")) == curves(uninterrupted / "out")
+
+
+def test_a_refused_overwrite_loses_nothing(run, phantom: Path) -> None:
+    options = {**OPTIONS, "dataset_dir": str(phantom), "max_epochs": 1}
+    run("training", **options)
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    assert "max_skip" in refusal(run, **options, overwrite=True, max_skip=[0])
+    assert {path: path.read_bytes() for path in Path("out").iterdir() if path in before} == before
 
 
 def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, monkeypatch) -> None:

@@ -51,6 +51,23 @@ def test_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "TestEasyDataset/Unseen (2 clips)" in out and "Dice max" in out and "Dice at 0.3" in out
 
 
+@pytest.mark.parametrize(("split", "says"), [("TestHardDataset/Seen", True), ("negative", False)])
+def test_clips_too_short_for_the_benchmark_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, says: bool
+) -> None:
+    metric = ClipScores()
+    for case, frames in (("short", 2), ("long", 3)):
+        label = _half(frames)[None, None]
+        metric.update((20 * label - 10, label, [f"{split}/{case}"], [0], [True]))
+    metric.compute()
+    engine = Engine(lambda engine, batch: None)
+    WriteScores(metric, tmp_path / "scores.json").attach(engine)
+    engine.run([0])
+    out = capsys.readouterr().out
+    assert (f"note: too short for the benchmark, which leaves out two frames: {split}/short\n" in out) == says
+    assert f"{split}/long" not in out
+
+
 def test_released_maps_are_stretched_per_frame(tmp_path: Path) -> None:
     clips = [{"clip_id": "a/case1", "image": ["x/frame7.jpg", "x/frame8.jpg", "x/frame9.jpg"]}]
     engine = Engine(lambda engine, batch: {"pred": torch.stack([_half(1)[0] - 9, _half(1)[0] * 0])[None, None]})
