@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -428,8 +429,10 @@ def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path, empty_folder
 @pytest.mark.slow
 def test_an_interruption_ends_the_training_in_one_line(phantom: Path, empty_folder: Path) -> None:
     command = _command(phantom, "--max_epochs", "1000")
+    # What is started in the background of a script ignores Ctrl-C, and so would all that it starts.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
-        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
     ) as process:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline and not Path("model.pt").exists():

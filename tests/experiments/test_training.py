@@ -35,8 +35,8 @@ def test_every_way_takes_a_step(phantom: Path, way: str) -> None:
     assert parser.get_parsed_content("lr_scheduler").optimizer is parser.get_parsed_content("optimizer")
 
 
-def test_ways_differ_from_the_released_one_in_one_thing() -> None:
+def test_ways_differ_from_the_released_one_in_what_they_name() -> None:
     for way, given in WAYS.items():
         assert given.keys() >= RELEASED.keys()
         changed = [key for key in RELEASED if given[key] != RELEASED[key]]
-        assert len(changed) <= 1, way
+        assert len(changed) <= 1 + way.count(", "), way
