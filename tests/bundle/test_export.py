@@ -41,6 +41,7 @@ def export(model_file: Path, empty_folder: Path) -> Callable[..., ConfigWorkflow
     return run
 
 
+@pytest.mark.slow
 def test_the_still_image_network(export: Callable[..., ConfigWorkflow], model_file: Path) -> None:
     export(filepath="network.pt2", network_def="$@model.network")
     network, image_size = load_checkpoint(model_file)
@@ -80,6 +81,7 @@ def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any
     assert not list(Path().iterdir())
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_kept_unless_told(export: Callable[..., ConfigWorkflow]) -> None:
     Path("network.pt2").touch()
     options = {"filepath": "network.pt2", "network_def": "$@model.network"}

@@ -75,7 +75,10 @@ def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
 
 
 # In which step it is interrupted, how often the state is saved, and the step from which it goes on.
-INTERRUPTIONS = [(2, None, 1), (4, None, 4), (6, 2, 5), (9, None, 7), (9, 1, 9)]
+INTERRUPTIONS = [
+    *((2, None, 1), (6, 2, 5)),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((4, None, 4), (9, None, 7), (9, 1, 9))),
+]
 
 
 @pytest.mark.parametrize(("step", "save_steps", "first"), INTERRUPTIONS)

@@ -62,7 +62,7 @@ def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 WAYS = [
     pytest.param({"amp_dtype": "bfloat16"}, 0.05, id="bfloat16"),
     pytest.param({"channels_last": "true"}, 1e-3, id="channels_last"),
-    pytest.param({"compile": "true"}, 1e-3, id="compile"),
+    pytest.param({"compile": "true"}, 1e-3, id="compile", marks=pytest.mark.slow),
 ]
 
 

@@ -39,7 +39,7 @@ def _load_onnx(path: Path) -> Callable[..., Any]:
 LOAD = {".ts": torch.jit.load, ".pt2": lambda path: torch.export.load(path).module(), ".onnx": _load_onnx}
 
 
-@pytest.mark.parametrize("suffix", [".ts", ".pt2", pytest.param(".onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", [".ts", *(pytest.param(s, marks=pytest.mark.slow) for s in (".pt2", ".onnx"))])
 def test_the_file_is_the_network(small_network: LSINet, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "exports" / f"network{suffix}"
     export_network(small_network, SIZE, path)

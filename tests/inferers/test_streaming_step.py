@@ -58,6 +58,7 @@ def test_bad_arguments(small_network: LSINet, name: str, value: int) -> None:
         StreamingStep(small_network, SIZE, **{name: value})
 
 
+@pytest.mark.slow
 def test_exported_program_is_the_inferer(small_network: LSINet) -> None:
     clip = _clip(8)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY).eval()

@@ -112,6 +112,7 @@ def test_short(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(run.memory_sizes, expected["memory_sizes"])
 
 
+@pytest.mark.slow
 def test_eviction(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = reference.numbers("eviction")
     run = _run(reference.network, recipe.clip(40, 100), monkeypatch, memory_interval=2, memory_frames=4)
@@ -121,6 +122,7 @@ def test_eviction(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(run.memory_sizes, expected["memory_sizes"])
 
 
+@pytest.mark.slow
 def test_training(reference: Reference) -> None:
     expected = json.loads((reference.folder / f"training_{reference.backbone}.json").read_text())
     frames = torch.from_numpy(recipe.tensor(recipe.clip(8, 200)))
