@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lsinet_monai.data.sun_seg import SPLITS
 from lsinet_monai.files import whole_file
-from lsinet_monai.metrics import ClipDice, ClipResult, ClipScores, released_map, split_scores
+from lsinet_monai.metrics import ClipDice, ClipResult, ClipScores, released_map, split_scores, too_short_notice
 from lsinet_monai.reports import score_table
 
 __all__ = ["ClipDiceCurves", "WriteReleasedMaps", "WriteScores"]
@@ -83,7 +83,7 @@ class WriteScores:
             path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         print(score_table(scores))
         if short and self.metric.benchmark:
-            print(f"note: too short for the benchmark, which leaves out two frames: {', '.join(short)}")
+            print(f"note: {too_short_notice(short)}")
         print(f"scores of every clip: {self.path}")
 
 

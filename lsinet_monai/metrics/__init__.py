@@ -7,6 +7,7 @@ from lsinet_monai.metrics.benchmark import (
     benchmark_scores,
     frame_measures,
     released_map,
+    too_short_notice,
 )
 from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinical_scores
 from lsinet_monai.metrics.clip_dice import ClipDice, frame_dice
@@ -46,6 +47,7 @@ __all__ = [
     "score_folders",
     "split_scores",
     "temporal_disagreement",
+    "too_short_notice",
     "truth_clips",
     "uncertainty",
     "video_doubt",

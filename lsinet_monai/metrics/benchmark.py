@@ -8,7 +8,7 @@ the clips; the mean or maximum over the 256 thresholds is taken last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "benchmark_scores",
     "frame_measures",
     "released_map",
+    "too_short_notice",
 ]
 
 Measures = dict[str, np.ndarray]
@@ -54,6 +55,11 @@ def released_map(probability: np.ndarray) -> np.ndarray:
     """
     low, high = float(probability.min()), float(probability.max())
     return np.rint(255 * ((probability - low) / (high - low + 1e-8))).astype(np.uint8)
+
+
+def too_short_notice(clips: Iterable[str]) -> str:
+    """Say which clips the benchmark cannot score, for they have no frame between their first and last one."""
+    return f"too short for the benchmark, which leaves out two frames: {', '.join(sorted(clips))}"
 
 
 def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:

@@ -20,6 +20,7 @@ from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_map, read_
 from lsinet_monai.data.sun_seg import SPLITS, find_clips, natural_key
 from lsinet_monai.errors import InputError
 from lsinet_monai.extras import require_extra
+from lsinet_monai.metrics.benchmark import too_short_notice
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_scores
 
 __all__ = ["Evaluation", "MapProblems", "TruthClip", "score_folders", "truth_clips"]
@@ -389,7 +390,7 @@ def _notices(tasks: Sequence[_Task], done: Sequence[_Done]) -> list[str]:
         )
     short = {"/".join(each.key) for each in done if each.key[0] != _NEGATIVE_SPLIT and each.result.measures is None}
     if short:
-        notices.append(f"too short for the benchmark, which leaves out two frames: {', '.join(sorted(short))}")
+        notices.append(too_short_notice(short))
     for method, results in by_method.items():
         has_negative = any(each.result.clinical.negative_frames for each in results)
         if has_negative and all(each.full_range_frames == each.result.clinical.frames for each in results):

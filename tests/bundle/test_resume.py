@@ -76,8 +76,11 @@ def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
 
 # In which step it is interrupted, how often the state is saved, and the step from which it goes on.
 INTERRUPTIONS = [
-    *((2, None, 1), (6, 2, 5)),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((4, None, 4), (9, None, 7), (9, 1, 9))),
+    (2, None, 1),
+    (6, 2, 5),
+    pytest.param(4, None, 4, marks=pytest.mark.slow),
+    pytest.param(9, None, 7, marks=pytest.mark.slow),
+    pytest.param(9, 1, 9, marks=pytest.mark.slow),
 ]
 
 
@@ -259,14 +262,6 @@ def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
     assert curves(Path("out")) == curves(uninterrupted / "out")
 
 
-def test_a_refused_overwrite_loses_nothing(run, phantom: Path) -> None:
-    options = {**OPTIONS, "dataset_dir": str(phantom), "max_epochs": 1}
-    run("training", **options)
-    before = {path: path.read_bytes() for path in Path("out").iterdir()}
-    assert "max_skip" in refusal(run, **options, overwrite=True, max_skip=[0])
-    assert {path: path.read_bytes() for path in Path("out").iterdir() if path in before} == before
-
-
 def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, monkeypatch) -> None:
     dice = iter([0.9, 0.5, 0.6])
     monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
@@ -278,16 +273,17 @@ def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, m
     assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(run, phantom: Path) -> None:
+@pytest.mark.parametrize("way", ["resume", "overwrite"])
+def test_a_full_disk_keeps_the_last_checkpoint_and_its_curves(run, phantom: Path, way: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full, to which writing fails as on a full disk")
     options = {"dataset_dir": str(phantom)}
     run("training", **{**OPTIONS, **options, "max_epochs": 1})
-    content = Path("out/checkpoint.pt").read_bytes()
+    content = {path: path.read_bytes() for path in Path("out").iterdir()}
     Path("out/.checkpoint.pt.tmp").symlink_to("/dev/full")
-    said = refusal(run, **options, resume=True)
+    said = refusal(run, **options, **{way: True})
     assert "make room" in said and "--resume true" in said
-    assert Path("out/checkpoint.pt").read_bytes() == content
+    assert {path: path.read_bytes() for path in content} == content
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, monkeypatch) -> None:
