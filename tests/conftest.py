@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from filelock import FileLock
 
-from lsinet_monai.networks import LSINet
+if TYPE_CHECKING:  # PyTorch and MONAI take seconds, and the process that hands out the tests needs neither
+    from lsinet_monai.networks import LSINet
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -75,6 +76,10 @@ def small_network() -> LSINet:
 
     Without that neither alignment nor attention would have a say in its masks.
     """
+    import torch
+
+    from lsinet_monai.networks import LSINet
+
     with torch.random.fork_rng():
         torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
         network = LSINet("pvt_v2_b0", drop_path_rate=0.0)

@@ -213,7 +213,7 @@ def test_nothing_of_a_patient_comes_out(
         assert not any(text.encode() in content for content in contents), text
 
 
-@pytest.mark.parametrize("adjacent", ["next", "previous"])
+@pytest.mark.parametrize("adjacent", ["next", pytest.param("previous", marks=pytest.mark.slow)])
 def test_going_on_gives_what_an_uninterrupted_run_gives(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, adjacent: str
 ) -> None:

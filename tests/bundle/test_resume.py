@@ -76,8 +76,8 @@ def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
 
 # In which step it is interrupted, how often the state is saved, and the step from which it goes on.
 INTERRUPTIONS = [
-    (2, None, 1),
     (6, 2, 5),
+    pytest.param(2, None, 1, marks=pytest.mark.slow),
     pytest.param(4, None, 4, marks=pytest.mark.slow),
     pytest.param(9, None, 7, marks=pytest.mark.slow),
     pytest.param(9, 1, 9, marks=pytest.mark.slow),
@@ -106,6 +106,7 @@ def test_resumed_training_has_the_losses_of_an_uninterrupted_one(
     assert all(torch.equal(value, expected["model"][name]) for name, value in weights["model"].items())
 
 
+@pytest.mark.slow
 def test_complete_training_goes_on_with_more_epochs_only(run, phantom: Path, uninterrupted: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 2})
@@ -158,6 +159,7 @@ def another_process_trains() -> Iterator[None]:
         other.stdin.close()
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time_trains_in_a_folder(run, phantom: Path, monkeypatch) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
@@ -190,6 +192,7 @@ def test_a_checkpoint_that_appears_while_the_folder_is_waited_for_is_kept(run, p
         pass
 
 
+@pytest.mark.slow
 def test_an_error_does_not_keep_the_folder_from_the_next_training(run, phantom: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     _interrupt(run, 2, **options)
@@ -198,6 +201,7 @@ def test_an_error_does_not_keep_the_folder_from_the_next_training(run, phantom: 
     run("training", **options, resume=True)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_before_its_first_checkpoint_begins_again(run, phantom: Path) -> None:
     Path("out").mkdir()
     Path("out/events.out.tfevents.1.host.1.0").touch()
@@ -262,6 +266,7 @@ def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
     assert curves(Path("out")) == curves(uninterrupted / "out")
 
 
+@pytest.mark.slow
 def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, monkeypatch) -> None:
     dice = iter([0.9, 0.5, 0.6])
     monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
@@ -273,7 +278,7 @@ def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, m
     assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]
 
 
-@pytest.mark.parametrize("way", ["resume", "overwrite"])
+@pytest.mark.parametrize("way", ["resume", pytest.param("overwrite", marks=pytest.mark.slow)])
 def test_a_full_disk_keeps_the_last_checkpoint_and_its_curves(run, phantom: Path, way: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full, to which writing fails as on a full disk")
@@ -319,6 +324,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monk
     assert all(value.isfinite().all() for value in content["network"].values())
 
 
+@pytest.mark.slow
 def test_without_validation_the_model_is_there_before_the_training_is_complete(run, phantom: Path, monkeypatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "model.pt")
@@ -331,6 +337,7 @@ def test_without_validation_the_model_is_there_before_the_training_is_complete(r
     assert Path("model.pt").is_file()
 
 
+@pytest.mark.slow
 def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, phantom: Path, monkeypatch) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})

@@ -62,10 +62,11 @@ def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 WAYS = [
     pytest.param({"amp_dtype": "bfloat16"}, 0.05, id="bfloat16"),
     pytest.param({"channels_last": "true"}, 1e-3, id="channels_last"),
-    pytest.param({"compile": "true"}, 1e-3, id="compile", marks=pytest.mark.slow),
+    pytest.param({"compile": "true"}, 1e-3, id="compile"),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "tolerance"), WAYS)
 def test_ways_to_compute(
     run, phantom: Path, plain: list[float], options: dict[str, str], tolerance: float, monkeypatch: pytest.MonkeyPatch

@@ -107,17 +107,20 @@ def test_mask_is_where_a_polyp_stands_before_the_wall(patient):
     assert (before[~mask & (reach < phantom.SIGHT)] > 0.05).mean() < 0.03
 
 
+@pytest.mark.slow
 def test_every_clip_shows_a_polyp_soon_and_often(many):
     shown = many.mean((2, 3)) > 0.001
     assert all(clip[:length].mean() >= 1 / 3 for clip, length in product(shown, (20, 30)))
     assert 0.55 < shown.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_polyps_leave_and_come_back():
     shown = (make(150, (32, 32), seed=2)[1] > 0).mean((1, 2)) > 0.001
     assert np.count_nonzero(np.diff(shown.astype(int)) == 1) >= 2
 
 
+@pytest.mark.slow
 def test_polyps_are_of_every_size_and_move_little_from_frame_to_frame(many):
     area = many.mean((2, 3))
     usual = area[area > 0.001]
@@ -128,6 +131,7 @@ def test_polyps_are_of_every_size_and_move_little_from_frame_to_frame(many):
     assert np.median(overlaps) > 0.7
 
 
+@pytest.mark.slow
 def test_a_fixed_mask_predicts_poorly(many):
     masks = many[many.mean((2, 3)) > 0.001]
     mean = masks.mean(0)

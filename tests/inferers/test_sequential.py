@@ -272,6 +272,7 @@ def test_masks_in_half_precision(demo_model: Path, amp_dtype: str) -> None:
     assert torch.cat(per_frame).mean() >= 0.99
 
 
+@pytest.mark.slow
 def test_a_frame_with_a_full_memory_compiles_once(small_network: LSINet) -> None:
     graphs = []
 

@@ -44,8 +44,8 @@ def _to_official_pvt_v2(name: str) -> str:
 WEIGHT_FILES = [
     pytest.param("pvt_v2_b0", lambda name: name, id="pvt_v2-timm"),
     pytest.param("pvt_v2_b0", _to_official_pvt_v2, id="pvt_v2-official"),
-    pytest.param("res2net50_26w_4s", lambda name: name, id="res2net"),
-    pytest.param("hiera_tiny_224", lambda name: name, id="hiera-timm"),
+    pytest.param("res2net50_26w_4s", lambda name: name, id="res2net", marks=pytest.mark.slow),
+    pytest.param("hiera_tiny_224", lambda name: name, id="hiera-timm", marks=pytest.mark.slow),
 ]
 
 

@@ -399,6 +399,7 @@ def layer_inputs(case: Case) -> tuple[Tensor, ...]:
     return tuple(arguments[name].float() for name in ("input", "offset", "mask") if arguments[name] is not None)
 
 
+@pytest.mark.slow
 def test_compiles_without_a_graph_break() -> None:
     layer, inputs = Layer(Case()), layer_inputs(Case())
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")

@@ -208,7 +208,13 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in _files(folder)}
 
 
-STOPS = [("mp4", [10]), ("mp4", [12]), ("mp4", [2, 3, 9]), (None, [2, 3, 9]), ("gif", [6])]
+STOPS = [
+    ("mp4", [10]),
+    ("mp4", [12]),
+    ("mp4", [2, 3, 9]),
+    (None, [2, 3, 9]),
+    pytest.param("gif", [6], marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("overlay", "stops"), STOPS)
