@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and are read only if they are whole."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["check_archive", "check_writable", "whole_file"]
+__all__ = ["check_writable", "read_torch_file", "whole_file"]
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
@@ -69,17 +72,26 @@ def whole_file(path: str | Path, durable: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_archive(path: str | Path) -> None:
-    """Compare what is in a zip archive, as PyTorch's files are, with its checksums; PyTorch does not look at them.
+def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:
+    """Read what :func:`torch.save` wrote: tensors, numbers, text and what holds them, and nothing that is run.
+
+    Its checksums are compared, which PyTorch does not do; files from before PyTorch 1.6 have none.
 
     Args:
-        path: a file; what is no archive, as PyTorch's files were before 1.6, passes.
+        path: the file.
+        device: where its tensors come to lie.
 
     Raises:
-        zipfile.BadZipFile: something in it is damaged.
+        InputError: it cannot be read. The message is the reason alone, a few words for the caller to put into a line
+            that names the file and the way out.
     """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        if (damaged := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"{damaged} is damaged")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+        return torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+        raise InputError("damaged, or another kind of file") from error

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_archive, check_writable, whole_file
+from lsinet_monai.files import check_writable, read_torch_file, whole_file
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -53,18 +52,20 @@ def test_a_durable_file_is_on_disk_before_it_takes_the_others_place(tmp_path: Pa
     assert calls == [(3, False)] * durable and path.read_text() == "one"
 
 
-def test_a_damaged_archive(tmp_path: Path) -> None:
+def test_a_file_of_tensors(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save({"weights": torch.randn(10_000)}, path)
-    check_archive(path)
+    assert read_torch_file(path)["weights"].shape == (10_000,)
     content = bytearray(path.read_bytes())
     content[20_000:24_096] = bytes(4096)
     path.write_bytes(content)
     torch.load(path, weights_only=True)  # which does not see it
-    with pytest.raises(zipfile.BadZipFile):
-        check_archive(path)
+    with pytest.raises(InputError, match=r"^damaged, or another kind of file$"):
+        read_torch_file(path)
     torch.save({"weights": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
-    check_archive(path)
+    assert read_torch_file(path)["weights"].sum() == 3
+    with pytest.raises(InputError, match=r"^No such file or directory$"):
+        read_torch_file(tmp_path / "other.pt")
 
 
 def test_where_a_file_can_be_written(tmp_path: Path, monkeypatch) -> None:

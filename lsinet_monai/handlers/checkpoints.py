@@ -20,7 +20,7 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_archive, whole_file
+from lsinet_monai.files import read_torch_file, whole_file
 from lsinet_monai.parallel import gather
 from lsinet_monai.writers import prepare_output_dir
 
@@ -214,15 +214,13 @@ class TrainingCheckpoint:
 
     def _read(self) -> dict[str, Any]:
         try:
-            check_archive(self.path)
-            content = dict(torch.load(self.path, map_location="cpu", weights_only=True))
-            if missing := {"settings", "trainer", *self.objects} - content.keys():
-                raise KeyError(*missing)
-            content["trainer"]["iteration"] / content["trainer"]["epoch_length"]
-        except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+            content = read_torch_file(self.path)
+            parts = {"settings", "trainer", *self.objects}
+            if not isinstance(content, dict) or not parts <= content.keys() or not _has_place(content["trainer"]):
+                raise InputError("another kind of file")
+        except InputError as error:
             raise InputError(
-                f"'{self.path}' cannot be read as a training's checkpoint ({type(error).__name__}): start anew with "
-                "--overwrite true"
+                f"'{self.path}' cannot be read as a training's checkpoint ({error}): start anew with --overwrite true"
             ) from error
         return content
 
@@ -244,6 +242,11 @@ class TrainingCheckpoint:
                 f"resume=true, but the training in '{self.path.parent}' is complete, after {epochs:g} epochs: give a "
                 f"max_epochs above {epochs:g} to train on"
             )
+
+
+def _has_place(trainer: Any) -> bool:
+    """Whether what is said to be a trainer's state tells where in the training it was."""
+    return isinstance(trainer, dict) and "iteration" in trainer and bool(trainer.get("epoch_length"))
 
 
 class _CheckpointFile(BaseSaveHandler):

@@ -39,22 +39,24 @@ class ExplainFailures:
         if find_input_error(error) is None:
             if _another_rank_ended(error):
                 raise SystemExit(1) from None  # that rank says why
-            if message := _explain(error):
+            if message := _explain(error, has_begun=engine.state.iteration > 0):
                 raise InputError(message) from error
         raise error
 
 
-def _explain(error: BaseException) -> str | None:
+def _explain(error: BaseException, has_begun: bool) -> str | None:
     reason = str(error).strip().partition("\n")[0]
     way_on = "then go on with --resume true; the last checkpoint is kept"
+    # Before the first step the checkpoint that could not be written is the first: one that is there is another's.
+    way_on_with_room = way_on if has_begun else "then start it again as before; nothing was replaced"
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return f"cannot write {error.filename or 'to output_dir'} ({error.strerror}): make room, {way_on}"
+        return f"cannot write {error.filename or 'to output_dir'} ({error.strerror}): make room, {way_on_with_room}"
     if isinstance(error, torch.OutOfMemoryError):
         return "the GPU's memory is full: give a smaller batch_size or image_size, or amp_dtype bfloat16"
     if isinstance(error, RuntimeError):
         # PyTorch has no classes for these: its file writer, and a data loader that misses a process.
         if "PytorchStreamWriter" in reason or "inline_container" in reason:
-            return f"cannot write a checkpoint or the model file, the disk may be full: make room, {way_on}"
+            return f"cannot write a checkpoint or the model file, the disk may be full: make room, {way_on_with_room}"
         if reason.startswith("DataLoader worker"):
             cause = reason.partition(". ")[0].rstrip(".")
             return f"{cause}; main memory may be full: give a smaller num_workers, {way_on}"

@@ -20,7 +20,7 @@ from lsinet_monai.config import as_slice
 from lsinet_monai.data import clip_extent, open_video, read_frame
 from lsinet_monai.data.sun_seg import Clip
 from lsinet_monai.errors import InputError, find_input_error
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import read_torch_file, whole_file
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.writers import (
@@ -72,11 +72,15 @@ def remaining_clips(
             continue
         state_file = unfinished_dir(output_dir, clip_id) / _STATE
         if state_file.exists():
-            state = torch.load(state_file, map_location="cpu", weights_only=True)
-            _check_settings(clip_id, state["settings"], settings | {"source": _source(clip)})
-            if state["frames"] <= frames_on_disk(output_dir, clip_id):
-                clip = clip | {"start": (state["frames"], state["next_index"])}
-                logger.info("%s goes on after %d frames", clip_id, state["frames"])
+            try:
+                state = read_torch_file(state_file)
+            except InputError as error:
+                logger.warning("%s: '%s' cannot be read (%s): the clip begins anew", clip_id, state_file, error)
+            else:
+                _check_settings(clip_id, state["settings"], settings | {"source": _source(clip)})
+                if state["frames"] <= frames_on_disk(output_dir, clip_id):
+                    clip = clip | {"start": (state["frames"], state["next_index"])}
+                    logger.info("%s goes on after %d frames", clip_id, state["frames"])
         remaining.append(clip)
     logger.info("%d of %d clips are complete", len(clips) - len(remaining), len(clips))
     return remaining
@@ -236,7 +240,7 @@ class WriteClipResults:
         clip_id, done, fps = batch["clip_id"], batch["frame_index"], batch["fps"]
         if done:
             state_file = unfinished_dir(self.output_dir, clip_id) / _STATE
-            saved = torch.load(state_file, map_location=device, weights_only=True)
+            saved = read_torch_file(state_file, device)
             self.inferer.load_clip(clip_id, saved["clip"])
         self._unsaved = 0
         self._images = _Images(self.clips[clip_id]) if self.with_images else None

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import read_torch_file, whole_file
 from lsinet_monai.metrics import mask_change
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
@@ -443,13 +442,10 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give one that VideoSession.save wrote")
     try:
-        with ZipFile(path) as archive:  # torch.load does not look at its check sums
-            if damaged := archive.testzip():
-                raise BadZipFile(f"{damaged} is damaged")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+        content = read_torch_file(path)
+    except InputError as error:
         raise InputError(
-            f"{path}: cannot be read as a session ({type(error).__name__}); give one that VideoSession.save wrote"
+            f"{path}: cannot be read as a session ({error}); give one that VideoSession.save wrote"
         ) from error
     if not isinstance(content, dict) or content.get("lsinet_monai_session") != _FORMAT:
         raise InputError(f"{path}: is no session of this version; give one that VideoSession.save wrote")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_archive, whole_file
+from lsinet_monai.files import read_torch_file, whole_file
 
 from .lsinet import LSINet
 from .released import convert_with_backbone, is_released_state_dict
@@ -79,12 +79,11 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"checkpoint={str(path)!r} is not a file: train a model first, or give one of ours or the authors'"
         )
     try:
-        check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+        content = read_torch_file(path)
+    except InputError as error:
         raise InputError(
-            f"checkpoint={str(path)!r} cannot be read as a file of weights, it is damaged or something else "
-            f"({type(error).__name__}): give a model file of ours or the authors'"
+            f"checkpoint={str(path)!r} cannot be read as a file of weights ({error}): give a model file of ours or the "
+            "authors'"
         ) from error
     try:
         if is_released_state_dict(content):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_archive
+from lsinet_monai.files import read_torch_file
 
 from .blocks import ConvNorm
 
@@ -136,8 +136,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict, also one nested under ``state_dict`` or ``model``, without running anything in the file."""
     if path.suffix == ".safetensors":
         return load_file(path)
-    check_archive(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_torch_file(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state)
     return dict(state)

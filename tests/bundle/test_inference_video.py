@@ -261,6 +261,20 @@ def test_other_settings_do_not_go_on(run: Run, videos: Path, model_file: Path, m
     assert "begun with threshold=0.5, and this run has 0.7" in str(find_input_error(caught.value))
 
 
+def test_a_clip_whose_state_cannot_be_read_begins_anew(
+    run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"input": str(videos / "a10.mkv"), "checkpoint": str(model_file), "piece_frames": 4, "save_frames": 4}
+    run("inference", output_dir="whole", **options)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="Failed to evaluate"):
+        patch.setattr("lsinet_monai.handlers.results.WriteClipResults._finish", lambda *_: 1 / 0)
+        run("inference", output_dir="out", **options)
+    Path("out/a10/.unfinished/state.pt").write_bytes(b"")  # as a power cut may leave it
+    run("inference", output_dir="out", resume=True, **options)
+    assert "state.pt' cannot be read (damaged, or another kind of file): the clip begins anew" in caplog.text
+    assert _contents("out") == _contents("whole")
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on(recipe: ModuleType, model_file: Path) -> None:
     Path("videos").mkdir()

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ExplainFailures
@@ -43,6 +43,17 @@ def test_what_is_explained(error: BaseException, said: list[str]) -> None:
         _run(error)
     assert "\n" not in str(caught.value)
     assert all(text in str(caught.value) for text in said), caught.value
+
+
+def test_a_full_disk_before_the_first_step() -> None:
+    def fail(engine: Engine) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out/checkpoint.pt")
+
+    engine = Engine(lambda engine, batch: None)
+    ExplainFailures().attach(engine)
+    engine.add_event_handler(Events.STARTED, fail)
+    with pytest.raises(InputError, match="start it again as before; nothing was replaced"):
+        engine.run([0])
 
 
 def test_what_is_done_first_at_a_failure() -> None:

@@ -138,7 +138,7 @@ def test_encoder_weights_that_are_damaged_inside(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(4096)
     file.write_bytes(content)
-    with pytest.raises(InputError, match=r"does not hold weights of 'mobilenetv3_small_100': .* is damaged"):
+    with pytest.raises(InputError, match=r"does not hold weights of 'mobilenetv3_small_100': damaged"):
         LSINet("mobilenetv3_small_100", encoder_weights=file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from lib.model import ServedModel
 from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.files import read_torch_file, whole_file
 from lsinet_monai.inferers import ClipState, MemoryBank, SequentialVideoInferer, VideoSession
 from lsinet_monai.metrics import LesionLinker, frame_score, mask_change, uncertainty
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.checkpoint import Checkpoint
 
 __all__ = ["Worker"]
+
+logger = logging.getLogger(__name__)
 
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # as many as a LesionLinker looks back
@@ -269,10 +272,13 @@ class _Progress:
             torch.save(content, temporary)
 
     def load(self, device: str) -> ClipState | None:
-        """The state to go on from, or None if there is none of this model."""
+        """The state to go on from, or None if there is none of this model that can be read."""
+        if not self.path.exists():
+            return None
         try:
-            content = torch.load(self.path, map_location=device, weights_only=True)
-        except FileNotFoundError:
+            content = read_torch_file(self.path, device)
+        except InputError as error:
+            logger.warning("'%s' cannot be read (%s): the video is begun anew", self.path, error)
             return None
         if content["model"] != self._model:
             return None

@@ -98,6 +98,22 @@ def test_goes_on_where_it_was_interrupted(worker, monkeypatch):
     assert (masks(again) == expected).all() and again.videos[VIDEO].per_frame("changes") == numbers
 
 
+def test_begins_anew_where_its_progress_cannot_be_read(worker, monkeypatch):
+    monkeypatch.setattr("lib.work._SAVE_FRAMES", 3)
+    whole = worker()
+    run(whole(job("annotate")))
+    expected = masks(whole)
+    work = worker()(job("annotate"))
+    for _ in range(8):
+        next(work)
+    work.close()
+    again = worker()
+    (progress_file,) = again.videos[VIDEO].folder.rglob("*.pt")
+    progress_file.write_bytes(b"")  # as a power cut may leave it
+    _, progress = run(again(job("annotate")))
+    assert progress[0] == pytest.approx(1 / 12) and (masks(again) == expected).all()
+
+
 def test_a_correction_spreads_and_stays(worker):
     working = worker()
     run(working(job("annotate")))
