@@ -36,6 +36,7 @@ from lsinet_monai.inferers import MixedPrecisionInferer
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import create_network
 from lsinet_monai.networks import lsinet as network_module
+from lsinet_monai.ops.builds import VARIABLE as KERNELS_VARIABLE
 from lsinet_monai.ops.memory_read import MemoryRead
 from lsinet_monai.transforms import training_transforms
 
@@ -100,7 +101,8 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
         loss_function = released_loss
     step_network = torch.compile(network) if compiled else network
     inferer = MixedPrecisionInferer(amp_dtype, device, every_frame)
-    scaler = torch.amp.GradScaler(device, enabled=amp_dtype == "float16")
+    # A scale that suits from the start: a step that the scaler leaves out would be none to time.
+    scaler = torch.amp.GradScaler(device, init_scale=2.0**10, enabled=amp_dtype == "float16")
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     frames = {key: torch.randn(batch_size, 3, image_size, image_size, device=device) for key in KEYS[:3]}
     masks = {key: torch.zeros(batch_size, 1, image_size, image_size, device=device) for key in KEYS[3:]}
@@ -136,12 +138,12 @@ def compare_ways(arguments: argparse.Namespace) -> float:
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     rounds = [way for turn in range(arguments.rounds) for way in (ways if turn % 2 == 0 else ways[::-1])]
     for way in tqdm(rounds, desc="training", leave=False):
-        forced = {"LSINET_DEFORM_CONV": "torchvision"} if way == "released" else {}
+        forced = {KERNELS_VARIABLE: "torch"} if way == "released" else {}
         command = [sys.executable, __file__, "--way", way, "--device", arguments.device, "--steps", arguments.steps,
                    "--backbone", arguments.backbone, "--image-size", arguments.image_size,
                    "--batch-size", arguments.batch_size]  # fmt: skip
         result = subprocess.run(
-            [str(word) for word in command], env=os.environ | forced, capture_output=True, text=True, check=True
+            [str(word) for word in command], env=os.environ | forced, stdout=subprocess.PIPE, text=True, check=True
         )
         found[way].append(json.loads(result.stdout.splitlines()[-1]))
     print(
