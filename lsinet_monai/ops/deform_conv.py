@@ -51,7 +51,8 @@ def deform_conv2d(
     ``torchvision.ops.deform_conv2d``, and so are the layouts and the results.
 
     CPU and CUDA; float64, float32, and float16 and bfloat16 with sums in float32. Under autocast it runs in float32,
-    because half precision would round the offsets. Differentiable once, and backwards, in all five tensors.
+    because half precision would round the positions that it samples. Differentiable once, and backwards, in all five
+    tensors.
 
     Args:
         input: (B, C, H, W).

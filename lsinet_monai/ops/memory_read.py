@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -118,15 +119,16 @@ def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k
     chunk = SCORES_AT_A_TIME.get(keys.device.type, 2**20) // elements[:, 0].numel()
     chunk = min(max(chunk, 1), queries.shape[1])
     # One buffer for all chunks: on a CPU, fresh memory for each would take longer than to fill it.
-    buffer = queries.new_empty(batch, chunk, elements.shape[2])
-    maxima = queries.new_empty(batch, queries.shape[1], blocks)
-    for part, result in zip(queries.split(chunk, 1), maxima.split(chunk, 1), strict=True):
-        scores = torch.bmm(part, elements, out=buffer[:, : part.shape[1]])
-        torch.amax(scores.unflatten(2, (BLOCK, blocks)), 2, out=result)
-    best = _top_k(maxima, min(top_k, blocks))
+    buffer = queries.new_empty(batch * chunk * elements.shape[2])
+    maxima = []
+    for part in queries.split(chunk, 1):
+        shape = batch, part.shape[1], elements.shape[2]
+        scores = torch.bmm(part, elements, out=buffer[: math.prod(shape)].view(shape))
+        maxima.append(scores.unflatten(2, (BLOCK, blocks)).amax(2))
+    best = _top_k(torch.cat(maxima, 1), min(top_k, blocks))
 
     rows = elements.unflatten(2, (BLOCK, blocks)).permute(0, 3, 1, 2).flatten(0, 1)
-    chosen = (best + blocks * torch.arange(batch, device=best.device).view(-1, 1, 1)).flatten()
+    chosen = (best + blocks * _count(best[:, :1, :1], 0)).flatten()
     near = rows.index_select(0, chosen).unflatten(0, best.shape)
     scores = (near * queries[:, :, None, :, None]).sum(3)
     inside = scores.flatten(2).topk(top_k, sorted=False).indices
@@ -141,7 +143,17 @@ def _top_k(x: Tensor, top_k: int) -> Tensor:
         return x.topk(top_k, sorted=False).indices
     whole = blocks * BLOCK
     best = _top_k(x[:, :, :whole].unflatten(2, (BLOCK, blocks)).amax(2), top_k)
-    inside = best.unsqueeze(3) + torch.arange(0, whole, blocks, device=x.device)
-    beyond = torch.arange(whole, x.shape[2], device=x.device).expand(*x.shape[:2], -1)
+    positions = _count(x[:1, :1], 2)
+    inside = best.unsqueeze(3) + positions[:, :, None, :whole:blocks]
+    beyond = positions[:, :, whole:].expand(*x.shape[:2], -1)
     candidates = torch.cat([inside.flatten(2), beyond], 2)
     return candidates.gather(2, x.gather(2, candidates).topk(top_k, sorted=False).indices)
+
+
+def _count(like: Tensor, dim: int) -> Tensor:
+    """0, 1, 2, ... along a dimension of a tensor, int64, of its shape.
+
+    Made from the tensor itself: TorchScript would keep the device of a ``torch.arange`` as a constant, and run on no
+    other one than that on which it was traced.
+    """
+    return (like.eq(like) * 0 + 1).cumsum(dim) - 1

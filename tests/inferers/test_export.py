@@ -65,6 +65,18 @@ def test_the_file_is_the_streaming_step(small_network: LSINet, tmp_path: Path, s
     torch.testing.assert_close(torch.stack(logits, 2), expected, atol=1e-3, rtol=0)
 
 
+def test_torchscript_is_bound_to_no_device(small_network: LSINet, tmp_path: Path) -> None:
+    export_network(small_network, SIZE, tmp_path / "network.ts")
+    graph = torch.jit.load(tmp_path / "network.ts").inlined_graph
+    users = [
+        use.user.kind()
+        for node in graph.findAllNodes("prim::Constant")
+        if node.output().type().kind() == "DeviceObjType"
+        for use in node.output().uses()
+    ]
+    assert not users
+
+
 @pytest.mark.parametrize("name", ["network", "network.pt", "network.ONNX"])
 def test_another_suffix_is_refused(small_network: LSINet, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"must end with \.onnx, \.ts .* or \.pt2"):

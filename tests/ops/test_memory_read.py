@@ -5,8 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.ops import read_memory
+from lsinet_monai.ops import memory_read, read_memory
 from lsinet_monai.ops.builds import load_kernels
+from lsinet_monai.ops.memory_read import MemoryRead
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 
 # (batch, queries, elements, top_k): around the chunks of 256 queries, and fewer elements than are read.
 CASES = [
@@ -38,10 +42,11 @@ def _reference(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, top_k:
     return read, weights
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("batch", "queries", "elements", "top_k"), CASES)
-def test_against_the_definition(batch: int, queries: int, elements: int, top_k: int) -> None:
+def test_against_the_definition(batch: int, queries: int, elements: int, top_k: int, device: str) -> None:
     inputs = _make(batch, queries, elements)
-    result = read_memory(*inputs, top_k=top_k)
+    result = MemoryRead(*(x.cpu() for x in read_memory(*(x.to(device) for x in inputs), top_k=top_k)))
     assert result.indices.shape == result.weights.shape == (batch, queries, min(top_k, elements))
     dense = torch.zeros(batch, queries, elements, dtype=torch.float64).scatter(2, result.indices, result.weights)
     for clip in range(batch):
@@ -64,17 +69,18 @@ SEARCHES = [
 ]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("is_occupied", [1.0, 0.5], ids=["full", "half"])
 @pytest.mark.parametrize(("batch", "queries", "elements", "channels", "top_k"), SEARCHES)
 def test_search_is_as_the_reference(
-    batch: int, queries: int, elements: int, channels: int, top_k: int, is_occupied: float
+    batch: int, queries: int, elements: int, channels: int, top_k: int, is_occupied: float, device: str
 ) -> None:
     """In float32, which compiled kernels take where there are some: the best scores of all, each element once."""
     generator = torch.Generator().manual_seed(elements)
     q, k = (torch.randn(batch, n, channels, generator=generator) for n in (queries, elements))
     occupied = torch.rand(batch, elements, generator=generator) < is_occupied
     occupied[:, 0] = True
-    indices = read_memory(q, k, k, occupied, top_k).indices
+    indices = read_memory(*(x.to(device) for x in (q, k, k, occupied)), top_k=top_k).indices.cpu()
     assert all(len(set(row)) == top_k for row in indices.flatten(0, 1).tolist())
     scores = 2 * q.double() @ k.double().transpose(1, 2) - k.double().square().sum(2).unsqueeze(1)
     scores = scores.masked_fill(~occupied.unsqueeze(1), -torch.inf)
@@ -114,6 +120,17 @@ def test_compiled_search_refuses_what_does_not_fit(
         pytest.skip("no compiled kernels: there is no C++ compiler")
     with pytest.raises(RuntimeError, match=message):
         torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scores_at_a_time", [2**20, 1000], ids=["one chunk", "many chunks"])
+def test_search_with_pytorchs_operators_compiles_whole(monkeypatch: pytest.MonkeyPatch, scores_at_a_time: int) -> None:
+    monkeypatch.setitem(memory_read.SCORES_AT_A_TIME, "cpu", scores_at_a_time)
+    queries, keys, _ = _make(2, 33, 700, torch.float32)
+    occupied = keys[..., 0] > 0
+    compiled = torch.compile(memory_read._search_blocks, fullgraph=True, backend="aot_eager")
+    expected = torch.ops.lsinet_monai.search_memory(queries, keys, occupied, 20)
+    assert (compiled(queries, keys, occupied, 20).sort(2).values == expected.sort(2).values).all()
 
 
 def test_twenty_elements_are_read_by_default() -> None:
