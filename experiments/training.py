@@ -69,6 +69,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "no colours": RELEASED | {"train#preprocessing#_target_": "experiments.training.no_colours_transforms"},
     "every frame": RELEASED | {"every_frame": True},
     "every frame, no drop path": RELEASED | {"every_frame": True, "drop_path_rate": 0},
+    "drop path 0.3": RELEASED | {"drop_path_rate": 0.3},
     "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
 }
 
