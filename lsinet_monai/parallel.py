@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lsinet_monai import ranks
+from lsinet_monai.config import check_device
 from lsinet_monai.data import Clip
 from lsinet_monai.errors import InputError
 
@@ -47,10 +48,11 @@ def start(device: str | torch.device, sync_batchnorm: bool = False) -> None:
         sync_batchnorm: whether :func:`share_network` will be asked for it.
 
     Raises:
-        InputError: no ``torchrun`` started this process, or ``sync_batchnorm`` without GPUs, on which alone PyTorch has
-            it.
+        InputError: no ``torchrun`` started this process, this machine has no such device, or ``sync_batchnorm``
+            without GPUs, on which alone PyTorch has it.
     """
     ranks.start()
+    check_device(device)  # where more processes than GPUs were started, one of them has none
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -20,7 +20,7 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, whole_file
+from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.parallel import gather
 from lsinet_monai.writers import prepare_output_dir
 
@@ -59,8 +59,9 @@ class TrainingCheckpoint:
     Args:
         output_dir: the folder of the training.
         objects: what has ``state_dict`` and ``load_state_dict``, by name: network, optimiser, ...
-        settings: the numbers and names that the course of the training follows from, by their config keys. A training
-            goes on with the same ones only.
+        settings: the numbers and names that the course of the training follows from, by their config keys; ``network``
+            has the network's arguments, and ``processes`` says how many share the training. A training goes on with the
+            same ones only.
         max_epochs: when the training will be complete. It may be larger than it was.
         resume: whether to go on from the file.
         save_steps: after how many steps the file is written, besides each epoch's end.
@@ -150,7 +151,7 @@ class TrainingCheckpoint:
         except Timeout as error:
             raise InputError(
                 f"another process trains in output_dir '{self.path.parent}': wait for it, end it, or choose another "
-                f"folder. If none does, delete '{self.path.parent / LOCK_NAME}'"
+                f"folder. If none does on any machine, delete '{self.path.parent / LOCK_NAME}'"
             ) from error
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
@@ -171,6 +172,7 @@ class TrainingCheckpoint:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
 
     def _started(self, engine: Any) -> None:
+        self._random.device = torch.device(engine.state.device)
         self._to_save = {**self.objects, "trainer": engine, "random": self._random}
         if engine.scaler is not None:
             self._to_save["scaler"] = engine.scaler
@@ -225,11 +227,17 @@ class TrainingCheckpoint:
         return content
 
     def _check(self, content: Mapping[str, Any]) -> None:
-        was = content["settings"]
+        was, now = _flat(content["settings"]), _flat(self.settings)
+        processes = was.pop("processes", 1)
+        if processes != now.pop("processes", 1):
+            how = f"torchrun --nproc_per_node {processes}" if processes > 1 else "python, without torchrun"
+            raise InputError(
+                f"resume=true, but the training in '{self.path.parent}' had {processes} processes: use {how}"
+            )
         other = [
-            f"{name}={self.settings.get(name)!r}, which was {was.get(name)!r}"
-            for name in {**was, **self.settings}
-            if (self.settings.get(name) or None) != (was.get(name) or None)  # what it did not have was off
+            f"{name}={now.get(name)!r}, which was {was.get(name)!r}"
+            for name in {**was, **now}
+            if (now.get(name) or None) != (was.get(name) or None)  # what it did not have was off
         ]
         if other:
             raise InputError(
@@ -242,6 +250,11 @@ class TrainingCheckpoint:
                 f"resume=true, but the training in '{self.path.parent}' is complete, after {epochs:g} epochs: give a "
                 f"max_epochs above {epochs:g} to train on"
             )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, and in the place of the network's arguments each of them."""
+    return {**settings, **settings.get("network", {})} | {"network": None}
 
 
 def _has_place(trainer: Any) -> bool:
@@ -259,8 +272,7 @@ class _CheckpointFile(BaseSaveHandler):
     def __call__(self, checkpoint: Mapping, filename: str, metadata: Mapping | None = None) -> None:
         if idist.get_rank() > 0:
             return
-        with whole_file(self.path, durable=True) as temporary:
-            torch.save({**checkpoint, "settings": dict(self.settings)}, temporary)
+        write_torch_file({**checkpoint, "settings": dict(self.settings)}, self.path, durable=True)
 
     def remove(self, filename: str) -> None:
         """Nothing to do: the next state replaces the file."""
@@ -270,6 +282,8 @@ class _RandomStates:
     """The states of Python's, NumPy's and PyTorch's generators, of every rank."""
 
     def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        """What the network is on, whose generator counts beside the CPU's."""
         self._of_ranks: list[dict[str, Any]] = []
 
     def take(self) -> None:
@@ -277,8 +291,8 @@ class _RandomStates:
         numpy_state: Any = np.random.get_state(legacy=False)
         numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
         state = {"python": random.getstate(), "numpy": numpy_state, "torch": torch.get_rng_state()}
-        if torch.cuda.is_initialized():
-            state["cuda"] = torch.cuda.get_rng_state()
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
         self._of_ranks = gather(state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -291,5 +305,5 @@ class _RandomStates:
         key = numpy_state["state"]["key"].numpy().astype(np.uint32)
         np.random.set_state({**numpy_state, "state": {**numpy_state["state"], "key": key}})
         torch.set_rng_state(state["torch"])
-        if "cuda" in state and torch.cuda.is_initialized():
-            torch.cuda.set_rng_state(state["cuda"])
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.device)

@@ -19,7 +19,8 @@ class MixedPrecisionInferer(SimpleInferer):
     """Run a network under autocast, and hand its logits on in float32, so that the loss is not rounded.
 
     MONAI's trainer has autocast for CUDA alone, and always with a gradient scaler, which bfloat16 does not need. For
-    float16 give it ``amp=True`` for the scaler. The alignment and the memory read stay in float32 by themselves.
+    float16 give it ``amp=True`` for the scaler. The deformable convolution and the memory read compute in float32 all
+    the same, on offsets and keys that are rounded.
 
     Args:
         amp_dtype: "bfloat16", or "float16", which needs CUDA; None for no autocast.

@@ -81,8 +81,9 @@ class SequentialVideoInferer(Inferer):
         adjacent: ``"next"``, as released: frame t is segmented beside frame t + 1, the last one beside the one before
             it. ``"previous"``: beside frame t - 1, so that no mask needs a later frame; frame 0 beside itself.
         forgetting: how room is made in a full memory, see :class:`MemoryBank`.
-        encode_batch: how many frames are gathered and encoded in one pass. The masks stay the same, and a stream's come
-            by as many frames later: leave it at 1 for live use. It pays on a GPU, and in half precision on a CPU.
+        encode_batch: how many frames are gathered and encoded in one pass. The masks stay the same but for rounding,
+            and a stream's come by as many frames later: leave it at 1 for live use. It pays on a GPU, and in half
+            precision on a CPU.
         amp_dtype: what the backbone computes in beyond stride 8, ``"bfloat16"`` or ``"float16"``; float32 if not
             given. All else stays in float32, the memory too.
 
