@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
+import threading
 from types import TracebackType
 
 from tqdm import tqdm
 
-__all__ = ["InputError", "find_input_error", "report_input_errors_in_one_line"]
+__all__ = ["NO_ROOM", "InputError", "find_input_error", "report_input_errors_in_one_line"]
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The numbers of an ``OSError`` that say that there is no room for a file."""
 
 
 class InputError(ValueError):
@@ -50,8 +55,8 @@ def report_input_errors_in_one_line() -> None:
     """Let an uncaught :class:`InputError` end the process with its message alone, and exit code 1.
 
     It is the last line on standard error; no traceback of it is logged before, nor what Ignite says of the end of the
-    run. An interruption (Ctrl-C) ends it with one line too. Every other error keeps its traceback. Calling this twice
-    does no harm.
+    run. An interruption (Ctrl-C) ends it with one line too, and a thread that finds the disk full, such as
+    TensorBoard's, says it in one. Every other error keeps its traceback. Calling this twice does no harm.
     """
     for handler in logging.getLogger().handlers:
         handler.addFilter(_drop_repetition)
@@ -70,5 +75,14 @@ def report_input_errors_in_one_line() -> None:
         interrupted = "interrupted; a training or an inference goes on with --resume true"
         print(f"error: {found}" if found else interrupted, file=sys.stderr)
 
+    previous_of_threads = threading.excepthook
+
+    def hook_of_threads(raised: threading.ExceptHookArgs) -> None:
+        error = raised.exc_value
+        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+            previous_of_threads(raised)
+            return
+        print(f"error: cannot write {error.filename or 'a file'} ({error.strerror})", file=sys.stderr)
+
     hook.reports_input_errors = True  # type: ignore[attr-defined]
-    sys.excepthook = hook
+    sys.excepthook, threading.excepthook = hook, hook_of_threads

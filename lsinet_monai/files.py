@@ -14,7 +14,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["check_writable", "read_torch_file", "whole_file"]
+__all__ = ["check_writable", "read_torch_file", "whole_file", "write_torch_file"]
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
@@ -70,6 +70,25 @@ def whole_file(path: str | Path, durable: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> None:
+    """Write a file by :func:`torch.save`, whole or not at all.
+
+    Args:
+        content: what :func:`read_torch_file` is to give: tensors, numbers, text and what holds them.
+        path: the file.
+        durable: see :func:`whole_file`.
+
+    Raises:
+        OSError: it cannot be written; with the file's name.
+    """
+    try:
+        # Given a path, PyTorch writes by itself, and says of a full disk neither that nor where.
+        with whole_file(path, durable) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -32,6 +34,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     text = io.StringIO()
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(text)])
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: print("previous hook", file=sys.stderr))
+    monkeypatch.setattr(threading, "excepthook", lambda raised: print("previous hook", file=sys.stderr))
     report_input_errors_in_one_line()
     report_input_errors_in_one_line()
     yield text
@@ -80,6 +83,24 @@ def test_a_progress_bar_does_not_share_the_line(log: io.StringIO, capsys: pytest
     sys.excepthook(InputError, InputError("wrong"), None)
     del bar
     assert capsys.readouterr().err.endswith("\nerror: wrong\n")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(("error", "said"), [
+    (OSError(errno.ENOSPC, "No space left on device"), "error: cannot write a file (No space left on device)\n"),
+    (OSError(errno.EFBIG, "File too large", "log"), "error: cannot write log (File too large)\n"),
+    (ValueError("wrong"), "previous hook\n"),
+])  # fmt: skip
+def test_a_thread_that_finds_the_disk_full(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def fail() -> NoReturn:
+        raise error
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().err == said
 
 
 def test_another_error_goes_to_the_hook_before(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_writable, read_torch_file, whole_file
+from lsinet_monai.files import check_writable, read_torch_file, whole_file, write_torch_file
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -50,6 +50,16 @@ def test_a_durable_file_is_on_disk_before_it_takes_the_others_place(tmp_path: Pa
     with whole_file(path, durable) as temporary:
         temporary.write_text("one")
     assert calls == [(3, False)] * durable and path.read_text() == "one"
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full, to which writing fails as on a full disk")
+    for size in (3, 1_000_000):  # PyTorch's writer fails at the end, or before
+        (tmp_path / ".weights.pt.tmp").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left") as caught:
+            write_torch_file({"weights": torch.ones(size)}, tmp_path / "weights.pt")
+        assert caught.value.filename == str(tmp_path / "weights.pt") and not [*tmp_path.iterdir()]
 
 
 def test_a_file_of_tensors(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def _read_case(case: Path, split: str) -> Clip:
     if not frames:
         raise InputError(f"{case}: holds no frames ({', '.join(FRAME_SUFFIXES)}); remove the folder or fill it")
     masks = case.parent.with_name(_MASK_FOLDER) / case.name
+    without_frame = {mask.stem for mask in masks.glob("[!.]*.png")} - {frame.stem for frame in frames}
+    if without_frame:
+        first = min(without_frame, key=natural_key)
+        logger.warning(
+            "%s: masks without a frame: %d, such as %s.png; is the copy whole?", masks, len(without_frame), first
+        )
     return {
         "clip_id": f"{split}/{case.name}",
         "image": [str(frame) for frame in frames],
@@ -288,8 +294,8 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
     would share a mask and overwrite each other's results.
 
     Args:
-        clips: the clips, as :func:`read_split` or :func:`find_clips` list them. Masks without a frame are ignored, and
-            so are clips that are a ``video``: what is damaged in these is found, and told, when they are read.
+        clips: the clips, as :func:`read_split` or :func:`find_clips` list them. Masks without a frame are ignored,
+            and so are clips that are a ``video``: what is damaged in these is found, and told, when they are read.
         progress: show a progress bar on standard error.
 
     Raises:

@@ -1,7 +1,7 @@
 """Handlers for Ignite's and MONAI's engines: resets, curriculum, progress, pictures, results."""
 
 from .checkpoints import TrainingCheckpoint
-from .failures import ExplainFailures
+from .failures import CheckLogits, ExplainFailures
 from .pictures import PredictionPictures
 from .progress import ClipProgress
 from .reset_inferer import ResetInferer
@@ -10,6 +10,7 @@ from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
 from .training import ClipGradients, EqualBuffers, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 
 __all__ = [
+    "CheckLogits",
     "ClipDiceCurves",
     "ClipGradients",
     "ClipProgress",

@@ -1,20 +1,17 @@
-"""What ends a training from outside, said in one line."""
+"""What ends a run that is well begun, said in one line."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 
-from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.errors import NO_ROOM, InputError, find_input_error
 from lsinet_monai.parallel import is_alone
 
-__all__ = ["ExplainFailures"]
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+__all__ = ["CheckLogits", "ExplainFailures"]
 
 
 class ExplainFailures:
@@ -44,22 +41,42 @@ class ExplainFailures:
         raise error
 
 
+class CheckLogits:
+    """End a run whose network gives what is no number, before that passes for a mask without a polyp.
+
+    Attached to an evaluator, before the handlers that keep its results.
+
+    Raises:
+        InputError: after a batch, if a logit in ``pred`` is infinite or not a number.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator whose batches have ``clip_id``."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if torch.isfinite(engine.state.output["pred"]).all():
+            return
+        clip_id = engine.state.batch["clip_id"]
+        raise InputError(
+            f"{clip_id if isinstance(clip_id, str) else clip_id[0]}: the network's masks are not numbers, because the "
+            "training of its weights has diverged, or because of amp_dtype: take earlier weights, train with a lower "
+            "learning_rate, or leave amp_dtype out"
+        )
+
+
 def _explain(error: BaseException, has_begun: bool) -> str | None:
     reason = str(error).strip().partition("\n")[0]
     way_on = "then go on with --resume true; the last checkpoint is kept"
     # Before the first step the checkpoint that could not be written is the first: one that is there is another's.
     way_on_with_room = way_on if has_begun else "then start it again as before; nothing was replaced"
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"cannot write {error.filename or 'to output_dir'} ({error.strerror}): make room, {way_on_with_room}"
     if isinstance(error, torch.OutOfMemoryError):
         return "the GPU's memory is full: give a smaller batch_size or image_size, or amp_dtype bfloat16"
-    if isinstance(error, RuntimeError):
-        # PyTorch has no classes for these: its file writer, and a data loader that misses a process.
-        if "PytorchStreamWriter" in reason or "inline_container" in reason:
-            return f"cannot write a checkpoint or the model file, the disk may be full: make room, {way_on_with_room}"
-        if reason.startswith("DataLoader worker"):
-            cause = reason.partition(". ")[0].rstrip(".")
-            return f"{cause}; main memory may be full: give a smaller num_workers, {way_on}"
+    if isinstance(error, RuntimeError) and reason.startswith("DataLoader worker"):  # which has no class of its own
+        cause = reason.partition(". ")[0].rstrip(".")
+        return f"{cause}; main memory may be full: give a smaller num_workers, {way_on}"
     return None
 
 

@@ -56,7 +56,7 @@ class PredictionPictures:
         height, width = frame.shape[:2]
         truth = resize_frame(label * 255, (height, width)) > 128
         picture = overlay(frame, probability[middle] > self.threshold, truth=truth)
-        self._writer.add_image(batch["clip_id"][0], picture, engine.state.epoch, dataformats="HWC")
+        self._writer.add_image(f"val_masks/{batch['clip_id'][0]}", picture, engine.state.epoch, dataformats="HWC")
         self._written += 1
 
     def _epoch_completed(self, engine: Engine) -> None:

@@ -20,7 +20,7 @@ from lsinet_monai.config import as_slice
 from lsinet_monai.data import clip_extent, open_video, read_frame
 from lsinet_monai.data.sun_seg import Clip
 from lsinet_monai.errors import InputError, find_input_error
-from lsinet_monai.files import read_torch_file, whole_file
+from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.writers import (
@@ -277,8 +277,7 @@ class WriteClipResults:
             "clip": self.inferer.save_clip(writer.clip_id),
             "settings": self.settings | {"source": _source(self.clips[writer.clip_id])},
         }
-        with whole_file(unfinished_dir(self.output_dir, writer.clip_id) / _STATE) as path:
-            torch.save(state, path)
+        write_torch_file(state, unfinished_dir(self.output_dir, writer.clip_id) / _STATE)
         self._unsaved = 0
 
     def _finish(self, batch: Mapping[str, Any]) -> None:

@@ -113,8 +113,9 @@ class TrainingLosses:
                 leave_to_first()
             raise InputError(
                 f"the {bad} is {sum(parts) if bad == 'loss' else norm_of_ranks} in epoch {engine.state.epoch}, step "
-                f"{engine.state.iteration}: the training has diverged. Start anew, with --overwrite true, a lower "
-                "learning_rate, or without amp_dtype; the weights of the last checkpoint are whole"
+                f"{engine.state.iteration}: the training has diverged. Start anew with a lower learning_rate or "
+                "without amp_dtype, or go on from an earlier model file with finetune.json, in another output_dir; "
+                "the last checkpoint is that of before this step"
             )
         names = (f"train_loss/{name}" for name in OUTPUTS)
         engine.state.output["curves"] = {
@@ -151,6 +152,7 @@ class TrainingProgress:
         self.evaluator = evaluator
         self.metric = metric
         self._bar: Any = None
+        self._shown: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
@@ -172,14 +174,18 @@ class TrainingProgress:
         )  # fmt: skip
 
     def _iteration_completed(self, engine: Engine) -> None:
-        shown = {"epoch": engine.state.epoch, "loss": f"{engine.state.output['curves']['train_loss']:.3f}"}
-        if self.evaluator is not None and self.metric in self.evaluator.state.metrics:
-            shown["dice"] = f"{self.evaluator.state.metrics[self.metric]:.3f}"
-        self._bar.set_postfix(shown, refresh=False)
+        self._shown = {"epoch": engine.state.epoch, "loss": f"{engine.state.output['curves']['train_loss']:.3f}"}
+        self._show()
         self._bar.update()
+
+    def _show(self) -> None:
+        if self.evaluator is not None and self.metric in self.evaluator.state.metrics:
+            self._shown["dice"] = f"{self.evaluator.state.metrics[self.metric]:.3f}"
+        self._bar.set_postfix(self._shown, refresh=False)
 
     def _close(self, engine: Engine) -> None:
         if self._bar is not None:
+            self._show()
             self._bar.close()
             self._bar = None
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, whole_file
+from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.metrics import mask_change
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
@@ -408,8 +408,7 @@ class VideoSession:
             "masks": {frame: torch.from_numpy(mask) for frame, mask in self.masks.items()},
             "run": run and {**vars(run), "memory": run.memory.state_dict()},
         }
-        with whole_file(path) as temporary:
-            torch.save(content, temporary)
+        write_torch_file(content, path)
 
     @classmethod
     def load(cls, path: str | Path, network: LSINet, source: FrameSource) -> VideoSession:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, whole_file
+from lsinet_monai.files import read_torch_file, write_torch_file
 
 from .lsinet import LSINet
 from .released import convert_with_backbone, is_released_state_dict
@@ -31,8 +31,7 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
     """Write a model file, whole or not at all: weights under ``model``, the network's arguments under ``network``."""
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
-    with whole_file(path, durable=True) as temporary:
-        torch.save(content, temporary)
+    write_torch_file(content, path, durable=True)
 
 
 def create_network(

@@ -100,7 +100,7 @@ def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
     assert scalars[clip] == scalars["val_mean_dice"]
     assert len(scalars["val_mean_dice"]) == 2
     assert 0 <= min(scalars["val_mean_dice"]) <= max(scalars["val_mean_dice"]) <= 1
-    assert len(pictures) == 1 and next(iter(pictures)).startswith("TrainDataset/case")
+    assert len(pictures) == 1 and next(iter(pictures)).startswith("val_masks/TrainDataset/case")
 
 
 def test_model_file_says_how_to_build_the_network(trained: Path) -> None:

@@ -125,6 +125,8 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     assert "output_dir 'out' holds a training" in said and "--resume true" in said and "--overwrite true" in said
     said = refusal(run, **options, resume=True, batch_size=2, seed=3)
     assert "batch_size=2, which was 4" in said and "seed=3, which was 0" in said and "learning_rate" not in said
+    said = refusal(run, **options, resume=True, drop_path_rate=0.2)
+    assert "had other settings: drop_path_rate=0.2, which was 0." in said and "backbone" not in said
     said = refusal(run, **options, resume=True, validation_fraction=0)
     assert "training_clips='4 with 12 frames, names " in said and "which was '3 with 9 frames, names " in said
     shutil.copytree(phantom, "others")
@@ -134,6 +136,9 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     assert "other settings: validation_clips='1 with 3 frames, names" in said and "training_clips" not in said
     assert "neither true nor false" in refusal(run, **options, resume="perhaps")
     of_earlier_version = torch.load("out/checkpoint.pt", weights_only=True)
+    of_two = of_earlier_version | {"settings": of_earlier_version["settings"] | {"processes": 2}}
+    torch.save(of_two, "out/checkpoint.pt")
+    assert "had 2 processes: use torchrun --nproc_per_node 2" in refusal(run, **options, resume=True)
     del of_earlier_version["settings"]["every_frame"]
     torch.save(of_earlier_version, "out/checkpoint.pt")
     assert "'out' is complete" in refusal(run, **options, resume=True)

@@ -259,6 +259,17 @@ def test_patients_are_held_out_whole(lengths, fraction, least, most, seed):
     assert (training, validation) == split_by_patient(clips, fraction, seed)
 
 
+def test_masks_without_a_frame_are_told(tmp_path, caplog):
+    write_split(tmp_path)
+    read_split(tmp_path)
+    assert not caplog.text
+    masks = tmp_path / "TrainDataset/GT/case2"
+    for name in ("image10.png", "image9.png", ".hidden.png"):
+        (masks / name).touch()
+    assert names(read_split(tmp_path)[1]) == ["image1.jpg", "image2.jpg", "image3.jpg"]
+    assert f"{masks}: masks without a frame: 2, such as image9.png" in caplog.text
+
+
 def test_the_seed_chooses_patients_and_the_choice_is_logged(caplog):
     caplog.set_level("INFO")
     chosen = {tuple(ids(split_by_patient(clips_of(MANY), 0.1, seed)[1])) for seed in range(5)}

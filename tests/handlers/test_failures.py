@@ -7,14 +7,12 @@ import torch
 from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import ExplainFailures
+from lsinet_monai.handlers import CheckLogits, ExplainFailures
 
 # What is raised in an engine, and what the one line says of it.
 EXPLAINED = [
     (OSError(errno.ENOSPC, "No space left on device", "out/events"), ["out/events", "No space left", "--resume true"]),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), ["output_dir", "quota", "make room"]),
-    (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), ["disk may be full"]),
-    (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), ["disk may be full"]),
     (RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), ["(pid 12)", "num_workers", "--resume"]),
     (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), ["12, 13", "num_workers"]),
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more"), ["GPU", "batch_size"]),
@@ -54,6 +52,17 @@ def test_a_full_disk_before_the_first_step() -> None:
     engine.add_event_handler(Events.STARTED, fail)
     with pytest.raises(InputError, match="start it again as before; nothing was replaced"):
         engine.run([0])
+
+
+@pytest.mark.parametrize(("value", "clip_id"), [(float("nan"), ["a", "b"]), (float("inf"), "a")])
+def test_logits_that_are_no_numbers(value: float, clip_id: list[str] | str) -> None:
+    kept: list[int] = []
+    engine = Engine(lambda engine, batch: {"pred": torch.tensor([0.0, batch["value"]])})
+    CheckLogits().attach(engine)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: kept.append(engine.state.iteration))
+    with pytest.raises(InputError, match=r"^a: the network's masks are not numbers.* lower learning_rate"):
+        engine.run([{"value": 5.0, "clip_id": clip_id}, {"value": value, "clip_id": clip_id}])
+    assert kept == [1]
 
 
 def test_what_is_done_first_at_a_failure() -> None:

@@ -43,15 +43,15 @@ def test_one_picture_per_clip(tmp_path: Path) -> None:
     PredictionPictures(tmp_path, max_clips=2).attach(engine)
     engine.run([_piece("a", 0), _piece("a", 3), _piece("b", 0), _piece("c", 0)], max_epochs=2)
     pictures = _pictures(tmp_path)
-    assert pictures.Tags()["images"] == ["a", "b"]
-    assert [event.step for event in pictures.Images("a")] == [1, 2]
+    assert pictures.Tags()["images"] == ["val_masks/a", "val_masks/b"]
+    assert [event.step for event in pictures.Images("val_masks/a")] == [1, 2]
 
 
 def test_truth_and_prediction_are_outlined(tmp_path: Path) -> None:
     engine = Engine(_segment)
     PredictionPictures(tmp_path).attach(engine)
     engine.run([_piece("a", 0)])
-    (event,) = _pictures(tmp_path).Images("a")
+    (event,) = _pictures(tmp_path).Images("val_masks/a")
     picture = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)), float)
     assert picture.shape == (64, 80, 3)
     assert np.abs(picture[60, 38:42] - TRUTH_COLOUR).sum(1).min() < 60

@@ -214,18 +214,18 @@ def test_training_losses() -> None:
     assert network.weight.item() == weights[-1]  # the third step changed nothing
 
 
-@pytest.mark.parametrize("metric", [None, 0.7512])
-def test_training_progress(capsys: pytest.CaptureFixture[str], metric: float | None) -> None:
-    evaluator = None if metric is None else _evaluator([metric])
-    if evaluator is not None:
-        evaluator.run([0])
+@pytest.mark.parametrize("metrics", [None, [0.5, 0.7512]])
+def test_training_progress(capsys: pytest.CaptureFixture[str], metrics: list[float] | None) -> None:
+    evaluator = None if metrics is None else _evaluator(metrics)
 
     def step(engine: Engine, batch: float) -> dict[str, Any]:
         return {"curves": {"train_loss": batch}}
 
     trainer = Engine(step)
+    if evaluator is not None:
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: evaluator.run([0]))
     TrainingProgress(evaluator).attach(trainer)
     trainer.run([0.5, 0.25], max_epochs=2)
     last = capsys.readouterr().err.rstrip().rpartition("\r")[2]
     assert all(text in last for text in ("training: 100%", "4/4", "epoch=2", "loss=0.250"))
-    assert ("dice=0.751" in last) == (metric is not None)
+    assert ("dice=0.751" in last) == (metrics is not None)

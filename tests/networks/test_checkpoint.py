@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -51,9 +52,9 @@ def test_a_failed_save_leaves_the_earlier_file(
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
 
-    def save_half(content: Any, file: Path) -> None:
-        Path(file).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def save_half(content: Any, file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", save_half)
     with pytest.raises(OSError, match="No space left"):

@@ -19,7 +19,7 @@ from lib.model import ServedModel
 from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, whole_file
+from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.inferers import ClipState, MemoryBank, SequentialVideoInferer, VideoSession
 from lsinet_monai.metrics import LesionLinker, frame_score, mask_change, uncertainty
 from lsinet_monai.networks import Features
@@ -268,8 +268,7 @@ class _Progress:
             "memory": state.memory.state_dict(),
             "previous": [list(scales) for scales in state.previous] if state.previous else None,
         }
-        with whole_file(self.path) as temporary:
-            torch.save(content, temporary)
+        write_torch_file(content, self.path)
 
     def load(self, device: str) -> ClipState | None:
         """The state to go on from, or None if there is none of this model that can be read."""
