@@ -10,10 +10,9 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-__all__ = ["NO_ROOM", "InputError", "find_input_error", "report_input_errors_in_one_line"]
+__all__ = ["InputError", "describe_no_room", "find_input_error", "report_input_errors_in_one_line"]
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""The numbers of an ``OSError`` that say that there is no room for a file."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(ValueError):
@@ -34,6 +33,18 @@ def find_input_error(error: BaseException | None) -> InputError | None:
         if isinstance(error, InputError):
             return error
         error = error.__cause__ or error.__context__
+    return None
+
+
+def describe_no_room(error: BaseException | None) -> str | None:
+    """Say which file there is no room for, where an error says so: a disk or a quota that is full, a file too large.
+
+    Returns:
+        a line that ends with "make room", to which the caller adds how to go on; None for any other error.
+    """
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        name = str(error.filename or "a file").removeprefix("file:")  # as FFmpeg has it
+        return f"cannot write {name} ({error.strerror}): make room"
     return None
 
 
@@ -78,11 +89,10 @@ def report_input_errors_in_one_line() -> None:
     previous_of_threads = threading.excepthook
 
     def hook_of_threads(raised: threading.ExceptHookArgs) -> None:
-        error = raised.exc_value
-        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+        if message := describe_no_room(raised.exc_value):
+            print(f"error: {message}", file=sys.stderr)
+        else:
             previous_of_threads(raised)
-            return
-        print(f"error: cannot write {error.filename or 'a file'} ({error.strerror})", file=sys.stderr)
 
     hook.reports_input_errors = True  # type: ignore[attr-defined]
     sys.excepthook, threading.excepthook = hook, hook_of_threads

@@ -84,11 +84,15 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
         OSError: it cannot be written; with the file's name.
     """
     try:
-        # Given a path, PyTorch writes by itself, and says of a full disk neither that nor where.
+        # Given a path, PyTorch would write by itself, and say of a full disk neither that nor where.
         with whole_file(path, durable) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    except (OSError, RuntimeError) as error:
+        # It goes on to the file's end after the system's error, where one of its own may take that one's place.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        raise OSError(reason.errno, reason.strerror, str(path)) from error
 
 
 def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:

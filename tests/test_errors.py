@@ -28,6 +28,13 @@ class _Frames(Dataset):
     __getitem__ = _fail
 
 
+RAISED_BY_THREADS = [
+    (OSError(errno.ENOSPC, "No space left"), "error: cannot write a file (No space left): make room\n"),
+    (OSError(errno.EFBIG, "File too large", "file:log"), "error: cannot write log (File too large): make room\n"),
+    (ValueError("wrong"), "previous hook\n"),
+]
+
+
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What one handler of the root logger writes, once errors are reported in one line; undone afterwards."""
@@ -86,11 +93,7 @@ def test_a_progress_bar_does_not_share_the_line(log: io.StringIO, capsys: pytest
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize(("error", "said"), [
-    (OSError(errno.ENOSPC, "No space left on device"), "error: cannot write a file (No space left on device)\n"),
-    (OSError(errno.EFBIG, "File too large", "log"), "error: cannot write log (File too large)\n"),
-    (ValueError("wrong"), "previous hook\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(("error", "said"), RAISED_BY_THREADS)
 def test_a_thread_that_finds_the_disk_full(
     log: io.StringIO, capsys: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 
-from lsinet_monai.errors import NO_ROOM, InputError, find_input_error
+from lsinet_monai.errors import InputError, describe_no_room, find_input_error
 from lsinet_monai.parallel import is_alone
 
 __all__ = ["CheckLogits", "ExplainFailures"]
@@ -21,10 +21,16 @@ class ExplainFailures:
 
     Args:
         at_failure: called first, whatever was raised: gives back what the engine's run has taken.
+        way_on: how the run goes on once its cause is removed, the end of the line.
     """
 
-    def __init__(self, at_failure: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        at_failure: Callable[[], None] | None = None,
+        way_on: str = "then go on with --resume true; the last checkpoint is kept",
+    ) -> None:
         self.at_failure = at_failure
+        self.way_on = way_on
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -36,7 +42,7 @@ class ExplainFailures:
         if find_input_error(error) is None:
             if _another_rank_ended(error):
                 raise SystemExit(1) from None  # that rank says why
-            if message := _explain(error, has_begun=engine.state.iteration > 0):
+            if message := _explain(error, self.way_on, has_begun=engine.state.iteration > 0):
                 raise InputError(message) from error
         raise error
 
@@ -65,13 +71,12 @@ class CheckLogits:
         )
 
 
-def _explain(error: BaseException, has_begun: bool) -> str | None:
+def _explain(error: BaseException, way_on: str, has_begun: bool) -> str | None:
     reason = str(error).strip().partition("\n")[0]
-    way_on = "then go on with --resume true; the last checkpoint is kept"
     # Before the first step the checkpoint that could not be written is the first: one that is there is another's.
     way_on_with_room = way_on if has_begun else "then start it again as before; nothing was replaced"
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return f"cannot write {error.filename or 'to output_dir'} ({error.strerror}): make room, {way_on_with_room}"
+    if message := describe_no_room(error):
+        return f"{message}, {way_on_with_room}"
     if isinstance(error, torch.OutOfMemoryError):
         return "the GPU's memory is full: give a smaller batch_size or image_size, or amp_dtype bfloat16"
     if isinstance(error, RuntimeError) and reason.startswith("DataLoader worker"):  # which has no class of its own

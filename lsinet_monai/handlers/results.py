@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from lsinet_monai.config import as_slice
 from lsinet_monai.data import clip_extent, open_video, read_frame
 from lsinet_monai.data.sun_seg import Clip
-from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.errors import InputError, describe_no_room, find_input_error
 from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer
@@ -229,11 +229,15 @@ class WriteClipResults:
             self._save(self._writer, batch)
 
     def _exception_raised(self, engine: Engine, error: BaseException) -> None:
+        no_room = describe_no_room(error)
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            writer.__exit__(type(error), error, error.__traceback__)
+            with suppress(Exception) if no_room else nullcontext():  # what is written to its end finds none either
+                writer.__exit__(type(error), error, error.__traceback__)
             if find_input_error(error):
                 forget_clip(self.output_dir, writer.clip_id)
+        if no_room:
+            raise InputError(f"{no_room}, then go on with --resume true") from error
         raise error
 
     def _begin(self, batch: Mapping[str, Any], device: torch.device) -> None:

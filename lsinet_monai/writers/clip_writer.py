@@ -218,8 +218,10 @@ class ClipWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_segment()
-        self._record_file.close()
+        try:
+            self._end_segment()
+        finally:
+            self._record_file.close()
         if error is None:
             self._finish()
         if error is None or self.frames_done is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import logging
@@ -259,6 +260,31 @@ def test_other_settings_do_not_go_on(run: Run, videos: Path, model_file: Path, m
     with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         run("inference", piece_frames=4, threshold=0.7, resume=True, **options)
     assert "begun with threshold=0.5, and this run has 0.7" in str(find_input_error(caught.value))
+
+
+def test_a_full_disk_ends_in_one_line_and_goes_on(
+    run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"input": str(videos / "a10.mkv"), "checkpoint": str(model_file), "piece_frames": 4, "save_frames": 4}
+    run("inference", output_dir="whole", **options)
+
+    from lsinet_monai.writers import ClipWriter
+
+    write = ClipWriter.write
+
+    def fill(writer: ClipWriter, name: str, *arguments: Any) -> None:
+        if name == "000006":
+            patch.setattr("lsinet_monai.writers.overlays.Mp4Overlay.finish", lambda *_: 1 / 0)  # no room either
+            raise OSError(errno.ENOSPC, "No space left on device", "6.png")
+        write(writer, name, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
+        patch.setattr(ClipWriter, "write", fill)
+        run("inference", output_dir="out", **options)
+    said = str(find_input_error(caught.value))
+    assert said == "cannot write 6.png (No space left on device): make room, then go on with --resume true"
+    run("inference", output_dir="out", resume=True, **options)
+    assert _contents("out") == _contents("whole")
 
 
 def test_a_clip_whose_state_cannot_be_read_begins_anew(

@@ -12,7 +12,7 @@ from lsinet_monai.handlers import CheckLogits, ExplainFailures
 # What is raised in an engine, and what the one line says of it.
 EXPLAINED = [
     (OSError(errno.ENOSPC, "No space left on device", "out/events"), ["out/events", "No space left", "--resume true"]),
-    (OSError(errno.EDQUOT, "Disk quota exceeded"), ["output_dir", "quota", "make room"]),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), ["a file", "quota", "make room"]),
     (RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "), ["(pid 12)", "num_workers", "--resume"]),
     (RuntimeError("DataLoader worker (pid(s) 12, 13) exited unexpectedly"), ["12, 13", "num_workers"]),
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more"), ["GPU", "batch_size"]),
@@ -41,6 +41,16 @@ def test_what_is_explained(error: BaseException, said: list[str]) -> None:
         _run(error)
     assert "\n" not in str(caught.value)
     assert all(text in str(caught.value) for text in said), caught.value
+
+
+def test_how_a_run_goes_on_is_the_callers_to_say() -> None:
+    def fail(engine: Engine, batch: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out/scores.json")
+
+    engine = Engine(fail)
+    ExplainFailures(way_on="then start it again").attach(engine)
+    with pytest.raises(InputError, match=r"^cannot write out/scores.json .*: make room, then start it again$"):
+        engine.run([0])
 
 
 def test_a_full_disk_before_the_first_step() -> None:

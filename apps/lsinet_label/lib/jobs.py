@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import secrets
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import NotFound
-from lsinet_monai.errors import InputError
+from lsinet_monai.errors import InputError, describe_no_room
 from lsinet_monai.files import whole_file
 
 __all__ = ["Job", "JobQueue", "Work"]
@@ -253,8 +252,8 @@ class JobQueue:
             self._end(job, "failed", str(error))
         except Exception as error:
             logger.exception("job %s failed", job.job)
-            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            reason = "the disk is full: make room and start it again" if is_full else f"{type(error).__name__}: {error}"
+            no_room = describe_no_room(error)
+            reason = f"{no_room} and start it again" if no_room else f"{type(error).__name__}: {error}"
             self._end(job, "failed", reason.partition("\n")[0])
 
     def _tell(self, job: Job, opened: _Open, progress: float, message: str) -> None:
