@@ -378,7 +378,7 @@ def test_dtypes_that_differ_on_a_device_without_autocast() -> None:
 
 
 @needs_cuda
-def test_sums_in_no_fixed_order_are_announced() -> None:
+def test_sums_in_no_fixed_order_on_a_gpu_are_announced() -> None:
     arguments = {name: x.cuda().requires_grad_() for name, x in Case().arguments().items() if x is not None}
     torch.use_deterministic_algorithms(True)
     try:
