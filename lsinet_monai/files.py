@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 import zlib
@@ -17,6 +18,9 @@ from lsinet_monai.errors import InputError
 __all__ = ["check_writable", "read_torch_file", "whole_file", "write_torch_file"]
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
+
+_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What PyTorch's errors say where a file cannot be written; they name neither the file nor the reason, a full disk."""
 
 
 def check_writable(path: str | Path, name: str) -> Path:
@@ -84,15 +88,15 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
         OSError: it cannot be written; with the file's name.
     """
     try:
-        # Given a path, PyTorch would write by itself, and say of a full disk neither that nor where.
-        with whole_file(path, durable) as temporary, temporary.open("wb") as file:
-            torch.save(content, file)
-    except (OSError, RuntimeError) as error:
-        # It goes on to the file's end after the system's error, where one of its own may take that one's place.
-        reason = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(reason, OSError):
+        # By its name: into a file object that Ctrl-C or a full disk has closed PyTorch writes all the same, and aborts.
+        with whole_file(path, durable) as temporary:
+            torch.save(content, temporary)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _CANNOT_WRITE):
             raise
-        raise OSError(reason.errno, reason.strerror, str(path)) from error
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:

@@ -4,7 +4,7 @@ import errno
 import json
 import pickle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
@@ -52,8 +52,8 @@ def test_a_failed_save_leaves_the_earlier_file(
     path = tmp_path / "model.pt"
     path.write_bytes(b"earlier")
 
-    def save_half(content: Any, file: IO[bytes]) -> None:
-        file.write(b"half")
+    def save_half(content: Any, file: Path) -> None:
+        Path(file).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", save_half)
