@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 
 from tqdm import tqdm
@@ -29,11 +30,14 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     MONAI's config parser and transforms wrap what goes wrong inside a component in errors of their own, so the whole
     chain of causes is searched.
     """
+    return next((link for link in _chain(error) if isinstance(link, InputError)), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what led to it, what led to that, ..."""
     while error is not None:
-        if isinstance(error, InputError):
-            return error
+        yield error
         error = error.__cause__ or error.__context__
-    return None
 
 
 def describe_no_room(error: BaseException | None) -> str | None:
@@ -49,25 +53,29 @@ def describe_no_room(error: BaseException | None) -> str | None:
 
 
 def _drop_repetition(record: logging.LogRecord) -> bool:
-    """Drop what the log would say of an InputError besides its message, which is shown once, at the end.
+    """Drop what the log would say of what ends in one line besides that line, which is shown once, at the end.
 
     That is the traceback that MONAI's handlers log in mid-run, and Ignite's two records that the run is terminating.
     """
-    if record.exc_info and _is_told_in_one_line(record.exc_info[1]):
+    if record.exc_info and _one_line(record.exc_info[1]):
         record.exc_info = None
-    return not (record.name.startswith("ignite.engine.") and _is_told_in_one_line(sys.exc_info()[1]))
+    return not (record.name.startswith("ignite.engine.") and _one_line(sys.exc_info()[1]))
 
 
-def _is_told_in_one_line(error: BaseException | None) -> bool:
-    return isinstance(error, KeyboardInterrupt) or find_input_error(error) is not None
+def _one_line(error: BaseException | None) -> str | None:
+    """What the process ends with where that is said in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; a training or an inference goes on with --resume true"
+    found = find_input_error(error) or next(filter(None, map(describe_no_room, _chain(error))), None)
+    return f"error: {found}" if found else None
 
 
 def report_input_errors_in_one_line() -> None:
     """Let an uncaught :class:`InputError` end the process with its message alone, and exit code 1.
 
     It is the last line on standard error; no traceback of it is logged before, nor what Ignite says of the end of the
-    run. An interruption (Ctrl-C) ends it with one line too, and a thread that finds the disk full, such as
-    TensorBoard's, says it in one. Every other error keeps its traceback. Calling this twice does no harm.
+    run. An interruption (Ctrl-C) and a full disk end it with one line too, and a thread that finds the disk full, such
+    as TensorBoard's, says it in one. Every other error keeps its traceback. Calling this twice does no harm.
     """
     for handler in logging.getLogger().handlers:
         handler.addFilter(_drop_repetition)
@@ -76,15 +84,14 @@ def report_input_errors_in_one_line() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not _is_told_in_one_line(error):
+        line = _one_line(error)
+        if line is None:
             previous(kind, error, trace)
             return
         # A progress bar that the error cut short would share the message's line, or follow it.
         for bar in list(getattr(tqdm, "_instances", ())):
             bar.close()
-        found = find_input_error(error)
-        interrupted = "interrupted; a training or an inference goes on with --resume true"
-        print(f"error: {found}" if found else interrupted, file=sys.stderr)
+        print(line, file=sys.stderr)
 
     previous_of_threads = threading.excepthook
 

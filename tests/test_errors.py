@@ -84,6 +84,16 @@ def test_an_input_error_is_reported_in_one_line(log: io.StringIO, capsys: pytest
     assert capsys.readouterr().err == "error: frame.png: is empty; replace it\n"
 
 
+def test_a_full_disk_is_reported_in_one_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise RuntimeError("Failed to evaluate") from OSError(errno.ENOSPC, "No space left", "scores.json")
+    except RuntimeError as error:
+        logging.getLogger("ignite.engine.engine").error("terminating")
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert capsys.readouterr().err == "error: cannot write scores.json (No space left): make room\n"
+    assert not log.getvalue()
+
+
 def test_a_progress_bar_does_not_share_the_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
     bar = tqdm(total=3)
     bar.update()
