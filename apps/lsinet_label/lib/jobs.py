@@ -252,8 +252,9 @@ class JobQueue:
             self._end(job, "failed", str(error))
         except Exception as error:
             logger.exception("job %s failed", job.job)
-            no_room = describe_no_room(error)
-            reason = f"{no_room} and start it again" if no_room else f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
+            if describe_no_room(error):  # where on the server is in its log, and nothing to annotators
+                reason = "the server's disk is full: make room and start it again"
             self._end(job, "failed", reason.partition("\n")[0])
 
     def _tell(self, job: Job, opened: _Open, progress: float, message: str) -> None:

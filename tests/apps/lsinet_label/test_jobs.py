@@ -75,10 +75,7 @@ def test_corrections_come_before_the_owners_long_jobs(tmp_path):
     ("error", "message"),
     [
         (InputError("v.mp4: is damaged"), "v.mp4: is damaged"),
-        (
-            OSError(errno.ENOSPC, "No space left on device"),
-            "cannot write a file (No space left on device): make room and start it again",
-        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "the server's disk is full: make room and start it again"),
         (RuntimeError("a\nb"), "RuntimeError: a"),
     ],
 )
