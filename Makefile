@@ -8,7 +8,7 @@ LABEL_INSTALLED := $(VENV)/.installed-label
 # MONAI Label needs Python below 3.12; on later ones its tests are skipped.
 HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
-.PHONY: demo label test lint docs release-check clean
+.PHONY: demo label test lint docs check-kernels release-check clean
 
 demo: $(INSTALLED) $(KERNELS)
 	$(BIN)/python scripts/demo.py
@@ -27,6 +27,10 @@ lint: $(INSTALLED)
 # Warnings are errors, links that lead nowhere among them. Material's notice of a later MkDocs is none of ours.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The kernels with the oldest PyTorch that is promised, in an environment of its own; up to five minutes.
+check-kernels: $(INSTALLED)
+	$(BIN)/python scripts/check_kernels.py
 
 # The wheel as people get it, without any extra, in a clean environment outside of this tree.
 release-check: $(INSTALLED)
@@ -70,4 +74,4 @@ $(KERNELS): $(INSTALLED) $(wildcard lsinet_monai/csrc/*.*)
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist site *.egg-info lsinet_monai/ops/*.so
+	rm -rf $(VENV) $(VENV)-oldest demo build dist site *.egg-info lsinet_monai/ops/*.so

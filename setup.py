@@ -11,8 +11,6 @@ FORCE_CUDA=0 leaves them out.
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from lsinet_monai.csrc import (
     SOURCES,
     has_program,
     name_cuda_home,
+    nvcc_release,
 )
 from lsinet_monai.shipped import SHIPPED, shipped_files
 
@@ -57,19 +56,16 @@ class BuildWithShipped(build_py):
 
 
 def builds_cuda() -> bool:
-    """Whether there is an nvcc of the version that PyTorch was built with."""
+    """Whether there is an nvcc of the CUDA version that PyTorch was built with."""
     import torch
     from torch.utils.cpp_extension import CUDA_HOME
 
     if "FORCE_CUDA" in os.environ:
         return os.environ["FORCE_CUDA"] == "1"
-    if torch.version.cuda is None or CUDA_HOME is None:
+    release = nvcc_release(CUDA_HOME)
+    if torch.version.cuda is None or release is None:
         return False
-    nvcc = Path(CUDA_HOME) / "bin" / "nvcc"
-    if not nvcc.exists():
-        return False
-    release = re.search(r"release (\d+)", subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout)
-    return release is not None and release[1] == torch.version.cuda.split(".")[0]
+    return release.split(".")[0] == torch.version.cuda.split(".")[0]
 
 
 def kernels() -> dict[str, Any]:

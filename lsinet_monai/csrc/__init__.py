@@ -19,6 +19,7 @@ __all__ = [
     "SOURCES",
     "has_program",
     "name_cuda_home",
+    "nvcc_release",
     "source_folder",
 ]
 
@@ -34,7 +35,8 @@ SOURCES = {
 }
 """The sources of each kind of device; each becomes a library of its own."""
 
-# The stable ABI of PyTorch 2.11: what is compiled runs with any later version.
+# The stable ABI of PyTorch 2.11, the oldest version that pyproject.toml allows: what is compiled runs with any later
+# one. Use nothing that a later version added; `make check-kernels` compiles with the oldest.
 _ABI = "-DTORCH_TARGET_VERSION=0x020b000000000000"
 
 # No -march: what is compiled runs on every processor, and takes its instructions when it is called.
@@ -70,3 +72,14 @@ def name_cuda_home() -> None:
     top = re.search(r"^#\$ TOP=(.+)$", settings, re.MULTILINE)
     if top is not None:
         os.environ["CUDA_HOME"] = str(Path(top[1]).resolve())
+
+
+def nvcc_release(cuda_home: str | None) -> str | None:
+    """The release of a CUDA toolkit's nvcc, such as "13.0"; None without a toolkit or without its nvcc."""
+    nvcc = None if cuda_home is None else Path(cuda_home, "bin", "nvcc")
+    if nvcc is None or not nvcc.exists():
+        return None
+    release = re.search(
+        r"release (\d+\.\d+)", subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    )
+    return release[1] if release else None

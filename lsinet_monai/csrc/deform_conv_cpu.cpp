@@ -1,4 +1,6 @@
 // Modulated deformable convolution on the CPU: its arguments, the work of the threads, and its registration.
+#include <torch/headeronly/util/shim_utils.h>
+
 #include <algorithm>
 #include <memory>
 #include <tuple>
@@ -33,7 +35,7 @@ Buffer<T> zeros(int64_t size) {
 
 int64_t thread_index() {
   uint32_t index = 0;
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_get_thread_idx(&index));
+  TORCH_ERROR_CODE_CHECK(torch_get_thread_idx(&index));
   return index;
 }
 

@@ -6,9 +6,11 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 import sysconfig
 import threading
+from pathlib import Path
 
 import torch
 
@@ -18,6 +20,7 @@ from lsinet_monai.csrc import (
     SOURCES,
     has_program,
     name_cuda_home,
+    nvcc_release,
     source_folder,
 )
 from lsinet_monai.errors import InputError
@@ -36,21 +39,25 @@ _has_kernels: dict[str, bool] = {}
 
 
 class _UnavailableError(Exception):
-    """One way to the kernels is closed; the message says why."""
+    """One way to the kernels is closed; the message says why, and ``advice`` how a person opens it."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 def load_kernels(device_type: str) -> bool:
     """Load the compiled kernels for one kind of device.
 
-    The ways are tried in this order, in the first call: the extension that was built when the package was installed;
-    compiling the sources, which PyTorch keeps in its cache of extensions; doing without. Which one was taken is logged.
+    The first call tries in this order: the extension that was built when the package was installed; compiling the
+    sources, which PyTorch keeps in its cache of extensions; doing without. The log says which one was taken.
     Several processes and threads may call this at once.
 
     Args:
         device_type: "cpu", "cuda", ...
 
     Returns:
-        whether kernels are loaded; if not, PyTorch's and torchvision's own operators are to be called.
+        True if kernels are loaded. If False, call PyTorch's and torchvision's own operators.
 
     Raises:
         InputError: the environment variable LSINET_KERNELS forces a way that does not exist or is closed.
@@ -68,7 +75,7 @@ def _load(device_type: str) -> bool:
     if device_type not in SOURCES or forced == "torch":
         logger.info("kernels on %s: PyTorch's and torchvision's own", device_type)
         return False
-    reasons = []
+    closed: list[_UnavailableError] = []
     for way, load in (("extension", _load_extension), ("jit", _compile_and_load)):
         if forced not in ("", way):
             continue
@@ -76,78 +83,130 @@ def _load(device_type: str) -> bool:
             path = load(device_type)
         except _UnavailableError as error:
             if forced:
-                raise InputError(f"{VARIABLE}={forced}, but {error}") from error
-            reasons.append(str(error))
+                advice = f". {error.advice}" if error.advice else ""
+                raise InputError(f"{VARIABLE}={forced}, but {error}{advice}") from error
+            closed.append(error)
         else:
             logger.info("kernels on %s: %s, %s", device_type, way, path)
             return True
-    tools = "a C++ compiler" if device_type == "cpu" else "the CUDA toolkit of PyTorch's version"
     logger.warning(
-        "kernels on %s: PyTorch's and torchvision's own, which are slower: %s. Install %s for the faster ones.",
+        "kernels on %s: PyTorch's and torchvision's own, which are slower: %s%s",
         device_type,
-        "; ".join(reasons),
-        tools,
+        "; ".join(map(str, closed)),
+        "".join(f". {error.advice}" for error in closed if error.advice),
     )
     return False
 
 
 def _load_extension(device_type: str) -> str:
-    spec = importlib.util.find_spec(f"lsinet_monai.ops._kernels_{device_type}")
-    if spec is None or spec.origin is None:
+    path = _find_extension(device_type)
+    if path is None:
         raise _UnavailableError("no extension was built when the package was installed")
     try:
-        torch.ops.load_library(spec.origin)
+        torch.ops.load_library(path)
     except OSError as error:
-        raise _UnavailableError(f"{spec.origin} does not load: {error}") from error
-    return spec.origin
+        raise _UnavailableError(f"{path} does not load: {error}", "Install the package again") from error
+    return path
+
+
+def _find_extension(device_type: str) -> str | None:
+    spec = importlib.util.find_spec(f"lsinet_monai.ops._kernels_{device_type}")
+    return None if spec is None else spec.origin
 
 
 def _compile_and_load(device_type: str) -> str:
-    if device_type == "cuda":
-        name_cuda_home()
-    # Imported here because most processes never compile, and this import looks for a CUDA toolkit.
-    from torch.utils import cpp_extension
-
     if sys.platform == "win32" or torch.version.hip:
         raise _UnavailableError("the sources are written for GCC, Clang and nvcc")
-    if not has_program(cpp_extension.get_cxx_compiler()):
-        raise _UnavailableError("there is no C++ compiler")
-    if device_type == "cuda" and (cpp_extension.CUDA_HOME is None or torch.version.cuda is None):
-        raise _UnavailableError("there is no CUDA compiler, nvcc")
-
-    folder = source_folder()
-    digest = hashlib.sha256(f"{torch.__version__} {COMPILER_FLAGS} {CUDA_FLAGS}".encode())
+    wanted = torch.version.cuda or ""
     if device_type == "cuda":
-        # Machines that share a home folder may have other GPUs.
-        gpus = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
-        digest.update(os.environ.get("TORCH_CUDA_ARCH_LIST", str(sorted(gpus))).encode())
-    for file in sorted(folder.glob("*.*")):
-        digest.update(file.read_bytes())
-    # Another version of the sources or of PyTorch gets a library of its own, beside those of other environments.
-    name = f"lsinet_monai_kernels_{device_type}_{digest.hexdigest()[:12]}"
-    path_variable = os.environ.get("PATH", "")
+        if not wanted:
+            raise _UnavailableError("this PyTorch was built without CUDA")
+        name_cuda_home()
+    # Imported here because most processes never compile, and this import looks for a CUDA toolkit.
     try:
-        # ninja comes with the package, but a Python that is called by its path does not have its scripts on PATH.
-        os.environ["PATH"] = os.pathsep.join([path_variable, sysconfig.get_path("scripts")])
+        from torch.utils import cpp_extension
+    except ImportError as error:
+        raise _UnavailableError(f"PyTorch cannot compile extensions ({error})", "Install setuptools") from error
+    if not has_program(cpp_extension.get_cxx_compiler()):
+        raise _UnavailableError("there is no C++ compiler", "Install a C++ compiler for the faster ones")
+    if device_type == "cuda":
+        release = nvcc_release(cpp_extension.CUDA_HOME)
+        advice = f"Install the CUDA toolkit {wanted}, or name its folder in CUDA_HOME, for the faster ones"
+        if release is None:
+            raise _UnavailableError("there is no CUDA compiler, nvcc", advice)
+        if release.split(".")[0] != wanted.split(".")[0]:
+            raise _UnavailableError(f"nvcc is of CUDA {release}, and PyTorch of CUDA {wanted}", advice)
+
+    # ninja comes with the package, but a Python that is called by its path does not have its scripts on PATH.
+    path_variable = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([path_variable, sysconfig.get_path("scripts")])
+    name = _library_name(device_type)
+    build_folder = None
+    try:
         cpp_extension.verify_ninja_availability()
-        build_folder = cpp_extension._get_build_directory(name, verbose=False)
-        path = os.path.join(build_folder, f"{name}.so")
-        if not os.path.exists(path):
-            # Shown by default, because a wait without a word looks like a hang.
+        build_folder = Path(cpp_extension._get_build_directory(name, verbose=False))
+        library = build_folder / f"{name}.so"
+        if not library.exists():
+            # Shown by default, because a silent wait looks like a hang.
             logger.warning(
                 "Compiling kernels for %s, once, into %s; this takes up to a minute.", device_type, build_folder
             )
         cpp_extension.load(
             name=name,
-            sources=[str(folder / source) for source in SOURCES[device_type]],
+            sources=[str(source_folder() / source) for source in SOURCES[device_type]],
             extra_cflags=COMPILER_FLAGS,
             extra_cuda_cflags=CUDA_FLAGS,
-            build_directory=build_folder,
+            build_directory=str(build_folder),
             is_python_module=False,
         )
     except (RuntimeError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _UnavailableError(f"compiling failed ({reason}); {VARIABLE}=jit shows all of it") from error
+        raise _UnavailableError(_explain_failure(str(error), build_folder)) from error
     finally:
         os.environ["PATH"] = path_variable
-    return path
+    return str(library)
+
+
+def _library_name(device_type: str) -> str:
+    """Another version of the sources or of PyTorch gets a library of its own, next to those of other environments."""
+    digest = hashlib.sha256(f"{torch.__version__} {COMPILER_FLAGS} {CUDA_FLAGS}".encode())
+    if device_type == "cuda":
+        # Machines that share a home folder may have other GPUs.
+        gpus = [torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())]
+        digest.update(os.environ.get("TORCH_CUDA_ARCH_LIST", str(sorted(gpus))).encode())
+    for file in sorted(source_folder().glob("*.*")):
+        digest.update(file.read_bytes())
+    return f"lsinet_monai_kernels_{device_type}_{digest.hexdigest()[:12]}"
+
+
+def _explain_failure(message: str, build_folder: Path | None) -> str:
+    """Say why compiling failed, by the compiler's first error.
+
+    Args:
+        message: what PyTorch raised. It holds the compiler's output, if the compiler ran.
+        build_folder: keeps that output, in the file ``compiler_output.txt``.
+    """
+    first = (message.splitlines() or ["without a message"])[0]
+    if build_folder is None:  # ninja is missing, or the folder cannot be made
+        return f"compiling failed: {first}"
+    log = build_folder / "compiler_output.txt"
+    if _COMPILER_ERROR.search(message):
+        try:
+            log.write_text(message)
+        except OSError as error:  # a full disk, maybe; the compiler's error matters more
+            return f"compiling failed: {_first_error(message)} (the rest could not be kept: {error})"
+    elif log.exists() and not list(build_folder.glob("*.so")):  # another process compiled, while this one waited
+        message = log.read_text()
+    else:
+        return f"compiling failed: {first}"
+    return f"compiling failed: {_first_error(message)} (the compiler's whole output: {log})"
+
+
+# GCC and Clang write "file:1:2: error: ...", nvcc "file(1): error: ..." or "nvcc fatal : ...".
+_COMPILER_ERROR = re.compile(
+    r"^.*(?:\berror\s*:|\bfatal\s*:|undefined reference|: cannot find ).*$", re.MULTILINE | re.IGNORECASE
+)
+
+
+def _first_error(output: str) -> str:
+    match = _COMPILER_ERROR.search(output)
+    return (match[0] if match else output).strip()

@@ -213,6 +213,27 @@ def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def _bring_far_samples_near(
+    offset: Tensor, input: Tensor, weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]
+) -> Tensor:
+    """Move samples outside the input, where all is zero, and samples at NaN to two pixels above and left of it.
+
+    Far outside and at NaN torchvision's kernels convert numbers to integers that do not hold them: on CUDA gradients
+    that are zero came out as 3e13, and on a CPU the process crashed.
+    """
+    samples = offset.unflatten(1, (-1, *weight.shape[2:], 2))  # (B, D, kh, kw, 2, H_out, W_out)
+    near = []
+    for axis, view in enumerate(((-1, 1), (1, -1))):
+        start = torch.arange(offset.shape[2 + axis], device=offset.device) * stride[axis] - padding[axis]
+        taps = torch.arange(weight.shape[2 + axis], device=offset.device) * dilation[axis]
+        place = start.view(view) + taps.view(*view, 1, 1)
+        moved = samples[:, :, :, :, axis]
+        sample = place + moved
+        is_near = (sample >= -1) & (sample < input.shape[2 + axis])
+        near.append(torch.where(is_near, moved, (-2 - place).to(offset.dtype)))
+    return torch.stack(near, 4).view_as(offset)
+
+
 @torch.library.impl("lsinet_monai::deform_conv2d", "default")
 def _forward_before_kernels(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, *geometry: Any
@@ -222,9 +243,12 @@ def _forward_before_kernels(
         return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *geometry)
     dtype = _compute_dtype(input.dtype)
     stride, padding, dilation, *_ = geometry
-    tensors = [None if x is None else x.to(dtype) for x in (input, offset, weight, bias)]
-    mask = None if mask is None else mask.to(dtype)
-    return torchvision.ops.deform_conv2d(*tensors, stride, padding, dilation, mask).to(input.dtype)
+    near = _bring_far_samples_near(offset.to(dtype), input, weight, stride, padding, dilation)
+    bias, mask = (None if x is None else x.to(dtype) for x in (bias, mask))
+    output = torchvision.ops.deform_conv2d(
+        input.to(dtype), near, weight.to(dtype), bias, stride, padding, dilation, mask
+    )
+    return output.masked_fill_(offset.isnan().any(1, keepdim=True), torch.nan).to(input.dtype)
 
 
 @torch.library.impl("lsinet_monai::deform_conv2d_backward", "default")
@@ -234,7 +258,8 @@ def _backward_before_kernels(
     if load_kernels(input.device.type):
         return torch.ops.lsinet_monai.deform_conv2d_backward(grad_output, input, weight, offset, mask, *geometry)
     stride, padding, dilation, groups, deformable_groups = geometry
-    given = (grad_output, input, weight, offset, input.new_zeros(len(input), 1) if mask is None else mask)
+    near = _bring_far_samples_near(offset.to(_compute_dtype(offset.dtype)), input, weight, stride, padding, dilation)
+    given = (grad_output, input, weight, near, input.new_zeros(len(input), 1) if mask is None else mask)
     grads = torch.ops.torchvision._deform_conv2d_backward(
         *(tensor.to(_compute_dtype(tensor.dtype)) for tensor in given),
         weight.new_zeros(weight.shape[0], dtype=_compute_dtype(weight.dtype)),

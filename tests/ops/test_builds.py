@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES, has_program
 from lsinet_monai.errors import InputError
@@ -44,7 +46,7 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """As in a process that has not called the operator yet, where nothing was built or compiled before."""
     monkeypatch.setattr(builds, "_has_kernels", {})
-    monkeypatch.setattr(builds.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(builds, "_find_extension", lambda device_type: None)
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     monkeypatch.delenv(VARIABLE, raising=False)
     return monkeypatch
@@ -84,14 +86,59 @@ def test_a_compiler_may_come_with_arguments(command: str, expected: bool, monkey
     assert has_program(command) is expected
 
 
-def test_sources_that_do_not_compile_are_no_end(
+@pytest.mark.required_in_ci
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_a_failed_compile_shows_the_first_error_and_where_the_rest_is(
     unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     for source in SOURCES["cpu"]:
-        (tmp_path / source).write_text("no C++")
+        (tmp_path / source).write_text("not_a_type x;\nnot_one_either y;\n")
     unchosen.setattr(builds, "source_folder", lambda: tmp_path)
     assert not load_kernels("cpu")
-    assert "LSINET_KERNELS=jit shows all of it" in caplog.records[-1].getMessage()
+    message = caplog.records[-1].getMessage()
+    assert re.search(r"\.cpp:1:1: error: .*not_a_type", message)
+    assert "Install" not in message  # the compiler is there
+    output = Path(re.search(r"whole output: (.*)\)", message)[1]).read_text()
+    assert "not_one_either" in output
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("FAILED: a.o\nc++ -c a.cpp\na.cpp:3:9: error: no 'X'\na.cpp:4:9: error: no 'Y'", "a.cpp:3:9: error: no 'X'"),
+        ('FAILED: a.o\na.cu(7): error: identifier "X" is undefined', 'a.cu(7): error: identifier "X" is undefined'),
+        ("FAILED: a.o\nnvcc fatal   : Unknown option '-x'", "nvcc fatal   : Unknown option '-x'"),
+        ("ld: a.o: undefined reference to `f'\ncollect2: error: ld returned 1", "ld: a.o: undefined reference to `f'"),
+        ("ld: cannot find -lcudart\ncollect2: error: ld returned 1", "ld: cannot find -lcudart"),
+    ],
+)
+def test_the_first_error_of_each_compiler(output: str, expected: str, tmp_path: Path) -> None:
+    log = tmp_path / "compiler_output.txt"
+    message = builds._explain_failure(f"Error building extension 'a': [1/2] c++ -o a.o\n{output}", tmp_path)
+    assert message == f"compiling failed: {expected} (the compiler's whole output: {log})"
+    # A process that only waited for the one that compiled.
+    assert builds._explain_failure("a.so: cannot open shared object file", tmp_path) == message
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [(None, "no CUDA compiler, nvcc"), ("12.4", "nvcc is of CUDA 12.4, and PyTorch of CUDA 13.0")],
+)
+def test_another_cuda_toolkit_is_named(unchosen: pytest.MonkeyPatch, release: str | None, words: str) -> None:
+    unchosen.setattr(torch.version, "cuda", "13.0")
+    unchosen.setattr(builds, "nvcc_release", lambda cuda_home: release)
+    unchosen.setattr(builds, "has_program", lambda command: True)
+    unchosen.setenv(VARIABLE, "jit")
+    with pytest.raises(InputError, match=f"{words}. Install the CUDA toolkit 13.0"):
+        load_kernels("cuda")
+
+
+def test_without_setuptools_the_advice_is_to_install_it(unchosen: pytest.MonkeyPatch) -> None:
+    unchosen.setitem(sys.modules, "torch.utils.cpp_extension", None)
+    unchosen.delattr(torch.utils, "cpp_extension", raising=False)
+    unchosen.setenv(VARIABLE, "jit")
+    with pytest.raises(InputError, match="Install setuptools"):
+        load_kernels("cpu")
 
 
 def test_other_devices_are_torchvision_s(unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -224,8 +224,11 @@ def test_an_infinite_offset_is_outside_and_nan_shows(device: str) -> None:
     arguments["offset"][0, 1, 3, 3] = -torch.inf
     assert deform_conv2d(**arguments, padding=1).isfinite().all()
     arguments["offset"][1, 2, 4, 5] = torch.nan
-    places = deform_conv2d(**arguments, padding=1).isnan().nonzero()
-    assert places[:, [0, 2, 3]].unique(dim=0).tolist() == [[1, 4, 5]]
+    leaves = {name: x.requires_grad_() for name, x in arguments.items()}
+    output = deform_conv2d(**leaves, padding=1)
+    assert output.isnan().nonzero()[:, [0, 2, 3]].unique(dim=0).tolist() == [[1, 4, 5]]
+    (grad,) = torch.autograd.grad(output.nan_to_num().sum(), [leaves["offset"]])
+    assert grad[0].isfinite().all()
 
 
 def change(**changes: Callable[[Tensor], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

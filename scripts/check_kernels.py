@@ -1,0 +1,96 @@
+"""Check the kernels with the oldest PyTorch that pyproject.toml allows, and its build of them with the newest.
+
+    python scripts/check_kernels.py [--python FILE]
+
+1. Make an environment in ``.venv-oldest`` with the oldest PyTorch and Python 3.12, or reuse it.
+2. Build the kernels there, for the CPU and, where nvcc is, for CUDA, in a copy of the sources.
+3. Run the operators' tests there, with the extension that was built.
+4. Run them again with the PyTorch of the environment that runs this script, and the same extension.
+
+The test suite compiles the sources with the newest headers. Run this from the environment of ``make test``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OLDEST = ROOT / ".venv-oldest"
+COPIED = ("lsinet_monai", "tests", "bundle", "apps", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+# Two processes that compile at once, and exports, depend on the newest PyTorch or on none in particular.
+LEFT_OUT = "two_processes or onnx"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=find_python(), help="interpreter of the environment that is made")
+    python = make_environment(parser.parse_args().python)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            source, copy = ROOT / name, Path(folder, name)
+            if source.is_dir():
+                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.so", "__pycache__", "models"))
+            else:
+                shutil.copy(source, copy)
+        run(python, "setup.py", "--quiet", "build_ext", "--inplace", folder=folder)
+        tests = ["-m", "pytest", "-q", "--numprocesses=2", "--dist=load", "tests/ops"]
+        run(python, *tests, "-k", f"not ({LEFT_OUT})", folder=folder)
+        run(sys.executable, *tests, "-m", "not slow", folder=folder)
+    return 0
+
+
+def find_python() -> str:
+    """Python 3.12 if it is there, since its environments come without setuptools; else the one that runs this."""
+    candidates = ["python3.12", *map(str, sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"), reverse=True))]
+    for candidate in candidates:
+        program = shutil.which(candidate)
+        # A shim of pyenv's may be there for a version that is not chosen, and fail.
+        if program and subprocess.run([program, "-c", ""], capture_output=True).returncode == 0:
+            return program
+    return sys.executable
+
+
+def make_environment(python: str) -> str:
+    """An environment with the oldest PyTorch, and the rest as it is resolved today."""
+    project = (ROOT / "pyproject.toml").read_text()
+    oldest = re.search(r'"torch>=([\d.]+)"', project)
+    assert oldest is not None, "pyproject.toml has no lower bound for torch"
+    requirements = [f"torch=={oldest[1]}.*", "pytest", "pytest-xdist", "--requirement", str(ROOT / "pyproject.toml")]
+    if not (OLDEST / "bin" / "python").exists():
+        run(python, "-m", "venv", str(OLDEST))
+    in_environment = str(OLDEST / "bin" / "python")
+    uv = Path(sys.executable).with_name("uv")
+    if uv.exists():
+        call([str(uv), "pip", "install", "--quiet", "--python", in_environment, *requirements])
+    else:
+        dependencies = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+        assert dependencies is not None, "pyproject.toml has no dependencies"
+        run(in_environment, "-m", "pip", "install", "--quiet", *requirements[:3], *re.findall(r'"(.+?)"', dependencies[1]))
+    versions = "import sys, torch; print(f'Python {sys.version.split()[0]}, PyTorch {torch.__version__}')"
+    run(in_environment, "-c", versions)
+    return in_environment
+
+
+def run(python: str, *arguments: str, folder: str | None = None) -> None:
+    """Run a Python program; end this one where it fails."""
+    call([python, *arguments], folder)
+
+
+def call(command: list[str], folder: str | None = None) -> None:
+    print("+", *command, flush=True)
+    # The environment's own programs, ninja among them, come first.
+    path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
+    result = subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path})
+    if result.returncode:
+        sys.exit(f"the check of the kernels failed: {' '.join(command)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
