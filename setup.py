@@ -28,7 +28,7 @@ from lsinet_monai.csrc import (
     name_cuda_home,
     nvcc_release,
 )
-from lsinet_monai.shipped import SHIPPED, shipped_files
+from lsinet_monai.utils.packaging import SHIPPED, shipped_files
 
 
 class BuildWithShipped(build_py):

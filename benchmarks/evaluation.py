@@ -27,7 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lsinet_monai.data import natural_key
-from lsinet_monai.metrics import score_folders
+from lsinet_monai.evaluation import score_folders
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ("TrainDataset", "TestEasyDataset/Unseen")

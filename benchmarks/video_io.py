@@ -33,7 +33,7 @@ from lsinet_monai.data import VideoPieces, find_field_of_view, find_inputs, open
 from lsinet_monai.formats import write_png
 from lsinet_monai.handlers import WriteClipResults
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.metrics import frame_score, uncertainty
+from lsinet_monai.masks import frame_score, uncertainty
 from lsinet_monai.networks import LSINet
 from lsinet_monai.writers import ClipWriter
 

@@ -33,13 +33,14 @@ from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, pha
 from lsinet_monai.data import write_phantom
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import report_input_errors_in_one_line
-from lsinet_monai.files import whole_file
 from lsinet_monai.inferers import VideoSession, encode_frames
-from lsinet_monai.inferers.correction import blend
-from lsinet_monai.metrics import frame_dice, has_polyp
+from lsinet_monai.inferers.corrections import blend
+from lsinet_monai.masks import has_polyp
+from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
+from lsinet_monai.utils.files import atomic_write
 
 TEST_SEED = 2000  # of clips that no network here was trained on, and no way of carrying a mask was tuned on
 NEAR, REACH = 10, 30
@@ -218,7 +219,7 @@ def measure(output: Path, clips: Iterable[ReadClip], most: int) -> None:
                         "false_after": int(false[near].sum()),
                     }
                 )
-    with whole_file(output / "corrections.json") as path:
+    with atomic_write(output / "corrections.json") as path:
         content = {"dice": float(np.mean(dices)), "seconds": seconds, "corrections": rows}
         path.write_text(json.dumps(content, indent=1), encoding="utf-8")
     table([output])

@@ -23,12 +23,13 @@ from tqdm import tqdm
 from experiments.clips import FOLDS, ReadClip, held_out_clips, phantom_clips
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import report_input_errors_in_one_line
-from lsinet_monai.files import whole_file
 from lsinet_monai.inferers import MemoryBank, encode_frames
 from lsinet_monai.inferers.memory_bank import Forgetting
 from lsinet_monai.inferers.sequential import segment_frame
-from lsinet_monai.metrics import frame_dice, uncertainty
+from lsinet_monai.masks import uncertainty
+from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
+from lsinet_monai.utils.files import atomic_write
 
 TEST_SEED = 3000  # of clips that no network here was trained on
 INTERVAL = 5  # frames from one write to the next
@@ -87,7 +88,7 @@ def measure(folder: Path, clips: Iterable[ReadClip]) -> None:
             dice = [frame_dice(probability > 0.5, mask) for probability, mask in zip(maps, masks, strict=True)]
             late = dice[-len(dice) // 2 :]
             rows.append({"clip": name, "way": label, "dice": float(np.mean(dice)), "late": float(np.mean(late))})
-    with whole_file(folder / "memory.json") as path:
+    with atomic_write(folder / "memory.json") as path:
         path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     table([folder / "memory.json"])
 

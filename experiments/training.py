@@ -26,7 +26,6 @@ from torch import Tensor
 from experiments.clips import FOLDS
 from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSample
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.lsinet import read_from
 from lsinet_monai.networks.memory import to_elements
@@ -39,6 +38,7 @@ from lsinet_monai.transforms import (
     RandRotateClipd,
     training_transforms,
 )
+from lsinet_monai.utils.files import atomic_write
 
 MORE_FRAMES = 2  # in memory, beside the one of the released training
 MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
@@ -194,7 +194,7 @@ def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[
         for tag in events.Tags()["scalars"]:
             if tag.startswith("val_dice/"):
                 dice[tag.removeprefix("val_dice/")] = events.Scalars(tag)[-1].value
-    with whole_file(folder / "held_out.json") as temporary:
+    with atomic_write(folder / "held_out.json") as temporary:
         temporary.write_text(json.dumps({"minutes": minutes, "dice": dice}, indent=1), encoding="utf-8")
 
 

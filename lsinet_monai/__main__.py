@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lsinet_monai.errors import InputError, report_input_errors_in_one_line
-from lsinet_monai.shipped import SHIPPED, copy_shipped
+from lsinet_monai.utils.packaging import SHIPPED, copy_shipped
 
 __all__ = ["main"]
 
@@ -80,7 +80,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from lsinet_monai.reports import evaluate, name_predictions
+    from lsinet_monai.evaluation import evaluate, name_predictions
 
     evaluate(
         name_predictions(args.predictions),

@@ -72,7 +72,15 @@ def make_environment(python: str) -> str:
     else:
         dependencies = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
         assert dependencies is not None, "pyproject.toml has no dependencies"
-        run(in_environment, "-m", "pip", "install", "--quiet", *requirements[:3], *re.findall(r'"(.+?)"', dependencies[1]))
+        run(
+            in_environment,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            *requirements[:3],
+            *re.findall(r'"(.+?)"', dependencies[1]),
+        )
     versions = "import sys, torch; print(f'Python {sys.version.split()[0]}, PyTorch {torch.__version__}')"
     run(in_environment, "-c", versions)
     return in_environment

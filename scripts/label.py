@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lsinet_monai.data import phantom_clip
-from lsinet_monai.files import whole_file
+from lsinet_monai.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEOS = {"p01_caecum.mp4": (1, 1), "p01_sigmoid.mp4": (1, 2), "p02_rectum.mp4": (2, 1)}  # name: patient, clip
@@ -31,7 +31,7 @@ def write_video(path: Path, patient: int, clip: int) -> None:
     """Write a phantom clip as H.264 in MP4."""
     import av
 
-    with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "18"})
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuv420p"

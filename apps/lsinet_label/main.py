@@ -14,27 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lib.annotation import Worker
 from lib.datastore import VideoDatastore
-from lib.device import DeviceTurns
-from lib.exchange import read_masks, write_each_mask
-from lib.guard import Guard, current_owner, current_user
+from lib.device_lock import DeviceTurns
+from lib.import_export import read_masks, write_each_mask
 from lib.infers import AllVideosInferTask, VideoInferTask
-from lib.jobs import Job, JobQueue
 from lib.model import ServedModel
+from lib.queue import Job, JobQueue
 from lib.routes import add_routes
 from lib.scoring import DiceOfCorrections
+from lib.security import Guard, current_owner, current_user
 from lib.store import StoredVideo, VideoStore
 from lib.strategies import STRATEGIES, DoubtStrategy
 from lib.trainers import FineTuneTask
-from lib.work import Worker
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from lsinet_monai.config import as_bool, check_device, check_numbers
 from lsinet_monai.errors import InputError
-from lsinet_monai.shipped import shipped_folder
+from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.version import __version__
+from lsinet_monai.workflow.checks import as_bool, check_device, check_numbers
 
 __all__ = ["LSINetLabel"]
 

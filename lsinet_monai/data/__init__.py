@@ -24,11 +24,11 @@ from lsinet_monai.data.sun_seg import (
     check_clips,
     describe_clips,
     find_clips,
+    find_test_splits,
     natural_key,
     patient_of,
     read_split,
     split_by_patient,
-    test_splits,
 )
 from lsinet_monai.data.video import Video, VideoReport, open_video
 from lsinet_monai.data.video_pieces import VideoPieces
@@ -57,6 +57,7 @@ __all__ = [
     "find_clips",
     "find_field_of_view",
     "find_inputs",
+    "find_test_splits",
     "frame_size",
     "frames_to_tensor",
     "natural_key",
@@ -70,6 +71,5 @@ __all__ = [
     "resize_frame",
     "share_clips",
     "split_by_patient",
-    "test_splits",
     "write_phantom",
 ]

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["phantom_clip", "write_phantom"]
 
@@ -680,7 +680,7 @@ def write_phantom(
     command = (
         f"python -m lsinet_monai phantom OUT --clips {clips} --frames {frames} --size {size[0]}x{size[1]} --seed {seed}"
     )
-    with whole_file(root / NOTE) as note:
+    with atomic_write(root / NOTE) as note:
         note.write_text(
             "All frames and masks in this folder are synthetic: a computed phantom of a colonoscopy, of no patient.\n"
             "They are for trying and testing software. Scores on them say nothing about real colonoscopies.\n\n"

@@ -36,11 +36,11 @@ __all__ = [
     "check_clips",
     "describe_clips",
     "find_clips",
+    "find_test_splits",
     "natural_key",
     "patient_of",
     "read_split",
     "split_by_patient",
-    "test_splits",
 ]
 
 Clip = dict[str, Any]
@@ -182,7 +182,7 @@ def _read_negative_clips(folder: Path, clips: Sequence[Clip]) -> list[Clip]:
     return negative_clips
 
 
-def test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
+def find_test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
     """Name the test splits that a dataset has.
 
     Args:
@@ -204,7 +204,6 @@ def test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
 
 
 # pytest would collect a function of this name from every test file that imports it.
-test_splits.__test__ = False  # type: ignore[attr-defined]
 
 
 def find_clips(folder: str | os.PathLike[str]) -> list[Clip]:

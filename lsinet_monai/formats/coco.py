@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
-from lsinet_monai.files import whole_file
 from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, check_file, paint
 from lsinet_monai.formats.shapes import polygon_to_mask, runs_to_mask
+from lsinet_monai.utils.extras import require_extra
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_coco", "write_coco"]
 
@@ -45,7 +45,7 @@ def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
     indices: list[int] = []
     annotations = 0
 
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
 
         def add(index: int, labels: np.ndarray, attributes: Attributes) -> None:
             nonlocal annotations

@@ -18,10 +18,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
-from lsinet_monai.files import whole_file
 from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, check_file, paint
 from lsinet_monai.formats.shapes import check_points, mask_to_polygon, polygon_to_mask, runs_to_mask
+from lsinet_monai.utils.extras import require_extra
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_cvat", "write_cvat"]
 
@@ -74,7 +74,7 @@ def write_cvat(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
             tracks.setdefault(lesion, []).append(_polygon(index, False, points, of_lesion))
             open_tracks[lesion] = points, of_lesion
 
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield add
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         file.write(_serialise(_meta(clip, indices, sorted(names))))

@@ -9,8 +9,8 @@ from PIL import Image
 
 from lsinet_monai.data import frame_size, read_mask
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_png_folder", "write_png"]
 
@@ -20,7 +20,7 @@ _COMPRESS_LEVEL = 1
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
     """Write an image, uint8, (H, W), as a PNG file that appears whole or not at all."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", compress_level=_COMPRESS_LEVEL)
 
 

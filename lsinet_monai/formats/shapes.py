@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lsinet_monai.extras import require_extra
+from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["check_points", "mask_to_polygon", "polygon_to_mask", "runs_to_mask"]
 

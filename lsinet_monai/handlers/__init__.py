@@ -1,21 +1,21 @@
 """Handlers for Ignite's and MONAI's engines: resets, curriculum, progress, pictures, results."""
 
 from .checkpoints import TrainingCheckpoint
-from .failures import CheckLogits, ExplainFailures
+from .failures import FailureReporter, FiniteLogits
 from .pictures import PredictionPictures
 from .progress import ClipProgress
 from .reset_inferer import ResetInferer
 from .results import WriteClipResults, remaining_clips
 from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
-from .training import ClipGradients, EqualBuffers, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
+from .training import BufferBroadcast, GradientClipping, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 
 __all__ = [
-    "CheckLogits",
+    "BufferBroadcast",
     "ClipDiceCurves",
-    "ClipGradients",
     "ClipProgress",
-    "EqualBuffers",
-    "ExplainFailures",
+    "FailureReporter",
+    "FiniteLogits",
+    "GradientClipping",
     "PredictionPictures",
     "ResetInferer",
     "SamplerEpoch",

@@ -20,8 +20,8 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, write_torch_file
-from lsinet_monai.parallel import gather
+from lsinet_monai.utils.files import read_torch_file, write_torch_file
+from lsinet_monai.workflow.parallel import gather
 from lsinet_monai.writers import prepare_output_dir
 
 __all__ = ["TrainingCheckpoint"]
@@ -52,7 +52,7 @@ class TrainingCheckpoint:
     looked at. One process at a time trains in a folder.
 
     Attached to a MONAI trainer as the last of its handlers: what an epoch ends with is done when it is saved. Let
-    :class:`ExplainFailures`, the first of them, have :meth:`leave_folder` as what it does at a failure. The
+    :class:`FailureReporter`, the first of them, have :meth:`leave_folder` as what it does at a failure. The
     trainer's own state, its gradient scaler and the random states of Python, NumPy and PyTorch are in the file besides
     ``objects``; the sampler's draw follows from the epoch and the step.
 

@@ -9,12 +9,12 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
-from lsinet_monai.parallel import is_alone
+from lsinet_monai.workflow.parallel import is_alone
 
-__all__ = ["CheckLogits", "ExplainFailures"]
+__all__ = ["FailureReporter", "FiniteLogits"]
 
 
-class ExplainFailures:
+class FailureReporter:
     """Turn what a full disk, a lost data loading process or a full GPU raise into an error of one line.
 
     Attached to a trainer or an evaluator, before all other handlers, which would log a traceback.
@@ -47,7 +47,7 @@ class ExplainFailures:
         raise error
 
 
-class CheckLogits:
+class FiniteLogits:
     """End a run whose network gives what is no number, before that passes for a mask without a polyp.
 
     Attached to an evaluator, before the handlers that keep its results.

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
-from torch.nn import functional as F
 
-from lsinet_monai.config import as_slice
 from lsinet_monai.data import clip_extent, open_video, read_frame
 from lsinet_monai.data.sun_seg import Clip
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
-from lsinet_monai.files import read_torch_file, write_torch_file
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.masks import logit_to_probability
+from lsinet_monai.utils.files import read_torch_file, write_torch_file
+from lsinet_monai.workflow.checks import as_slice
 from lsinet_monai.writers import (
     ClipWriter,
     check_exports,
@@ -266,8 +266,7 @@ class WriteClipResults:
         ):
             frame = np.asarray(frame)
             size = field.crop(frame).shape[:2] if batch["is_cropped"] else frame.shape[:2]
-            resized = F.interpolate(logit[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-            probability = torch.sigmoid(resized).cpu().numpy()
+            probability = logit_to_probability(logit, size).cpu().numpy()
             if field is not None:
                 probability = field.restore(probability) if batch["is_cropped"] else field.blacken(probability)
             name = Path(paths[index]).name if paths else frame_file(index)

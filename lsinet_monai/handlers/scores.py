@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from PIL import Image
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from lsinet_monai.data.sun_seg import SPLITS
-from lsinet_monai.files import whole_file
+from lsinet_monai.evaluation import score_table
+from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.metrics import ClipDice, ClipResult, ClipScores, released_map, split_scores, too_short_notice
-from lsinet_monai.reports import score_table
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["ClipDiceCurves", "WriteReleasedMaps", "WriteScores"]
 
@@ -79,7 +78,7 @@ class WriteScores:
             splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = result
         pace = self.metric.frames_per_second
         scores = {self.method: {split: split_scores(clips, pace) for split, clips in splits.items()}}
-        with whole_file(self.path) as path:
+        with atomic_write(self.path) as path:
             path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         print(score_table(scores))
         if short and self.metric.benchmark:
@@ -112,7 +111,6 @@ class WriteReleasedMaps:
         clip_id, first = batch["clip_id"][0], int(batch["frame_index"][0])
         size = batch["label"].shape[-2:]
         for at, logit in enumerate(engine.state.output["pred"][0, 0].float()):
-            resized = F.interpolate(logit[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-            map_ = released_map(torch.sigmoid(resized).cpu().numpy())
-            with whole_file(self.output_dir / clip_id / f"{self.names[clip_id][first + at]}.png") as path:
+            map_ = released_map(logit_to_probability(logit, size).cpu().numpy())
+            with atomic_write(self.output_dir / clip_id / f"{self.names[clip_id][first + at]}.png") as path:
                 Image.fromarray(map_).save(path, format="PNG")

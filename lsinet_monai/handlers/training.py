@@ -25,10 +25,10 @@ from tqdm import tqdm
 from lsinet_monai.errors import InputError
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import OUTPUTS, LSINet, save_checkpoint
-from lsinet_monai.parallel import average, broadcast_buffers, leave_to_first
+from lsinet_monai.workflow.parallel import average, broadcast_buffers, leave_to_first
 from lsinet_monai.writers import check_model_file
 
-__all__ = ["ClipGradients", "EqualBuffers", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
+__all__ = ["BufferBroadcast", "GradientClipping", "SamplerEpoch", "SaveModel", "TrainingLosses", "TrainingProgress"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class SamplerEpoch:
         self.sampler.set_epoch(engine.state.epoch, steps_done * self.batch_size)
 
 
-class ClipGradients:
+class GradientClipping:
     """Clip each gradient value to a range before the optimiser's step.
 
     Args:
@@ -125,7 +125,7 @@ class TrainingLosses:
         }
 
 
-class EqualBuffers:
+class BufferBroadcast:
     """Give all ranks the first one's BatchNorm statistics at the end of an epoch, before they validate.
 
     Args:

@@ -19,13 +19,13 @@ from torch.nn import functional as F
 
 from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file, write_torch_file
-from lsinet_monai.metrics import mask_change
+from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.memory import weight_values
+from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
-from .correction import Match, blend, carry_mask, match_features
+from .corrections import Match, blend, carry_mask, match_features
 from .memory_bank import MemoryBank
 from .sequential import SequentialVideoInferer, encode_frames, segment_frame
 
@@ -103,7 +103,7 @@ class VideoSession:
 
     A corrected frame's mask is returned as it was given. The frame is permanent in memory, and its mask is carried to
     the frames around it, up to ``reach`` frames on either side and no farther than the next corrected frame: there it
-    is blended with the network's own probability, see :mod:`lsinet_monai.inferers.correction`. A frame that is not
+    is blended with the network's own probability, see :mod:`lsinet_monai.inferers.corrections`. A frame that is not
     within reach of a correction gets the network's own probability, exactly that of ``inferer`` if no frame is
     corrected.
 
@@ -292,7 +292,7 @@ class VideoSession:
         adjacent = self._adjacent(frame, run.step)
         logits = segment_frame(encoded.features, adjacent, run.memory, self.network, write)
         logit = self.network.upsample_logits(logits, self.image_size)[-1]
-        return F.interpolate(logit, encoded.size, mode="bilinear", align_corners=False).sigmoid()
+        return logit_to_probability(logit, encoded.size)
 
     def _adjacent(self, frame: int, step: int) -> Features:
         """The frame beside a frame; where there is none on the side asked for, as the inferer has it."""

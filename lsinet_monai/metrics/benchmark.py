@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from lsinet_monai.extras import require_extra
+from lsinet_monai.utils.extras import require_extra
 
 __all__ = [
     "BENCHMARK_SCORES",

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from lsinet_monai.masks.doubt import mask_change
+from lsinet_monai.masks.scores import frame_score, has_polyp, uncertainty
+from lsinet_monai.masks.tracking import LesionLinker
 from lsinet_monai.metrics.clip_dice import frame_dice
-from lsinet_monai.metrics.doubt import mask_change
-from lsinet_monai.metrics.frame_scores import frame_score, has_polyp, uncertainty
-from lsinet_monai.metrics.lesions import LesionLinker
 
 __all__ = ["ClinicalCounts", "ClinicalScorer", "clinical_scores"]
 
@@ -57,7 +57,7 @@ class ClinicalScorer:
         threshold: a pixel is predicted polyp where its probability is above this, in [0, 1].
         min_area: a frame is predicted to have a polyp where more than this fraction of it is, and only then are lesions
             detected in it or is it a false positive; a lesion counts if it ever covers more
-            (:func:`lsinet_monai.metrics.has_polyp`).
+            (:func:`lsinet_monai.masks.has_polyp`).
     """
 
     def __init__(self, threshold: float = 0.5, min_area: float = 0.001) -> None:
@@ -144,7 +144,7 @@ def clinical_scores(clips: Sequence[ClinicalCounts], frames_per_second: float = 
     - ``dice_at_<threshold>``: the mean Dice of a clip's frames at the threshold, 1 where truth and prediction are empty
       (:func:`lsinet_monai.metrics.frame_dice`).
     - ``lesions``: how many lesions the clips show. A lesion is followed through its clip by
-      :class:`lsinet_monai.metrics.LesionLinker`, and one that leaves for longer than that bridges is a new one when it
+      :class:`lsinet_monai.masks.LesionLinker`, and one that leaves for longer than that bridges is a new one when it
       comes back; those that never cover more than ``min_area`` are not counted.
     - ``lesion_detection_rate``: the share of them that is detected in at least one frame, that is: a polyp is predicted
       on the frame, and the centroid of a connected part of the predicted mask lies in the lesion (Bernal et al.,
@@ -169,8 +169,8 @@ def clinical_scores(clips: Sequence[ClinicalCounts], frames_per_second: float = 
       still. (Consistency of a mask with itself one frame on: Varghese et al., "Unsupervised Temporal Consistency Metric
       for Video Segmentation in Highly-Automated Driving", CVPR Workshops 2020, which takes the motion from optical
       flow; here the truth says how much change there is.)
-    - ``frame_score`` and ``uncertainty``: the mean over a clip's frames (:func:`lsinet_monai.metrics.frame_score`,
-      :func:`lsinet_monai.metrics.uncertainty`).
+    - ``frame_score`` and ``uncertainty``: the mean over a clip's frames (:func:`lsinet_monai.masks.frame_score`,
+      :func:`lsinet_monai.masks.uncertainty`).
 
     Args:
         clips: of each clip, what was counted; at least one, and at one threshold.

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import CommonKeys, convert_to_tensor
+
+from lsinet_monai.masks import logit_to_probability
 
 __all__ = ["ClipDice", "frame_dice"]
 
@@ -92,8 +93,8 @@ class ClipDice(Metric):
                 "are not (B, 1, T, h, w), (B, 1, T, H, W) and B"
             )
         for clip_id, clip_logits, clip_label in zip(clip_ids, logits[:, 0], label[:, 0], strict=True):
-            resized = F.interpolate(clip_logits[None], clip_label.shape[-2:], mode="bilinear", align_corners=False)[0]
-            predictions = (resized.sigmoid() > self.threshold).cpu()
+            probability = logit_to_probability(clip_logits[None], clip_label.shape[-2:])[0]
+            predictions = (probability > self.threshold).cpu()
             masks = (clip_label > 0.5).cpu()
             scores = [frame_dice(prediction, mask) for prediction, mask in zip(predictions, masks, strict=True)]
             added = np.array([sum(scores), len(scores), int(masks.any((1, 2)).sum())])

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
@@ -19,7 +18,7 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import CommonKeys, convert_to_tensor
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
+from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.metrics.benchmark import (
     BENCHMARK_SCORES,
     Measures,
@@ -29,6 +28,7 @@ from lsinet_monai.metrics.benchmark import (
     released_map,
 )
 from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinical_scores
+from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["ClipResult", "ClipScorer", "ClipScores", "split_scores"]
 
@@ -204,8 +204,7 @@ class ClipScores(Metric):
             if int(frame_index) != expected:
                 raise ValueError(f"clip {clip_id!r} goes on with frame {int(frame_index)}, not with {expected}")
             for at, (logit, mask) in enumerate(zip(clip_logits, clip_label, strict=True)):
-                resized = F.interpolate(logit[None, None], mask.shape, mode="bilinear", align_corners=False)
-                probability = resized[0, 0].sigmoid().cpu().numpy()
+                probability = logit_to_probability(logit, mask.shape).cpu().numpy()
                 ends = bool(is_last) and at == len(clip_label) - 1
                 true_mask = (mask > 0.5).cpu().numpy()
                 scorer.add(expected + at, ends, released_map(probability), true_mask, probability)

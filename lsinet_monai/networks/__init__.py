@@ -1,7 +1,7 @@
 """The network: what LSI-Net computes for one frame, one module per block of the paper."""
 
-from .checkpoint import Checkpoint, create_network, load_checkpoint, save_checkpoint
 from .lsinet import OUTPUTS, Features, LSINet
+from .model_file import Checkpoint, create_network, load_checkpoint, save_checkpoint
 from .released import convert_released_state_dict
 
 __all__ = [

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import read_torch_file
+from lsinet_monai.utils.files import read_torch_file
 
 from .blocks import ConvNorm
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import check_writable, whole_file
 from lsinet_monai.formats import ClipInfo, check_stack, write_png
-from lsinet_monai.metrics import frame_score, has_polyp, polyp_intervals, uncertainty
+from lsinet_monai.masks import frame_score, has_polyp, polyp_intervals, uncertainty
+from lsinet_monai.utils.files import atomic_write, check_writable
 from lsinet_monai.writers.drawing import BAR_HEIGHT, overlay, status_bar
 from lsinet_monai.writers.exports import EXPORTS, check_exports, write_exports
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile, read_records
@@ -92,7 +92,7 @@ def check_model_file(path: str | Path) -> Path:
     """Make sure, before a training, that its model file can be written.
 
     Raises:
-        InputError: see :func:`lsinet_monai.files.check_writable`.
+        InputError: see :func:`lsinet_monai.utils.files.check_writable`.
     """
     return check_writable(path, "model_file")
 
@@ -238,7 +238,7 @@ class ClipWriter:
             write_exports(
                 self.output_dir, self.clip_id, self._records, self.exports, fps, self.stack_frames, self.images
             )
-        with whole_file(folder / _SUMMARY) as path:
+        with atomic_write(folder / _SUMMARY) as path:
             path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
     @property

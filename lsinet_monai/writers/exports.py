@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from lsinet_monai.data import read_map, read_mask
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
 from lsinet_monai.formats import ClipInfo, check_stack, write_coco, write_cvat, write_image_stack, write_stack
-from lsinet_monai.metrics import LesionLinker
+from lsinet_monai.masks import LesionLinker
+from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.writers.frame_records import FrameRecord, write_records
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def write_exports(
 ) -> None:
     """Write a clip's results in the formats of other tools, with a progress bar.
 
-    Lesions are linked through the clip by :class:`lsinet_monai.metrics.LesionLinker`: an id is a COCO ``track_id`` and
+    Lesions are linked through the clip by :class:`lsinet_monai.masks.LesionLinker`: an id is a COCO ``track_id`` and
     a CVAT track. A lesion's ``score``, in both, is the mean probability of its pixels, where there are maps.
 
     Args:

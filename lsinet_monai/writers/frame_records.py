@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from lsinet_monai.files import whole_file
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["FrameRecord", "RecordFile", "read_records", "write_records"]
 
@@ -28,9 +28,9 @@ class FrameRecord:
         height: its height in pixels.
         width: its width in pixels.
         area: the share of it that the mask covers, in [0, 1].
-        score: :func:`lsinet_monai.metrics.frame_score`, in [0, 1].
-        uncertainty: :func:`lsinet_monai.metrics.uncertainty`, in bits, in [0, 1].
-        has_polyp: :func:`lsinet_monai.metrics.has_polyp`.
+        score: :func:`lsinet_monai.masks.frame_score`, in [0, 1].
+        uncertainty: :func:`lsinet_monai.masks.uncertainty`, in bits, in [0, 1].
+        has_polyp: :func:`lsinet_monai.masks.has_polyp`.
     """
 
     index: int
@@ -60,7 +60,7 @@ _COLUMNS = [field.name for field in fields(FrameRecord)]
 
 def write_records(path: str | Path, records: Iterable[FrameRecord]) -> None:
     """Write a CSV file of frames; it appears whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", **_ENCODING) as file:
+    with atomic_write(path) as temporary, temporary.open("w", **_ENCODING) as file:
         file.write(_line(_COLUMNS))
         for record in records:
             file.write(_line(astuple(record)))

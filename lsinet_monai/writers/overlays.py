@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from lsinet_monai.extras import require_extra
-from lsinet_monai.files import whole_file
+from lsinet_monai.utils.extras import require_extra
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["GifOverlay", "Mp4Overlay"]
 
@@ -67,7 +67,7 @@ class GifOverlay:
 
     def join(self, segments: Sequence[Path], path: Path) -> None:
         """Put segments in a row; the file appears whole or not at all."""
-        with whole_file(path) as temporary, temporary.open("wb") as joined:
+        with atomic_write(path) as temporary, temporary.open("wb") as joined:
             for place, segment in enumerate(segments):
                 with segment.open("rb") as file:
                     file.seek(_GIF_HEAD_BYTES if place else 0)
@@ -115,7 +115,7 @@ class Mp4Overlay:
     def join(self, segments: Sequence[Path], path: Path) -> None:
         """Put segments in a row, without encoding anything anew; the file appears whole or not at all."""
         with (
-            whole_file(path) as temporary,
+            atomic_write(path) as temporary,
             self._av.open(_url(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,
         ):
             stream, last_tick = None, -1

@@ -16,8 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional as F
 
 from lsinet_monai.data import frames_to_tensor, open_video, read_frame, read_mask, read_split
+from lsinet_monai.evaluation import score_folders
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.metrics import BENCHMARK_SCORES, score_folders
+from lsinet_monai.metrics import BENCHMARK_SCORES
 from lsinet_monai.networks import load_checkpoint
 
 # What a folder of clips may look like: frames to write, by size (H, W) and Pillow mode, and the clips that come of it.

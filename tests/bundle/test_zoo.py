@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from lsinet_monai.networks import load_checkpoint
-from lsinet_monai.shipped import copy_shipped
+from lsinet_monai.utils.packaging import copy_shipped
 from lsinet_monai.version import __version__
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "zoo" / "meta_schema_20240725.json"

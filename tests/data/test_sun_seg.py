@@ -10,11 +10,11 @@ from lsinet_monai.data import (
     check_clips,
     describe_clips,
     find_clips,
+    find_test_splits,
     natural_key,
     patient_of,
     read_split,
     split_by_patient,
-    test_splits,
 )
 from lsinet_monai.errors import InputError
 
@@ -115,7 +115,7 @@ def test_test_splits_are_those_present(tmp_path):
     write_split(tmp_path)
     write_split(tmp_path, "TestHardDataset/Seen")
     write_split(tmp_path, "TestEasyDataset/Unseen")
-    assert test_splits(tmp_path) == ["TestEasyDataset/Unseen", "TestHardDataset/Seen"]
+    assert find_test_splits(tmp_path) == ["TestEasyDataset/Unseen", "TestHardDataset/Seen"]
 
 
 # what is given below the root of a layout, and the ids of the clips found there

@@ -15,7 +15,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lsinet_monai.data import frames_to_tensor, open_video, phantom_clip
-from lsinet_monai.inferers import SequentialVideoInferer, StreamingStep, export_network
+from lsinet_monai.export import StreamingStep, export_network
+from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.networks import load_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "run_onnx.py"

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, read_cvat, write_cvat
-from lsinet_monai.metrics import LesionLinker
+from lsinet_monai.masks import LesionLinker
 
 Frames = dict[int, np.ndarray]
 Attributes = dict[int, dict[str, object]]

@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import CheckLogits, ExplainFailures
+from lsinet_monai.handlers import FailureReporter, FiniteLogits
 
 # What is raised in an engine, and what the one line says of it.
 EXPLAINED = [
@@ -31,7 +31,7 @@ def _run(error: BaseException | type[BaseException]) -> None:
         raise error
 
     engine = Engine(fail)
-    ExplainFailures().attach(engine)
+    FailureReporter().attach(engine)
     engine.run([0])
 
 
@@ -48,7 +48,7 @@ def test_how_a_run_goes_on_is_the_callers_to_say() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "out/scores.json")
 
     engine = Engine(fail)
-    ExplainFailures(way_on="then start it again").attach(engine)
+    FailureReporter(way_on="then start it again").attach(engine)
     with pytest.raises(InputError, match=r"^cannot write out/scores.json .*: make room, then start it again$"):
         engine.run([0])
 
@@ -58,7 +58,7 @@ def test_a_full_disk_before_the_first_step() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "out/checkpoint.pt")
 
     engine = Engine(lambda engine, batch: None)
-    ExplainFailures().attach(engine)
+    FailureReporter().attach(engine)
     engine.add_event_handler(Events.STARTED, fail)
     with pytest.raises(InputError, match="start it again as before; nothing was replaced"):
         engine.run([0])
@@ -68,7 +68,7 @@ def test_a_full_disk_before_the_first_step() -> None:
 def test_logits_that_are_no_numbers(value: float, clip_id: list[str] | str) -> None:
     kept: list[int] = []
     engine = Engine(lambda engine, batch: {"pred": torch.tensor([0.0, batch["value"]])})
-    CheckLogits().attach(engine)
+    FiniteLogits().attach(engine)
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: kept.append(engine.state.iteration))
     with pytest.raises(InputError, match=r"^a: the network's masks are not numbers.* lower learning_rate"):
         engine.run([{"value": 5.0, "clip_id": clip_id}, {"value": value, "clip_id": clip_id}])
@@ -83,7 +83,7 @@ def test_what_is_done_first_at_a_failure() -> None:
 
     done: list[int] = []
     engine = Engine(step)
-    ExplainFailures(at_failure=lambda: done.append(engine.state.iteration)).attach(engine)
+    FailureReporter(at_failure=lambda: done.append(engine.state.iteration)).attach(engine)
     with pytest.raises(KeyError):
         engine.run([0, 1])
     assert set(done) == {2}  # Ignite says it twice

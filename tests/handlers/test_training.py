@@ -14,10 +14,10 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
-from lsinet_monai.handlers import ClipGradients, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
+from lsinet_monai.handlers import GradientClipping, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import LSINet, save_checkpoint
+from lsinet_monai.utils.files import atomic_write
 
 # The metric of each validation, and the epochs at which the network is saved.
 METRICS = [([0.1, 0.5, 0.3, 0.6], [1, 2, 4]), ([0.5, 0.5, 0.4], [1]), ([0.0], [1])]
@@ -30,7 +30,7 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def save(path: Path, network: nn.Module, image_size: int) -> None:
         paths.append(path)
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(f"save {len(paths)}")
 
     monkeypatch.setattr("lsinet_monai.handlers.training.save_checkpoint", save)
@@ -71,7 +71,7 @@ def test_clip_gradients() -> None:
         network=network,
         optimizer=torch.optim.SGD(network.parameters(), lr=1.0),
         loss_function=lambda prediction, label: prediction.sum(),
-        train_handlers=[ClipGradients(0.5)],
+        train_handlers=[GradientClipping(0.5)],
     )
     trainer.run()
     assert network.weight.item() == pytest.approx(before - 0.5)  # the gradient is 10
@@ -120,7 +120,7 @@ def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(
     model = SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice")
     model.attach(evaluator)
     evaluator.run([0])
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("another training's")
     if is_resumed:
         evaluator, state = _evaluator([0.5]), model.state_dict()

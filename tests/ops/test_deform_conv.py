@@ -440,7 +440,7 @@ def test_exports_to_onnx(name: str, as_program: bool, opset: int, tmp_path: Path
     """A module needs no translation; a program that is exported already holds the operator itself."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    from lsinet_monai.ops.onnx import onnx_translations
+    from lsinet_monai.export.onnx import onnx_translations
 
     case = CASES[name]
     layer, inputs = Layer(case).eval(), layer_inputs(case)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lsinet_monai.metrics import BENCHMARK_SCORES, score_folders
+from lsinet_monai.evaluation import score_folders
+from lsinet_monai.metrics import BENCHMARK_SCORES
 
 pytestmark = pytest.mark.required_in_ci
 

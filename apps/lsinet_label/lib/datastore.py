@@ -21,7 +21,7 @@ from lib.errors import Conflict, NotFound
 from lib.store import LABEL_SUFFIXES, LABEL_TAGS
 from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
 
@@ -108,7 +108,7 @@ class VideoDatastore(LocalDatastore):
         place = Path(self._datastore.image_path()) / image_id
         if place.exists():
             raise Conflict(f"image={image_id!r} is there already: choose another name")
-        with whole_file(place) as temporary:
+        with atomic_write(place) as temporary:
             shutil.copyfile(image_filename, temporary)
         self.refresh()
         if image_info:
@@ -131,7 +131,7 @@ class VideoDatastore(LocalDatastore):
         place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"
         with self._saving:
             before = self.get_label_uri(image_id, label_tag)
-            with whole_file(place) as temporary:
+            with atomic_write(place) as temporary:
                 shutil.copyfile(label_filename, temporary)
             if before and Path(before).name != place.name:
                 Path(before).unlink(missing_ok=True)
@@ -204,7 +204,7 @@ class VideoDatastore(LocalDatastore):
                 self._update_datastore_file(lock=False)
             return
         self._ignore_event_config = True
-        with whole_file(self._datastore_config_path) as temporary:
+        with atomic_write(self._datastore_config_path) as temporary:
             content = self._datastore.model_dump(exclude={"base_path"})
             temporary.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
         self._config_ts = os.stat(self._datastore_config_path).st_mtime

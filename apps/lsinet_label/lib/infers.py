@@ -16,9 +16,9 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from lib.guard import current_owner, current_user
-from lib.jobs import JobQueue
 from lib.model import ServedModel
+from lib.queue import JobQueue
+from lib.security import current_owner, current_user
 from lib.store import VideoStore
 from lsinet_monai.errors import InputError
 

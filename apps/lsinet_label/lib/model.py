@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks.checkpoint import Checkpoint, load_checkpoint
+from lsinet_monai.networks.model_file import Checkpoint, load_checkpoint
 
 __all__ = ["ServedModel"]
 

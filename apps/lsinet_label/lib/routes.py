@@ -18,11 +18,11 @@ from starlette.types import Scope
 
 from lib.datastore import VideoDatastore
 from lib.errors import Conflict
-from lib.exchange import FORMATS, read_masks, write_masks
-from lib.guard import Guard, current_owner, current_user, include_first
-from lib.jobs import Job, JobQueue
-from lib.media import FramePictures
+from lib.frame_images import FramePictures
+from lib.import_export import FORMATS, read_masks, write_masks
 from lib.model import ServedModel
+from lib.queue import Job, JobQueue
+from lib.security import Guard, current_owner, current_user, include_first
 from lib.store import StoredVideo, VideoStore, decode_mask, encode_mask
 from lib.strategies import STRATEGIES, next_frame
 from lsinet_monai.errors import InputError

@@ -35,9 +35,9 @@ from PIL import Image, PngImagePlugin
 from lib.errors import Conflict, NotFound
 from lsinet_monai.data import Video, open_video, resize_frame
 from lsinet_monai.errors import InputError
-from lsinet_monai.files import whole_file
 from lsinet_monai.formats import ClipInfo
-from lsinet_monai.metrics import frame_doubts, has_polyp, temporal_disagreement, video_doubt
+from lsinet_monai.masks import frame_doubts, has_polyp, temporal_disagreement, video_doubt
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = [
     "LABEL_SUFFIXES",
@@ -143,7 +143,7 @@ def _now() -> str:
 
 def _save(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and wait until it is on the disk."""
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -576,7 +576,7 @@ class StoredVideo:
             labels: uint8, (H, W).
             numbers: ``scores``, ``uncertainty``, ``changes``; what is not given stays.
         """
-        with whole_file(self._file(kind, frame)) as temporary:
+        with atomic_write(self._file(kind, frame)) as temporary:
             temporary.write_bytes(encode_mask(labels))
         lesions = np.unique(labels[labels > 0]).tolist()
         with self.lock:

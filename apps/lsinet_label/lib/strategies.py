@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from lib.errors import NotFound
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.errors import InputError
-from lsinet_monai.metrics import temporal_disagreement, video_doubt
+from lsinet_monai.masks import temporal_disagreement, video_doubt
 
 __all__ = ["STRATEGIES", "DoubtStrategy", "next_frame"]
 

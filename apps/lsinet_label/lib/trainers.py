@@ -17,13 +17,13 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 from PIL import Image
 
-from lib.device import DeviceTurns
+from lib.device_lock import DeviceTurns
 from lib.model import ServedModel
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.data import open_video, read_split, split_by_patient
 from lsinet_monai.errors import InputError, find_input_error
-from lsinet_monai.files import whole_file
 from lsinet_monai.formats import write_png
+from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["FineTuneTask", "patient_of_video"]
 
@@ -115,9 +115,9 @@ class FineTuneTask(TrainTask):
                 "options": options,
             }
             self.model.trained.mkdir(parents=True, exist_ok=True)
-            with whole_file(self.model.trained / f"{name}.pt") as temporary:
+            with atomic_write(self.model.trained / f"{name}.pt") as temporary:
                 shutil.copyfile(root / "model.pt", temporary)
-            with whole_file(self.model.trained / f"{name}.json") as temporary:
+            with atomic_write(self.model.trained / f"{name}.json") as temporary:
                 temporary.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
         logger.info("%s.pt is in service; %s stays", name, start.name)
         return {"model": f"{name}.pt", **record}

@@ -22,7 +22,7 @@ from PIL import Image
 
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
+from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["open_dicom"]
 

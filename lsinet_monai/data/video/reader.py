@@ -9,7 +9,7 @@ from pathlib import Path
 from lsinet_monai.data.video.folder import FolderVideo
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
-from lsinet_monai.extras import require_extra
+from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["is_dicom", "open_video"]
 

@@ -17,7 +17,7 @@ pytest.importorskip("monailabel")
 
 @pytest.mark.slow
 def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
-    from lib.device import DeviceTurns
+    from lib.device_lock import DeviceTurns
     from lib.model import ServedModel
     from lib.trainers import FineTuneTask
 

@@ -1,0 +1,310 @@
+"""Long work: a queue for the device, one worker, turns for everybody."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.errors import NotFound
+from lsinet_monai.errors import InputError, describe_no_room
+from lsinet_monai.utils.files import atomic_write
+
+__all__ = ["Job", "JobQueue", "Work"]
+
+logger = logging.getLogger(__name__)
+
+Work = Generator[tuple[float, str], None, list[dict[str, Any]]]
+"""A job's work: yields, after each small piece, how much is done, in [0, 1], and a line; returns what it changed."""
+
+_ENDED = ("done", "failed", "cancelled")
+_KEPT = 500
+_SAVE_SECONDS = 2.0
+
+
+@dataclass
+class Job:
+    """What is asked for, and how it stands."""
+
+    job: str
+    image: str
+    kind: str
+    frame: int | None
+    user: str
+    """Who asked for it."""
+    owner: str
+    """Whose turn it takes: the user or, where nobody signs in, the machine that asked."""
+    created: float
+    state: str = "queued"
+    progress: float = 0.0
+    seconds_left: float | None = None
+    message: str = "waits for the device"
+    changed: list[dict[str, Any]] | None = None
+
+    def public(self) -> dict[str, Any]:
+        """What clients see."""
+        return {name: value for name, value in asdict(self).items() if name not in ("owner", "created")}
+
+
+@dataclass
+class _Open:
+    """A job that has begun."""
+
+    work: Work
+    begun: float = field(default_factory=time.monotonic)
+    first_progress: float | None = None
+    saved: float = 0.0
+
+
+class JobQueue:
+    """Jobs for one device. One thread works on them; all else may be called from any thread.
+
+    Owners take turns: after a slice of time the next owner's job goes on, so that an hour of video delays nobody else
+    by more than the others' slices. Among an owner's jobs what follows from a correction comes first, since a person
+    waits for it, and else the oldest. Two jobs on one video never alternate: the second waits for the first.
+
+    A job is a file until some time after it ended. One that a restart of the server interrupted is taken up again, and
+    one that another process writes into the folder is taken up too.
+
+    Args:
+        folder: for the jobs' files.
+        start: makes a job's work.
+        on_end: called with each job that is done, failed or cancelled.
+        device: is held for the length of a turn.
+        slice_seconds: the length of a turn, at least one small piece of work.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        start: Callable[[Job], Work],
+        on_end: Callable[[Job], None] = lambda job: None,
+        device: AbstractContextManager[Any] | None = None,
+        slice_seconds: float = 3.0,
+    ) -> None:
+        self.folder = folder
+        self._start = start
+        self._on_end = on_end
+        self._device = nullcontext() if device is None else device
+        self._slice_seconds = slice_seconds
+        self._jobs: dict[str, Job] = {}
+        self._open: dict[str, _Open] = {}
+        self._turns: dict[str, float] = {}
+        self._lock = threading.RLock()
+        self._news = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._scan()
+
+    # For everybody ---------------------------------------------------------------------------------------------------
+
+    def submit(self, image: str, kind: str, frame: int | None = None, user: str = "", owner: str = "") -> Job:
+        """Ask for a job. One that is asked for already is not asked for twice, unless it would miss what is new.
+
+        That is a correction that came after the job began; the model goes through a video once, whoever asks again.
+        """
+        with self._lock:
+            for job in self._jobs.values():
+                is_early = job.state == "queued" or (job.state == "running" and kind == "annotate")
+                if is_early and (job.image, job.kind, job.frame) == (image, kind, frame):
+                    return job
+            job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time())
+            self._save(job)
+            self._jobs[job.job] = job
+        self._news.set()
+        return job
+
+    def __getitem__(self, job_id: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            NotFound: there is no such job, or it ended long ago.
+        """
+        with self._lock:
+            if job_id not in self._jobs:
+                raise NotFound(f"job={job_id!r} is not known: GET /lsinet/jobs lists them")
+            return self._jobs[job_id]
+
+    def jobs(self) -> list[Job]:
+        """All jobs that are known, the oldest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.created)
+
+    def of_image(self, image: str) -> Job | None:
+        """The job that changes a video's masks: the one that runs or, if none does, waits."""
+        jobs = [job for job in self.jobs() if job.image == image and job.kind != "label" and job.state not in _ENDED]
+        return max(jobs, key=lambda job: job.state == "running", default=None)
+
+    def cancel(self, job_id: str) -> Job:
+        """Let a job end before it is done; what it has stored until then stays."""
+        job = self[job_id]
+        self._end(job, "cancelled", "cancelled")
+        self._news.set()
+        return job
+
+    def remove(self, image: str) -> None:
+        """Cancel the jobs of a video, and wait until nothing of it is worked on any more."""
+        ids = [job.job for job in self.jobs() if job.image == image]
+        for job_id in ids:
+            self.cancel(job_id)
+        while self._thread is not None and self._thread.is_alive() and not self._open.keys().isdisjoint(ids):
+            time.sleep(0.02)
+
+    def wait(self, job: Job, seconds: float, longest: float | None = None) -> bool:
+        """Wait for a job, in a thread that may be kept.
+
+        Args:
+            job: the job.
+            seconds: how long to wait at most.
+            longest: do not wait if the job itself expects to take longer.
+
+        Returns:
+            Whether it ended.
+        """
+        end = time.monotonic() + seconds
+        while job.state not in _ENDED and time.monotonic() < end:
+            if longest is not None and (job.seconds_left or 0) > longest:
+                return False
+            time.sleep(0.1)
+        return job.state in _ENDED
+
+    def reread(self, job: Job) -> Job:
+        """How a job stands that another process works on, by its file."""
+        try:
+            return Job(**json.loads((self.folder / f"{job.job}.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise NotFound(f"job={job.job!r} is gone") from None
+
+    # The worker ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start to work."""
+        self._thread = threading.Thread(target=self._work, name="lsinet-jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the work; jobs that have begun go on when another queue is made of this folder."""
+        self._stopping = True
+        self._news.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping:
+            try:
+                self._scan()
+                job = self._next()
+                if job is None:
+                    self._news.wait(1.0)
+                    self._news.clear()
+                else:
+                    with self._device:
+                        self._turn(job)
+            except Exception:
+                logger.exception("the queue of jobs met an error, and goes on")
+                time.sleep(1.0)
+
+    def _next(self) -> Job | None:
+        """Whose turn it is, and with which job."""
+        with self._lock:
+            for job_id in [job_id for job_id in self._open if self._jobs[job_id].state in _ENDED]:
+                self._open.pop(job_id).work.close()
+            held = {self._jobs[job_id].image: job_id for job_id in self._open}
+            ready = [
+                job for job in self.jobs()
+                if job.state not in _ENDED and held.get(job.image, job.job) == job.job
+            ]  # fmt: skip
+            if not ready:
+                return None
+            owner = min((job.owner for job in ready), key=lambda owner: self._turns.get(owner, 0.0))
+            mine = [job for job in ready if job.owner == owner]
+            return min(mine, key=lambda job: (job.kind != "propagate", job.created))
+
+    def _turn(self, job: Job) -> None:
+        """Work on a job for a while."""
+        self._turns[job.owner] = time.monotonic()
+        end = time.monotonic() + self._slice_seconds
+        try:
+            if job.job not in self._open:
+                job.state, job.message = "running", "starts"
+                self._save(job)
+                self._open[job.job] = _Open(self._start(job))
+            opened = self._open[job.job]
+            while True:
+                progress, message = next(opened.work)
+                with self._lock:
+                    if job.state != "running":
+                        return
+                    self._tell(job, opened, progress, message)
+                if time.monotonic() >= end or self._stopping:
+                    return
+        except StopIteration as stop:
+            job.changed = stop.value
+            self._end(job, "done", "done")
+        except InputError as error:
+            self._end(job, "failed", str(error))
+        except Exception as error:
+            logger.exception("job %s failed", job.job)
+            reason = f"{type(error).__name__}: {error}"
+            if describe_no_room(error):  # where on the server is in its log, and nothing to annotators
+                reason = "the server's disk is full: make room and start it again"
+            self._end(job, "failed", reason.partition("\n")[0])
+
+    def _tell(self, job: Job, opened: _Open, progress: float, message: str) -> None:
+        now = time.monotonic()
+        if opened.first_progress is None:
+            opened.first_progress, opened.begun = progress, now
+        done = progress - opened.first_progress
+        job.progress, job.message = progress, message
+        # By the clock, so that others' turns are counted in.
+        job.seconds_left = (now - opened.begun) / done * (1 - progress) if done > 0 else None
+        if now - opened.saved > _SAVE_SECONDS:
+            opened.saved = now
+            self._save(job)
+
+    def _end(self, job: Job, state: str, message: str) -> None:
+        with self._lock:
+            if job.state in _ENDED:
+                return
+            job.state, job.message, job.seconds_left = state, message, None
+            if state == "done":
+                job.progress, job.seconds_left = 1.0, 0.0
+            try:
+                self._save(job)
+            except OSError:
+                logger.exception("the end of job %s cannot be written", job.job)
+        self._on_end(job)
+
+    # The files -------------------------------------------------------------------------------------------------------
+
+    def _save(self, job: Job) -> None:
+        with atomic_write(self.folder / f"{job.job}.json") as temporary:
+            temporary.write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+    def _scan(self) -> None:
+        """Take up jobs that are files only, and forget those that ended long ago."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("[0-9a-f]*.json"):
+            if path.stem in self._jobs:
+                continue
+            try:
+                job = Job(**json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                logger.warning("%s is no job, and is left alone", path)
+                continue
+            if job.state == "running":
+                job.state, job.message = "queued", "goes on after a restart"
+            with self._lock:
+                self._jobs[job.job] = job
+        with self._lock:
+            ended = [job for job in self.jobs() if job.state in _ENDED]
+            for job in ended[:-_KEPT]:
+                del self._jobs[job.job]
+                (self.folder / f"{job.job}.json").unlink(missing_ok=True)

@@ -1,0 +1,19 @@
+"""Masks and probability maps without any truth: probabilities, frame scores, tracks of lesions, doubt."""
+
+from .doubt import frame_doubts, mask_change, temporal_disagreement, video_doubt
+from .probability import logit_to_probability
+from .scores import frame_score, has_polyp, polyp_intervals, uncertainty
+from .tracking import LesionLinker
+
+__all__ = [
+    "LesionLinker",
+    "frame_doubts",
+    "frame_score",
+    "has_polyp",
+    "logit_to_probability",
+    "mask_change",
+    "polyp_intervals",
+    "temporal_disagreement",
+    "uncertainty",
+    "video_doubt",
+]

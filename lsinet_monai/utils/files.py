@@ -1,0 +1,124 @@
+"""Files that appear whole or not at all, and are read only if they are whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lsinet_monai.errors import InputError
+
+__all__ = ["atomic_write", "check_writable", "read_torch_file", "write_torch_file"]
+
+_LONGEST_NAME = 255  # bytes, on all usual file systems
+
+_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What PyTorch's errors say where a file cannot be written; they name neither the file nor the reason, a full disk."""
+
+
+def check_writable(path: str | Path, name: str) -> Path:
+    """Make sure, before long work, that its result can be written to a file. Nothing is made.
+
+    Args:
+        path: the file.
+        name: what errors call it, such as "model_file".
+
+    Returns:
+        the file.
+
+    Raises:
+        InputError: the path is a folder, or the folder above it, or where that would be made, cannot be written to.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{name} '{file}' is a folder: give the name of a file in it")
+    above = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        kind = "a file" if above.exists() else "a link to nothing"
+        raise InputError(f"{name} '{file}' cannot be written ('{above}' is {kind}): choose another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{name} '{file}' cannot be written (no permission): choose another place")
+    return file
+
+
+@contextmanager
+def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
+    """Let a file appear whole or not at all.
+
+    Args:
+        path: the file to write; folders above it are made.
+        durable: let that hold for a power cut too, which may otherwise leave an empty file in the place of an earlier
+            one. It costs a wait for the disk: for files that cannot be made again, not for each of many frames.
+
+    Yields:
+        A temporary name in the same folder to write to. It takes the file's place when the block ends, and is
+        removed when the block raises.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    if len(os.fsencode(temporary.name)) > _LONGEST_NAME:
+        temporary = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> None:
+    """Write a file by :func:`torch.save`, whole or not at all.
+
+    Args:
+        content: what :func:`read_torch_file` is to give: tensors, numbers, text and what holds them.
+        path: the file.
+        durable: see :func:`atomic_write`.
+
+    Raises:
+        OSError: it cannot be written; with the file's name.
+    """
+    try:
+        # By its name: into a file object that Ctrl-C or a full disk has closed PyTorch writes all the same, and aborts.
+        with atomic_write(path, durable) as temporary:
+            torch.save(content, temporary)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _CANNOT_WRITE):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:
+    """Read what :func:`torch.save` wrote: tensors, numbers, text and what holds them, and nothing that is run.
+
+    Its checksums are compared, which PyTorch does not do; files from before PyTorch 1.6 have none.
+
+    Args:
+        path: the file.
+        device: where its tensors come to lie.
+
+    Raises:
+        InputError: it cannot be read. The message is the reason alone, a few words for the caller to put into a line
+            that names the file and the way out.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+        return torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+        raise InputError("damaged, or another kind of file") from error

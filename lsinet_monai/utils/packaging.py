@@ -1,0 +1,81 @@
+"""The bundle and the label app, which stand beside the package in the repository, and inside an installed one.
+
+Only the standard library is imported at the top, because setup.py reads this file before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+__all__ = ["SHIPPED", "copy_shipped", "shipped_files", "shipped_folder"]
+
+SHIPPED = {
+    "bundle": ("bundle", ("LICENSE", "configs/*", "docs/*")),
+    "label": ("apps/lsinet_label", ("README.md", "main.py", "lib/*.py", "page/*")),
+}
+"""What is shipped, by the name that a person gives: the folder, and its files. Models and logs are never among them."""
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_files(name: str, root: Path) -> list[Path]:
+    """List the files of the bundle or the label app.
+
+    Args:
+        name: a key of :data:`SHIPPED`.
+        root: what its folder lies in.
+
+    Returns:
+        their paths below ``root``, sorted.
+    """
+    folder, patterns = SHIPPED[name]
+    files = [path for pattern in patterns for path in (root / folder).glob(pattern) if path.is_file()]
+    return sorted(path.relative_to(root) for path in files)
+
+
+def shipped_folder(name: str) -> Path:
+    """Find the bundle or the label app: in the package where it is installed, beside it in the repository.
+
+    Args:
+        name: a key of :data:`SHIPPED`.
+    """
+    folder, _ = SHIPPED[name]
+    installed = _PACKAGE / folder
+    return installed if installed.is_dir() else _PACKAGE.parent / folder
+
+
+def copy_shipped(name: str, destination: str | os.PathLike[str]) -> Path:
+    """Copy the bundle or the label app to where a person can read and change it.
+
+    Args:
+        name: a key of :data:`SHIPPED`.
+        destination: the folder to make, which appears whole or not at all; an empty one may be there.
+
+    Returns:
+        the folder.
+
+    Raises:
+        InputError: the destination is a file, holds any, or cannot be made.
+    """
+    from lsinet_monai.errors import InputError
+
+    target = Path(destination)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target}: is there already; choose another folder")
+    source = shipped_folder(name)
+    root = source.parents[SHIPPED[name][0].count("/")]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+            copy = Path(temporary, target.name)
+            for file in shipped_files(name, root):
+                to = copy / (root / file).relative_to(source)
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / file, to)
+            copy.replace(target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+    return target

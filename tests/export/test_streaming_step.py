@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lsinet_monai.data import frames_to_tensor, phantom_clip
+from lsinet_monai.errors import InputError
+from lsinet_monai.export import StreamingStep, export_network
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.networks import LSINet
+
+SIZE = (64, 96)
+INTERVAL, MEMORY = 2, 3
+
+
+def _clip(frames: int) -> Tensor:
+    return frames_to_tensor([frame for frame, _ in phantom_clip(frames, SIZE, seed=5)], SIZE)[None]
+
+
+def _expected(clip: Tensor, network: LSINet) -> Tensor:
+    return SequentialVideoInferer(INTERVAL, MEMORY, adjacent="previous")(clip, network)
+
+
+def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
+    """Over 14 frames, of which 7 are written: more than the memory holds."""
+    clip = _clip(14)
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    state, logits = step.start(), []
+    shapes = [x.shape for x in state]
+    for frame in clip.unbind(2):
+        logit, *state = step(frame, *state)
+        logits.append(logit)
+        assert [x.shape for x in state] == shapes
+    torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, small_network), atol=1e-4, rtol=0)
+    assert len(shapes) == len(step.state_names)
+
+
+def test_a_frame_index_of_0_starts_a_video_whatever_the_rest_holds(small_network: LSINet) -> None:
+    clip = _clip(5)
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    state = step.start()
+    for frame in clip.unbind(2):
+        _, *state = step(frame, *state)
+    state[0] = torch.zeros_like(state[0])
+    logits = []
+    for frame in clip.unbind(2):
+        logit, *state = step(frame, *state)
+        logits.append(logit)
+    torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, small_network), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("memory_interval", 0), ("memory_frames", 0)])
+def test_bad_arguments(small_network: LSINet, name: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"{name} must be 1 or more, got 0"):
+        StreamingStep(small_network, SIZE, **{name: value})
+
+
+@pytest.mark.slow
+def test_exported_program_is_the_inferer(small_network: LSINet) -> None:
+    clip = _clip(8)
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY).eval()
+    with torch.no_grad():
+        program = torch.export.export(step, (clip[:, :, 0], *step.start())).module()
+        state, logits = step.start(), []
+        for frame in clip.unbind(2):
+            logit, *state = program(frame, *state)
+            logits.append(logit)
+    torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, small_network), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    clip = _clip(50)
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    export_network(step, SIZE, tmp_path / "step.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    names = [x.name for x in session.get_inputs()]
+    assert names == ["frame", *step.state_names]
+    assert [x.name for x in session.get_outputs()] == ["logit", *(f"next_{name}" for name in step.state_names)]
+    state, logits = [x.numpy() for x in step.start()], []
+    for frame in clip.unbind(2):
+        logit, *state = session.run(None, dict(zip(names, [frame.numpy(), *state], strict=True)))
+        logits.append(logit)
+    found, expected = np.stack(logits, 2), _expected(clip, small_network).numpy()
+    assert np.abs(found - expected).max() <= 1e-2 and np.abs(found - expected).mean() <= 2e-4
+    # An untrained network sees a polyp nearly everywhere, and masks that are full agree whatever they are of.
+    masks = found > np.median(expected), expected > np.median(expected)
+    assert 0.05 < masks[1].mean() < 0.95
+    assert 2 * (masks[0] & masks[1]).sum() >= 0.999 * (masks[0].sum() + masks[1].sum()) > 0

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.__main__ import main
+from lsinet_monai.errors import InputError
+from lsinet_monai.utils.packaging import copy_shipped, shipped_files, shipped_folder
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"bundle": ROOT / "bundle", "label": ROOT / "apps" / "lsinet_label"}
+
+
+@pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
+def test_in_the_repository_they_stand_beside_the_package(name: str, folder: Path) -> None:
+    assert shipped_folder(name).samefile(folder)
+
+
+@pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
+def test_a_command_copies_them(name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    destination = tmp_path / "new" / "copy"
+    main(["copy", name, str(destination)])
+    assert capsys.readouterr().out.strip() == str(destination)
+    assert [path.name for path in destination.parent.iterdir()] == ["copy"]
+    copied = {path.relative_to(destination): path.read_bytes() for path in destination.rglob("*") if path.is_file()}
+    assert all((folder / path).read_bytes() == content for path, content in copied.items())
+    made_by_use = ("models", "__pycache__", "bin", "logs", "model")
+    expected = {
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".gitignore" and not set(path.relative_to(folder).parts) & set(made_by_use)
+    }
+    assert set(copied) == expected
+
+
+def test_models_are_left_out(tmp_path: Path) -> None:
+    for name in ("models/model.pt", "configs/train.json", "docs/README.md"):
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True)
+        (tmp_path / "bundle" / name).touch()
+    assert shipped_files("bundle", tmp_path) == [Path("bundle/configs/train.json"), Path("bundle/docs/README.md")]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for destination in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InputError, match="is there already; choose another folder"):
+            copy_shipped("bundle", destination)
+    with pytest.raises(InputError, match="cannot be made"):
+        copy_shipped("bundle", tmp_path / "file" / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    assert (copy_shipped("bundle", tmp_path) / "LICENSE").is_file()
