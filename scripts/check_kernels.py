@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OLDEST = ROOT / ".venv-oldest"
 COPIED = ("lsinet_monai", "tests", "bundle", "apps", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-# Two processes that compile at once, and exports, depend on the newest PyTorch or on none in particular.
+# Compiling in two processes at once does not depend on PyTorch's version, and exports are promised for the newest alone.
 LEFT_OUT = "two_processes or onnx"
 
 
@@ -40,10 +40,29 @@ def main() -> int:
             else:
                 shutil.copy(source, copy)
         run(python, "setup.py", "--quiet", "build_ext", "--inplace", folder=folder)
+        built = check_built(Path(folder, "lsinet_monai", "ops"))
+        os.environ["LSINET_KERNELS"] = "extension"  # a library that does not load fails what follows
+        load = f"from lsinet_monai.ops.builds import load_kernels; assert all(map(load_kernels, {built}))"
+        for each in (python, sys.executable):
+            run(each, "-c", load, folder=folder)
         tests = ["-m", "pytest", "-q", "--numprocesses=2", "--dist=load", "tests/ops"]
         run(python, *tests, "-k", f"not ({LEFT_OUT})", folder=folder)
         run(sys.executable, *tests, "-m", "not slow", folder=folder)
     return 0
+
+
+def check_built(folder: Path) -> list[str]:
+    """Name the device types whose library was built.
+
+    Exits if one is missing that this machine has the compiler for: setup.py leaves it out without an error.
+    """
+    expected = ["cpu", "cuda"] if shutil.which("nvcc") else ["cpu"]
+    missing = [device_type for device_type in expected if not list(folder.glob(f"_kernels_{device_type}.*"))]
+    if missing:
+        sys.exit(
+            f"the check of the kernels failed: nothing was built for {', '.join(missing)}. Is the compiler of the right version?"
+        )
+    return expected
 
 
 def find_python() -> str:

@@ -54,7 +54,10 @@ def source_folder() -> Path:
 
 def has_program(command: str) -> bool:
     """Whether a command's program is there; a compiler may come with arguments, as in ``CXX="ccache g++"``."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation mark without its pair
+        return False
     return bool(words) and shutil.which(words[0]) is not None
 
 
@@ -68,7 +71,10 @@ def name_cuda_home() -> None:
     if nvcc is None or "CUDA_HOME" in os.environ or "CUDA_PATH" in os.environ:
         return
     command = [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull]
-    settings = subprocess.run(command, capture_output=True, text=True).stderr
+    try:
+        settings = subprocess.run(command, capture_output=True, text=True).stderr
+    except OSError:  # nvcc is not a program
+        return
     top = re.search(r"^#\$ TOP=(.+)$", settings, re.MULTILINE)
     if top is not None:
         os.environ["CUDA_HOME"] = str(Path(top[1]).resolve())
@@ -77,9 +83,11 @@ def name_cuda_home() -> None:
 def nvcc_release(cuda_home: str | None) -> str | None:
     """The release of a CUDA toolkit's nvcc, such as "13.0"; None without a toolkit or without its nvcc."""
     nvcc = None if cuda_home is None else Path(cuda_home, "bin", "nvcc")
-    if nvcc is None or not nvcc.exists():
+    if nvcc is None:
         return None
-    release = re.search(
-        r"release (\d+\.\d+)", subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
-    )
+    try:
+        output = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    except OSError:  # it is missing, or not a program
+        return None
+    release = re.search(r"release (\d+\.\d+)", output)
     return release[1] if release else None

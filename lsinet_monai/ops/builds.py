@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import re
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -31,6 +32,9 @@ VARIABLE = "LSINET_KERNELS"
 """The environment variable that forces one way: extension, jit or torch."""
 
 WAYS = ("extension", "jit", "torch")
+
+LOG_NAME = "compiler_output.txt"
+"""The file in the build folder that keeps a failed compiler's whole output."""
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +130,8 @@ def _compile_and_load(device_type: str) -> str:
     try:
         from torch.utils import cpp_extension
     except ImportError as error:
-        raise _UnavailableError(f"PyTorch cannot compile extensions ({error})", "Install setuptools") from error
+        advice = "Install setuptools" if error.name in ("setuptools", "distutils") else ""
+        raise _UnavailableError(f"PyTorch cannot compile extensions ({error})", advice) from error
     if not has_program(cpp_extension.get_cxx_compiler()):
         raise _UnavailableError("there is no C++ compiler", "Install a C++ compiler for the faster ones")
     if device_type == "cuda":
@@ -138,8 +143,9 @@ def _compile_and_load(device_type: str) -> str:
             raise _UnavailableError(f"nvcc is of CUDA {release}, and PyTorch of CUDA {wanted}", advice)
 
     # ninja comes with the package, but a Python that is called by its path does not have its scripts on PATH.
-    path_variable = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join([path_variable, sysconfig.get_path("scripts")])
+    before = {name: os.environ.get(name) for name in ("PATH", "LC_ALL")}
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), sysconfig.get_path("scripts")])
+    os.environ["LC_ALL"] = "C"  # the compiler's errors are searched for English words
     name = _library_name(device_type)
     build_folder = None
     try:
@@ -147,6 +153,7 @@ def _compile_and_load(device_type: str) -> str:
         build_folder = Path(cpp_extension._get_build_directory(name, verbose=False))
         library = build_folder / f"{name}.so"
         if not library.exists():
+            (build_folder / LOG_NAME).unlink(missing_ok=True)  # of an earlier attempt
             # Shown by default, because a silent wait looks like a hang.
             logger.warning(
                 "Compiling kernels for %s, once, into %s; this takes up to a minute.", device_type, build_folder
@@ -159,10 +166,14 @@ def _compile_and_load(device_type: str) -> str:
             build_directory=str(build_folder),
             is_python_module=False,
         )
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
         raise _UnavailableError(_explain_failure(str(error), build_folder)) from error
     finally:
-        os.environ["PATH"] = path_variable
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
     return str(library)
 
 
@@ -183,13 +194,13 @@ def _explain_failure(message: str, build_folder: Path | None) -> str:
 
     Args:
         message: what PyTorch raised. It holds the compiler's output, if the compiler ran.
-        build_folder: keeps that output, in the file ``compiler_output.txt``.
+        build_folder: keeps that output, in the file :data:`LOG_NAME`; None if there is no such folder.
     """
     first = (message.splitlines() or ["without a message"])[0]
     if build_folder is None:  # ninja is missing, or the folder cannot be made
         return f"compiling failed: {first}"
-    log = build_folder / "compiler_output.txt"
-    if _COMPILER_ERROR.search(message):
+    log = build_folder / LOG_NAME
+    if _BUILD_FAILED in message:
         try:
             log.write_text(message)
         except OSError as error:  # a full disk, maybe; the compiler's error matters more
@@ -201,6 +212,9 @@ def _explain_failure(message: str, build_folder: Path | None) -> str:
     return f"compiling failed: {_first_error(message)} (the compiler's whole output: {log})"
 
 
+# What PyTorch puts before the output of ninja and the compiler.
+_BUILD_FAILED = "Error building extension"
+
 # GCC and Clang write "file:1:2: error: ...", nvcc "file(1): error: ..." or "nvcc fatal : ...".
 _COMPILER_ERROR = re.compile(
     r"^.*(?:\berror\s*:|\bfatal\s*:|undefined reference|: cannot find ).*$", re.MULTILINE | re.IGNORECASE
@@ -208,5 +222,8 @@ _COMPILER_ERROR = re.compile(
 
 
 def _first_error(output: str) -> str:
-    match = _COMPILER_ERROR.search(output)
-    return (match[0] if match else output).strip()
+    if match := _COMPILER_ERROR.search(output):
+        return match[0].strip()
+    # A compiler that cannot start writes an error in words of its own, last but for ninja's closing line.
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("ninja: ")]
+    return lines[-1] if lines else output

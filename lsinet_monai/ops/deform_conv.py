@@ -77,6 +77,9 @@ def deform_conv2d(
     """
     if torch.jit.is_tracing() or (torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()):
         # TorchScript and ONNX files are to run where this package is not, and PyTorch knows how to write this one.
+        if torch.jit.is_tracing():
+            # At NaN torchvision's kernel reads memory that is not the input's; so far outside it reads nothing.
+            offset = offset.nan_to_num(nan=-1e4)
         return torchvision.ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
     steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
     groups, deformable_groups = _check(input, offset, weight, bias, mask, *steps)
@@ -213,14 +216,17 @@ def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _bring_far_samples_near(
-    offset: Tensor, input: Tensor, weight: Tensor, stride: list[int], padding: list[int], dilation: list[int]
-) -> Tensor:
-    """Move samples outside the input, where all is zero, and samples at NaN to two pixels above and left of it.
+def _bring_samples_near(
+    offset: Tensor, mask: Tensor | None, input: Tensor, weight: Tensor, *steps: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Make offset and mask, in the dtype to compute in, safe for torchvision's kernels.
 
-    Far outside and at NaN torchvision's kernels convert numbers to integers that do not hold them: on CUDA gradients
-    that are zero came out as 3e13, and on a CPU the process crashed.
+    Samples outside the input, where all is zero, move to two pixels above and left of it: far outside, the kernels
+    overflow integers (on CUDA gradients that are zero came out as 3e13). So do samples at NaN, which crash the CPU
+    kernel; their mask becomes NaN, so that the result shows it.
     """
+    stride, padding, dilation = steps
+    offset = offset.to(_compute_dtype(offset.dtype))
     samples = offset.unflatten(1, (-1, *weight.shape[2:], 2))  # (B, D, kh, kw, 2, H_out, W_out)
     near = []
     for axis, view in enumerate(((-1, 1), (1, -1))):
@@ -231,7 +237,9 @@ def _bring_far_samples_near(
         sample = place + moved
         is_near = (sample >= -1) & (sample < input.shape[2 + axis])
         near.append(torch.where(is_near, moved, (-2 - place).to(offset.dtype)))
-    return torch.stack(near, 4).view_as(offset)
+    is_nan = samples.isnan().any(4).flatten(1, 3)
+    mask = torch.ones_like(is_nan, dtype=offset.dtype) if mask is None else mask.to(offset.dtype)
+    return torch.stack(near, 4).view_as(offset), mask.masked_fill(is_nan, torch.nan)
 
 
 @torch.library.impl("lsinet_monai::deform_conv2d", "default")
@@ -243,12 +251,10 @@ def _forward_before_kernels(
         return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *geometry)
     dtype = _compute_dtype(input.dtype)
     stride, padding, dilation, *_ = geometry
-    near = _bring_far_samples_near(offset.to(dtype), input, weight, stride, padding, dilation)
-    bias, mask = (None if x is None else x.to(dtype) for x in (bias, mask))
-    output = torchvision.ops.deform_conv2d(
-        input.to(dtype), near, weight.to(dtype), bias, stride, padding, dilation, mask
-    )
-    return output.masked_fill_(offset.isnan().any(1, keepdim=True), torch.nan).to(input.dtype)
+    offset, mask = _bring_samples_near(offset, mask, input, weight, stride, padding, dilation)
+    bias = None if bias is None else bias.to(dtype)
+    given = (input.to(dtype), offset, weight.to(dtype), bias, stride, padding, dilation, mask)
+    return torchvision.ops.deform_conv2d(*given).to(input.dtype)
 
 
 @torch.library.impl("lsinet_monai::deform_conv2d_backward", "default")
@@ -258,8 +264,7 @@ def _backward_before_kernels(
     if load_kernels(input.device.type):
         return torch.ops.lsinet_monai.deform_conv2d_backward(grad_output, input, weight, offset, mask, *geometry)
     stride, padding, dilation, groups, deformable_groups = geometry
-    near = _bring_far_samples_near(offset.to(_compute_dtype(offset.dtype)), input, weight, stride, padding, dilation)
-    given = (grad_output, input, weight, near, input.new_zeros(len(input), 1) if mask is None else mask)
+    given = (grad_output, input, weight, *_bring_samples_near(offset, mask, input, weight, stride, padding, dilation))
     grads = torch.ops.torchvision._deform_conv2d_backward(
         *(tensor.to(_compute_dtype(tensor.dtype)) for tensor in given),
         weight.new_zeros(weight.shape[0], dtype=_compute_dtype(weight.dtype)),
@@ -268,7 +273,7 @@ def _backward_before_kernels(
         *dilation,
         groups,
         deformable_groups,
-        mask is not None,
+        True,
     )
     # Of the gradients the last is the bias's.
     grad_input, grad_weight, grad_offset, grad_mask, _ = (grad.to(input.dtype).contiguous() for grad in grads)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES, has_program
+from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES, has_program, nvcc_release
 from lsinet_monai.errors import InputError
 from lsinet_monai.ops import builds
 from lsinet_monai.ops.builds import VARIABLE, load_kernels
@@ -79,7 +79,7 @@ def test_a_forced_way_that_is_closed_is_an_error(unchosen: pytest.MonkeyPatch, w
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"), [("python -c pass", True), ("no-such-compiler -O3", False), ("", False)]
+    ("command", "expected"), [("python -c pass", True), ("no-such-compiler -O3", False), ("", False), ('g++ "x', False)]
 )
 def test_a_compiler_may_come_with_arguments(command: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/python" if name == "python" else None)
@@ -110,6 +110,7 @@ def test_a_failed_compile_shows_the_first_error_and_where_the_rest_is(
         ("FAILED: a.o\nnvcc fatal   : Unknown option '-x'", "nvcc fatal   : Unknown option '-x'"),
         ("ld: a.o: undefined reference to `f'\ncollect2: error: ld returned 1", "ld: a.o: undefined reference to `f'"),
         ("ld: cannot find -lcudart\ncollect2: error: ld returned 1", "ld: cannot find -lcudart"),
+        ("FAILED: a.o\ncc1plus: cannot start\nninja: build stopped.", "cc1plus: cannot start"),
     ],
 )
 def test_the_first_error_of_each_compiler(output: str, expected: str, tmp_path: Path) -> None:
@@ -134,11 +135,39 @@ def test_another_cuda_toolkit_is_named(unchosen: pytest.MonkeyPatch, release: st
 
 
 def test_without_setuptools_the_advice_is_to_install_it(unchosen: pytest.MonkeyPatch) -> None:
-    unchosen.setitem(sys.modules, "torch.utils.cpp_extension", None)
+    for name in [name for name in sys.modules if name.split(".")[0] == "setuptools"]:
+        unchosen.delitem(sys.modules, name)
+    unchosen.setitem(sys.modules, "setuptools", None)
+    unchosen.delitem(sys.modules, "torch.utils.cpp_extension", raising=False)
     unchosen.delattr(torch.utils, "cpp_extension", raising=False)
     unchosen.setenv(VARIABLE, "jit")
     with pytest.raises(InputError, match="Install setuptools"):
         load_kernels("cpu")
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_a_compiler_that_does_not_run_is_no_end(
+    unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    write_program(tmp_path / "bin" / "c++", "exit 1")
+    unchosen.setenv("PATH", os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]]))
+    assert not load_kernels("cpu")
+    assert "compiling failed" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize("is_program", [True, False])
+def test_an_nvcc_that_does_not_run_is_none(is_program: bool, tmp_path: Path) -> None:
+    assert nvcc_release(None) is None
+    assert nvcc_release(str(tmp_path)) is None
+    write_program(tmp_path / "bin" / "nvcc", "exit 1")
+    if not is_program:
+        (tmp_path / "bin" / "nvcc").chmod(0o644)
+    assert nvcc_release(str(tmp_path)) is None
 
 
 def test_other_devices_are_torchvision_s(unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

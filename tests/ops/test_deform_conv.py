@@ -224,11 +224,22 @@ def test_an_infinite_offset_is_outside_and_nan_shows(device: str) -> None:
     arguments["offset"][0, 1, 3, 3] = -torch.inf
     assert deform_conv2d(**arguments, padding=1).isfinite().all()
     arguments["offset"][1, 2, 4, 5] = torch.nan
-    leaves = {name: x.requires_grad_() for name, x in arguments.items()}
+    places = deform_conv2d(**arguments, padding=1).isnan().nonzero()
+    assert places[:, [0, 2, 3]].unique(dim=0).tolist() == [[1, 4, 5]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("mask", [True, False])
+def test_a_nan_offset_shows_in_its_own_group_and_in_the_gradients(mask: bool, device: str) -> None:
+    case = Case(groups=2, deformable_groups=2, mask=mask)
+    leaves = {name: x.to(device).requires_grad_() for name, x in case.arguments().items() if x is not None}
+    with torch.no_grad():
+        leaves["offset"][1, 2, 4, 5] = torch.nan
     output = deform_conv2d(**leaves, padding=1)
-    assert output.isnan().nonzero()[:, [0, 2, 3]].unique(dim=0).tolist() == [[1, 4, 5]]
-    (grad,) = torch.autograd.grad(output.nan_to_num().sum(), [leaves["offset"]])
-    assert grad[0].isfinite().all()
+    assert output.isnan().nonzero().tolist() == [[1, channel, 4, 5] for channel in range(3)]
+    grad_weight, grad_offset = torch.autograd.grad(output.sum(), [leaves["weight"], leaves["offset"]])
+    assert grad_weight[:3].isnan().any() and grad_weight[3:].isfinite().all()
+    assert grad_offset[1, 2:4, 4, 5].isnan().any() and grad_offset[0].isfinite().all()
 
 
 def change(**changes: Callable[[Tensor], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -462,3 +473,5 @@ def test_torchscript_holds_torchvisions_operator() -> None:
     kinds = {node.kind() for node in traced.inlined_graph.nodes()}
     assert "torchvision::deform_conv2d" in kinds and not any(kind.startswith("lsinet_monai") for kind in kinds)
     torch.testing.assert_close(traced(*inputs), layer(*inputs))
+    inputs[1][0, 3, 2, 1] = torch.nan  # at which torchvision's kernel would read outside the input
+    traced(*inputs)
