@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OLDEST = ROOT / ".venv-oldest"
 COPIED = ("lsinet_monai", "tests", "bundle", "apps", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-# Compiling in two processes at once does not depend on PyTorch's version, and exports are promised for the newest alone.
+# Compiling in two processes at once does not depend on PyTorch's version. Exports are promised for the newest only.
 LEFT_OUT = "two_processes or onnx"
 
 
@@ -60,7 +60,8 @@ def check_built(folder: Path) -> list[str]:
     missing = [device_type for device_type in expected if not list(folder.glob(f"_kernels_{device_type}.*"))]
     if missing:
         sys.exit(
-            f"the check of the kernels failed: nothing was built for {', '.join(missing)}. Is the compiler of the right version?"
+            f"the check of the kernels failed: nothing was built for {', '.join(missing)}. "
+            "Does the compiler fit PyTorch's version?"
         )
     return expected
 
