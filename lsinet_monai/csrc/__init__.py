@@ -1,6 +1,6 @@
-"""The kernels' sources, and how they are compiled: for setup.py and for compiling on first use alike.
+"""The kernels' sources and compiler flags, for setup.py and for compiling on first use.
 
-Only the standard library is imported here, because setup.py reads this file before anything is installed.
+This file imports only the standard library: setup.py reads it before anything is installed.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ SOURCES = {
     ],
     "cuda": ["deform_conv_cuda.cu"],
 }
-"""The sources of each kind of device; each becomes a library of its own."""
+"""The source files by device type. Each device type becomes one library."""
 
 # The stable ABI of PyTorch 2.11, the oldest version that pyproject.toml allows: what is compiled runs with any later
 # one. Use nothing that a later version added; `make check-kernels` compiles with the oldest.
 _ABI = "-DTORCH_TARGET_VERSION=0x020b000000000000"
 
-# No -march: what is compiled runs on every processor, and takes its instructions when it is called.
+# No -march: the library runs on every processor, and chooses its instruction set at run time.
 COMPILER_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", _ABI]
 CUDA_FLAGS = ["-O3", "-DUSE_CUDA", _ABI]
 
 DEFAULT_CUDA_ARCHITECTURES = "7.5+PTX"
-"""What is compiled for where no GPU is there to ask: the driver translates it for every later one."""
+"""The architecture to compile for without a GPU to ask. The driver translates it for later GPUs."""
 
 
 def source_folder() -> Path:
-    """The folder that the sources lie in."""
+    """The folder of the sources."""
     return Path(__file__).parent
 
 
 def has_program(command: str) -> bool:
-    """Whether a command's program is there; a compiler may come with arguments, as in ``CXX="ccache g++"``."""
+    """Whether the program of a command exists. A compiler may have arguments, as in ``CXX="ccache g++"``."""
     try:
         words = shlex.split(command)
     except ValueError:  # a quotation mark without its pair
@@ -62,10 +62,10 @@ def has_program(command: str) -> bool:
 
 
 def name_cuda_home() -> None:
-    """Name the CUDA toolkit in CUDA_HOME by what nvcc says, unless a person named it.
+    """Set CUDA_HOME to the toolkit that nvcc reports, unless a person has set it.
 
-    Call this before ``torch.utils.cpp_extension`` is imported: PyTorch takes the folder above the nvcc on PATH, where
-    neither headers nor libraries are if that nvcc is a script which calls another one.
+    Call this before the import of ``torch.utils.cpp_extension``. PyTorch takes the folder above the nvcc on PATH. If
+    that nvcc is a script that calls another one, that folder has neither headers nor libraries.
     """
     nvcc = shutil.which("nvcc")
     if nvcc is None or "CUDA_HOME" in os.environ or "CUDA_PATH" in os.environ:

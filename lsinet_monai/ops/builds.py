@@ -1,4 +1,4 @@
-"""How the compiled kernels are found: built ahead of time, compiled on first use, or not at all."""
+"""Find the compiled kernels: built ahead of time, or compiled on first use. Without them PyTorch's operators run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lsinet_monai.errors import InputError
 __all__ = ["VARIABLE", "load_kernels"]
 
 VARIABLE = "LSINET_KERNELS"
-"""The environment variable that forces one way: extension, jit or torch."""
+"""The environment variable that forces one of :data:`WAYS`."""
 
 WAYS = ("extension", "jit", "torch")
 
@@ -43,7 +43,7 @@ _has_kernels: dict[str, bool] = {}
 
 
 class _UnavailableError(Exception):
-    """One way to the kernels is closed; the message says why, and ``advice`` how a person opens it."""
+    """One way to the kernels is not available. The message says why; ``advice`` says what a person can do."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
@@ -64,7 +64,7 @@ def load_kernels(device_type: str) -> bool:
         True if kernels are loaded. If False, call PyTorch's and torchvision's own operators.
 
     Raises:
-        InputError: the environment variable LSINET_KERNELS forces a way that does not exist or is closed.
+        InputError: the environment variable LSINET_KERNELS forces a way that is unknown or not available.
     """
     with _lock:
         if device_type not in _has_kernels:
@@ -178,7 +178,7 @@ def _compile_and_load(device_type: str) -> str:
 
 
 def _library_name(device_type: str) -> str:
-    """Another version of the sources or of PyTorch gets a library of its own, next to those of other environments."""
+    """Name the library after its sources and PyTorch's version, so that environments do not overwrite one another."""
     digest = hashlib.sha256(f"{torch.__version__} {COMPILER_FLAGS} {CUDA_FLAGS}".encode())
     if device_type == "cuda":
         # Machines that share a home folder may have other GPUs.

@@ -1,8 +1,7 @@
 """Modulated deformable convolution, behind one function.
 
-The operator ``lsinet_monai::deform_conv2d`` has its schema, shapes, derivative and autocast rule here, and its kernels
-in ``csrc``. Nothing is loaded or compiled before it first runs: until then its kernel is a Python function that loads
-the compiled ones, which take its place, or calls torchvision where there are none.
+This module defines the operator ``lsinet_monai::deform_conv2d``: its schema, shapes, derivative and autocast rule. The
+kernels are in ``csrc``. The first call loads or compiles them; if that is not possible, torchvision's operator runs.
 """
 
 from __future__ import annotations
@@ -44,39 +43,39 @@ def deform_conv2d(
     dilation: int | tuple[int, int] = (1, 1),
     mask: Tensor | None = None,
 ) -> Tensor:
-    r"""Convolve with a kernel whose taps are moved and weighted at every output position.
+    r"""Convolve with a kernel whose taps move and have a weight of their own at every output position.
 
     For an output position p, :math:`y(p) = \sum_k w_k \, m_k(p) \, x(p s - pad + k d + \Delta_k(p)) + b`, with the
     input x interpolated bilinearly and zero outside; k runs over the kernel's taps. The signature is that of
     ``torchvision.ops.deform_conv2d``, and so are the layouts and the results.
 
-    CPU and CUDA; float64, float32, and float16 and bfloat16 with sums in float32. Under autocast it runs in float32,
-    because half precision would round the positions that it samples. Differentiable once, and backwards, in all five
-    tensors.
+    Runs on CPU and CUDA, in float64, float32, float16 and bfloat16; half precision sums in float32. Under autocast it
+    runs in float32, because half precision would round the sampling positions. All five tensors have first derivatives
+    in backward mode.
 
     Args:
         input: (B, C, H, W).
-        offset: (B, 2 * D * kh * kw, H_out, W_out), in pixels of the input: for each of D deformable groups (whole
-            shares of the channels, in order) and each tap, row by row, first down, then right.
+        offset: (B, 2 * D * kh * kw, H_out, W_out), in pixels of the input. D is the number of deformable groups, equal
+            blocks of channels. For each group and each tap, row by row: first down (dy), then right (dx).
         weight: (C_out, C / groups, kh, kw).
         bias: (C_out,).
-        stride: of the output in the input, one number or (vertical, horizontal).
-        padding: zeros around the input, likewise.
-        dilation: distance of the taps, likewise.
-        mask: (B, D * kh * kw, H_out, W_out), a factor for each sample, usually in [0, 1]; 1 if not given.
+        stride: step in the input between output positions, one number or (vertical, horizontal).
+        padding: zeros around the input, one number or (vertical, horizontal).
+        dilation: distance between taps, one number or (vertical, horizontal).
+        mask: (B, D * kh * kw, H_out, W_out), a factor for each sample, usually in [0, 1]; default 1.
 
     Returns:
         (B, C_out, H_out, W_out).
 
     Raises:
-        ValueError: shapes do not fit one another, or dtypes, devices or layouts differ or are none of the above.
-        NotImplementedError: it is differentiated twice, or forwards.
-        InputError: the environment variable LSINET_KERNELS forces kernels that are not there.
+        ValueError: shapes do not fit, or dtypes, devices or layouts differ or are not supported.
+        NotImplementedError: a second derivative, or one in forward mode, is asked for.
+        InputError: the environment variable LSINET_KERNELS forces kernels that are not available.
 
     Source: Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1.
     """
     if torch.jit.is_tracing() or (torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()):
-        # TorchScript and ONNX files are to run where this package is not, and PyTorch knows how to write this one.
+        # TorchScript and ONNX files run without this package, and PyTorch knows how to write torchvision's operator.
         if torch.jit.is_tracing():
             # At NaN torchvision's kernel reads memory that is not the input's; so far outside it reads nothing.
             offset = offset.nan_to_num(nan=-1e4)
@@ -86,7 +85,7 @@ def deform_conv2d(
     if not torch.compiler.is_compiling() and any(
         x is not None and unpack_dual(x).tangent is not None for x in (input, offset, weight, bias, mask)
     ):
-        # PyTorch would drop the tangent of an operator that has no rule for it, without a word.
+        # PyTorch silently drops the tangent of an operator without a rule for it.
         raise NotImplementedError("deform_conv2d has no forward-mode derivative: differentiate it backwards")
     return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *steps, groups, deformable_groups)
 
@@ -101,7 +100,7 @@ def _check(
     padding: list[int],
     dilation: list[int],
 ) -> tuple[int, int]:
-    """Check that all arguments fit one another, and count the groups and the deformable groups."""
+    """Check that all arguments fit, and return the number of groups and of deformable groups."""
     tensors = {"input": input, "offset": offset, "weight": weight, "mask": mask, "bias": bias}
     for name, tensor in tensors.items():
         dims = 1 if name == "bias" else 4
@@ -130,14 +129,14 @@ def _check(
     if groups * group_channels != channels or groups == 0 or out_channels % groups:
         raise ValueError(
             f"deform_conv2d: weight, {tuple(weight.shape)}, does not fit the {channels} channels of input: its second "
-            "number must divide them, and what comes out of that its first"
+            "number must divide them, and the quotient must divide its first"
         )
     out_size = [
         (length + 2 * pad - step * (taps - 1) - 1) // move + 1
         for length, pad, step, taps, move in zip(size, padding, dilation, kernel, stride, strict=True)
     ]
     if min(out_size) < 1:
-        raise ValueError(f"deform_conv2d: input, {tuple(size)}, is smaller than the kernel; nothing would come out")
+        raise ValueError(f"deform_conv2d: input, {tuple(size)}, is smaller than the kernel; the output would be empty")
     taps = kernel[0] * kernel[1]
     deformable_groups = offset.shape[1] // (2 * taps)
     if deformable_groups == 0 or offset.shape[1] % (2 * taps) or channels % deformable_groups:
@@ -158,7 +157,7 @@ def _check(
 
 
 def _autocast_unites(*tensors: Tensor) -> bool:
-    """Whether autocast brings tensors of one device to one dtype: it leaves float64 as it is."""
+    """Whether autocast casts tensors of one device to one dtype. It does not cast float64."""
     device_type = tensors[0].device.type
     is_enabled = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
     return is_enabled and all(tensor.dtype != torch.float64 for tensor in tensors)
@@ -193,7 +192,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _alert_not_deterministic() -> None:
-    message = "deform_conv2d's backward pass adds up in no fixed order on CUDA, so it is not deterministic"
+    message = "deform_conv2d's backward pass sums in no fixed order on CUDA, so it is not deterministic"
     if not torch.is_deterministic_algorithms_warn_only_enabled():
         raise RuntimeError(f"{message}; torch.use_deterministic_algorithms(True, warn_only=True) lets it pass")
     warnings.warn(message, stacklevel=2)
@@ -207,12 +206,12 @@ torch.library.register_autograd("lsinet_monai::deform_conv2d", _backward, setup_
 torch.library.register_autograd("lsinet_monai::deform_conv2d_backward", _refuse)
 for _device_type in ("cpu", "cuda"):
     torch.library.register_autocast("lsinet_monai::deform_conv2d", _device_type, torch.float32)
-    # A backward pass may run under autocast too, where the matrix products of the CUDA kernels would turn to half.
+    # A backward pass may run under autocast too, which would cast the matrix products of the CUDA kernels to half.
     torch.library.register_autocast("lsinet_monai::deform_conv2d_backward", _device_type, torch.float32)
 
 
 def _compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Half precision is computed in float32 where torchvision is called, as the compiled kernels do it."""
+    """The dtype that torchvision computes in: float32 for half precision, as in the compiled kernels."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -246,7 +245,7 @@ def _bring_samples_near(
 def _forward_before_kernels(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None, *geometry: Any
 ) -> Tensor:
-    """Load the kernels, which then are called in place of this function; or call torchvision's."""
+    """Load the kernels, which then replace this function in the dispatcher; or call torchvision's operator."""
     if load_kernels(input.device.type):
         return torch.ops.lsinet_monai.deform_conv2d(input, weight, offset, mask, bias, *geometry)
     dtype = _compute_dtype(input.dtype)
@@ -275,6 +274,6 @@ def _backward_before_kernels(
         deformable_groups,
         True,
     )
-    # Of the gradients the last is the bias's.
+    # The last gradient is the bias's, which autograd computes by itself.
     grad_input, grad_weight, grad_offset, grad_mask, _ = (grad.to(input.dtype).contiguous() for grad in grads)
     return grad_input, grad_weight, grad_offset, input.new_empty(0) if mask is None else grad_mask
