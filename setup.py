@@ -1,11 +1,10 @@
-"""Builds the compiled kernels, where that needs nothing to be downloaded, and puts the bundle and the label app inside.
+"""Build the compiled kernels, and pack the bundle and the label app into the package.
 
-All else is declared in pyproject.toml.
+pyproject.toml declares everything else.
 
-Kernels are built ahead of time where PyTorch is importable and a compiler is there, which means a build that is not
-isolated (`pip install --no-build-isolation .`, `python setup.py build_ext --inplace`). Otherwise their sources are
-installed, and compiled on first use. FORCE_CUDA=1 builds the CUDA kernels without looking for nvcc first, and
-FORCE_CUDA=0 leaves them out.
+Kernels are built ahead of time if PyTorch can be imported and a compiler exists. That needs a build without isolation:
+`pip install --no-build-isolation .` or `python setup.py build_ext --inplace`. Otherwise the sources are installed and
+compiled on first use. FORCE_CUDA=1 builds the CUDA kernels without a check for nvcc; FORCE_CUDA=0 leaves them out.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from lsinet_monai.utils.packaging import SHIPPED, shipped_files
 
 
 class BuildWithShipped(build_py):
-    """Puts the bundle and the label app, which stand beside the package in the repository, into the built package."""
+    """Copy the bundle and the label app, which are next to the package in the repository, into the built package."""
 
     def _shipped(self) -> dict[str, str]:
-        """The files that are put there, and where they come from."""
+        """The copied files: destination to source."""
         files = [file for name in SHIPPED for file in shipped_files(name, Path())]
         return {str(Path(self.build_lib, "lsinet_monai", file)): str(file) for file in files}
 
@@ -48,7 +47,7 @@ class BuildWithShipped(build_py):
 
     def run(self) -> None:
         super().run()
-        if self.editable_mode:  # such a package stays in the repository
+        if self.editable_mode:  # the package stays in the repository
             return
         for to, file in self._shipped().items():
             self.mkpath(str(Path(to).parent))
@@ -56,7 +55,7 @@ class BuildWithShipped(build_py):
 
 
 def builds_cuda() -> bool:
-    """Whether there is an nvcc of the CUDA version that PyTorch was built with."""
+    """Whether nvcc exists, with the major CUDA version that PyTorch was built with."""
     import torch
     from torch.utils.cpp_extension import CUDA_HOME
 
@@ -69,7 +68,7 @@ def builds_cuda() -> bool:
 
 
 def kernels() -> dict[str, Any]:
-    """What setup() needs to build the kernels; nothing where they cannot be built."""
+    """The arguments of setup() that build the kernels; empty if they cannot be built."""
     name_cuda_home()
     try:
         import torch
@@ -84,7 +83,7 @@ def kernels() -> dict[str, Any]:
             f"lsinet_monai.ops._kernels_{device_type}",
             [f"lsinet_monai/csrc/{source}" for source in SOURCES[device_type]],
             extra_compile_args={"cxx": COMPILER_FLAGS, "nvcc": CUDA_FLAGS},
-            py_limited_api=True,  # of Python nothing is used, so one build serves every version
+            py_limited_api=True,  # the kernels do not use Python, so one build serves every version
         )
 
     extensions = [extension(CppExtension, "cpu")]

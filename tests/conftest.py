@@ -1,11 +1,11 @@
-"""What all tests share: the real frames, a small network, and the marker ``required_in_ci``."""
+"""Shared by all tests: the real frames, a small network, and the marker ``required_in_ci``."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 
-# Tests run side by side, one process per core; threads of their own would only fight over the cores.
+# Tests run in one process per core; more threads would only compete for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import subprocess
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-if TYPE_CHECKING:  # PyTorch and MONAI take seconds, and the process that hands out the tests needs neither
+if TYPE_CHECKING:  # PyTorch and MONAI take seconds to import, and the process that distributes the tests needs neither
     from lsinet_monai.networks import LSINet
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -27,7 +27,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where LSINET_REQUIRE_ALL=1 is set, let a skip of a test that is marked ``required_in_ci`` be a failure."""
+    """With LSINET_REQUIRE_ALL=1, report a skipped test with the marker ``required_in_ci`` as failed."""
     report = yield
     is_required = item.get_closest_marker("required_in_ci") and os.environ.get("LSINET_REQUIRE_ALL") == "1"
     if is_required and report.skipped and not hasattr(report, "wasxfail"):
@@ -42,13 +42,13 @@ def real_data() -> Path:
     """The folder of CVC-ClinicDB, real frames in SUN-SEG's layout."""
     folder = Path(os.environ.get("LSINET_DATA", SHARED / "data")) / "CVC-ClinicDB"
     if not folder.is_dir():
-        pytest.skip(f"no real frames at {folder}; LSINET_DATA names the folder above")
+        pytest.skip(f"no real frames at {folder}; LSINET_DATA names its parent folder")
     return folder
 
 
 @pytest.fixture(scope="session")
 def recipe() -> ModuleType:
-    """What the tests' videos are made by."""
+    """The module that makes the tests' videos."""
     spec = importlib.util.spec_from_file_location("video_recipe", Path(__file__).parent / "data/video/recipe.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -58,10 +58,10 @@ def recipe() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
-    """``demo/model.pt``, the small network of ``make demo``; trained here, in up to 3 minutes, if it is missing."""
+    """``demo/model.pt``, the small network of ``make demo``. Trained here, in up to 3 minutes, if it is missing."""
     root = Path(__file__).parents[1]
     model = root / "demo" / "model.pt"
-    # All cores, but without threads that spin while they wait: tests run beside it.
+    # All cores, but without threads that spin while they wait: other tests run at the same time.
     threads = {"OMP_NUM_THREADS": str(os.cpu_count()), "OMP_WAIT_POLICY": "passive"}
     with FileLock(Path(tempfile.gettempdir()) / "lsinet_monai_demo.lock"):
         if not model.exists():
@@ -72,9 +72,9 @@ def demo_model() -> Path:
 
 @pytest.fixture(scope="session")
 def small_network() -> LSINet:
-    """A network with PVTv2-B0 in evaluation mode whose weights are all random, those that start at zero too.
+    """A network with PVTv2-B0 in evaluation mode. All weights are random, also those that normally start at zero.
 
-    Without that neither alignment nor attention would have a say in its masks.
+    Otherwise neither alignment nor attention would influence the masks.
     """
     import torch
 
