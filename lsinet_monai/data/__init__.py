@@ -1,8 +1,18 @@
-"""Clips: layouts on disk, reading, sampling, writing."""
+"""Clips: finding their frames and videos, reading them in pieces, and drawing training samples from them."""
 
 from lsinet_monai.data.cache import FrameCache
-from lsinet_monai.data.datasets import ClipPieces, TrainingDataset
+from lsinet_monai.data.clips import (
+    Clip,
+    ResumePoint,
+    check_clips,
+    clip_extent,
+    describe_clips,
+    patient_of,
+    rank_clips,
+    split_by_patient,
+)
 from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
+from lsinet_monai.data.folders import natural_key
 from lsinet_monai.data.frames import (
     FRAME_SUFFIXES,
     IMAGENET_MEAN,
@@ -15,23 +25,13 @@ from lsinet_monai.data.frames import (
     read_mask,
     resize_frame,
 )
-from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, clip_extent, find_inputs, share_clips
+from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, find_clips, find_inputs
 from lsinet_monai.data.phantom import phantom_clip, write_phantom
+from lsinet_monai.data.pieces import ClipPieces
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
-from lsinet_monai.data.sun_seg import (
-    SPLITS,
-    Clip,
-    check_clips,
-    describe_clips,
-    find_clips,
-    find_test_splits,
-    natural_key,
-    patient_of,
-    read_split,
-    split_by_patient,
-)
-from lsinet_monai.data.video import Video, VideoReport, open_video
-from lsinet_monai.data.video_pieces import VideoPieces
+from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_split
+from lsinet_monai.data.training_dataset import TrainingDataset
+from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
 
 __all__ = [
     "FRAME_SUFFIXES",
@@ -43,11 +43,11 @@ __all__ = [
     "ClipPieces",
     "FieldOfView",
     "FrameCache",
+    "ResumePoint",
     "TrainingDataset",
     "TrainingSample",
     "TrainingSampler",
     "Video",
-    "VideoPieces",
     "VideoReport",
     "check_all_read",
     "check_clips",
@@ -60,16 +60,18 @@ __all__ = [
     "find_test_splits",
     "frame_size",
     "frames_to_tensor",
+    "is_same_picture",
     "natural_key",
     "open_video",
     "patient_of",
     "phantom_clip",
+    "rank_clips",
     "read_frame",
     "read_map",
     "read_mask",
     "read_split",
     "resize_frame",
-    "share_clips",
     "split_by_patient",
+    "thumbnail",
     "write_phantom",
 ]

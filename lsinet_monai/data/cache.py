@@ -1,35 +1,41 @@
-"""Frames and masks as a training reads them: at which size, and which of them are kept decoded between epochs."""
+"""Frames and masks of a training: at which size they are read, and which of them stay decoded between epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from monai.utils import ensure_tuple_rep
 from tqdm import tqdm
 
+from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.frames import read_frame, read_mask, resize_frame
-from lsinet_monai.data.sun_seg import Clip
 
 __all__ = ["FrameCache"]
 
 
+# Not monai.data.CacheDataset: it limits the number of its items, not their bytes, and keeps the first ones, which are
+# the frames of the first clips. Its items are also whole samples, while a sample here draws three frames of a clip.
 class FrameCache:
-    """Read frames and masks, some of them from memory, where they were put once, decoded, as far as they fit.
+    """Read frames and masks, and cache decoded ones in memory, up to ``max_gb``.
 
-    It is filled here, before a data loader starts its workers: on Linux these share its memory with their parent, and
-    neither it nor they grow. Each process of a training on several devices has a cache of its own.
+    The constructor fills the cache, before a data loader starts its workers: on Linux they share its memory with their
+    parent, and neither it nor they grow. In a training on several devices each process has its own cache.
 
     Args:
-        clips: what is read; the first frame of every clip is kept, then the second of every clip, and so on, each with
+        clips: the clips to cache: the first frame of every clip, then the second of every clip, and so on, each with
             its mask.
-        max_gb: how much of it is kept, in 10^9 bytes, at most; a frame takes H * W * 4 bytes with its mask. 0 keeps
+        max_gb: the size of the cache in 10^9 bytes, at most; a frame with its mask takes H * W * 4 bytes. 0 caches
             nothing.
-        read_size: side, or height and width, in pixels, to which frames and masks are resized as they are read,
-            bilinear and antialiased; None leaves them as they are.
-        progress: show a progress bar while it is filled.
+        read_size: side, or height and width, in pixels, to which frames and masks are resized when they are read,
+            bilinear and antialiased; None keeps their own size.
+        progress: show a progress bar while the cache is filled.
+
+    Attributes:
+        size: the bytes in the cache.
 
     Raises:
-        InputError: a file that cannot be read.
+        InputError: a file cannot be read.
     """
 
     def __init__(
@@ -40,28 +46,27 @@ class FrameCache:
         progress: bool = True,
     ) -> None:
         self.max_gb = max_gb
-        self.read_size = (read_size, read_size) if isinstance(read_size, int) else read_size
+        self.read_size: tuple[int, int] | None = None if read_size is None else ensure_tuple_rep(read_size, 2)
         self.size = 0
-        """bytes that are kept."""
         self._kept: dict[str, np.ndarray] = {}
         if max_gb > 0:
             self._fill(clips, progress)
 
     def read_frame(self, path: str) -> np.ndarray:
-        """Read a frame: uint8, (H, W, 3), RGB; one from memory is not to be written to."""
+        """Read a frame: uint8, (H, W, 3), RGB; read-only if it comes from the cache."""
         kept = self._kept.get(path)
         return self._resize(read_frame(path)) if kept is None else kept
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Read a mask: uint8, (H, W), 0 or 255, soft at its edges if resized; as :meth:`read_frame` otherwise."""
+        """Read a mask: uint8, (H, W), 0 or 255, with soft edges if resized; read-only if it comes from the cache."""
         kept = self._kept.get(path)
         return self._resize(read_mask(path).view(np.uint8) * 255) if kept is None else kept
 
     def _resize(self, frame: np.ndarray) -> np.ndarray:
-        return frame if self.read_size is None else resize_frame(frame, (self.read_size[0], self.read_size[1]))
+        return frame if self.read_size is None else resize_frame(frame, self.read_size)
 
     def _fill(self, clips: Sequence[Clip], progress: bool) -> None:
-        total = sum(len(clip["image"]) for clip in clips)
+        total = sum(len(clip.image) for clip in clips)
         with tqdm(_in_turns(clips), "keeping frames in memory", total, unit="frame", disable=not progress) as bar:
             for frame, mask in bar:
                 if not (self._keep(frame, self.read_frame) and (mask is None or self._keep(mask, self.read_mask))):
@@ -71,7 +76,7 @@ class FrameCache:
         array = read(path)
         if self.size + array.nbytes > self.max_gb * 1e9:
             return False
-        array.flags.writeable = False  # it is handed out again and again
+        array.flags.writeable = False  # every epoch gets this same array
         self._kept[path] = array
         self.size += array.nbytes
         return True
@@ -79,7 +84,7 @@ class FrameCache:
 
 def _in_turns(clips: Sequence[Clip]) -> Iterator[tuple[str, str | None]]:
     """The first frame and mask of every clip, then the second of every clip, and so on."""
-    for index in range(max(len(clip["image"]) for clip in clips)):
+    for index in range(max(len(clip.image) for clip in clips)):
         for clip in clips:
-            if index < len(clip["image"]):
-                yield clip["image"][index], clip["label"][index] if clip["label"] else None
+            if index < len(clip.image):
+                yield clip.image[index], clip.label[index] if clip.label else None

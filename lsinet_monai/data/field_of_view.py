@@ -1,4 +1,4 @@
-"""The field of view: where in a video's frames the endoscope's picture is, without the dark border and its text."""
+"""The field of view: the part of the frames that shows the endoscope's picture, without border and text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["FieldOfView", "find_field_of_view"]
 
-_LONG_SIDE = 640  # pixels: larger frames are reduced for the search
-_QUANTILE = 0.8  # a title or a flash may fill this share of the frames less
-_DARKEST = 40  # of 255: a border is never brighter
-_ABOVE_BORDER = 12  # of 255: noise of the border, averaged over time and neighbours, stays below
-_WRITING = 0.02  # of the frame's short side: strokes that are thinner are text
-_SMALLEST = 0.1  # of the frame: a bright part that is smaller is no endoscope's picture
-_WHOLE = 0.995  # of the frame: a field that covers more than this is the whole frame
+_LONG_SIDE = 640  # pixels: the search reduces larger frames to this
+_QUANTILE = 0.8  # of the brightness over time: up to a fifth of the frames may show a title or a flash
+_DARKEST = 40  # of 255: borders are at most as bright as this
+_ABOVE_BORDER = 12  # of 255: after averaging over time and neighbours, the border's noise stays below this
+_WRITING = 0.02  # of the frame's short side: thinner strokes are text
+_SMALLEST = 0.1  # of the frame's area: a smaller bright part is not the endoscope's picture
+_WHOLE = 0.995  # of the frame's area: a larger field of view counts as the whole frame
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FieldOfView:
     """A video's field of view.
 
     Args:
-        box: top, left, bottom, right of the rectangle around it in pixels; the last two are outside.
+        box: top, left, bottom and right of its bounding box in pixels; bottom and right are exclusive.
         mask: bool, (H, W), True inside.
     """
 
@@ -35,7 +35,14 @@ class FieldOfView:
     mask: np.ndarray
 
     def crop(self, frame: np.ndarray) -> np.ndarray:
-        """Cut the rectangle out of a frame, (H, W, 3), or of a mask, (H, W); the result is a view."""
+        """Cut the bounding box out of a frame, (H, W, 3), or out of a mask, (H, W).
+
+        Returns:
+            A view of the input.
+
+        Raises:
+            InputError: the input is of another size than the video's frames.
+        """
         self._check(frame, self.mask.shape)
         top, left, bottom, right = self.box
         return frame[top:bottom, left:right]
@@ -44,10 +51,13 @@ class FieldOfView:
         """Put the probability map of a cropped frame back in its place.
 
         Args:
-            probability: (height, width) of the rectangle, in [0, 1].
+            probability: (height, width) of the bounding box, in [0, 1].
 
         Returns:
-            (H, W), of the same type; 0 outside of the field of view.
+            (H, W), of the same type; 0 outside the field of view.
+
+        Raises:
+            InputError: the map is of another size than the bounding box.
         """
         top, left, bottom, right = self.box
         self._check(probability, (bottom - top, right - left))
@@ -56,25 +66,36 @@ class FieldOfView:
         return self.blacken(whole)
 
     def blacken(self, probability: np.ndarray) -> np.ndarray:
-        """Set the probability map of a whole frame, (H, W), to 0 outside of the field of view; returns a new one."""
+        """Set the probability map of a whole frame to 0 outside the field of view.
+
+        Args:
+            probability: (H, W), in [0, 1].
+
+        Returns:
+            A new array of the same type.
+
+        Raises:
+            InputError: the map is of another size than the video's frames.
+        """
         self._check(probability, self.mask.shape)
         return np.where(self.mask, probability, probability.dtype.type(0))
 
     def _check(self, image: np.ndarray, size: tuple[int, ...]) -> None:
         if image.shape[:2] != size:
-            raise InputError(f"an image of {image.shape[:2]} pixels does not fit the field of view's {size}")
+            raise InputError(f"an image of {image.shape[:2]} pixels does not fit the field of view, {size}")
 
 
 def find_field_of_view(frames: Iterable[np.ndarray]) -> FieldOfView:
-    """Find the field of view of a video, once, from a sample of its frames.
+    """Find the field of view of a video from a sample of its frames.
 
-    It is the largest part of the picture that is brighter, in most frames, than the border, without strokes as thin as
-    writing. Endoscopes show a rectangle, often with its corners cut, an octagon or a disc: so the part's convex hull is
-    taken, which has the dark places at its rim too. Where no border is seen, or nothing bright, it is the whole frame.
+    The search takes the largest part of the picture that is brighter than the border in most frames, and ignores
+    strokes as thin as writing. Endoscopes show a rectangle, often with cut corners, an octagon or a disc. All are
+    convex, so the result is the convex hull of the bright part, which includes dark places at its rim. Without a
+    visible border, or without a bright part, the result is the whole frame.
 
     Args:
-        frames: RGB, uint8, (H, W, 3). About 50, spread over the video, are plenty, and one will do. Up to a fifth may
-            show something else, such as a title, and most of them may be dark.
+        frames: RGB, uint8, (H, W, 3), all of one size. About 50 frames, spread over the video, are plenty; one is
+            enough. Up to a fifth may show something else, such as a title, and most of them may be dark.
 
     Returns:
         The field of view; its edge is exact to about 1/600 of the frame's long side.
@@ -88,7 +109,7 @@ def find_field_of_view(frames: Iterable[np.ndarray]) -> FieldOfView:
         if reduced and frame.shape[:2] != size:
             raise InputError(f"frames of {frame.shape[:2]} and of {size} pixels have no field of view in common")
         size = frame.shape[0], frame.shape[1]
-        # Mucosa is red, also where it is dark: the brightest channel tells it from the border best.
+        # Dark mucosa is still red, so the brightest channel separates it best from the border.
         factor = -(-max(size) // _LONG_SIDE)
         reduced.append(np.asarray(Image.fromarray(frame.max(axis=2)).reduce(factor)))
     if not reduced:
@@ -103,12 +124,12 @@ def find_field_of_view(frames: Iterable[np.ndarray]) -> FieldOfView:
 
 
 def _inside(brightness: np.ndarray) -> np.ndarray | None:
-    """The largest bright part, bool, (h, w); None if there is no border around it."""
+    """Find the largest bright part, bool, (h, w); return None without a border, or if the part is too small."""
     dark = brightness[brightness <= _DARKEST]
     if not dark.size:
         return None
     bright = brightness > np.median(dark) + _ABOVE_BORDER
-    # A square leaves the corners of a rectangle as they are.
+    # Opening with a square keeps the corners of a rectangle.
     side = 2 * round(_WRITING * min(brightness.shape) / 2) + 1
     bright = ndimage.binary_opening(np.pad(bright, side, mode="edge"), np.ones((side, side)))[side:-side, side:-side]
     parts, count = ndimage.label(bright)
@@ -119,11 +140,12 @@ def _inside(brightness: np.ndarray) -> np.ndarray | None:
 
 
 def _convex_hull(inside: np.ndarray, factor: int, size: tuple[int, int]) -> np.ndarray:
-    """The convex hull of a mask's pixels, each of them ``factor`` pixels wide and high in a frame of ``size``."""
+    """Fill the convex hull of a mask, whose pixels are each ``factor`` x ``factor`` pixels of a frame of ``size``."""
+    # scikit-image's convex_hull_image takes ten times as long for a frame of 1080p, and would be one more requirement.
     rows = np.flatnonzero(inside.any(axis=1))
     left, right = inside[rows].argmax(axis=1), inside.shape[1] - inside[rows, ::-1].argmax(axis=1)
     corners = [(x, y) for ends in (left, right) for below in (0, 1) for x, y in zip(ends, rows + below, strict=True)]
-    # Inside are the points with a x + b y + c <= 0 for every side (a, b, c): in a row, those between two columns.
+    # A point is inside if a x + b y + c <= 0 for every side (a, b, c). In a row, that is an interval of columns.
     a, b, c = spatial.ConvexHull(np.array(corners) * factor).equations.T[:, None]
     y, x = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
     rest = b * y + c

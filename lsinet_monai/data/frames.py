@@ -1,4 +1,4 @@
-"""Frames and masks: from a file to an array, and from arrays to what the network takes."""
+"""Frames, masks and probability maps: from a file to an array, and from arrays to the network's input."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from monai.utils import ensure_tuple_rep
 from PIL import Image
 
 from lsinet_monai.errors import InputError
@@ -28,36 +29,36 @@ __all__ = [
 ]
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-"""File names of frames end with one of these, in lower or upper case."""
+"""The suffixes of frames' file names, in lower or upper case."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's pixels, red, green, blue, in [0, 1]: the encoder's weights expect it subtracted."""
+"""Mean of ImageNet's red, green and blue, in [0, 1]; the encoder was trained on pixels less this mean."""
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's pixels, red, green, blue, in [0, 1]."""
+"""Standard deviation of ImageNet's red, green and blue, in [0, 1]."""
 
 _MASK_THRESHOLD = 128
 _TIFF_BITS_PER_SAMPLE = 258
-# What a complete file ends with. Some encoders pad after it, hence a few bytes of tail rather than the very last ones.
+# The last bytes of a complete file, by format. Some encoders add padding, so they may lie anywhere in the tail.
 _END_MARKERS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL_BYTES = 32
 
 
 def _exceeds_8_bits(image: Image.Image) -> bool:
-    """Whether a channel has more than 8 bits, which Pillow cuts off without a word when the mode it gives is RGB."""
+    """Return whether a channel has more than 8 bits; Pillow silently cuts them off when it reports the mode RGB."""
     if image.mode.startswith(("I", "F")):
         return True
     if image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE, 8)
         return bool(np.max(bits) > 8)
-    # A BMP's raw mode "BGR;16" means 16 bits a pixel, five or six a channel.
+    # In a BMP file the raw mode "BGR;16" means 16 bits a pixel: five or six a channel.
     raw_modes = [str(arguments) for *_, arguments in getattr(image, "tile", [])]
     return ";16" in "".join(raw_modes) and image.format != "BMP"
 
 
 @contextmanager
 def _open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open an image of 8 bits a channel; what fails here or in the block below comes out as an InputError."""
+    """Open an image of 8 bits a channel, and raise any failure, also in the caller's block, as an InputError."""
     try:
         with Image.open(path) as image:
             if _exceeds_8_bits(image):
@@ -75,6 +76,7 @@ def _open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
 
 
 def _over_black(image: Image.Image) -> Image.Image:
+    """Lay a transparent image over black."""
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
@@ -86,8 +88,8 @@ def _over_black(image: Image.Image) -> Image.Image:
 def read_frame(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a frame.
 
-    Greyscale, palette and CMYK images become RGB; a transparent one is laid over black. An EXIF orientation is not
-    applied: a frame is taken as its pixels are stored, as its mask is.
+    Greyscale, palette and CMYK images become RGB; a transparent image is laid over black. An EXIF orientation is
+    ignored, so that a frame and its mask stay aligned.
 
     Args:
         path: an image file of 8 bits a channel.
@@ -96,7 +98,7 @@ def read_frame(path: str | os.PathLike[str]) -> np.ndarray:
         uint8, (H, W, 3), RGB.
 
     Raises:
-        InputError: the file is missing, truncated, no image, or has more than 8 bits a channel.
+        InputError: the file is missing, truncated or not an image, or has more than 8 bits a channel.
     """
     with _open_image(path) as image:
         return np.array(_over_black(image).convert("RGB"))
@@ -106,7 +108,7 @@ def read_map(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a probability map that was saved as an image.
 
     Args:
-        path: an image file of 8 bits a channel, of any mode; it is converted to grey.
+        path: an image file of 8 bits a channel, of any mode; colours become grey.
 
     Returns:
         uint8, (H, W): the probability times 255.
@@ -119,7 +121,7 @@ def read_map(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a mask: what is brighter than 128 of 255, once converted to grey, is polyp.
+    """Read a mask: pixels whose grey value is above 128 (of 255) are polyp.
 
     Args:
         path: an image file of 8 bits a channel, of any mode.
@@ -134,32 +136,32 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Read the size of a frame or mask from the file's header, without decoding it.
+    """Read the size of a frame or mask from the file's header, without decoding the pixels.
 
     Args:
         path: an image file of 8 bits a channel.
 
     Returns:
-        height and width in pixels.
+        Height and width in pixels.
 
     Raises:
-        InputError: as :func:`read_frame`, but a truncated file goes unnoticed; see :func:`check_frame`.
+        InputError: as :func:`read_frame`, except for truncated files; :func:`check_frame` finds these.
     """
     with _open_image(path) as image:
         return image.height, image.width
 
 
 def check_frame(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Find out whether a frame or mask can be read, without decoding it where that can be avoided.
+    """Check that a frame or mask can be read, and decode it only if necessary.
 
-    A JPEG file that ends as its format wants it is taken to be complete: no more can be told of it, decoded or not. A
-    PNG file's checksums are verified, and any other file is decoded.
+    A JPEG file counts as complete if its end marker is there; decoding would not reveal more. A PNG file's checksums
+    are verified. Any other file is decoded.
 
     Args:
         path: an image file of 8 bits a channel.
 
     Returns:
-        height and width in pixels.
+        Height and width in pixels.
 
     Raises:
         InputError: as :func:`read_frame`.
@@ -181,11 +183,11 @@ def _read_tail(path: str | os.PathLike[str]) -> bytes:
 
 
 def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a frame or a grey mask as Pillow does: bilinear, antialiased, the aspect not kept.
+    """Resize a frame or a grey mask with Pillow: bilinear, antialiased, and stretched to the new aspect ratio.
 
     Args:
         frame: uint8, (H, W, 3) or (H, W).
-        size: height and width wanted, in pixels.
+        size: height and width of the result in pixels.
 
     Returns:
         uint8, (height, width, 3) or (height, width).
@@ -195,18 +197,18 @@ def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[int]) -> torch.Tensor:
-    """Bring frames to the network's size and to the statistics that its encoder was trained with.
+    """Resize frames to the network's input size, and normalise them with ImageNet's mean and standard deviation.
 
-    The constants are fixed, so that a frame's brightness does not depend on its neighbours.
+    The constants are fixed, so the result for a frame does not depend on the other frames.
 
     Args:
         frames: T frames, uint8, (H, W, 3), RGB; their sizes may differ.
         image_size: side, or height and width, of the result in pixels.
 
     Returns:
-        float32, (3, T, height, width): in [0, 1] less ImageNet's mean, over its standard deviation.
+        float32, (3, T, height, width): pixels in [0, 1], less ImageNet's mean, over its standard deviation.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = ensure_tuple_rep(image_size, 2)
     clip = torch.from_numpy(np.stack([resize_frame(frame, (height, width)) for frame in frames]))
     mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (
@@ -215,7 +217,14 @@ def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[in
 
 
 def tensor_to_frame(frame: torch.Tensor) -> np.ndarray:
-    """Undo the normalisation of :func:`frames_to_tensor`, for pictures: float (3, H, W) -> uint8 (H, W, 3), RGB."""
+    """Undo the normalisation of :func:`frames_to_tensor`.
+
+    Args:
+        frame: one normalised frame, (3, H, W).
+
+    Returns:
+        uint8, (H, W, 3), RGB; values outside [0, 255] are clipped.
+    """
     pixels = frame.detach().cpu().float().movedim(0, -1).numpy()
     scaled = pixels * np.array(IMAGENET_STD, np.float32) + np.array(IMAGENET_MEAN, np.float32)
     return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

@@ -1,68 +1,70 @@
-"""What can be segmented below a path: videos, DICOM files and folders of frames, side by side."""
+"""What people give to inference: a video, a DICOM file, a folder of frames, or a folder of any of these."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size
-from lsinet_monai.data.sun_seg import Clip, check_clip_ids, clip_id_of, walk
-from lsinet_monai.data.video import is_dicom, open_video
+from lsinet_monai.data.clips import Clip
+from lsinet_monai.data.folders import clip_id_of, walk
+from lsinet_monai.data.frames import FRAME_SUFFIXES
+from lsinet_monai.data.video import is_dicom
 from lsinet_monai.errors import InputError
 
-__all__ = ["VIDEO_SUFFIXES", "check_all_read", "clip_extent", "find_inputs", "share_clips"]
+__all__ = ["VIDEO_SUFFIXES", "check_all_read", "find_clips", "find_inputs"]
 
 _FORMATS = (
     "mp4 m4v mov avi mkv webm mpg mpeg m2v ts mts m2ts wmv asf flv 3gp h264 264 h265 hevc "  # by FFmpeg
     "dcm dicom"
 )
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
-"""By these, in lower or upper case, files are taken for videos among others in a folder."""
+"""In a folder, files with these suffixes, in lower or upper case, are taken for videos."""
 
 
 def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
-    """Find the videos and clips to segment at or below a path. No video is opened.
+    """Find the videos and folders of frames to segment at or below a path. No video is opened.
 
     Args:
-        path: one file, whatever its name; or a folder with, at any depth, videos (by :data:`VIDEO_SUFFIXES`, or a DICOM
-            file under any name) and folders of frames, SUN-SEG's layout among them (see
-            :func:`~lsinet_monai.data.find_clips`).
+        path: one file, whatever its name; or a folder with, at any depth, videos (files with :data:`VIDEO_SUFFIXES` and
+            DICOM files) and folders of frames, as in :func:`find_clips`.
 
     Returns:
-        The clips in natural order. ``clip_id`` is the path below ``path``; that of a video is without its suffix,
-        unless it would then be called as another. A video is the clip's ``video``; frames are its ``image``.
+        The clips in natural order. ``clip_id`` is the path below ``path``. A video's is without its suffix, unless two
+        clips would then have the same one.
 
     Raises:
-        InputError: there is nothing at the path, nothing to segment below it, or two clips would have one ``clip_id``.
+        InputError: nothing lies at the path or nothing below it can be segmented, or two clips would have the same
+            ``clip_id``.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"input={path!r} reads as a number, not as a path: write ./ before the name")
     if "::" in str(path) and not os.path.exists(path):
         raise InputError(
-            f"{path}: no such folder or file; if its name has a '#', which a config takes for '::', rename it"
+            f"{path}: no such folder or file; a config reads '#' in a name as '::', so if the name has a '#', rename it"
         )
     root = Path(path)
     if os.path.isfile(path):
-        return [{"clip_id": root.stem, "video": str(root), "label": None}]
+        return [Clip(root.stem, video=str(root))]
     if not os.path.isdir(path):
         raise InputError(f"{root}: no such folder or file; give a video, or a folder of videos or frames")
-    clips: list[Clip] = []
+    clips = []
     for found, frames in walk(root, _is_video):
         if frames:
-            clips.append({"clip_id": clip_id_of(root, found), "image": [str(x) for x in frames], "label": None})
+            clips.append(Clip(clip_id_of(root, found), image=[str(frame) for frame in frames]))
         else:
-            clips.append({"clip_id": clip_id_of(root, found.with_suffix("")), "video": str(found), "label": None})
+            clips.append(Clip(clip_id_of(root, found.with_suffix("")), video=str(found)))
     if not clips:
         raise InputError(
             f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}) and no videos, nor do the folders in it"
         )
-    count = Counter(clip["clip_id"] for clip in clips)
-    for clip in clips:
-        if "video" in clip and count[clip["clip_id"]] > 1:
-            clip["clip_id"] = clip_id_of(root, Path(clip["video"]))
-    check_clip_ids(root, clips)
+    count = Counter(clip.clip_id for clip in clips)
+    for at, clip in enumerate(clips):
+        if clip.video is not None and count[clip.clip_id] > 1:
+            clips[at] = replace(clip, clip_id=clip_id_of(root, Path(clip.video)))
+    _check_clip_ids(root, clips)
     return clips
 
 
@@ -70,59 +72,47 @@ def _is_video(path: Path) -> bool:
     return path.is_file() and (path.suffix.lower() in VIDEO_SUFFIXES or is_dicom(path))
 
 
-def share_clips(clips: Sequence[Clip], rank: int, ranks: int) -> list[Clip]:
-    """Deal out whole clips to several processes, so that each has about as many frames to segment.
+def find_clips(folder: str | os.PathLike[str]) -> list[Clip]:
+    """Find the folders of frames at or below a folder; videos are ignored.
 
     Args:
-        clips: the clips; videos among them are opened, to count their frames.
-        rank: whose clips are asked for, from 0.
-        ranks: the number of processes.
+        folder: a dataset, one of its splits, a ``Frame`` folder, a folder of frame folders at any depth, or one folder
+            of frames. Next to a ``Frame`` folder nothing (``GT``, ``Edge``, ...) is read.
 
     Returns:
-        Its clips, in the order given. Together the processes have all.
+        the clips in natural order. ``clip_id`` is the path below ``folder`` without its ``Frame`` components, or the
+        name of ``folder`` if it holds the frames itself; ``label`` is None.
+
+    Raises:
+        InputError: the folder does not exist or holds no frames, or two clips would have the same ``clip_id``.
     """
-    frames = {at: _count_frames(clip) for at, clip in enumerate(clips)}
-    loads = [0] * ranks
-    mine = []
-    for at in sorted(frames, key=lambda at: -frames[at]):  # the longest first, each to whoever has least
-        least = loads.index(min(loads))
-        loads[least] += frames[at]
-        if least == rank:
-            mine.append(at)
-    return [clips[at] for at in sorted(mine)]
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give a folder of frames, or of folders of frames")
+    clips = [
+        Clip(clip_id_of(root, frame_folder), image=[str(frame) for frame in frames])
+        for frame_folder, frames in walk(root)
+    ]
+    if not clips:
+        raise InputError(f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}), nor do the folders in it")
+    _check_clip_ids(root, clips)
+    return clips
 
 
-def _count_frames(clip: Clip) -> int:
-    extent = clip_extent(clip)
-    return extent[2] - clip.get("start", (0, 0))[0] if extent else 0
-
-
-def clip_extent(clip: Clip) -> tuple[int, int, int] | None:
-    """Find out how large a clip is, without decoding it.
-
-    Args:
-        clip: as :func:`find_inputs` lists it.
-
-    Returns:
-        height, width and number of its frames; None for a video that cannot be read, which is told by whoever reads it.
-    """
-    if "image" in clip:
-        return (*frame_size(clip["image"][0]), len(clip["image"]))
-    try:
-        with open_video(clip["video"]) as video:
-            return (*video.size, len(video))
-    except InputError:
-        return None
+def _check_clip_ids(root: Path, clips: Sequence[Clip]) -> None:
+    twice = [clip_id for clip_id, count in Counter(clip.clip_id for clip in clips).items() if count > 1]
+    if twice:
+        raise InputError(f"{root}: has two clips that would be called {twice[0]!r}; give them one at a time")
 
 
 def check_all_read(failed: dict[str, str]) -> None:
-    """Make it known, at the end of a run over videos, that some could not be read.
+    """At the end of a run over videos, raise if some could not be read.
 
     Args:
-        failed: what is wrong with each, by ``clip_id``; see :class:`~lsinet_monai.data.VideoPieces`.
+        failed: the reasons, by ``clip_id``; see :class:`~lsinet_monai.data.ClipPieces`.
 
     Raises:
-        InputError: there are any.
+        InputError: ``failed`` is not empty.
     """
     if len(failed) == 1:
         raise InputError(*failed.values())

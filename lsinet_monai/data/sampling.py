@@ -1,4 +1,4 @@
-"""Which frames make a training sample, and in which order the samples come (LSI-Net, MICCAI 2024)."""
+"""Training samples: which frames form one, and in which order they come (LSI-Net, MICCAI 2024)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from lsinet_monai.data.sun_seg import Clip
+from lsinet_monai.data.clips import Clip
 from lsinet_monai.errors import InputError
 
 __all__ = ["TrainingSample", "TrainingSampler"]
@@ -30,36 +30,37 @@ class TrainingSample(NamedTuple):
 
 
 class TrainingSampler(Sampler[TrainingSample]):
-    """Draw the samples of an epoch: every frame of every clip once as the current frame, unless told otherwise.
+    """Draw the samples of an epoch; by default, each frame of each clip is the current frame once.
 
-    The adjacent frame is the next one (for the last frame: the one before). The memory frame is drawn uniformly from
-    the ``max_skip`` frames before the current one, as far as the clip reaches (for the first frame: the second). A clip
-    of one frame takes that frame for all three.
+    The adjacent frame is the next frame; for the last frame of a clip, the one before. The memory frame is drawn
+    uniformly from the ``max_skip`` frames before the current one, or from fewer at the start of a clip; for the first
+    frame, it is the second. In a clip of one frame, all three are that frame.
 
-    An epoch follows from ``seed`` and its number alone, so that a resumed training needs no state of this sampler, and
-    can go on from the middle of an epoch.
+    ``seed`` and the epoch's number alone determine an epoch. So a resumed training needs no state of this sampler, and
+    can continue from the middle of an epoch.
 
     Args:
         clips: the training clips.
         max_skip: how far back the memory frame may lie, in frames, at least 1: one number for all epochs, or one for
-            each stage of ``epochs_per_stage`` epochs, of which the last one lasts. The default is the released
+            each stage of ``epochs_per_stage`` epochs; the last stage has no end. The default is the released
             curriculum.
-        epochs_per_stage: the epochs for which each number of ``max_skip`` holds.
-        shuffle: draw the order of the samples anew in every epoch; otherwise clip by clip, frame by frame.
-        seed: not negative.
-        balance_clips: give every clip the same number of current frames in an epoch, however long it is: of a long
-            clip some frames are left out, of a short one some come again. Clips with a polyp share as many frames as
-            they have together, and negative clips likewise.
-        negative_share: the share of negative clips' frames in an epoch, in (0, 1), which are drawn anew in each; the
-            frames of the other clips come as they would without negative ones. None takes them all.
-        rank: which share of the samples to give, in [0, ``num_replicas``).
-        num_replicas: into how many shares the samples are dealt out. All have one length: samples are repeated from the
-            start of the epoch to fill the last ones.
+        epochs_per_stage: the length of a stage in epochs, at least 1.
+        shuffle: draw a new order of the samples for every epoch. If off, they come clip by clip, frame by frame.
+        seed: seed of all epochs, at least 0.
+        balance_clips: give every clip the same number of current frames in an epoch. Frames of long clips are left out,
+            and frames of short clips are repeated. The total stays the same, for clips with a polyp and for negative
+            clips alike.
+        negative_share: the fraction of an epoch's samples that come from negative clips, in (0, 1). They are drawn
+            again for every epoch; the number of samples from other clips stays the same. None uses every frame of the
+            negative clips.
+        rank: the rank that this sampler serves, in [0, ``num_replicas``).
+        num_replicas: the number of ranks. Every rank gets the same number of samples: the first samples of the
+            epoch are repeated to fill the last ranks.
 
     Raises:
-        InputError: no clips, a ``max_skip`` or ``epochs_per_stage`` below 1, or a ``negative_share`` outside (0, 1),
-            without negative clips or with these alone.
-        ValueError: ``rank`` is not in [0, ``num_replicas``).
+        InputError: if there are no clips; if ``max_skip`` or ``epochs_per_stage`` is below 1; or if ``negative_share``
+            is outside (0, 1), or is given without both negative and other clips.
+        ValueError: if ``rank`` is not in [0, ``num_replicas``).
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class TrainingSampler(Sampler[TrainingSample]):
         groups: list[list[np.ndarray]] = [[], []]
         for clip, first, end in zip(clips, starts, starts[1:], strict=False):
             groups[bool(clip.get("negative"))].append(np.arange(first, end))
-        # The frames of the clips with a polyp, and of those without one, and how many of them an epoch has.
+        # For clips with a polyp, and then for negative ones: the frames of each clip, and their number in an epoch.
         self._groups = [(group, sum(map(len, group))) for group in groups if group]
         if negative_share is not None:
             if not 0 < negative_share < 1:
@@ -109,13 +110,18 @@ class TrainingSampler(Sampler[TrainingSample]):
         self._last_frames = np.repeat(lengths, lengths) - 1
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Set the epoch that the next iteration draws, counted from 1, and how many of its samples to leave out."""
+        """Set the epoch that the next iteration draws.
+
+        Args:
+            epoch: its number, counted from 1.
+            first: the number of samples to skip at its start, on every rank.
+        """
         self.epoch = epoch
         self.first = first
 
     @property
     def current_max_skip(self) -> int:
-        """How far back the memory frame may lie in the present epoch, in frames."""
+        """How far back the memory frame may lie in the current epoch, in frames."""
         stage = (self.epoch - 1) // self.epochs_per_stage
         return self.max_skip[min(stage, len(self.max_skip) - 1)]
 
@@ -123,7 +129,7 @@ class TrainingSampler(Sampler[TrainingSample]):
         return -(-sum(count for _, count in self._groups) // self.num_replicas)
 
     def __iter__(self) -> Iterator[TrainingSample]:
-        # Everything is drawn for all ranks before they take their shares, so that no two ranks disagree.
+        # Each rank draws the whole epoch and then takes its part, so that all ranks agree.
         generator = np.random.default_rng((self.seed, self.epoch))
         chosen = np.concatenate([self._choose(clips, count, generator) for clips, count in self._groups])
         order = generator.permutation(len(chosen)) if self.shuffle else np.arange(len(chosen))
@@ -140,7 +146,7 @@ class TrainingSampler(Sampler[TrainingSample]):
             yield TrainingSample(*samples[index].tolist())
 
     def _choose(self, clips: list[np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
-        """Choose so many frames of some clips, all of them once where that is their number."""
+        """Choose ``count`` frames of the clips; each frame once if they have as many."""
         frames = np.concatenate(clips)
         if not self.balance_clips:
             return frames if count == len(frames) else np.resize(generator.permutation(frames), count)

@@ -59,7 +59,7 @@ def test_a_palette_frame_has_its_colours(tmp_path):
 
 @pytest.mark.parametrize(("value", "polyp"), [(0, False), (128, False), (129, True), (255, True)])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_what_is_brighter_than_128_is_polyp(tmp_path, mode, value, polyp):
+def test_a_mask_is_polyp_above_128(tmp_path, mode, value, polyp):
     Image.new(mode, (4, 3), value if mode == "L" else (value,) * 3).save(tmp_path / "mask.png")
     mask = read_mask(tmp_path / "mask.png")
     assert mask.dtype == bool and mask.shape == (3, 4) and (mask == polyp).all()
@@ -102,7 +102,7 @@ def test_a_cut_off_file_is_named(tmp_path, suffix, kept):
         assert "\n" not in str(error.value)
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_named(tmp_path):
     (tmp_path / "notes.png").write_text("not a picture")
     with pytest.raises(InputError, match=r"notes\.png: cannot be read"):
         read_frame(tmp_path / "notes.png")
@@ -110,14 +110,14 @@ def test_what_is_no_image_is_named(tmp_path):
         read_frame(tmp_path / "gone.png")
 
 
-def test_padding_after_the_end_of_a_jpeg_is_no_fault(tmp_path):
+def test_a_jpeg_may_have_padding_after_its_end(tmp_path):
     Image.new("RGB", (20, 10), RED).save(tmp_path / "padded.jpg")
     with open(tmp_path / "padded.jpg", "ab") as file:
         file.write(bytes(100))
     assert check_frame(tmp_path / "padded.jpg") == (10, 20)
 
 
-def test_resize_averages_what_it_shrinks():
+def test_shrinking_averages():
     stripes = np.tile(np.array([0, 200], np.uint8), (8, 32))
     small = resize_frame(stripes, (4, 8))
     assert small.shape == (4, 8)

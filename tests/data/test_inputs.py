@@ -1,14 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from lsinet_monai.data import check_all_read, clip_extent, find_inputs, phantom_clip, share_clips
+from lsinet_monai.data import Clip, check_all_read, find_clips, find_inputs
 from lsinet_monai.errors import InputError
 
 # what lies in a folder (files ending in a slash are folders of one frame), and the ids of the clips found there
@@ -21,6 +20,13 @@ LAYOUTS = [
     ([".hidden.mp4", "1.mp4"], ["1"]),
     (["v.2020.mp4"], ["v.2020"]),
 ]
+
+
+Writer = Callable[..., None]
+
+
+def _ids(clips: list[Clip]) -> list[str]:
+    return [clip.clip_id for clip in clips]
 
 
 def _put(root: Path, name: str) -> None:
@@ -38,22 +44,22 @@ def test_find_inputs(tmp_path: Path, given: list[str], expected: list[str]) -> N
     for name in given:
         _put(tmp_path, name)
     clips = find_inputs(tmp_path)
-    assert [clip["clip_id"] for clip in clips] == expected
+    assert [clip.clip_id for clip in clips] == expected
     for clip in clips:
-        assert ("video" in clip) != ("image" in clip) and clip["label"] is None
-        assert Path(clip.get("video") or clip["image"][0]).is_file()
+        assert ("video" in clip) != ("image" in clip) and clip.label is None
+        assert Path(clip.video or clip.image[0]).is_file()
 
 
 def test_one_file_whatever_its_name(tmp_path: Path) -> None:
     _put(tmp_path, "recording.bin")
     (clip,) = find_inputs(tmp_path / "recording.bin")
-    assert (clip["clip_id"], clip["video"]) == ("recording", str(tmp_path / "recording.bin"))
+    assert (clip.clip_id, clip.video) == ("recording", str(tmp_path / "recording.bin"))
 
 
 def test_a_dicom_file_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "README").write_bytes(b"no video")
-    assert [clip["clip_id"] for clip in find_inputs(tmp_path)] == ["IM0001"]
+    assert [clip.clip_id for clip in find_inputs(tmp_path)] == ["IM0001"]
 
 
 @pytest.mark.parametrize(
@@ -68,54 +74,6 @@ def test_nothing_to_segment(tmp_path: Path, given: list[str], problem: str) -> N
         find_inputs(tmp_path / "gone")
 
 
-def _clip(name: str, frames: int, **others: object) -> dict[str, object]:
-    return {"clip_id": name, "image": [f"{name}/{index}.png" for index in range(frames)], "label": None, **others}
-
-
-@pytest.fixture
-def sizes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsinet_monai.data.inputs.frame_size", lambda path: (6, 8))
-
-
-# numbers of frames, of which so many are done, and who gets which clip, of two
-SHARES = [
-    ([10, 10], {}, [[0], [1]]),
-    ([3, 9, 3, 3], {}, [[1], [0, 2, 3]]),
-    ([100, 30, 40], {0: 95}, [[2], [0, 1]]),
-    ([5], {}, [[0], []]),
-]
-
-
-@pytest.mark.usefixtures("sizes_are_known")
-@pytest.mark.parametrize(("lengths", "done", "expected"), SHARES)
-def test_clips_are_shared_by_what_is_left_to_do(
-    lengths: list[int], done: dict[int, int], expected: list[list[int]]
-) -> None:
-    clips = [_clip(str(at), length) for at, length in enumerate(lengths)]
-    for at, frames in done.items():
-        clips[at]["start"] = (frames, frames)
-    assert [[int(clip["clip_id"]) for clip in share_clips(clips, rank, 2)] for rank in range(2)] == expected
-
-
-@pytest.mark.usefixtures("sizes_are_known")
-@pytest.mark.parametrize("ranks", [1, 3, 8])
-def test_every_clip_belongs_to_one_rank(ranks: int) -> None:
-    clips = [_clip(str(at), length) for at, length in enumerate([7, 1, 4, 4, 9])]
-    shares = [share_clips(clips, rank, ranks) for rank in range(ranks)]
-    assert sorted(clip["clip_id"] for share in shares for clip in share) == ["0", "1", "2", "3", "4"]
-    assert all(share == sorted(share, key=clips.index) for share in shares)
-
-
-def test_clip_extent(tmp_path: Path, recipe: ModuleType) -> None:
-    frames: list[np.ndarray] = [frame for frame, _ in phantom_clip(5, (64, 80), seed=1)]
-    recipe.write_video(tmp_path / "a.mp4", frames)
-    for index, frame in enumerate(frames[:3]):
-        Image.fromarray(frame).save(tmp_path / f"{index}.png")
-    (tmp_path / "empty.avi").touch()
-    found = {clip["clip_id"]: clip_extent(clip) for clip in find_inputs(tmp_path)}
-    assert found == {tmp_path.name: (64, 80, 3), "a": (64, 80, 5), "empty": None}
-
-
 def test_check_all_read() -> None:
     check_all_read({})
     with pytest.raises(InputError, match=r"^a\.mp4: is empty$"):
@@ -128,3 +86,54 @@ def test_check_all_read() -> None:
 def test_what_a_command_line_cannot_pass_is_told(path: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         find_inputs(path)
+
+
+# what is given below the root of a layout, and the ids of the clips found there
+GIVEN = [
+    (".", ["TestEasyDataset/Seen/case3", "TrainDataset/case1", "TrainDataset/case2"]),
+    ("TrainDataset", ["case1", "case2"]),
+    ("TrainDataset/Frame", ["case1", "case2"]),
+    ("TrainDataset/Frame/case2", ["case2"]),
+    ("TestEasyDataset", ["Seen/case3"]),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), GIVEN)
+def test_find_clips_takes_frames_and_nothing_next_to_them(
+    tmp_path: Path, given: str, expected: list[str], write_split: Writer, write_image: Writer
+) -> None:
+    write_split(tmp_path)
+    write_split(tmp_path, "TestEasyDataset/Seen", cases=("case3",))
+    write_image(tmp_path / "TrainDataset/Edge/case1/image1.png")
+    clips = find_clips(tmp_path / given)
+    assert _ids(clips) == expected
+    assert all(clip.label is None and len(clip.image) == 3 for clip in clips)
+
+
+def test_find_clips_below_a_plain_folder(tmp_path: Path, write_image: Writer) -> None:
+    for name in ("b/deep/1.PNG", "b/deep/2.Tiff", "a2/1.bmp", "a10/1.jpeg", ".cache/1.png", "a2/.1.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "b/deep/again").symlink_to(tmp_path)
+    clips = find_clips(tmp_path)
+    assert _ids(clips) == ["a2", "a10", "b/deep"]
+    assert [Path(path).name for path in clips[2].image] == ["1.PNG", "2.Tiff"]
+
+
+def test_find_clips_calls_no_two_clips_the_same(tmp_path: Path, write_image: Writer) -> None:
+    write_image(tmp_path / "scope/1.png")
+    write_image(tmp_path / "scope/scope/1.png")
+    with pytest.raises(InputError, match="two clips that would be called 'scope'"):
+        find_clips(tmp_path / "scope")
+
+
+def test_a_frame_folder_of_frames_is_called_after_its_parent(tmp_path: Path, write_image: Writer) -> None:
+    write_image(tmp_path / "case4/Frame/1.png")
+    write_image(tmp_path / "case4/GT/1.png")
+    assert _ids(find_clips(tmp_path / "case4")) == _ids(find_clips(tmp_path / "case4/Frame")) == ["case4"]
+
+
+def test_find_clips_wants_frames(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no frames"):
+        find_clips(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        find_clips(tmp_path / "gone")

@@ -110,7 +110,7 @@ def test_all_frames_of_a_long_clip_come_in_some_balanced_epoch():
     assert {s.current for epoch in range(1, 40) for s in draw(sampler, epoch) if s.clip == 3} == set(range(40))
 
 
-# the share asked for, and how many frames of clips without a polyp come to 46 of others
+# negative_share, and the number of negative frames per 46 frames with a polyp
 SHARES = [(0.5, 46), (0.2, 12), (0.8, 184), (0.001, 1)]
 
 
@@ -127,17 +127,17 @@ def test_negative_share(share, count, balance):
 
 
 @pytest.mark.parametrize(
-    ("clips", "share", "said"),
+    ("clips", "share", "message"),
     [(CLIPS, 0.5, "negative_dir"), (NEGATIVE, 0.5, "with a polyp"), (CLIPS + NEGATIVE, 1.0, "outside")],
 )
-def test_negative_share_that_cannot_be(clips, share, said):
-    with pytest.raises(InputError, match=said):
+def test_impossible_negative_shares_are_refused(clips, share, message):
+    with pytest.raises(InputError, match=message):
         TrainingSampler(clips, negative_share=share)
 
 
 @pytest.mark.parametrize("num_replicas", [1, 2])
 @pytest.mark.parametrize("first", [0, 3, 20])
-def test_an_epoch_goes_on_from_its_middle(first, num_replicas):
+def test_an_epoch_resumes_from_its_middle(first, num_replicas):
     sampler = TrainingSampler(CLIPS, rank=num_replicas - 1, num_replicas=num_replicas)
     whole = draw(sampler, 3)
     sampler.set_epoch(3, first)

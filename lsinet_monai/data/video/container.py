@@ -1,4 +1,4 @@
-"""Video files, by PyAV (FFmpeg's libraries)."""
+"""Video files, decoded with PyAV (FFmpeg's libraries)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class ContainerVideo(Video):
     """A video stream in a container, or a bare one.
 
     Args:
-        path: what errors name.
-        fps: frames per second of a bare stream, or None if that is not known.
-        source: opens the file, which is read from several places at once; by default ``path`` itself.
-        expected: the number of frames that the file's surroundings announce; by default that of the container.
+        path: the file, for errors.
+        fps: frames per second of a bare stream, or None if unknown.
+        source: opens the file; several readers may have it open at once. By default it opens ``path``.
+        expected: the number of frames announced elsewhere, as in a DICOM header; by default, the container's number.
 
     Raises:
-        InputError: the file is no video, has no video stream, or no frame of it can be decoded.
+        InputError: the file is not a video, has no video stream, or has no frame that can be decoded.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ContainerVideo(Video):
         self._is_damaged = found.damaged
         self._seek_to = found.seek_to
 
-        self._lock = threading.Lock()  # of all that follows: what serves frame()
+        self._lock = threading.Lock()  # guards the fields below, which frame() uses
         self._reformatter = VideoReformatter()
         self._recent: OrderedDict[int, VideoFrame] = OrderedDict()
         self._cursor: _Good | None = None
@@ -66,18 +66,18 @@ class ContainerVideo(Video):
             (height, width),
             found.fps,
             timeline.frame_count,
-            # A header that announces fewer frames than there are is wrong.
+            # A header that announces fewer frames than the file has is wrong.
             expected=None if announced is None else max(announced, timeline.frame_count),
             lost=timeline.lost().tolist(),
             ends_early=announced is not None and announced > timeline.frame_count,
         )
 
     def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds after the first one."""
+        """Return the time of a frame, in seconds after the first one."""
         return float(self._seconds[index])
 
     def close(self) -> None:
-        """End the iterations that still run, and free the file. Closing twice does no harm."""
+        """Stop the running iterations and free the file. Closing twice is fine."""
         super().close()
         with self._lock:
             self._forget_cursor()
@@ -97,7 +97,7 @@ class ContainerVideo(Video):
             return None if frame is None else self._to_array(frame, self._reformatter)
 
     def _move_cursor(self, index: int) -> None:
-        """Decode up to a frame, and keep it and those before it: people scrub back and forth."""
+        """Decode up to a frame, and keep it and the frames before it, for people who scrub back and forth."""
         key = max((shown for _, shown in self._timeline.keys_before(index)), default=0)
         if self._cursor is None or not key <= self._cursor_at <= index:
             self._forget_cursor()
@@ -119,15 +119,15 @@ class ContainerVideo(Video):
         self._cursor = None
 
     def _to_array(self, frame: VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
-        """RGB, upright, and of the size of the first frame: a stream may change its size on the way."""
+        """Convert to RGB, upright, in the first frame's size: a stream may change its size on the way."""
         height, width = self._stored_size
-        # One thread: more cost more than they bring, and take the cores from others.
+        # One thread: more threads cost more time than they save, and take cores from other work.
         return _upright(reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray(), frame)
 
     def _good_frames(self, start: int, end: int) -> _Good:
-        """Decode the undamaged frames from ``start`` up to ``end``, in order; None where there is none yet."""
+        """Decode the undamaged frames from ``start`` to before ``end``, in order; yield None while none is ready."""
         following = start
-        # Frames that are decoded side by side are dropped behind an error at the very end: those are read again.
+        # With parallel decoding, an error near the end drops the frames after it; the second way reads those again.
         for threads in ("AUTO", "SLICE"):
             with closing(self._from_key(following, end, threads)) as frames:
                 for item in frames:
@@ -138,9 +138,9 @@ class ContainerVideo(Video):
                 return
 
     def _from_key(self, start: int, end: int, threads: str) -> _Good:
-        """As :meth:`_good_frames`, once, from the last key frame that will do."""
+        """Do the work of :meth:`_good_frames` in one way of threading, from the last suitable key frame."""
         keys = [stamp for stamp, _ in self._timeline.keys_before(start)]
-        # Where the seek goes wrong, or the key frame is none: from the one before, which is looked for from the start.
+        # If the seek fails, or a marked key frame is not one, read from the start to the key frame before it.
         ways = [(keys[-1], True), (keys[0], False)] if keys else [(None, False)]
         for number, (key, seek) in enumerate(ways, 1):
             following = start
@@ -159,7 +159,7 @@ class ContainerVideo(Video):
                 return
 
     def _indexed(self, key: int | None, seek: bool, threads: str) -> _Good:
-        """Decode the file from a key frame on; frames that are damaged, or of no packet, are left out."""
+        """Decode the file from a key frame on, without frames that are damaged or belong to no packet."""
         with self._packets.open() as (container, stream):
             stream.thread_type = threads
             seek_to = self._seek_to.get(key) if seek and key is not None else None
@@ -171,12 +171,13 @@ class ContainerVideo(Video):
                     if has_started:
                         yield from self._indices_of(decode(stream, packet))
                     elif key is not None and packet.is_keyframe and packet.pts is not None and packet.pts > key:
-                        return  # the seek missed it
+                        return  # the seek went past the key frame
                     else:
                         yield None
             yield from self._indices_of(decode(stream, None))
 
     def _indices_of(self, frames: list[VideoFrame]) -> _Good:
+        """Pair the undamaged frames with their indices; yield a None first, so that the thread can stop."""
         yield None
         for frame in frames:
             index = self._timeline.index_of(frame.pts)
@@ -185,11 +186,11 @@ class ContainerVideo(Video):
 
 
 def _upright(image: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """Turn an image, (H, W, 3), as the frame's display matrix says: by right angles, or mirrored.
+    """Rotate an image, (H, W, 3), by right angles, or mirror it, following the frame's display matrix.
 
-    The matrix takes a row (x, y, 1) of a pixel to that of its place on the screen (ISO/IEC 14496-12, 6.2.2).
+    The matrix maps the row vector (x, y, 1) of a pixel to its position on the screen (ISO/IEC 14496-12, 6.2.2).
     """
-    side_data: Any = frame.side_data  # PyAV's stub is wrong about it
+    side_data: Any = frame.side_data  # PyAV's stub has a wrong type
     matrix = side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image

@@ -1,7 +1,7 @@
 """DICOM files as videos: an encapsulated video stream, or uncompressed or JPEG multi-frame images.
 
-Only the attributes that say how to decode and time the frames are read: none of the patient is ever in memory, nor in
-an error's text. Pixel data is read piece by piece from where it lies in the file (PS3.5, section 8 and annex A.4).
+Only the attributes for decoding and timing the frames are read: no patient attribute is ever in memory or in an error.
+Pixel data is read piece by piece from its position in the file (DICOM PS3.5, section 8 and annex A.4).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -26,11 +26,11 @@ from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["open_dicom"]
 
-_UNCOMPRESSED = {"1.2.840.10008.1.2": False, "1.2.840.10008.1.2.1": True}  # whether value representations are written
+_UNCOMPRESSED = {"1.2.840.10008.1.2": False, "1.2.840.10008.1.2.1": True}  # whether the VRs are explicit
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 90, 91)}  # baseline, extended; JPEG 2000
 _VIDEO = {f"1.2.840.10008.1.2.4.{number}{split}" for number in range(100, 109) for split in ("", ".1")}
-_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f")  # of a JPEG and of a JPEG 2000 image; neither begins any other fragment
-_MODES = {"MONOCHROME1": "L", "MONOCHROME2": "L", "RGB": "RGB", "YBR_FULL": "YCbCr"}  # by Pillow's names
+_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f")  # the first bytes of a JPEG and a JPEG 2000 image, and of no other fragment
+_MODES = {"MONOCHROME1": "L", "MONOCHROME2": "L", "RGB": "RGB", "YBR_FULL": "YCbCr"}  # Pillow's modes
 _MOST_FRAMES = 5_000_000
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -54,7 +54,7 @@ _Place = tuple[int, int]  # offset and length in bytes
 
 @dataclass(frozen=True)
 class _Header:
-    """What a file says of its frames, and where its pixel data is."""
+    """The attributes of a file's frames, and the position of its pixel data."""
 
     syntax: str
     frames: int | None
@@ -65,9 +65,9 @@ class _Header:
     planar: bool
     bits: int
     fps: float | None
-    frame_times: tuple[float, ...]  # milliseconds since the frame before; empty if not given
-    start: int  # of the pixel data's value
-    length: int | None  # bytes; None if it is encapsulated
+    frame_times: tuple[float, ...]  # milliseconds since the frame before; empty if unknown
+    start: int  # of the pixel data's value, in bytes
+    length: int | None  # of the pixel data in bytes; None if encapsulated
 
 
 def open_dicom(path: Path, fps: float | None = None) -> Video:
@@ -75,20 +75,21 @@ def open_dicom(path: Path, fps: float | None = None) -> Video:
 
     Args:
         path: the file.
-        fps: frames per second of a file that does not say.
+        fps: frames per second of a file without timing.
 
     Raises:
-        InputError: the file is damaged, has no pixel data, or has it in a form that is not read.
+        InputError: the file is damaged, has no pixel data, or has it in an unsupported form.
     """
     header = _read_header(path)
     fps = header.fps or fps
     if header.syntax in _UNCOMPRESSED and header.length is not None:
         return _ImagesVideo(path, header, fps, _uncompressed_places(path, header), _pixels_of(path, header))
     if header.length is not None or header.syntax not in _JPEG | _VIDEO:
-        known = re.fullmatch(r"[0-9.]{1,64}", header.syntax)
+        # Any other text may be a part of a damaged file that names the patient.
+        syntax = f" {header.syntax}" if re.fullmatch(r"[0-9.]{1,64}", header.syntax) else ""
         raise InputError(
-            f"{path}: its transfer syntax {header.syntax if known else ''} is not read; convert it to uncompressed or "
-            "JPEG multi-frame, for instance with DCMTK's dcmconv or dcmdjpeg"
+            f"{path}: its transfer syntax{syntax} is not supported; convert it to uncompressed or JPEG multi-frame, "
+            "for instance with DCMTK's dcmconv or dcmdjpeg"
         )
     fragments = _fragments(path, header.start)
     if header.syntax in _JPEG:
@@ -104,14 +105,14 @@ def open_dicom(path: Path, fps: float | None = None) -> Video:
 def _read_header(path: Path) -> _Header:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's may quote values
+            warnings.simplefilter("ignore")  # pydicom's warnings may quote values
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_ATTRIBUTES))
             syntax = str(dataset.file_meta.TransferSyntaxUID)
             start, length = _find_pixel_data(file, explicit=_UNCOMPRESSED.get(syntax, True))
             return _to_header(dataset, syntax, start, length)
     except InputError:
         raise
-    # A damaged file makes pydicom raise about anything, and what it raises may quote the patient's attributes.
+    # With a damaged file pydicom may raise any error, and its text may quote the patient's attributes.
     except Exception:
         raise InputError(f"{path}: its DICOM header is damaged or lacks what a video needs; replace it") from None
 
@@ -142,7 +143,7 @@ def _to_header(dataset: Any, syntax: str, start: int, length: int | None) -> _He
 
 
 def _find_pixel_data(file: BinaryIO, explicit: bool) -> tuple[int, int | None]:
-    """Where the value begins and how long it is, with the file where pydicom stopped: before the element's tag."""
+    """Find the start and length of the pixel data; the file is where pydicom stopped, before the element's tag."""
     head = file.read(12 if explicit else 8)
     if head[:4] != _PIXEL_DATA or len(head) < (12 if explicit else 8):
         raise ValueError
@@ -151,7 +152,7 @@ def _find_pixel_data(file: BinaryIO, explicit: bool) -> tuple[int, int | None]:
 
 
 def _fragments(path: Path, start: int) -> list[_Place]:
-    """Where the fragments of encapsulated pixel data lie, without the offset table; the last one may be cut off."""
+    """Find the fragments of encapsulated pixel data, without the offset table; the last one may be cut off."""
     places: list[_Place] = []
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
@@ -167,7 +168,7 @@ def _fragments(path: Path, start: int) -> list[_Place]:
 
 
 def _group(path: Path, fragments: list[_Place]) -> list[list[_Place]]:
-    """Group fragments into frames: an image may lie in several. No offset table is needed, or trusted, for that."""
+    """Group fragments into frames by their first bytes: an image may have several, and offset tables may be wrong."""
     frames: list[list[_Place]] = []
     with path.open("rb") as file:
         for offset, length in fragments:
@@ -179,14 +180,16 @@ def _group(path: Path, fragments: list[_Place]) -> list[list[_Place]]:
 
 
 def _uncompressed_places(path: Path, header: _Header) -> list[list[_Place]]:
+    """Find the frames of uncompressed pixel data, as far as the file reaches."""
     size = header.rows * header.columns * header.samples
     if not size:
         raise InputError(f"{path}: its frames have no size; replace it")
-    there = min(header.length or 0, path.stat().st_size - header.start)
-    return [[(header.start + at * size, size)] for at in range(min(header.frames or 1, there // size))]
+    available = min(header.length or 0, path.stat().st_size - header.start)
+    return [[(header.start + at * size, size)] for at in range(min(header.frames or 1, available // size))]
 
 
 def _pixels_of(path: Path, header: _Header) -> Callable[[bytes], Image.Image]:
+    """Return a function that makes an image of an uncompressed frame's bytes."""
     mode = _MODES.get(header.photometric)
     if mode is None or header.bits != 8 or header.samples != len(Image.new(mode, (1, 1)).getbands()):
         raise InputError(
@@ -204,11 +207,13 @@ def _pixels_of(path: Path, header: _Header) -> Callable[[bytes], Image.Image]:
 
 
 def _jpeg_of(header: _Header) -> Callable[[bytes], Image.Image]:
+    """Return a function that decodes a JPEG or JPEG 2000 frame."""
+
     def image(data: bytes) -> Image.Image:
         picture: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "JPEG2000"))
-        # Where nothing in the JPEG says what its components are, libjpeg takes them for YCbCr; the header knows.
-        is_untold = picture.format == "JPEG" and not {"jfif", "adobe"} & picture.info.keys()
-        if is_untold and header.photometric == "RGB" and picture.mode == "RGB":
+        # If nothing in a JPEG names its components, libjpeg assumes YCbCr; the DICOM header knows better.
+        is_unnamed = picture.format == "JPEG" and not {"jfif", "adobe"} & picture.info.keys()
+        if is_unnamed and header.photometric == "RGB" and picture.mode == "RGB":
             picture.draft("YCbCr", picture.size)
             picture.load()
             picture = Image.frombytes("RGB", picture.size, picture.tobytes())
@@ -218,7 +223,18 @@ def _jpeg_of(header: _Header) -> Callable[[bytes], Image.Image]:
 
 
 class _ImagesVideo(Video):
-    """Frames that are images of their own within one file."""
+    """Frames that are separate images within one file.
+
+    Args:
+        path: the file.
+        header: its attributes.
+        fps: frames per second if the header has no frame times; 30 by default.
+        places: the pieces of each frame in the file.
+        decode: makes an image of a frame's bytes.
+
+    Raises:
+        InputError: no frame can be decoded.
+    """
 
     def __init__(
         self,
@@ -248,13 +264,8 @@ class _ImagesVideo(Video):
         )
 
     def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds after the first one."""
+        """Return the time of a frame, in seconds after the first one."""
         return float(self._seconds[index])
-
-    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
-        for index in range(start, end):
-            frame = self._decode_one(index)
-            yield None if frame is None else (index, frame)
 
     def _decode_one(self, index: int) -> np.ndarray | None:
         with self.path.open("rb") as file:
@@ -272,7 +283,12 @@ def _read(file: BinaryIO, place: _Place) -> bytes:
 
 
 class _FragmentsFile(io.RawIOBase):
-    """Fragments of a file as one file: the video stream that was split into them."""
+    """A read-only file that joins fragments of another file to the video stream that was split into them.
+
+    Args:
+        path: the other file.
+        fragments: the offset and length of each fragment, in bytes.
+    """
 
     def __init__(self, path: Path, fragments: list[_Place]) -> None:
         self._file = path.open("rb")
@@ -287,7 +303,7 @@ class _FragmentsFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read up to the end of the fragment that the position is in."""
+        """Read up to the end of the current fragment."""
         number = bisect_right(self._ends, self._at)
         if number == len(self._ends):
             return 0
@@ -300,7 +316,7 @@ class _FragmentsFile(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the position, as files do."""
+        """Move the position, with the meaning of ``io.IOBase.seek``."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ends[-1]}[whence]
         self._at = max(0, base + offset)
         return self._at

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 
+from lsinet_monai.data.folders import frames_in
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_frame
-from lsinet_monai.data.sun_seg import _frames_in
 from lsinet_monai.data.video.video import Video
 from lsinet_monai.errors import InputError
 
@@ -16,14 +15,18 @@ __all__ = ["FolderVideo"]
 
 
 class FolderVideo(Video):
-    """The images in a folder, in natural order, at a rate that the caller gives.
+    """The images in a folder, in natural order.
+
+    Args:
+        path: the folder.
+        fps: frames per second.
 
     Raises:
-        InputError: the folder holds no images, or none that can be read.
+        InputError: the folder has no images, or none that can be read.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._paths = _frames_in(path)
+        self._paths = frames_in(path)
         if not self._paths:
             raise InputError(
                 f"{path}: holds no frames ({', '.join(FRAME_SUFFIXES)}); give a video or a folder of frames"
@@ -32,6 +35,7 @@ class FolderVideo(Video):
         super().__init__(path, self._find_size(path), fps, len(self._paths), expected=len(self._paths), files=files)
 
     def _find_size(self, path: Path) -> tuple[int, int]:
+        """Return the height and width of the first frame that can be read."""
         for frame in self._paths:
             try:
                 return frame_size(frame)
@@ -40,13 +44,8 @@ class FolderVideo(Video):
         raise InputError(f"{path}: none of its {len(self._paths)} frames can be read; the last one: {problem}")
 
     def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds after the first one."""
+        """Return the time of a frame, in seconds after the first one."""
         return index / self.fps
-
-    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
-        for index in range(start, end):
-            frame = self._decode_one(index)
-            yield None if frame is None else (index, frame)
 
     def _decode_one(self, index: int) -> np.ndarray | None:
         try:

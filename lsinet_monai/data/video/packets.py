@@ -1,4 +1,4 @@
-"""The packets of a video file, read so that no file can do harm, and with as much of a damaged one as there is."""
+"""The packets of a video file: read safely from any file, and as far as possible from a damaged one."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = ["Packets", "Source", "decode", "number_of", "numbers_by_place"]
 
 Source = Callable[[], "str | io.RawIOBase"]
 
-# Nothing that leads to other files or to the network, as playlists do: a file may come from anyone.
+# Files may come from anyone, so no format is allowed that refers to other files or to the network, as playlists do.
 _FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,h264,hevc,asf,flv"
 _MOST_PIXELS = 2**26  # a frame of 8192 x 8192
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(_MOST_PIXELS)}
-_TIMEOUT = 60  # seconds in which FFmpeg has to open a file, or to find the next packet in it
-# A title that is no UTF-8 is no error; from PyAV 19 on it is none anyway.
+_TIMEOUT = 60  # seconds that FFmpeg may take to open a file, or to find the next packet
+# Accept metadata that is not UTF-8; PyAV 19 and later always do.
 _METADATA: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-_MOST_ERRORS = 100  # in a row
-_AVI_CHUNK_HEADER = 8  # bytes between the place that an AVI's index names and that of the packet
+_MOST_ERRORS = 100  # in succession
+_AVI_CHUNK_HEADER = 8  # bytes from a position in an AVI file's index to the packet itself
 
 
 class Packets:
-    """A file's packets, from the start or from a time on.
+    """A file's packets, from its start or from a given time.
 
     Args:
-        path: what errors name.
-        source: opens the file: a name with FFmpeg's protocol, or a binary file that it then closes.
+        path: the file, for errors.
+        source: opens the file: returns a name with FFmpeg's protocol, or a binary file, which is closed after reading.
     """
 
     def __init__(self, path: Path, source: Source) -> None:
@@ -51,10 +51,10 @@ class Packets:
         """Open the file.
 
         Yields:
-            the container, and its video stream, with a decoder of its own.
+            The container, and its video stream with a new decoder.
 
         Raises:
-            InputError: the file is no video, or has no video stream that can be decoded.
+            InputError: the file is not a video, or has no video stream that can be decoded.
         """
         source = self._source()
         try:
@@ -62,7 +62,7 @@ class Packets:
                 container = av.open(source, "r", options=dict(_OPTIONS), timeout=_TIMEOUT, **_METADATA)
             except (FFmpegError, OSError, ValueError) as error:
                 raise InputError(
-                    f"{self.path}: cannot be read as a video: it is none, of a kind that is not read, or cut off; "
+                    f"{self.path}: cannot be read as a video: it is not one, is of an unsupported kind, or is cut off; "
                     "replace it, or convert it to MP4"
                 ) from error
             with container:
@@ -72,14 +72,14 @@ class Packets:
                 source.close()
 
     def _video_stream(self, container: InputContainer) -> VideoStream:
-        # Audio files carry their cover as a video stream of one picture.
+        # Audio files store their cover as a video stream of one picture.
         streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not streams:
-            raise InputError(f"{self.path}: has no video in it; give a file that has")
+            raise InputError(f"{self.path}: has no video in it; give a file with a video stream")
         stream = max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
         if stream.codec_context is None:
             raise InputError(
-                f"{self.path}: there is no decoder for its video, or the file is cut off; convert it to H.264"
+                f"{self.path}: its video has no known decoder, or the file is cut off; convert it to H.264"
             )
         if stream.width * stream.height > _MOST_PIXELS:
             raise InputError(
@@ -90,18 +90,18 @@ class Packets:
         return stream
 
     def all(self, container: InputContainer, *streams: Stream) -> Generator[Packet, None, None]:
-        """Read the packets of some streams, or of all; what cannot be read is passed over."""
+        """Read the packets of the given streams, or of all streams, and skip whatever cannot be read."""
         errors = 0
         while errors < _MOST_ERRORS:
             try:
                 for packet in container.demux(*streams):
-                    if packet.size:  # an empty one would tell a decoder that the end is reached
+                    if packet.size:  # an empty packet would tell a decoder that the stream ends
                         errors = 0
                         yield packet
                 return
-            except ExitError:  # the time is up
+            except ExitError:  # the timeout
                 return
-            except (FFmpegError, OSError, IndexError):  # the last where a stream appears on the way
+            except (FFmpegError, OSError, IndexError):  # IndexError if a stream appears on the way
                 errors += 1
 
     def video(
@@ -112,9 +112,9 @@ class Packets:
         Args:
             container: the open file.
             stream: its video stream.
-            numbered: put the packets' numbers in decoding order in place of their presentation times; see
-                :func:`number_of`.
-            seek_to: a decoding time in the stream's unit; reading starts at a key frame before it, if all goes well.
+            numbered: replace each packet's presentation time by its number in decoding order; see :func:`number_of`.
+            seek_to: a decoding time in the stream's unit. Reading starts at a key frame before it, or anywhere if the
+                file's index is wrong.
         """
         number_at = numbers_by_place(container, stream) if numbered else {}
         following = 0
@@ -126,7 +126,7 @@ class Packets:
         for packet in self.all(container, stream):
             if numbered:
                 if seek_to is not None and not following and packet.pos not in number_at:
-                    return  # nobody knows which one this is
+                    return  # its number is unknown
                 packet.pts = number_of(packet.pos, number_at, following)
                 packet.dts = None
                 following = packet.pts + 1
@@ -134,9 +134,12 @@ class Packets:
 
 
 def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int, int]:
-    """The packets' numbers in decoding order by their places in the file, as far as the file has an index: an AVI's.
+    """Read the packets' numbers in decoding order from the index of an AVI file; other files have none.
 
-    A chunk of no bytes stands for a frame that the camera dropped; the index leaves it out and counts it in its times.
+    An empty chunk stands for a frame that the camera dropped. The index has no entry for it, but its times count it.
+
+    Returns:
+        The number of each packet in the index, by its position in the file in bytes.
     """
     if container.format.name != "avi":
         return {}
@@ -148,20 +151,20 @@ def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int
 
 
 def number_of(place: int | None, number_at: Mapping[int, int], following: int) -> int:
-    """A packet's number in decoding order.
+    """Find a packet's number in decoding order.
 
     Args:
-        place: where it is in the file.
-        number_at: what the file's index says. Packets that are lost leave their numbers out.
-        following: the number after that of the packet before, which is taken where the index does not help.
+        place: the packet's position in the file in bytes, or None if unknown.
+        number_at: the result of :func:`numbers_by_place`. Lost packets leave gaps in the numbers.
+        following: the previous packet's number plus 1, for a packet that the index does not have.
     """
     return max(number_at.get(-1 if place is None else place, following), following)
 
 
 def decode(stream: VideoStream, packet: Packet | None) -> list[VideoFrame]:
-    """Give a packet to a stream's decoder, or the end with None, and take the frames that come out of it.
+    """Decode a packet, or with None flush the decoder, and return the frames that are ready.
 
-    A damaged packet brings no frame, or one that is marked as corrupt.
+    A damaged packet gives no frame, or a frame that is marked as corrupt.
     """
     try:
         return stream.codec_context.decode(packet)

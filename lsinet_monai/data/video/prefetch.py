@@ -1,4 +1,4 @@
-"""Work done ahead, in the background, as far as a bounded buffer allows."""
+"""Items made ahead in the background, up to the size of a buffer."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ T = TypeVar("T")
 
 
 class _End:
-    """The last thing in a buffer: nothing follows, and perhaps an error says why."""
+    """The last entry in a buffer, with the error that ended the source, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
 class Prefetch(Iterator[T], Generic[T]):
-    """An iterator whose items are made ahead by one thread.
+    """An iterator whose items one thread makes ahead.
+
+    An error in the source is raised in place of the item that it prevented.
 
     Args:
-        source: makes the items. It runs, and is closed, in the thread. A None is no item: by yielding it a source that
-            works long for one item lets :meth:`close` come through.
-        limit: how many items may wait.
-
-    An error in the source is raised where its item would have come. :meth:`close` returns when the thread has ended.
+        source: makes the items; it runs, and is closed, in the thread. None is skipped: a source that takes long for an
+            item should yield it now and then, so that :meth:`close` can stop the thread.
+        limit: the largest number of items that wait in the buffer.
     """
+
+    # MONAI's ThreadBuffer does not raise the source's errors to the reader: it would end the video silently.
 
     def __init__(self, source: Generator[T | None, None, None], limit: int) -> None:
         self._buffer: Queue[T | _End] = Queue(max(1, limit))
         self._stop = threading.Event()
-        # The thread holds no reference to this object, which can so be collected, and closed, while it runs.
+        # Without a reference from the thread, this object can be garbage-collected and closed while the thread runs.
         self._thread = threading.Thread(
             target=_fill, args=(source, self._buffer, self._stop), name="lsinet-prefetch", daemon=True
         )
@@ -43,15 +45,15 @@ class Prefetch(Iterator[T], Generic[T]):
         item = self._buffer.get()
         if not isinstance(item, _End):
             return item
-        self._buffer.put(_End())  # for whoever asks again
+        self._buffer.put(_End())  # for later calls
         if item.error is not None:
             raise item.error
         raise StopIteration
 
     def close(self) -> None:
-        """Stop the thread, and drop what is in the buffer. Whoever waits for an item is told that there is none."""
+        """Stop the thread, wait until it has ended, and drop the buffer. A reader that waits gets a StopIteration."""
         self._stop.set()
-        self._drain()  # after this the thread finds room for the item that it may be holding, and puts no other
+        self._drain()  # makes room for the one item that the thread may still be adding
         if self._thread is not threading.current_thread():
             self._thread.join()
         self._drain()
@@ -73,7 +75,7 @@ def _fill(source: Generator[T | None, None, None], buffer: Queue[T | _End], stop
                 break
             if item is not None:
                 buffer.put(item)
-    except BaseException as error:  # whatever it is, it belongs to who asks for the items
+    except BaseException as error:  # any error belongs to the reader
         end.error = error
     finally:
         source.close()

@@ -1,4 +1,4 @@
-"""Any video by its path."""
+"""Open any video by its path."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ _DICOM_MARK = b"DICM"
 def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
     """Open a video: a file, a folder of frames, or a DICOM file.
 
-    Read are, over PyAV, MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV and FLV with any codec that
-    FFmpeg decodes, and bare H.264, HEVC and MPEG-2 streams; folders of images in natural order; DICOM with an
-    encapsulated H.264, HEVC or MPEG-2 stream, and uncompressed or JPEG multi-frame. What a file is, is found from its
-    content. Pixels are taken as they are stored, but for a rotation flag: neither interlacing nor pixels that are not
-    square are undone. ``docs/video.md`` says what comes of damaged files.
+    These can be read:
+
+    - MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV and FLV with any codec that FFmpeg decodes,
+      and bare H.264, HEVC and MPEG-2 streams, all with PyAV;
+    - folders of images, in natural order;
+    - DICOM with an encapsulated H.264, HEVC or MPEG-2 stream, and uncompressed or JPEG multi-frame.
+
+    The kind of a file is found from its content. A rotation flag is applied. Interlaced frames and pixels that
+    are not square stay as they are stored. ``docs/video.md`` shows how damaged files are read.
 
     Args:
         path: the file or folder.
-        fps: frames per second of what does not say: a folder of images, a bare stream, or a DICOM file without a frame
-            time; 30 by default.
+        fps: frames per second of videos without timing: a folder of images, a bare stream, or a DICOM file without a
+            frame time; 30 by default.
 
     Returns:
         An iterable of ``(index, seconds, frame)``, and a context manager; see :class:`Video`. Opening a file reads it
-        once, without decoding, to learn where each frame belongs in time.
+        once, mostly without decoding, to find the time of each frame.
 
     Raises:
-        InputError: the file is missing, empty, no video, or has no frame that can be decoded; ``fps`` is no positive
-            number; or the extra ``video`` is not installed.
+        InputError: the file is missing, empty or not a video, or has no frame that can be decoded; ``fps`` is not a
+            positive number; or the extra ``video`` is not installed.
 
     Example::
 
@@ -49,7 +53,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
     path = Path(path)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"{path}: fps={fps} must be a number above 0")
-    if os.path.isdir(path):  # which raises nothing, whatever the path
+    if os.path.isdir(path):  # unlike Path.is_dir, never raises
         return FolderVideo(path, fps or DEFAULT_FPS)
     if _is_marked(_first_bytes(path)):
         require_extra("pydicom", "video")
@@ -63,7 +67,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is there, can be read, and is a DICOM file by its content."""
+    """Return whether a file exists, can be read, and is a DICOM file by its content."""
     try:
         return _is_marked(_first_bytes(Path(path)))
     except InputError:

@@ -1,4 +1,4 @@
-"""One pass over a video file's packets, which are not decoded, to learn what belongs where in time."""
+"""One pass over a video file's packets, mostly without decoding, to find the index and time of every frame."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ __all__ = ["Scan", "scan"]
 _MOST_PACKETS = 5_000_000  # a day at 60 frames/s
 _SHOW_PROGRESS_AFTER = 3  # seconds
 _SAME_RATE = 0.01  # relative
-_SHORTER = 1.5  # frames: a duration may be rounded, or leave the last frame out
-_SHORTER_STREAM = 0.5  # frames, where the duration is the video stream's own
+_SHORTER = 1.5  # frames: a container's duration may be rounded, or leave out the last frame
+_SHORTER_STREAM = 0.5  # frames: the video stream's own duration is more exact
 _NO_TIME = np.iinfo(np.int64).min
 
-# FFmpeg's names of formats.
+# Formats, by FFmpeg's names.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
-_ANNOUNCE_DURATION = {_MOV, "matroska,webm", "flv", "asf"}  # of others FFmpeg guesses it, from the size or the end
+_ANNOUNCE_DURATION = {_MOV, "matroska,webm", "flv", "asf"}  # FFmpeg guesses the duration of others
 _BARE = {"h264", "hevc", "mpegvideo"}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a pass over the packets finds.
+    """The result of a pass over the packets.
 
     Args:
-        timeline: which packet belongs where.
-        seconds: (frame_count,) float64, since the first frame.
-        fps: frames per second, the mean where the rate varies.
+        timeline: the index of every packet.
+        seconds: (frame_count,) float64: the time of every frame, after the first one.
+        fps: frames per second; the mean if the rate varies.
         expected: the number of frames that the container announces, or None.
-        damaged: indices of the packets that are known to be damaged.
-        seek_to: the decoding time to seek to for a key frame, by its stamp, as far as seeking is possible.
+        damaged: the indices of packets that are marked as damaged.
+        seek_to: the decoding time to seek to for a key frame, by the key frame's stamp; empty if seeking is impossible.
     """
 
     timeline: Timeline
@@ -54,23 +54,22 @@ class Scan:
 
 @dataclass
 class _Header:
-    """What the container says before any packet is read."""
+    """The container's own data about the video, known before any packet is read."""
 
-    kind: str
-    unit: Fraction
+    kind: str  # FFmpeg's name of the format
+    unit: Fraction  # seconds per unit of time
     fps: float
     reordered: bool
-    frames: int  # 0 if it does not say
+    frames: int  # 0 if unknown
     end: float | None  # seconds
-    end_is_of_video: bool  # or else of the stream that ends last
-    number_at: dict[int, int]
-    entry_times: dict[int, int]
-    """By number."""
+    end_is_of_video: bool  # or of the stream that ends last
+    number_at: dict[int, int]  # by position in the file
+    entry_times: dict[int, int]  # by number
 
 
 @dataclass
 class _Table:
-    """The video's packets in decoding order, an entry each, and how far the streams go."""
+    """The video's packets in decoding order, one entry each, and the ends of the streams."""
 
     pts: list[int] = field(default_factory=list)
     dts: list[int] = field(default_factory=list)
@@ -83,23 +82,23 @@ class _Table:
 
 
 def scan(packets: Packets, fps: float | None) -> Scan:
-    """Find what belongs where in a video file.
+    """Find the index and the time of every frame in a video file.
 
-    Streams without presentation times but with reordered frames (H.264 with B-frames in AVI, or bare) are decoded to
-    learn their order.
+    A stream with reordered frames but without presentation times (H.264 with B-frames in AVI, or bare) is decoded once
+    to find the order.
 
     Args:
         packets: the file.
-        fps: frames per second of a bare stream, or None if that is not known.
+        fps: frames per second of a bare stream, or None if unknown.
 
     Raises:
-        InputError: as :meth:`Packets.open`; or there are no packets, or too many.
+        InputError: as :meth:`Packets.open`; or the video has no packets, or too many.
     """
     with packets.open() as (container, stream):
         header = _read_header(container, stream, fps)
         table = _read_packets(packets, container, stream, header)
     stamps = np.array(table.pts, np.int64)
-    # AVI has no presentation times: FFmpeg guesses them, and is wrong about H.264.
+    # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264.
     if header.kind != "avi" and not (stamps == _NO_TIME).any() and are_times(stamps):
         return _lay_out_in_time(header, table)
     return _lay_out_in_order(header, table, packets)
@@ -107,7 +106,7 @@ def scan(packets: Packets, fps: float | None) -> Scan:
 
 def _read_header(container: InputContainer, stream: VideoStream, fps: float | None) -> _Header:
     kind = container.format.name
-    # A bare stream's average rate is a default of FFmpeg's.
+    # For a bare stream, the average rate is only FFmpeg's default.
     rates = [fps, stream.guessed_rate] if kind in _BARE else [stream.average_rate, stream.guessed_rate, fps]
     duration = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
     end = None
@@ -144,7 +143,7 @@ def _read_packets(packets: Packets, container: InputContainer, stream: VideoStre
                 ends[at] = max(ends.get(at, time), time + (packet.duration or usual.get(at, 0)))
             if at != stream.index:
                 continue
-            if packet.is_discard:  # an edit list cuts it off
+            if packet.is_discard:  # cut off by an edit list
                 table.discarded += 1
                 continue
             table.pts.append(_NO_TIME if packet.pts is None else packet.pts)
@@ -166,7 +165,7 @@ def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
     stamps = np.array(table.pts, np.int64)
     order = np.argsort(stamps)
     stamps = stamps[order]
-    # A MOV or MP4 has a table of all its frames apart from them: damage makes none of them disappear.
+    # MOV and MP4 list all frames in a separate table, so damage leaves no gaps.
     indices = np.arange(len(stamps)) if header.kind == _MOV else place_in_time(stamps.astype(np.float64))
     frame_count = int(indices[-1]) + 1
     seconds = np.interp(np.arange(frame_count), indices, (stamps - stamps[0]) * float(header.unit))
@@ -177,7 +176,7 @@ def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
         fps = fps if abs(measured / fps - 1) <= max(_SAME_RATE, 2 * rounding) else measured
     decoding_times = np.array(table.dts, np.int64)[order]
     is_key = _keys(table)[order]
-    early = int(1 / header.unit)  # a second: some formats are exact to a few packets only
+    early = int(1 / header.unit)  # a second, because some formats seek only to within a few packets
     seek_to = {
         int(stamp): int(time) - early
         for stamp, time in zip(stamps[is_key], decoding_times[is_key], strict=True)
@@ -200,7 +199,7 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
     stamps = np.array(numbers, np.int64)
     shown = _order_of_showing(packets, len(numbers)) if header.reordered else []
     indices = place_shown(stamps, shown) if shown else stamps.copy()
-    if not header.number_at:  # some packets have times all the same, as in MPEG program streams
+    if not header.number_at:  # some packets may have times, as in MPEG program streams
         times = np.array(table.pts, np.float64)
         times[np.array(table.pts) == _NO_TIME] = np.nan
         order = np.argsort(indices)
@@ -219,13 +218,14 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
 
 
 def _keys(table: _Table) -> np.ndarray:
+    """Return which packets are key frames: the first one, if none is marked."""
     is_key = np.array(table.is_key)
     is_key[0] |= not is_key.any()
     return is_key
 
 
 def _order_of_showing(packets: Packets, count: int) -> list[int]:
-    """The numbers of the packets in the order in which a decoder shows the frames."""
+    """Decode the video, and return the packets' numbers in the order in which a decoder shows the frames."""
     shown: list[int | None] = []
     with packets.open() as (container, stream):
         description = f"{packets.path.name}: looking for the frames' order"
@@ -237,7 +237,7 @@ def _order_of_showing(packets: Packets, count: int) -> list[int]:
 
 
 def _expected(header: _Header, table: _Table, frame_count: int, fps: float) -> int | None:
-    """The number of frames that the container announces, by a count or else by its duration."""
+    """Return the number of frames that the container announces, by a count or else by its duration."""
     if header.frames:
         return header.frames - table.discarded
     if header.end is None:

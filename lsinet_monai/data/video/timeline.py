@@ -1,4 +1,4 @@
-"""Where the frames of a video file belong in time: from the time stamps of its packets to indices."""
+"""From the time stamps of a video file's packets to the indices of its frames."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 __all__ = ["Timeline", "are_times", "place_in_time", "place_shown"]
 
-_LARGEST_REORDERING = 64  # packets between decoding and showing; H.264 and HEVC allow 16 frames
-_STEADY_SHARE = 0.9
+_LARGEST_REORDERING = 64  # packets between decoding and display order; H.264 and HEVC allow 16 frames
+_STEADY_SHARE = 0.9  # of the steps between packets
 _LARGEST_JITTER = 0.25  # of a step
-_LARGEST_LOSS = 10  # indices per packet: beyond it the time stamps are to blame, not losses
+_LARGEST_LOSS = 10  # lost indices per packet: more mean that the time stamps are wrong
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The packets of a video stream, each of which becomes a frame, and where they belong.
+    """The packets of a video stream, and the indices of the frames that they become.
 
     Args:
-        stamps: (N,) int64, ascending: what a packet, and the frame that comes of it, is known by. That is its
-            presentation time stamp, or its number in decoding order where the file has no such times.
-        indices: (N,) int64: the frame's index. Indices that are not here are of packets that were lost.
-        is_key: (N,) bool: whether decoding can start here.
+        stamps: (N,) int64, ascending: identify a packet and its frame. A stamp is the presentation time, or the number
+            in decoding order if the file has no such times.
+        indices: (N,) int64: the frame's index. Missing indices belong to lost packets.
+        is_key: (N,) bool: whether decoding can start at the packet.
         frame_count: the number of indices.
-        in_time: whether stamps are presentation times.
+        in_time: whether the stamps are presentation times.
     """
 
     stamps: np.ndarray
@@ -34,32 +34,31 @@ class Timeline:
     in_time: bool
 
     def index_of(self, stamp: int | None) -> int | None:
-        """The index of a frame by its stamp, or None if no packet had it."""
+        """Return the index of the frame with a stamp, or None if no packet has the stamp."""
         if stamp is None:
             return None
         at = int(np.searchsorted(self.stamps, stamp))
         return int(self.indices[at]) if at < len(self.stamps) and self.stamps[at] == stamp else None
 
     def keys_before(self, index: int) -> list[tuple[int, int]]:
-        """The last two key frames shown up to an index, as far as there are, as (stamp, index)."""
+        """Return the last two key frames shown up to an index, or fewer at the start, as (stamp, index)."""
         chosen = np.flatnonzero(self.is_key & (self.indices <= index))
         last = chosen[np.argsort(self.indices[chosen])][-2:]
         return [(int(self.stamps[at]), int(self.indices[at])) for at in last]
 
     def has_packets(self, start: int, end: int) -> bool:
-        """Whether any packet's frame has an index from ``start`` up to, without, ``end``."""
+        """Return whether any packet has an index from ``start`` to before ``end``."""
         return bool(((self.indices >= start) & (self.indices < end)).any())
 
     def lost(self) -> np.ndarray:
-        """The indices that have no packet."""
+        """Return the indices without a packet."""
         return np.setdiff1d(np.arange(self.frame_count), self.indices)
 
 
 def are_times(stamps: np.ndarray) -> bool:
-    """Whether the presentation time stamps of packets, in decoding order, can be what they should be.
+    """Return whether the stamps (N,) of packets, in decoding order, can be presentation times.
 
-    They are not if two are the same, or if they jump back farther than any codec reorders its frames, as in streams
-    that were joined.
+    They cannot if two are equal, or if they jump back farther than any codec reorders frames, as in joined streams.
     """
     order = np.argsort(stamps, kind="stable")
     displaced = np.abs(order - np.arange(len(stamps)))
@@ -67,13 +66,13 @@ def are_times(stamps: np.ndarray) -> bool:
 
 
 def place_in_time(times: np.ndarray) -> np.ndarray:
-    """Give the packets of a stream indices by their presentation times, so that lost ones leave theirs out.
+    """Give packets indices by their presentation times, with gaps for lost packets.
 
-    Where the rate is steady but for a few gaps, packets were lost there. Otherwise the rate varies, and an index is a
-    rank.
+    If the rate is steady except for a few gaps, packets were lost there. Otherwise the rate varies, and the indices
+    have no gaps.
 
     Args:
-        times: (N,) float64, in any unit, in the order of showing; NaN where a packet has none.
+        times: (N,) float64, in any unit, in display order; NaN for a packet without a time.
 
     Returns:
         (N,) int64, ascending, from 0.
@@ -86,29 +85,29 @@ def place_in_time(times: np.ndarray) -> np.ndarray:
     step = np.median(steps / apart)
     if step <= 0:
         return ranks
-    # Half the containers round their times to milliseconds,
+    # Many containers round times to milliseconds. A step may be off by that,
     is_steady = np.abs(steps / apart - step) <= max(1.5, _LARGEST_JITTER * step)
     if is_steady.mean() < _STEADY_SHARE:
         return ranks
-    # so over a long gap only the mean step is exact enough.
+    # and only the mean step is exact enough for a long gap.
     lost = np.rint(steps * apart[is_steady].sum() / steps[is_steady].sum()) - apart
     if np.abs(lost).sum() > _LARGEST_LOSS * len(times):
         return ranks
-    # What is lost stays lost: a single time that is too late, with the right ones after it, says nothing.
+    # A loss shifts all later frames. One late time, with the right times after it, is not a loss.
     lost_before = np.minimum.accumulate(np.cumsum(lost)[::-1])[::-1]
     shifts = np.concatenate([[0], np.maximum(lost_before, 0)]).astype(np.int64)
     return ranks + shifts[np.maximum(0, np.searchsorted(known, ranks, side="right") - 1)]
 
 
 def place_shown(numbers: np.ndarray, shown: list[int]) -> np.ndarray:
-    """Give each packet an index by the order in which a decoder showed the frames.
+    """Give each packet an index by the order in which a decoder shows the frames.
 
-    A packet of which no frame came takes its place before the first frame that was shown and decoded after it: so
-    that a loss moves other frames by no more than the codec's reordering, and only until the next key frame.
+    A packet without a frame is placed before the first shown frame with a later number. So a loss moves other frames by
+    at most the codec's reordering, and only until the next key frame.
 
     Args:
-        numbers: (N,) int64, ascending: the packets' numbers in decoding order; numbers left out are of lost packets.
-        shown: the numbers of the decoded frames in the order of showing.
+        numbers: (N,) int64, ascending: the packets' numbers in decoding order. Missing numbers belong to lost packets.
+        shown: the numbers of the decoded frames in display order.
 
     Returns:
         (N,) int64: the index of each packet.

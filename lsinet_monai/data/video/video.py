@@ -1,4 +1,4 @@
-"""What every video is to those who read it, whatever it is kept in: frames in time, and a report of what is damaged."""
+"""The interface of every video, whatever its format: frames in time, and a report of the damage."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lsinet_monai.errors import InputError
 __all__ = ["DEFAULT_FPS", "Video", "VideoReport"]
 
 DEFAULT_FPS = 30.0
-"""Frames per second where nothing says otherwise, as in a folder of frames."""
+"""Frames per second of a video without timing, such as a folder of frames."""
 
 BUFFER_BYTES = 2**27
-"""About how much memory a buffer of frames may take: 128 MiB."""
+"""The approximate size of a buffer of frames: 128 MiB."""
 
-_MOST_AHEAD = 16  # frames: a longer buffer bridges no hiccup that this one does not
+_MOST_AHEAD = 16  # frames: a longer buffer evens out no more delays
 _RANGES_NAMED = 8
 
 logger = logging.getLogger(__name__)
@@ -33,15 +33,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What a video was expected to hold, and what was found.
+    """How many frames a video announces, and how many can be read.
 
     Args:
         path: the video.
         expected: the number of frames that the file announces, or None if it announces none.
-        found: the number of frames that are there, less those in ``skipped``.
-        skipped: the indices, in order, of the frames that are damaged or lost, as far as is known: some are found only
-            when an iteration comes to them, so this is complete after one from the first frame to the last.
-        ends_early: whether the file ends before it announces; ``expected`` less ``found`` and ``skipped`` are missing.
+        found: the number of frames in the file, without those in ``skipped``.
+        skipped: the indices, ascending, of the damaged or lost frames found so far. Some are found only when an
+            iteration reaches them, so the list is complete after an iteration over the whole video.
+        ends_early: whether the file has fewer frames than it announces. Then ``expected`` less ``found`` and
+            ``skipped`` are missing.
     """
 
     path: Path
@@ -52,21 +53,21 @@ class VideoReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is known to be damaged, lost or missing."""
+        """Whether no frame is known to be damaged, lost or missing."""
         return not (self.skipped or self.ends_early)
 
     def __str__(self) -> str:
-        """All of it in one line."""
-        told = []
+        """Return the report in one line."""
+        problems = []
         if self.ends_early:
-            told.append(f"the file ends early, after {self.found + len(self.skipped)} of {self.expected} frames")
+            problems.append(f"the file ends early, after {self.found + len(self.skipped)} of {self.expected} frames")
         if self.skipped:
-            told.append(f"{len(self.skipped)} damaged or lost frames skipped ({_ranges(self.skipped)})")
-        return f"{self.path}: {'; '.join(told) or f'{self.found} frames, complete'}"
+            problems.append(f"{len(self.skipped)} damaged or lost frames skipped ({_ranges(self.skipped)})")
+        return f"{self.path}: {'; '.join(problems) or f'{self.found} frames, complete'}"
 
 
 def _ranges(indices: Iterable[int]) -> str:
-    """Name indices in ascending order by their ranges: ``3, 7-9``."""
+    """Format ascending indices as ranges: ``3, 7-9``."""
     ranges: list[list[int]] = []
     for index in indices:
         if ranges and index == ranges[-1][1] + 1:
@@ -78,20 +79,20 @@ def _ranges(indices: Iterable[int]) -> str:
 
 
 class Video(ABC):
-    """Frames of a video, one by one or any of them; made by :func:`~lsinet_monai.data.video.open_video`.
+    """The frames of a video, in order or at random access; :func:`~lsinet_monai.data.video.open_video` opens one.
 
-    An index is a position in time: what is damaged leaves its index out, and shifts no later frame.
+    An index is a position in time: a damaged frame keeps its index, and later frames keep theirs.
 
     Iterating yields ``(index, seconds, frame)``: ``frame`` is uint8, (H, W, 3), RGB, upright by the file's rotation
-    flag; ``seconds`` count from the first frame. Each iteration decodes ahead in a thread of its own, within a bounded
-    buffer, and ends it when it ends or is dropped.
+    flag; ``seconds`` count from the first frame. Each iteration has its own thread, which decodes ahead into a bounded
+    buffer. The thread ends with the iteration, also if that is dropped half-way.
 
     Attributes:
         path: the file or folder.
-        size: height and width of the frames in pixels. Each frame of a folder keeps its own size, should they differ.
-        fps: frames per second; the mean where the rate varies.
-        frame_count: the number of indices; also ``len(video)``. Frames that are damaged or lost are counted.
-        files: the frames' file names by index where each frame is a file, else empty.
+        size: height and width of the frames in pixels. The frames of a folder may differ from it.
+        fps: frames per second; the mean if the rate varies.
+        frame_count: the number of indices, including those of damaged or lost frames; also ``len(video)``.
+        files: file names by index if each frame is a file, else empty.
     """
 
     def __init__(
@@ -120,30 +121,32 @@ class Video(ABC):
 
     @abstractmethod
     def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds after the first one."""
-
-    @abstractmethod
-    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
-        """Decode the frames from ``start`` up to, without, ``end``, in order; the damaged ones are left out.
-
-        Runs in a thread of its own. A None means that there is no frame yet, and lets the thread be stopped.
-        """
+        """Return the time of a frame, in seconds after the first one."""
 
     @abstractmethod
     def _decode_one(self, index: int) -> np.ndarray | None:
-        """Decode one frame; None if it is damaged."""
+        """Decode one frame, uint8, (H, W, 3), RGB; None if it is damaged."""
+
+    def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
+        """Decode the frames from ``start`` to before ``end``, in order, without the damaged ones.
+
+        Runs in its own thread. Yields None from time to time while no frame is ready, so that the thread can stop.
+        """
+        for index in range(start, end):
+            frame = self._decode_one(index)
+            yield None if frame is None else (index, frame)
 
     @property
     def report(self) -> VideoReport:
-        """What was expected and what is found so far."""
+        """The frames expected, and those found so far."""
         skipped = tuple(sorted(self._skipped))
         return VideoReport(self.path, self._expected, self.frame_count - len(skipped), skipped, self._ends_early)
 
     def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
-        """Read the frames from ``start`` up to, without, ``end``; the indices are as a slice takes them.
+        """Read the frames from ``start`` to before ``end``; both count like the bounds of a slice.
 
         Yields:
-            index, seconds, and the frame, uint8, (H, W, 3), RGB; damaged frames are left out.
+            Index, seconds, and the frame, uint8, (H, W, 3), RGB. Damaged frames are left out.
 
         Raises:
             ValueError: the video is closed.
@@ -171,20 +174,20 @@ class Video(ABC):
         return self.frames()
 
     def frame(self, index: int) -> np.ndarray:
-        """Read one frame: the very one that an iteration yields at this index. Also ``video[index]``.
+        """Read one frame: exactly the one that an iteration yields at this index. Also ``video[index]``.
 
-        Where a file is damaged, what a decoder fills in may differ until the next key frame.
+        After damage in a file, the decoder's replacement may differ from an iteration's until the next key frame.
 
-        Reading frame after frame, forwards or backwards, costs little more than iterating.
+        Reading frame after frame, forwards or backwards, is almost as fast as iterating.
 
         Args:
-            index: counts from the end if it is negative.
+            index: the index; a negative one counts from the end.
 
         Returns:
             uint8, (H, W, 3), RGB.
 
         Raises:
-            IndexError: there is no such index.
+            IndexError: the video has no such index.
             InputError: the frame is damaged.
             ValueError: the video is closed.
         """
@@ -208,7 +211,7 @@ class Video(ABC):
             raise ValueError(f"{self.path} is closed")
 
     def close(self) -> None:
-        """End the iterations that still run, and free the file. Closing twice does no harm."""
+        """Stop the running iterations and free the file. Closing twice is fine."""
         self._closed = True
         for ahead in list(self._running):
             ahead.close()

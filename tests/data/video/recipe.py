@@ -1,4 +1,4 @@
-"""What the tests' videos are made by. Run as a program, it prints the table of ``docs/video.md``."""
+"""Make the tests' videos. Run as a program, this prints the table of ``docs/video.md``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CONTAINER_OPTIONS = {
 }
 _FORMATS = {"ts": "mpegts", "mpg": "mpeg", "mkv": "matroska", "wmv": "asf", "m2v": "mpeg2video"}
 
-# name, what it does to a file's bytes
+# name, function from a file's bytes to the damaged bytes
 DAMAGES: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("400 bytes zeroed in the middle", lambda data: data[: len(data) // 2] + bytes(400) + data[len(data) // 2 + 400 :]),
     ("cut off at 60%", lambda data: data[: len(data) * 6 // 10]),
@@ -76,7 +76,7 @@ def clip(frames: int = 24, size: tuple[int, int] = (64, 80)) -> list[np.ndarray]
 
 
 def number_of(frame: np.ndarray) -> int:
-    """The number in a frame's corner, whatever a codec made of it."""
+    """Read the number in a frame's corner, also after lossy compression."""
     blocks = frame[:_BLOCK, : _BITS * _BLOCK].reshape(_BLOCK, _BITS, -1).mean((0, 2))
     return sum(1 << bit for bit in range(_BITS) if blocks[bit] > 127)
 
@@ -117,9 +117,9 @@ def write_video(
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Undo what SVT-AV1 does where it may: it gives its caller real-time priority, and all that this starts later.
+    """Restore the priority: if allowed, SVT-AV1 gives its caller, and all that this starts later, real-time priority.
 
-    Browsers and servers that inherit it take turns with nothing else, and the tests all but stand still.
+    Browsers and servers that inherit it block everything else, and the tests almost stop.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield
@@ -162,7 +162,7 @@ PATIENT = "Doe^Jane"
 
 
 def write_dicom(path: Path, pixel_data: bytes | Sequence[bytes], syntax: str, **attributes: Any) -> None:
-    """Write a DICOM file of a patient called Doe: pixel data as it is, or, from a list, each part in a fragment."""
+    """Write a DICOM file of a patient called Doe: pixel data from bytes as they are, from a list as fragments."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.1.1"  # Video Endoscopic Image Storage
     meta.MediaStorageSOPInstanceUID = "1.2.3.4"
@@ -204,12 +204,12 @@ def write_dicom_video(path: Path, form: str, frames: Sequence[np.ndarray], **att
 
 
 def padded(data: bytes) -> bytes:
-    """A fragment has an even number of bytes."""
+    """Pad data to an even number of bytes, which fragments must have."""
     return data + bytes(len(data) % 2)
 
 
 def _outcome(path: Path, intact: dict[int, np.ndarray]) -> str:
-    """What came of a file: frames that came out, their indices, and how many look otherwise than in the intact file."""
+    """Describe how a file was read: the number of frames, and how many differ from those of the intact file."""
     try:
         with open_video(path) as video:
             frames = {index: frame for index, _, frame in video}
@@ -217,14 +217,14 @@ def _outcome(path: Path, intact: dict[int, np.ndarray]) -> str:
     except InputError:
         return "refused in one line"
     wrong = sum(bool((frame != intact[index]).any()) for index, frame in frames.items())
-    told = [f"{len(frames)} of {len(intact)}"]
-    told += [f"{len(report.skipped)} skipped"] * bool(report.skipped)
-    told += [f"early end, {report.expected} expected"] * report.ends_early
-    return ", ".join(told) + f"; {wrong} altered" * bool(wrong)
+    parts = [f"{len(frames)} of {len(intact)}"]
+    parts += [f"{len(report.skipped)} skipped"] * bool(report.skipped)
+    parts += [f"early end, {report.expected} expected"] * report.ends_early
+    return ", ".join(parts) + f"; {wrong} altered" * bool(wrong)
 
 
 def print_table() -> None:
-    """Make a file of every kind, damage it, read it, and print what came out as a table in Markdown."""
+    """Make a file of every kind, damage it, read it, and print the results as a table in Markdown."""
     logging.disable()
     frames = clip(60, (96, 128))
     print(f"| codec | container | intact | {' | '.join(name for name, _ in DAMAGES)} |")

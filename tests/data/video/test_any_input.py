@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read, in part or as a whole, or refused in one line; nothing crashes or hangs."""
+"""Any file is read, in part or as a whole, or refused in one line, without a crash and without end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ quietly = settings(
 
 
 def read_all(path):
-    """Read a file in every way, and check that what is told fits together."""
+    """Read a file in every way, and check that the results agree."""
     try:
         with open_video(path) as video:
             found = [index for index, _, frame in video if frame.shape == (*video.size, 3)]

@@ -80,7 +80,7 @@ def test_rotation_flags_are_applied(tmp_path, recipe, clip, flag, expected):
 
 
 @pytest.mark.parametrize(("name", "muxer"), [("a.mp4", "mp4"), ("a.mkv", "matroska"), ("a.ts", "mpegts")])
-def test_sound_that_goes_on_longer_does_no_harm(tmp_path, recipe, clip, name, muxer):
+def test_sound_may_be_longer_than_the_video(tmp_path, recipe, clip, name, muxer):
     path = tmp_path / name
 
     def add_sound(container, _):
@@ -97,7 +97,7 @@ def test_one_frame(tmp_path, recipe, clip):
         assert [(index, seconds) for index, seconds, _ in video] == [(0, 0)] and video.fps == 30
 
 
-def test_what_a_bare_stream_does_not_say_can_be_given(tmp_path, recipe, clip):
+def test_the_frame_rate_of_a_bare_stream_can_be_given(tmp_path, recipe, clip):
     path = recipe.write_kind(tmp_path, "h264", "bare H.264", clip)
     with open_video(path, fps=10) as video:
         assert video.seconds(23) == pytest.approx(2.3)
@@ -119,7 +119,7 @@ def test_access_follows_the_rules_of_sequences(lossless, clip):
                 video[index]
 
 
-def test_iterations_and_access_go_side_by_side(lossless, clip):
+def test_iterations_and_access_at_the_same_time(lossless, clip):
     with open_video(lossless) as video:
         for (index, _, one), (_, _, other) in zip(video, video.frames(0, 24), strict=True):
             assert (one == other).all() and (video[23 - index] == clip[23 - index]).all()
@@ -191,7 +191,7 @@ def test_a_file_that_ends_early_is_reported(tmp_path, recipe, clip, suffix, capl
     with caplog.at_level(logging.WARNING):
         frames, report = read(path)
     assert report.ends_early and report.found == len(frames) < report.expected <= 24
-    assert report.expected == 24 or suffix == "frag.mp4"  # which tells of each fragment apart
+    assert report.expected == 24 or suffix == "frag.mp4"  # which announces each fragment separately
     assert all((frame == whole[index]).all() for index, frame in frames.items())
     assert [record.getMessage() for record in caplog.records] == [str(report)]
     assert f"ends early, after {len(frames) + len(report.skipped)} of" in str(report)
@@ -280,21 +280,21 @@ def test_frames_that_a_decoder_cannot_make_are_counted(lossless, monkeypatch):
     assert "3 damaged or lost frames skipped (5-6, 23)" in str(report)
 
 
-# What is no video -------------------------------------------------------------------------------------------------
+# Other files -------------------------------------------------------------------------------------------------------
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nclip.mp4\n#EXT-X-ENDLIST\n"
 BAD_FILES = [
     (b"", "is empty"),
     (b"not a video at all\n" * 50, "cannot be read as a video"),
     (np.random.default_rng(0).bytes(20_000), "replace it"),
-    (PLAYLIST, "cannot be read as a video"),  # which would lead to another file
+    (PLAYLIST, "cannot be read as a video"),  # these two refer to another file
     (b"ffconcat version 1.0\nfile clip.mp4\n", "cannot be read as a video"),
 ]
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_FILES)
 @pytest.mark.parametrize("suffix", ["mp4", "m3u8"])
-def test_what_is_no_video_is_refused_in_one_line(tmp_path, lossless, content, message, suffix):
+def test_other_files_are_refused_in_one_line(tmp_path, lossless, content, message, suffix):
     (tmp_path / "clip.mp4").write_bytes(lossless.read_bytes())
     path = tmp_path / f"bad.{suffix}"
     path.write_bytes(content)

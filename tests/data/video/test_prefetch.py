@@ -14,7 +14,7 @@ def threads():
 
 
 class Counter:
-    """A source that tells how far it came, and whether it was closed."""
+    """A source that counts its items, and records whether it was closed."""
 
     def __init__(self, end=10**9, error=None):
         self.made, self.closed, self.end, self.error = 0, threading.Event(), end, error
@@ -30,7 +30,7 @@ class Counter:
             self.closed.set()
 
 
-def test_items_come_in_order_and_none_is_no_item():
+def test_items_come_in_order_without_none():
     def source():
         yield from [None, 1, None, None, 2, 3, None]
 
@@ -58,7 +58,7 @@ def test_an_error_comes_where_its_item_would_have():
     assert list(ahead) == []
 
 
-def test_closing_wakes_whoever_waits():
+def test_closing_wakes_a_waiting_reader():
     hold = threading.Event()
 
     def source():

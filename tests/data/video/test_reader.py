@@ -11,7 +11,7 @@ from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
 
 
-def test_what_a_file_is_is_found_from_its_content(tmp_path, recipe, clip):
+def test_the_kind_of_a_file_is_found_from_its_content(tmp_path, recipe, clip):
     recipe.write_dicom_video(tmp_path / "endoscopy.mp4", "uncompressed", clip)
     recipe.write_video(tmp_path / "video.dcm.mp4", clip)
     (tmp_path / "video.dcm.mp4").rename(tmp_path / "video.dcm")

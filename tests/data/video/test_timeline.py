@@ -22,7 +22,7 @@ TIMES = [
     ),  # half as fast from the middle on
     (STEADY + np.where(np.arange(40) % 2, 500, 0), range(40)),  # jitters
     (np.where(np.arange(40) == 9, STEADY + 3000, STEADY), range(40)),  # one stamp as large as the next one
-    (np.where(np.arange(40) % 3, NAN, STEADY), range(40)),  # most are not known
+    (np.where(np.arange(40) % 3, NAN, STEADY), range(40)),  # most are unknown
     (np.delete(np.where(np.arange(40) % 3, NAN, STEADY), [10, 11, 12, 13]), None),
     (np.append(STEADY, 1e15), range(41)),  # nonsense
     (np.concatenate([STEADY, STEADY + 7]), range(80)),  # two recordings joined
@@ -36,7 +36,7 @@ TIMES = [
 @pytest.mark.parametrize(("times", "expected"), TIMES)
 def test_place_in_time(times, expected):
     indices = place_in_time(times)
-    if expected is None:  # which of the frames without a time is lost cannot be known; those with one are right
+    if expected is None:  # only the frames with a time are certain
         known = np.isfinite(times)
         assert indices[known].tolist() == (times[known] / 3000).tolist()
     else:
@@ -62,7 +62,7 @@ SHOWN = [
     ([0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]),
     ([0, 1, 2, 3, 4, 5, 6], [0, 2, 3, 1, 5, 6, 4], [0, 3, 1, 2, 6, 4, 5]),  # I P B B P B B
     ([0, 1, 2, 3, 4, 5, 6], [0, 3, 1, 5, 6, 4], [0, 3, 1, 2, 6, 4, 5]),  # the first B-frame is damaged
-    ([0, 1, 3, 4, 5, 6], [0, 3, 1, 5, 6, 4], [0, 3, 2, 6, 4, 5]),  # its packet is lost: index 1 is nobody's
+    ([0, 1, 3, 4, 5, 6], [0, 3, 1, 5, 6, 4], [0, 3, 2, 6, 4, 5]),  # its packet is lost: no packet has index 1
     ([0, 1, 2, 3], [0, 1], [0, 1, 2, 3]),
 ]
 

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from lsinet_monai.__main__ import main
-from lsinet_monai.data import phantom
-from lsinet_monai.data.phantom import phantom_clip, write_phantom
+from lsinet_monai.data.phantom import dataset, phantom_clip, write_phantom
 from lsinet_monai.errors import InputError
 
 SIZES = [(32, 32), (48, 64), (65, 50)]
@@ -71,40 +70,6 @@ def test_frames_move_but_not_by_much():
     frames, _ = make(8)
     change = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(frames)]
     assert min(change) > 0 and max(change) < 40
-
-
-def test_masks_lie_inside_the_field_of_view():
-    size = (64, 64)
-    for patient in range(3):
-        lens = phantom._Lens(_look(patient)[1], size)
-        _, masks = make(20, size, patient=patient)
-        assert not masks[:, lens.view == 0].any()
-
-
-def _look(patient):
-    rng = np.random.default_rng([0, patient])
-    return phantom._Colon(rng), rng
-
-
-@pytest.mark.parametrize("patient", range(3))
-def test_mask_is_where_a_polyp_stands_before_the_wall(patient):
-    colon, rng = _look(patient)
-    lens = phantom._Lens(rng, (64, 64))
-    examination = phantom._Examination(np.random.default_rng(patient), colon)
-    for _ in range(20):
-        view = examination.advance(True)
-    rays = np.stack(phantom._turn(view.axes.T, *lens.rays.reshape(3, -1)))
-    start = np.full(64 * 64, 0.02, "f4")
-    scene = phantom._Scene(colon, view, rays)
-    reach = scene.trace(start, 150)
-    view.polyps = []
-    bare = phantom._Scene(colon, view, rays).trace(start, 150)
-    mask = phantom._Camera(rng, colon, lens)._shade(scene, reach)[1]
-    before = bare - reach
-    assert mask.any()
-    assert (before[mask] > 0).mean() > 0.98
-    # The rounded seam lifts the wall a little around a polyp; nothing else stands before it.
-    assert (before[~mask & (reach < phantom.SIGHT)] > 0.05).mean() < 0.03
 
 
 @pytest.mark.slow
@@ -197,7 +162,7 @@ def test_interrupted_run_leaves_no_half_written_case(tmp_path, monkeypatch):
         yield next(phantom_clip(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(phantom, "phantom_clip", stop_at_second_frame)
+    monkeypatch.setattr(dataset, "phantom_clip", stop_at_second_frame)
     with pytest.raises(KeyboardInterrupt):
         write_phantom(tmp_path, 1, 2, (32, 32), seed=0)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["PHANTOM.txt", "TrainDataset"]

@@ -1,0 +1,174 @@
+"""Clips and data sets of the phantom."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from lsinet_monai.data.phantom.camera import Camera, Lens
+from lsinet_monai.data.phantom.colon import Colon
+from lsinet_monai.data.phantom.examination import Examination
+from lsinet_monai.errors import InputError
+from lsinet_monai.masks import has_polyp
+from lsinet_monai.utils.files import atomic_write
+
+__all__ = ["phantom_clip", "write_phantom"]
+
+SMALLEST_SIDE = 32  # pixels; below it polyps are a handful of pixels
+NOTE = "PHANTOM.txt"
+TRAIN, HELD_OUT = "TrainDataset", "TestEasyDataset/Unseen"
+
+
+def _check(size: tuple[int, int], **limits: tuple[int, int]) -> None:
+    """Raise an InputError if a frame is too small, or a number: ``name=(value, minimum)``."""
+    for name, (value, minimum) in limits.items():
+        if value < minimum:
+            raise InputError(f"{name} is {value}, but must be at least {minimum}")
+    if min(size) < SMALLEST_SIDE:
+        raise InputError(f"size is {size[0]}x{size[1]} (height x width), but each must be at least {SMALLEST_SIDE}")
+
+
+def phantom_clip(
+    frames: int, size: tuple[int, int], seed: int, patient: int = 0, clip: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Make a clip of synthetic colonoscopy, frame by frame, in constant memory.
+
+    The same arguments always give the same clip. A longer clip begins with the frames of a shorter one. The camera
+    visits one polyp after another; each leaves the view and comes back.
+
+    Args:
+        frames: length of the clip, at least 1; 30 frames are a second.
+        size: height and width of a frame in pixels, at least 32 each.
+        seed: seed of the whole phantom, at least 0.
+        patient: number of the patient, at least 0. The clips of a patient share the colon's shape, colours and texture,
+            and the endoscope's lens.
+        clip: number of the patient's clip, at least 0. Each clip has its own camera path and polyps.
+
+    Returns:
+        An iterator over (frame, mask): the frame uint8 (H, W, 3) RGB, the mask uint8 (H, W), 255 where a polyp is
+        visible inside the field of view and 0 elsewhere.
+
+    Raises:
+        InputError: if a number is too small; raised by the call itself, before the first frame.
+    """
+    _check(size, frames=(frames, 1), seed=(seed, 0), patient=(patient, 0), clip=(clip, 0))
+    return _frames(frames, size, seed, patient, clip)
+
+
+def _frames(
+    frames: int, size: tuple[int, int], seed: int, patient: int, clip: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    look = np.random.default_rng([seed, patient])
+    colon = Colon(look)
+    lens = Lens(look, size)
+    path, sensor = np.random.default_rng([seed, patient, clip, 0]), np.random.default_rng([seed, patient, clip, 1])
+    examination = Examination(path, colon)
+    camera = Camera(sensor, colon, lens)
+    shown = False
+    for _ in range(frames):
+        frame, mask = camera.take(examination.advance(shown))
+        shown = has_polyp(mask > 0)
+        yield frame, mask
+
+
+def _cases(clips: int, first_patient: int) -> list[tuple[int, int]]:
+    """Number the patients and clips of a split: every third patient has two clips."""
+    cases: list[tuple[int, int]] = []
+    patient = first_patient
+    while len(cases) < clips:
+        cases += [(patient, 1), (patient, 2)] if patient % 3 == 0 else [(patient, 1)]
+        patient += 1
+    return cases[:clips]
+
+
+def _prepare(root: Path, overwrite: bool) -> None:
+    """Make the folder, or empty the splits of the phantom in it."""
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file: name a folder for the phantom")
+    if root.is_dir() and any(root.iterdir()):
+        if not overwrite:
+            raise InputError(f"{root} is not empty: name another folder, or replace the phantom in it with --overwrite")
+        if not (root / NOTE).is_file():
+            raise InputError(
+                f"{root} has no {NOTE}, so its files may not be a phantom and are not overwritten: name another folder"
+            )
+        for split in (TRAIN, HELD_OUT):
+            if (root / split).exists():
+                shutil.rmtree(root / split)
+    root.mkdir(parents=True, exist_ok=True)
+
+
+def write_phantom(
+    root: str | os.PathLike[str], clips: int, frames: int, size: tuple[int, int], seed: int, overwrite: bool = False
+) -> None:
+    """Write a phantom data set in SUN-SEG's layout, with a progress bar.
+
+    Most clips go to ``<root>/TrainDataset/{Frame,GT}/case<N>_<M>``. A fifth of the clips, and at least one if there are
+    two or more, go to ``<root>/TestEasyDataset/Unseen/{Frame,GT}``; these show other patients. Every third patient has
+    two clips. Frames are JPEG files, masks 8-bit PNG files of 0 and 255. ``<root>/PHANTOM.txt`` says that all files are
+    synthetic. A case's folder appears when the case is complete.
+
+    Args:
+        root: the folder to write to; it is made if it does not exist.
+        clips: number of clips, at least 1.
+        frames: length of every clip, at least 1.
+        size: height and width of the frames in pixels, at least 32 each.
+        seed: seed of the phantom, at least 0. The same seed and numbers give the same files with the same versions of
+            NumPy and Pillow.
+        overwrite: replace the phantom in ``root``. Only the folders of the two splits are removed.
+
+    Raises:
+        InputError: if a number is too small; if ``root`` is a file; or if ``root`` is not empty, and either
+            ``overwrite`` is off or a phantom did not write it.
+    """
+    _check(size, clips=(clips, 1), frames=(frames, 1), seed=(seed, 0))
+    root = Path(root)
+    _prepare(root, overwrite)
+
+    command = (
+        f"python -m lsinet_monai phantom OUT --clips {clips} --frames {frames} --size {size[0]}x{size[1]} --seed {seed}"
+    )
+    with atomic_write(root / NOTE) as note:
+        note.write_text(
+            "All frames and masks in this folder are synthetic: a computed phantom of a colonoscopy, of no patient.\n"
+            "They are for trying and testing software. Scores on them say nothing about real colonoscopies.\n\n"
+            f"seed: {seed}\nmade by: {command}\n",
+            encoding="utf-8",
+        )
+
+    held_out = max(1, round(clips / 5)) if clips > 1 else 0
+    train = _cases(clips - held_out, 1)
+    test = _cases(held_out, train[-1][0] + 1)
+    cases = [(root / TRAIN, case) for case in train] + [(root / HELD_OUT, case) for case in test]
+    with tqdm(total=clips * frames, unit="frame", desc="phantom") as progress:
+        for split, (patient, clip) in cases:
+            _write_clip(split, phantom_clip(frames, size, seed, patient, clip), patient, clip, progress)
+
+
+def _write_clip(
+    split: Path, clip: Iterator[tuple[np.ndarray, np.ndarray]], patient: int, number: int, progress: tqdm
+) -> None:
+    """Write a case under a temporary name, and rename its folders when it is complete."""
+    split.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=split, prefix=".phantom-") as name:
+        # The temporary folder itself is private. Folders made inside it have the usual permissions, and keep them.
+        frames, masks = Path(name) / "Frame", Path(name) / "GT"
+        frames.mkdir()
+        masks.mkdir()
+        for index, (frame, mask) in enumerate(clip, start=1):
+            stem = f"case_P_{patient:03d}_a{number}_ayy_image{index:04d}"
+            Image.fromarray(frame).save(frames / f"{stem}.jpg", quality=92)
+            Image.fromarray(mask).save(masks / f"{stem}.png")
+            progress.update()
+        # The frames' folder last, so that a case with frames always has its masks.
+        for folder, kind in ((masks, "GT"), (frames, "Frame")):
+            target = split / kind / f"case{patient}_{number}"
+            target.parent.mkdir(exist_ok=True)
+            os.replace(folder, target)

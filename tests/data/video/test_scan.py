@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lsinet_monai.data.video.packets import Packets
+from lsinet_monai.data.video.scan import scan
+from lsinet_monai.errors import InputError
+
+
+def scan_file(path, fps=None):
+    return scan(Packets(path, lambda: f"file:{path}"), fps)
+
+
+EVERY_8TH = (0, 8, 16)
+# codec, container; whether the container has presentation times, the number of frames that it announces, the key frames
+FILES = [
+    ("H.264", "mp4", True, 24, EVERY_8TH),
+    ("H.264, B-frames", "mp4", True, 24, EVERY_8TH),
+    ("H.264, B-frames", "mkv", True, 24, EVERY_8TH),
+    ("H.264, B-frames", "avi", False, 24, EVERY_8TH),
+    ("MJPEG", "avi", False, 24, range(24)),
+    ("MPEG-2, B-frames", "ts", True, None, (0, 9, 15, 21)),
+    ("VP9", "webm", True, 24, EVERY_8TH),
+    ("bare H.264", "h264", False, None, EVERY_8TH),
+]
+
+
+@pytest.mark.parametrize(("codec", "container", "in_time", "expected", "keys"), FILES, ids=str)
+def test_every_frame_has_an_index_and_a_time(tmp_path, recipe, clip, codec, container, in_time, expected, keys):
+    found = scan_file(recipe.write_kind(tmp_path, container, codec, clip))
+    assert found.timeline.frame_count == 24 and found.timeline.in_time is in_time
+    assert sorted(found.timeline.indices.tolist()) == list(range(24)) and not found.timeline.lost().size
+    np.testing.assert_allclose(found.seconds, np.arange(24) / 30, atol=0.0011)
+    assert found.fps == pytest.approx(30) and found.expected == expected and not found.damaged
+    assert sorted(found.timeline.indices[found.timeline.is_key].tolist()) == list(keys)
+
+
+def test_b_frames_of_a_bare_stream_are_in_display_order(tmp_path, recipe, clip):
+    found = scan_file(recipe.write_kind(tmp_path, "h264", "bare H.264", clip))
+    numbers, indices = found.timeline.stamps, found.timeline.indices
+    assert numbers.tolist() == list(range(24)) and (np.diff(indices) < 0).any()
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(None, 30), (10.0, 10), (60.0, 60)])
+def test_a_frame_rate_counts_for_bare_streams_only(tmp_path, recipe, clip, fps, expected):
+    bare = scan_file(recipe.write_kind(tmp_path, "h264", "bare H.264", clip), fps)
+    assert bare.fps == pytest.approx(expected) and bare.seconds[-1] == pytest.approx(23 / expected)
+    assert scan_file(recipe.write_kind(tmp_path, "mp4", "H.264", clip), fps).fps == pytest.approx(30)
+
+
+def test_the_mean_rate_of_a_variable_one(tmp_path, recipe, clip):
+    times = np.cumsum([0, 40, 33, 100, 20, 40, 33, 70, 100, 33, 20, 400]).tolist()
+    recipe.write_video(tmp_path / "a.mkv", clip[:12], times=times)
+    found = scan_file(tmp_path / "a.mkv")
+    np.testing.assert_allclose(found.seconds, np.array(times) / 1000, atol=1e-3)
+    assert found.fps == pytest.approx(11 / 0.889, rel=1e-3)
+
+
+def test_a_file_that_ends_early_announces_more_than_it_has(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "mkv", "MJPEG", clip)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    found = scan_file(path)
+    assert found.timeline.frame_count < found.expected == 24
+
+
+def test_lost_packets_leave_gaps(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "mkv", "MJPEG", clip)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    path.write_bytes(data)
+    found = scan_file(path)
+    assert found.timeline.frame_count == 24 and 1 <= found.timeline.lost().size < 12
+    np.testing.assert_allclose(found.seconds, np.arange(24) / 30, atol=0.0011)
+
+
+def test_key_frames_can_be_sought(tmp_path, recipe, clip):
+    found = scan_file(recipe.write_kind(tmp_path, "mp4", "H.264", clip))
+    assert set(found.seek_to) == set(found.timeline.stamps[found.timeline.is_key].tolist())
+    assert not scan_file(recipe.write_kind(tmp_path, "h264", "bare H.264", clip)).seek_to
+
+
+def test_a_container_without_packets_is_refused(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "frag.mp4", "H.264, B-frames", clip)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moof") - 4])  # before the first fragment
+    with pytest.raises(InputError, match=r"mp4: has no frames in it; replace it"):
+        scan_file(path)
