@@ -1,8 +1,8 @@
-"""Segment a video with an exported streaming step, by onnxruntime, NumPy and PyAV alone.
+"""Segment a video with an exported streaming step, using only onnxruntime, NumPy and PyAV.
 
     python examples/run_onnx.py streaming_step.onnx colonoscopy.mp4 masks
 
-writes ``masks/000000.png`` and so on, 0 or 255, at the frames' own size. A damaged packet ends it.
+writes ``masks/000000.png`` and so on, with pixels 0 or 255, at the frames' own size. It stops at a damaged packet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def resizing(old: int, new: int) -> np.ndarray:
-    """The matrix (new, old) that resizes an axis as Pillow does: linear, antialiased where the axis gets shorter."""
+    """The matrix (new, old) that resizes an axis as Pillow does: linear, antialiased if the axis gets shorter."""
     centres = (np.arange(new)[:, None] + 0.5) * old / new
     weights = np.maximum(0, 1 - np.abs(np.arange(old) + 0.5 - centres) / max(old / new, 1))
     return np.rint(weights / weights.sum(1, keepdims=True) * 2**22) / 2**22
@@ -32,7 +32,7 @@ def main(step_file: str, video_file: str, output_dir: str) -> None:
     step = onnxruntime.InferenceSession(step_file, providers=["CPUExecutionProvider"])
     frame_input, *state_inputs = step.get_inputs()
     height, width = frame_input.shape[2:]
-    state = [np.zeros(x.shape, TYPES[x.type]) for x in state_inputs]  # zeros start a video
+    state = [np.zeros(x.shape, TYPES[x.type]) for x in state_inputs]  # A video starts with zeros.
     options = {"start_number": "0"}
     try:
         with av.open(video_file) as video, av.open(f"{output_dir}/%06d.png", "w", "image2", options) as masks:
@@ -41,7 +41,7 @@ def main(step_file: str, video_file: str, output_dir: str) -> None:
             to_height, to_width = resizing(source.height, height), resizing(source.width, width).T
             from_height, from_width = resizing(height, source.height), resizing(width, source.width).T
             for picture in video.decode(source):
-                Path(output_dir).mkdir(parents=True, exist_ok=True)  # not before: it may be no video
+                Path(output_dir).mkdir(parents=True, exist_ok=True)  # Not before: the file may not be a video.
                 pixels = picture.to_ndarray(format="rgb24").transpose(2, 0, 1)
                 pixels = np.floor(to_height @ np.floor(pixels @ to_width + 0.5) + 0.5)
                 inputs = [((pixels / 255 - MEAN) / STD).astype(np.float32)[None], *state]
@@ -50,7 +50,7 @@ def main(step_file: str, video_file: str, output_dir: str) -> None:
                 masks.mux(target.encode(av.VideoFrame.from_ndarray(mask, format="gray")))
             masks.mux(target.encode())
     except (av.FFmpegError, IndexError) as error:
-        sys.exit(f"error: {video_file}: is no video, or a damaged one ({type(error).__name__})")
+        sys.exit(f"error: {video_file}: not a video, or a damaged one ({type(error).__name__})")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-// What CPU and CUDA kernels share of reading and checking the operator's arguments.
+// Reading and checking of the operator's arguments, for CPU and CUDA kernels.
 //
-// The operator's Python side explains to people what is wrong; what is checked here is what memory safety rests on,
-// for calls that reach the dispatcher by another way.
+// The operator's Python function explains errors to people. These checks protect the memory, because calls can reach
+// the dispatcher without that function.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -27,7 +27,7 @@ inline bool is_like(const Tensor& tensor, const Tensor& other) {
          tensor.get_device_index() == other.get_device_index();
 }
 
-// Whether both numbers are at least so large and, as products with positions must fit 64 bits, have 31 bits at most.
+// Whether both numbers reach a minimum and fit into 31 bits, so that their products with positions fit into 64 bits.
 inline bool are_within(const Pair& pair, int64_t least) {
   return pair.size() == 2 && pair[0] >= least && pair[1] >= least && pair[0] <= INT32_MAX && pair[1] <= INT32_MAX;
 }
@@ -55,8 +55,8 @@ inline Geometry read_geometry(const Tensor& input, const Tensor& weight, const T
                             mask->size(1) == deformable_groups * g.taps() && mask->size(2) == g.out_height &&
                             mask->size(3) == g.out_width),
                   "deform_conv2d: mask has the wrong shape");
-  // Kernels address the pixels of one image by 32-bit numbers, those just outside too before they are told apart. In
-  // floating point the product cannot overflow.
+  // Kernels address the pixels of one image by 32-bit numbers, and compute addresses one pixel outside of it too. In
+  // floating point this product cannot overflow.
   STD_TORCH_CHECK((g.height + 2.0) * (g.width + 2.0) * g.channels < INT32_MAX && g.positions() < INT32_MAX,
                   "deform_conv2d: images of 2^31 values or more are not supported");
   return g;
@@ -75,8 +75,8 @@ inline void check_grad_output(const Tensor& grad_output, const Tensor& input, co
                   "deform_conv2d: the output's gradient has the wrong shape, dtype or device");
 }
 
-// Offsets and masks often are slices along the channels of one larger tensor: each image lies as one block, and the
-// images lie apart. Such a tensor needs no copy.
+// Offsets and masks are often slices along the channels of one larger tensor: each image is one contiguous block, with
+// gaps between the images. Such a tensor needs no copy.
 inline Tensor with_contiguous_images(const Tensor& tensor) {
   const int64_t rows = tensor.size(3), planes = rows * tensor.size(2);
   const bool contiguous = tensor.stride(3) == 1 && tensor.stride(2) == rows && tensor.stride(1) == planes;

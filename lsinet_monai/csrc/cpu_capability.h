@@ -1,4 +1,4 @@
-// Which of the sets of CPU kernels runs: they are compiled once per instruction set.
+// Selection of the CPU kernels, which are compiled once per instruction set.
 #pragma once
 
 #include <cstdlib>
@@ -8,8 +8,8 @@ namespace lsinet_monai {
 
 enum class Capability { baseline, avx2, avx512 };
 
-// What the processor runs. PyTorch's own variable ATEN_CPU_CAPABILITY (default, avx2) lowers it, as it does for
-// PyTorch's kernels.
+// The processor's instruction set. PyTorch's variable ATEN_CPU_CAPABILITY (default, avx2) lowers it, as for PyTorch's
+// kernels.
 inline Capability cpu_capability() {
 #ifdef __x86_64__
   const char* variable = std::getenv("ATEN_CPU_CAPABILITY");
@@ -25,7 +25,7 @@ inline Capability cpu_capability() {
 #endif
 }
 
-// The best of the sets baseline, avx2 and avx512 that a type holds.
+// The best of the sets baseline, avx2 and avx512 that a type has.
 template <typename Sets>
 const auto& best_of() {
 #ifdef __x86_64__

@@ -1,4 +1,4 @@
-// Modulated deformable convolution on the CPU: its arguments, the work of the threads, and its registration.
+// Modulated deformable convolution on the CPU: arguments, division of the work among threads, and registration.
 #include <torch/headeronly/util/shim_utils.h>
 
 #include <algorithm>
@@ -14,10 +14,10 @@ namespace {
 
 using torch::stable::parallel_for;
 
-// The most pieces into which the backward pass cuts one image: each has a gradient of the image of its own.
+// The largest number of pieces into which the backward pass cuts an image: each needs its own gradient of the image.
 constexpr int64_t MAX_PIECES = 16;
 
-// Rows of an image that are worth a thread's while to copy.
+// The smallest number of image rows that a thread copies at a time.
 constexpr int64_t ROWS_TO_COPY = 16;
 
 template <typename T>
@@ -39,7 +39,7 @@ int64_t thread_index() {
   return index;
 }
 
-// (batch, channels, height, width) of any strides -> (batch, height * width + 1, channels), the last pixel zero.
+// (batch, channels, height, width) with any strides -> (batch, height * width + 1, channels), the last pixel zero.
 template <typename T>
 Buffer<T> channels_last(const Tensor& input, const Geometry& g) {
   const int64_t size = (g.pixels() + 1) * g.channels;
@@ -123,7 +123,7 @@ void backward(const Geometry& g, const Tensor& grad_output, const Tensor& input,
 
   const Buffer<T> pixels = channels_last<T>(input, g);
   const int64_t threads = torch::stable::get_num_threads(), tiles = (g.positions() + TILE - 1) / TILE;
-  // An image is cut where there are more threads than images.
+  // With more threads than images each image is cut into pieces.
   const int64_t pieces = std::clamp<int64_t>((threads + g.batch - 1) / g.batch, 1, std::min(MAX_PIECES, tiles));
   const int64_t image_size = (g.pixels() + 1) * g.channels;
   const int64_t weight_size = g.groups * inputs * taps * padded.outputs;

@@ -1,5 +1,5 @@
-// The CPU kernels' interface. deform_conv_cpu_kernels_impl.h is compiled once per instruction set, and
-// deform_conv_cpu.cpp takes the best one that the processor has (cpu_capability.h).
+// The interface of the CPU kernels. deform_conv_cpu_kernels_impl.h is compiled once per instruction set, and
+// deform_conv_cpu.cpp selects the best one for the processor (cpu_capability.h).
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace lsinet_monai {
 
-// Output positions that are worked on at a time: their columns stay in the caches.
+// The number of output positions per tile: their columns stay in the caches.
 constexpr int64_t TILE = 32;
 
 LSINET_MONAI_INLINE int64_t round_up(int64_t value, int64_t multiple) {
@@ -20,8 +20,8 @@ struct Padded {
   int64_t reduction, outputs;
 };
 
-// One image and what belongs to it. The pixels lie channels last, (height * width + 1, channels), so that the channels
-// of a pixel are one or a few vectors; the last pixel is zero and stands for every pixel outside.
+// One image with its offsets and mask. The pixels are channels last, (height * width + 1, channels), so that a pixel's
+// channels are one or a few vectors. The last pixel is zero and stands for all pixels outside.
 template <typename T>
 struct Image {
   const T* pixels;
@@ -32,14 +32,14 @@ struct Image {
 template <typename T>
 struct CpuKernels {
   Padded (*padded)(const Geometry&);
-  // How many values of scratch memory forward and backward take; zeros at first, and reusable.
+  // The number of scratch values for forward and backward. They must be zero before the first call, and are reusable.
   int64_t (*scratch)(const Geometry&);
   // Computes output (out_channels, positions) at the positions from begin to end.
   // weight: (groups, group_inputs * taps, padded outputs), the reduction in the order (tap, channel).
   void (*forward)(const Geometry&, const Image<T>&, const T* weight, const T* bias, int64_t begin, int64_t end,
                   T* scratch, T* output);
-  // Computes grad_offset and grad_mask at the positions from begin to end, and adds what they give to grad_pixels (as
-  // Image.pixels) and grad_weight (as forward's weight).
+  // Computes grad_offset and grad_mask at the positions from begin to end, and adds these positions' contributions to
+  // grad_pixels (laid out as Image.pixels) and to grad_weight (laid out as forward's weight).
   // weight: (groups, group_outputs, padded reduction), the reduction in the order (tap, channel).
   void (*backward)(const Geometry&, const Image<T>&, const T* weight, const T* grad_output, int64_t begin, int64_t end,
                    T* scratch, T* grad_pixels, T* grad_weight, T* grad_offset, T* grad_mask);

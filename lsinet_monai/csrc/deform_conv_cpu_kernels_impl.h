@@ -1,10 +1,10 @@
-// The CPU kernels of the deformable convolution, for the instruction set that the including file chose (vectors.h): it
+// The CPU kernels of the deformable convolution, for the instruction set of the including file (vectors.h). That file
 // also defines LSINET_MONAI_ROWS, the rows of a matrix product kept in registers, and LSINET_MONAI_KERNELS, the name of
 // the set.
 //
-// A tile of positions is sampled into columns (positions, channels * taps), which a matrix product with the weight
-// turns into outputs at once, so that columns never leave the caches. Sampling works on vectors of channels: all
-// channels of a deformable group share their four neighbours and weights, and lie side by side.
+// A tile of positions is sampled into columns (positions, channels * taps). A matrix product with the weight turns them
+// into outputs at once, so that columns never leave the caches. Sampling works on vectors of channels: the channels of
+// a deformable group share their four neighbours and weights, and are contiguous.
 
 #include "deform_conv_cpu_kernels.h"
 #include "vectors.h"
@@ -49,7 +49,7 @@ inline void multiply_block(int64_t reduction, const T* a, int64_t a_row, int64_t
 }
 
 // c (rows, columns) = or += a (rows, reduction) x b (reduction, columns); columns is a multiple of BLOCK. Element
-// (i, j) of a is at i * a_row + j * a_step; rows of b and c lie b_step and c_row apart.
+// (i, j) of a is at i * a_row + j * a_step; the rows of b and c are b_step and c_row apart.
 template <typename T>
 void multiply(int64_t rows, int64_t columns, int64_t reduction, const T* a, int64_t a_row, int64_t a_step, const T* b,
               int64_t b_step, T* c, int64_t c_row, bool add) {
@@ -64,14 +64,14 @@ void multiply(int64_t rows, int64_t columns, int64_t reduction, const T* a, int6
   }
 }
 
-// Where the positions of a tile are sampled for one tap and one deformable group.
+// The places at which a tile's positions are sampled, for one tap and one deformable group.
 template <typename T>
 struct Samples {
-  // The neighbours in the order top left, top right, bottom left, bottom right: the place of a pixel's first channel,
-  // and its weight (the bilinear one times the mask).
+  // The neighbours in the order top left, top right, bottom left, bottom right: the index of a pixel's first channel,
+  // and its weight (bilinear weight times mask).
   int32_t corner[4][TILE];
   T weight[4][TILE];
-  // How far below and right of the top left neighbour the place lies, from 0 to 1, and the mask.
+  // The place's distance below and to the right of the top left neighbour, from 0 to 1, and the mask.
   T below[TILE], beside[TILE], mask[TILE];
 };
 
@@ -97,9 +97,9 @@ inline void place_positions(const Geometry& g, int64_t begin, int64_t count, Pos
   }
 }
 
-// One coordinate: the neighbour at or before it, and how far behind that it lies. What lies outside by more than a
-// pixel counts as -2 or size, whose neighbours are all outside; NaN gives neighbours outside and the fraction NaN, so
-// that it shows in the result but reads no memory of others.
+// Splits a coordinate into the neighbour at or before it and the distance from there. A coordinate more than a pixel
+// outside counts as -2 or size, whose neighbours are all outside. NaN gives neighbours outside and the fraction NaN:
+// the result is NaN, and no memory outside the image is read.
 template <typename T>
 inline __attribute__((always_inline)) void split(T place, int32_t size, int32_t& before, T& fraction) {
   place = place < T(-2) ? T(-2) : place;
@@ -144,12 +144,12 @@ void place_samples(const Geometry& g, const Image<T>& image, const Positions<T>&
   }
 }
 
-// Channels of one deformable group and one group, and where a tap's values of them begin in a row of columns.
+// The channels shared by one deformable group and one group, and where their values of a tap begin in a row of columns.
 struct Segment {
   int64_t channel, length, column;
 };
 
-// Calls function(segment) for each piece of a deformable group that lies in one group.
+// Calls function(segment) for each part of a deformable group that is in one group.
 template <typename F>
 inline void for_each_segment(const Geometry& g, int64_t reduction, int64_t deformable_group, int64_t tap,
                              const F& function) {
@@ -162,7 +162,7 @@ inline void for_each_segment(const Geometry& g, int64_t reduction, int64_t defor
   }
 }
 
-// Calls function<N>() with vectors of N values, the widest in a register that fit a segment without a rest.
+// Calls function<N>() with the widest vectors of N values that fit a register and divide a segment's length.
 template <typename T, int64_t N = LANES<T>, typename F>
 inline void with_vector_width(int64_t length, const F& function) {
   if (length % N == 0) {
@@ -209,8 +209,8 @@ inline __attribute__((always_inline)) T sum_of(const V& v) {
   return sum;
 }
 
-// As Gather, and what the gradient of the columns gives: the gradient of the pixels, and for each neighbour the product
-// of gradient and value, summed over the channels, from which those of mask and offset follow.
+// Like Gather, and computes from the gradient of the columns the gradient of the pixels, and for each neighbour the
+// product of gradient and value, summed over the channels. The gradients of mask and offset follow from these products.
 template <typename T>
 struct Scatter {
   const T* pixels;

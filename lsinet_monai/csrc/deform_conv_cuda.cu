@@ -1,9 +1,9 @@
 // Modulated deformable convolution on CUDA devices: kernels, launches and registration.
 //
-// Forward is one kernel: a block samples columns for 32 positions and a few channels and taps at a time into shared
-// memory, and multiplies them with the weight at once, so that columns never reach global memory. Backward is a matrix
-// product for the gradient of the columns, one kernel for the gradients of input, offset and mask that also writes the
-// columns, and a matrix product for the gradient of the weight.
+// Forward is one kernel. A block samples columns for 32 positions, and for a few channels and taps at a time, into
+// shared memory, and multiplies them with the weight at once, so that columns never reach global memory. Backward is a
+// matrix product for the gradient of the columns, a kernel for the gradients of input, offset and mask that also writes
+// the columns, and a matrix product for the gradient of the weight.
 #include <cuda_runtime.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/macros.h>
@@ -23,18 +23,18 @@ namespace {
 using torch::headeronly::BFloat16;
 using torch::headeronly::Half;
 
-// A block of the forward kernel: positions side by side, and samples at a time.
+// The forward kernel's block: neighbouring positions, and samples at a time.
 constexpr int POSITIONS = 32;
 constexpr int SAMPLES = 8;
-// The most channels that one sample of the forward kernel takes.
+// The largest number of channels per sample of the forward kernel.
 constexpr int MAX_CHANNELS = 4;
 
 constexpr int BACKWARD_THREADS = 128;
 
-// The most blocks along the second and third axis of a grid.
+// The largest number of blocks along the second and third axis of a grid.
 constexpr int64_t MAX_GRID = 65535;
 
-// What values of a type are computed in.
+// The type in which values of another type are computed.
 template <typename T>
 struct ComputedIn {
   using type = float;
@@ -45,7 +45,7 @@ struct ComputedIn<double> {
 };
 
 // A place in the input: its four neighbours in the order top left, top right, bottom left, bottom right, as pixels of
-// one channel (-1: outside), and how far below and right of the top left one it lies, from 0 to 1.
+// one channel (-1: outside), and its distance below and to the right of the top left one, from 0 to 1.
 template <typename A>
 struct Place {
   int corner[4];
@@ -54,8 +54,8 @@ struct Place {
   __device__ A weight(int k) const { return (k / 2 ? below : 1 - below) * (k % 2 ? beside : 1 - beside); }
 };
 
-// One coordinate: the neighbour at or before it, and how far behind that it lies. What lies outside by more than a
-// pixel counts as -2 or size, whose neighbours are all outside; NaN gives neighbours outside and the fraction NaN.
+// Splits a coordinate into the neighbour at or before it and the distance from there. A coordinate more than a pixel
+// outside counts as -2 or size, whose neighbours are all outside. NaN gives neighbours outside and the fraction NaN.
 template <typename A>
 __device__ void split(A place, int size, int& before, A& fraction) {
   place = place < A(-2) ? A(-2) : place;
@@ -65,7 +65,7 @@ __device__ void split(A place, int size, int& before, A& fraction) {
   fraction = place - A(before);
 }
 
-// offset: of one image and deformable group.
+// offset: the offsets of one image and deformable group.
 template <typename T, typename A>
 __device__ Place<A> find_place(const Geometry& g, const T* offset, int tap, int position) {
   const int64_t positions = g.positions();
@@ -84,22 +84,22 @@ __device__ Place<A> find_place(const Geometry& g, const T* offset, int tap, int 
   return place;
 }
 
-// What lies outside is zero times its weight, which is NaN where the offset is.
+// A pixel outside is zero; times its weight it is NaN if the offset is.
 template <typename T, typename A>
 __device__ A value_at(const T* pixels, int corner) {
   return corner < 0 ? A(0) : static_cast<A>(pixels[corner]);
 }
 
-// One block: POSITIONS positions of one image, and SAMPLES * OUTPUTS output channels of one group. A thread samples for
-// the position threadIdx.x, then sums OUTPUTS output channels of that position. A sample is one tap and `channels`
-// channels, which share group and deformable group.
+// A block computes POSITIONS positions of one image and SAMPLES * OUTPUTS output channels of one group. A thread
+// samples for the position threadIdx.x, then sums OUTPUTS output channels of that position. A sample is one tap and
+// `channels` channels of the same group and deformable group.
 template <typename T, typename A, int OUTPUTS>
 __global__ void forward_kernel(Geometry g, int channels, const T* __restrict__ input, const T* __restrict__ weight,
                                const T* __restrict__ offset, int64_t offset_stride, const T* __restrict__ mask,
                                int64_t mask_stride, const T* __restrict__ bias, T* __restrict__ output) {
   constexpr int ROWS = SAMPLES * MAX_CHANNELS, WIDTH = SAMPLES * OUTPUTS;
   __shared__ A columns[ROWS][POSITIONS];
-  // The rows are longer than needed so that writes, which run down the rows, fall into different banks.
+  // Rows are padded so that writes down a column fall into different banks.
   __shared__ __align__(16) A weights[ROWS][WIDTH + 4];
 
   const int64_t positions = g.positions(), pixels = g.pixels();
@@ -136,7 +136,7 @@ __global__ void forward_kernel(Geometry g, int channels, const T* __restrict__ i
       }
     }
     for (int i = thread; i < rows * WIDTH; i += POSITIONS * SAMPLES) {
-      // Taps of one channel lie side by side in the weight: neighbouring threads take them.
+      // Neighbouring threads read the taps of one channel, which are contiguous in the weight.
       const int row = i % rows, c = row / SAMPLES;
       const int from = start + row % SAMPLES, output_channel = first_output + i / rows;
       A value = 0;
@@ -169,8 +169,8 @@ __global__ void forward_kernel(Geometry g, int channels, const T* __restrict__ i
   }
 }
 
-// One thread: one position, tap and deformable group, and every gridDim.z-th image. columns and grad_columns: (batch,
-// channels, taps, positions).
+// A thread handles one position, tap and deformable group, in every gridDim.z-th image. columns and grad_columns:
+// (batch, channels, taps, positions).
 template <typename T>
 __global__ void backward_kernel(Geometry g, const T* __restrict__ input, const T* __restrict__ offset,
                                 int64_t offset_stride, const T* __restrict__ mask, int64_t mask_stride,
@@ -315,7 +315,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(Tensor grad_ou
                                                                   int64_t groups, int64_t deformable_groups) {
   const ScalarType type = input.scalar_type();
   if (type == ScalarType::Half || type == ScalarType::BFloat16) {
-    // Sums over positions and over all that a pixel gave are too long for half precision.
+    // The sums over positions and over a pixel's contributions have too many terms for half precision.
     const auto single = ScalarType::Float;
     if (mask) {
       mask = torch::stable::to(*mask, single);

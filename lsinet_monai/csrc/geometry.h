@@ -1,4 +1,4 @@
-// The sizes of one modulated deformable convolution, in plain numbers that CPU and CUDA kernels take alike.
+// The sizes of one modulated deformable convolution, as plain numbers, for CPU and CUDA kernels.
 //
 // Definition (Zhu et al., Deformable ConvNets v2, 2019, section 3.1, eq. 1). For output channel o at position p
 //
@@ -25,16 +25,16 @@ struct Geometry {
 #ifdef __CUDACC__
 #define LSINET_MONAI_INLINE __host__ __device__ inline
 #else
-// Always inline: a copy that was compiled for one instruction set must not be linked into code for every processor.
+// Always inline, so that no copy compiled for one instruction set is linked into code for all processors.
 #define LSINET_MONAI_INLINE inline __attribute__((always_inline))
 #endif
   LSINET_MONAI_INLINE int64_t pixels() const { return height * width; }
   LSINET_MONAI_INLINE int64_t positions() const { return out_height * out_width; }
   LSINET_MONAI_INLINE int64_t taps() const { return kernel_height * kernel_width; }
-  // Channels, in and out, that one group of the weight connects.
+  // The input and output channels of one group of the weight.
   LSINET_MONAI_INLINE int64_t group_inputs() const { return channels / groups; }
   LSINET_MONAI_INLINE int64_t group_outputs() const { return out_channels / groups; }
-  // Channels that share their offsets and mask.
+  // The channels that share offsets and mask.
   LSINET_MONAI_INLINE int64_t deformable_channels() const { return channels / deformable_groups; }
 };
 

@@ -1,4 +1,4 @@
-// The search of a memory on the CPU: its arguments, the work of the threads, and its registration.
+// The memory search on the CPU: arguments, division of the work among threads, and registration.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -18,11 +18,11 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Queries that one thread takes at a time.
+// The number of queries that a thread handles at a time.
 constexpr int64_t QUERIES_AT_A_TIME = 32;
 
-// A score is 2 q.k - |k|^2: (count, channels) -> (channels + 1, padded), 2 k and behind it -|k|^2, the lowest number
-// for a slot that is not occupied.
+// A score is 2 q.k - |k|^2. Packs keys (count, channels) into (channels + 1, padded): 2 k, then -|k|^2, or the lowest
+// number for a slot that is not occupied.
 void pack(int64_t count, int64_t channels, int64_t padded, const float* keys, const bool* occupied, float* elements) {
   float* biases = elements + channels * padded;
   for (int64_t n = 0; n < padded; ++n) {

@@ -1,7 +1,7 @@
-// The CPU kernel of the memory's search, for the instruction set that the including file chose (vectors.h).
+// The CPU kernel of the memory search, for the instruction set of the including file (vectors.h).
 //
-// Scores are made in registers and compared with the lowest of the query's best so far; few are higher, and only those
-// are looked at one by one.
+// Scores are computed in registers and compared with the lowest of the query's best scores so far. Only the few higher
+// ones are handled one by one.
 
 #include "memory_search_cpu_kernels.h"
 #include "vectors.h"
@@ -9,10 +9,10 @@
 namespace lsinet_monai {
 namespace {
 
-// Elements that all queries are compared with before the next ones: they stay in the first cache.
+// The number of elements compared with all queries before the next ones: they stay in the first-level cache.
 constexpr int64_t ELEMENTS_AT_A_TIME = 1024;
 
-// The best of a query: a heap, whose first score is the lowest.
+// A query's best elements: a heap with the lowest score first.
 struct Best {
   int64_t size;
   float* scores;
@@ -38,7 +38,7 @@ struct Best {
   }
 };
 
-// Whether any lane of a comparison holds: halves are joined until one is left, which takes no detour over memory.
+// Whether any lane of a comparison holds. Halves are joined until one value is left, without a detour through memory.
 template <int64_t N>
 inline __attribute__((always_inline)) bool any(const Vector<int32_t, N>& mask) {
   if constexpr (N == 2) {
@@ -52,7 +52,7 @@ inline __attribute__((always_inline)) bool any(const Vector<int32_t, N>& mask) {
   }
 }
 
-// One query against the elements from begin to end; CHANNELS is their number of channels, or 0 for any number.
+// Compares a query with the elements from begin to end. CHANNELS is their number of channels, or 0 for any number.
 template <int64_t CHANNELS>
 void search_some(int64_t channels, int64_t count, const float* elements, int64_t begin, int64_t end,
                  const float* query, Best best) {
@@ -102,7 +102,7 @@ void search(int64_t channels, int64_t count, const float* elements, int64_t quer
             int64_t top_k, float* best_scores, int64_t* best_indices) {
   for (int64_t i = 0; i < query_count * top_k; ++i) {
     best_scores[i] = -__builtin_inff();
-    best_indices[i] = i % top_k;  // stays where scores are NaN
+    best_indices[i] = i % top_k;  // kept if scores are NaN
   }
   for (int64_t begin = 0; begin < count; begin += ELEMENTS_AT_A_TIME) {
     const int64_t end = begin + ELEMENTS_AT_A_TIME < count ? begin + ELEMENTS_AT_A_TIME : count;

@@ -1,7 +1,7 @@
-// Vectors of the width that the including file chose for its instruction set: it defines LSINET_MONAI_VECTOR_BYTES.
+// Vectors of the width that the including file defines for its instruction set, LSINET_MONAI_VECTOR_BYTES.
 //
-// Nothing that is compiled once per instruction set uses the standard library: an inline function of it would be
-// compiled for this instruction set, and the linker could keep that copy for code that runs on every processor.
+// Code that is compiled once per instruction set does not use the standard library: the linker could keep the copy of
+// an inline function for one instruction set, and use it in code that runs on every processor.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct VectorOf {
 template <typename T, int64_t N>
 using Vector = typename VectorOf<T, N>::type;
 
-// Values in a register.
+// The number of values in a register.
 template <typename T>
 constexpr int64_t LANES = LSINET_MONAI_VECTOR_BYTES / sizeof(T);
 

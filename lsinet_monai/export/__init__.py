@@ -1,6 +1,6 @@
-"""The network and a streaming step as files that run outside Python: ONNX, TorchScript, ``torch.export``."""
+"""Export of the network and of a streaming step: ONNX, TorchScript and ``torch.export``."""
 
-from .export import export_network
-from .streaming_step import StreamingStep
+from lsinet_monai.export.export import export_network
+from lsinet_monai.export.streaming_step import StreamingStep
 
 __all__ = ["StreamingStep", "export_network"]

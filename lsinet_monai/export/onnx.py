@@ -1,4 +1,4 @@
-"""Export of the operators to ONNX."""
+"""Translations of operators to ONNX."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 
 import torch
 
-from lsinet_monai.ops import deform_conv  # noqa: F401  registers the operators that are translated
+from lsinet_monai.ops import deform_conv  # noqa: F401  registers the operator
 from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["onnx_translations"]
 
 
 def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Translations to standard operators of ONNX, for ``torch.onnx.export``: of ours, and of the stable sort.
+    """Translations of our deformable convolution and of the stable sort to standard ONNX operators.
 
     .. code-block:: python
 
         program = torch.export.export(net, (frame,))
         torch.onnx.export(program, f="net.onnx", opset_version=19, custom_translation_table=onnx_translations())
 
-    A module that PyTorch exports to ONNX by itself, not a program that was exported before, needs that of the sort
-    alone, and only where it writes to a memory: its operator becomes torchvision's, which PyTorch translates.
+    The export of a module, instead of an exported program, needs only the sort, and only if the module writes to a
+    memory: there our convolution becomes torchvision's, which PyTorch translates itself.
 
-    The file needs opset 19 or later, the first with a deformable convolution (``DeformConv``), and nothing of this
-    package to run.
+    The file needs opset 19 or later, the first with a deformable convolution (``DeformConv``). It runs without this
+    package.
 
     Returns:
-        for each operator, the function that writes its nodes.
+        for each operator the function that writes its nodes.
 
     Raises:
         InputError: onnxscript is not installed.
@@ -54,14 +54,14 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             bias,
             mask,
             strides=stride,
-            pads=[*padding, *padding],  # those at the start of both axes, then those at the end
+            pads=[*padding, *padding],  # at the start of both axes, then at their end
             dilations=dilation,
             group=groups,
             offset_group=deformable_groups,
         )
 
     def stable_sort(x: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-        # Of equal values TopK gives the one with the lower index first, largest or not.
+        # Like a stable sort, TopK returns equal values in the order of their indices, ascending or descending.
         count = opset.Gather(opset.Shape(x), opset.Constant(value_ints=[dim]))
         return opset.TopK(x, count, axis=dim, largest=int(descending))
 

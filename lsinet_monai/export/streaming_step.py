@@ -1,16 +1,17 @@
-"""One frame of a video as a pure function of tensors, for runtimes without Python."""
+"""One step of a video as a pure function of tensors, for runtimes without Python."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
-from lsinet_monai.networks import LSINet
-from lsinet_monai.networks.lsinet import Features
+from lsinet_monai.networks import Features, LSINet
+from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.memory import to_elements
 
 __all__ = ["StreamingStep"]
@@ -19,30 +20,28 @@ _PER_SCALE = ("keys", "values", "usage", "life")
 
 
 class StreamingStep(nn.Module):
-    """Segment the next frame of a video: frame and state in, logit and state out, nothing kept in between.
+    """Segment the next frame of a video: takes the frame and the state, returns the logit and the next state.
 
-    It gives what :class:`SequentialVideoInferer` gives with ``adjacent="previous"`` and ``forgetting="usage"``. All
-    shapes are fixed, so that it can be exported as one graph (``torch.export``, ONNX); whoever runs it passes the state
-    that one frame gives to the next. The state's tensors are, in the order of :attr:`state_names`:
+    The logits are those of :class:`SequentialVideoInferer` with ``adjacent="previous"`` and ``forgetting="usage"``. The
+    module keeps nothing between frames: the caller passes the state on. All shapes are fixed, so that a step can be
+    exported as one graph, see :func:`lsinet_monai.export.export_network`. The tensors of the state are, in the order of
+    :attr:`state_names`:
 
-    - ``frame_index`` (1,), int64: how many frames there have been; 0 starts a video, whatever the rest holds;
+    - ``frame_index`` (1,), int64: the number of frames so far; 0 starts a video, whatever the other tensors hold;
     - ``previous_8``, ``previous_16``, ``previous_32`` (1, 32, h, w): the features of the frame before, by stride;
-    - ``keys_8`` (1, N, 4), ``values_8`` (1, N, 16), ``usage_8`` (1, N), ``life_8`` (1, N), and those of the other
-      strides: the slots of the memory bank, see :class:`MemoryBank`. A slot whose life is 0 is empty.
+    - ``keys_8`` (1, N, 4), ``values_8`` (1, N, 16), ``usage_8`` (1, N), ``life_8`` (1, N), and the same for the other
+      strides: the slots of the memory bank, see :class:`MemoryBank`. A slot with life 0 is empty.
 
-    A state of zeros, :meth:`start`, is that of a video of which nothing has been seen. All work is done for every
-    frame, whether it is written to the memory or not, which takes longer than the inferer does.
-
-    :func:`lsinet_monai.export.export_network` writes it as a file.
+    Every frame costs as much as one that is written to the memory, so a step takes longer than the inferer.
 
     Args:
         network: in evaluation mode.
         image_size: the frames' height and width, 64 or more, or one number for both.
-        memory_interval: frame 0 and then every so many frames are written to memory.
-        memory_frames: how many frames' worth of elements the memory holds.
+        memory_interval: write every so many frames to the memory, from frame 0.
+        memory_frames: the number of frames that the memory holds.
 
     Raises:
-        InputError: an interval or a memory of no frame.
+        InputError: ``memory_interval`` or ``memory_frames`` is less than 1.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2.
     """
@@ -54,18 +53,18 @@ class StreamingStep(nn.Module):
         if memory_interval < 1:
             raise InputError(f"memory_interval must be 1 or more, got {memory_interval}")
         self.network = network
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        self.image_size = ensure_tuple_rep(image_size, 2)
         self.memory_interval = memory_interval
         self.memory_frames = MemoryBank(memory_frames).memory_frames
-        self.state_names = ["frame_index", *(f"previous_{stride}" for stride in (8, 16, 32))]
-        self.state_names += [f"{name}_{stride}" for stride in (8, 16, 32) for name in _PER_SCALE]
+        self.state_names = ["frame_index", *(f"previous_{stride}" for stride in STRIDES)]
+        self.state_names += [f"{name}_{stride}" for stride in STRIDES for name in _PER_SCALE]
 
     @torch.no_grad()
-    def start(self) -> tuple[Tensor, ...]:
-        """The state before the first frame: zeros, on the network's device."""
+    def new_state(self) -> tuple[Tensor, ...]:
+        """The state before the first frame of a video: zeros, on the network's device."""
         weight = next(self.network.parameters())
         features = self.network.encode(weight.new_zeros(1, 3, *self.image_size))
-        state = [torch.zeros(1, dtype=torch.int64, device=weight.device), *map(torch.zeros_like, features.maps)]
+        state = [torch.zeros(1, dtype=torch.int64, device=weight.device), *map(torch.zeros_like, features.features)]
         for key, value in zip(features.keys, features.values, strict=True):
             slots = self.memory_frames * key.shape[2] * key.shape[3]
             state += [key.new_zeros(1, slots, x.shape[1]) for x in (key, value)]
@@ -78,7 +77,7 @@ class StreamingStep(nn.Module):
 
         Args:
             frame: (1, 3, H, W), normalised, of ``image_size``.
-            state: what :meth:`start` or the frame before gave.
+            state: the result of :meth:`new_state`, or the state that the step of the frame before returned.
 
         Returns:
             the logit (1, 1, H, W), and the state for the next frame.
@@ -87,9 +86,9 @@ class StreamingStep(nn.Module):
         is_first = index == 0
         current = self.network.encode(frame)
         adjacent = Features(
-            tuple(torch.where(is_first, x, y) for x, y in zip(current.maps, previous, strict=True)), (), ()
+            tuple(torch.where(is_first, x, y) for x, y in zip(current.features, previous, strict=True)), (), ()
         )
-        # A first frame reads itself: it stands in the memory for as long as it does.
+        # A first frame reads itself: it is in the memory during the read only.
         own = [
             ScaleMemory.new(to_elements(key), to_elements(value))
             for key, value in zip(current.keys, current.values, strict=True)
@@ -101,14 +100,14 @@ class StreamingStep(nn.Module):
 
         logits = self.network.decode(current, adjacent, read)
         memory = self._hold(scales)
-        memory.write(current.keys, self.network.weight_values(current, logits))
+        memory.write(current.keys, self.network.values_for_memory(current, logits))
         writes = index % self.memory_interval == 0
         scales = [_choose(writes, x, y) for x, y in zip(memory.scales, scales, strict=True)]
         logit = self.network.upsample_logits(logits, frame.shape[-2:])[-1]
-        return logit, index + 1, *current.maps, *(x for scale in scales for x in scale.tensors())
+        return logit, index + 1, *current.features, *(x for scale in scales for x in scale.tensors())
 
     def _hold(self, scales: Sequence[ScaleMemory]) -> MemoryBank:
-        """A bank with a copy of these elements, all of whose slots may be filled."""
+        """A bank with a copy of these elements. All its slots may be filled."""
         memory = MemoryBank(self.memory_frames)
         counts = [scale.life.shape[1] for scale in scales]
         tensors = [vars(scale) for scale in scales]
@@ -117,9 +116,10 @@ class StreamingStep(nn.Module):
 
 
 def _pad(elements: ScaleMemory, like: ScaleMemory) -> ScaleMemory:
-    """Put empty slots behind elements, until there are as many slots as in another memory."""
+    """Append empty slots, up to as many slots as another memory has."""
     return ScaleMemory.join(elements, elements.empty(like.life.shape[1] - elements.life.shape[1]))
 
 
 def _choose(condition: Tensor, x: ScaleMemory, y: ScaleMemory) -> ScaleMemory:
+    """``x`` if the condition holds, else ``y``, without a branch in the graph."""
     return ScaleMemory(*(torch.where(condition, a, b) for a, b in zip(x.tensors(), y.tensors(), strict=True)))

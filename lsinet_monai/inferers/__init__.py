@@ -1,9 +1,10 @@
-"""Time: the memory bank, and the inferer that runs the network over the frames of a clip."""
+"""Inference over time: the memory bank, the inferer for the frames of a clip, and the session with corrections."""
 
-from .memory_bank import MemoryBank
-from .mixed_precision import MixedPrecisionInferer
-from .sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
-from .session import FrameSource, PropagatedFrame, VideoSession
+from lsinet_monai.inferers.feature_store import FrameSource
+from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.mixed_precision import MixedPrecisionInferer
+from lsinet_monai.inferers.sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
 
 __all__ = [
     "ClipState",

@@ -1,64 +1,71 @@
-"""Corrections that act: a person's mask is carried to the frames around it by matching the encoder's features.
+"""Corrections: a person's masks, and how they act on the frames around theirs.
 
-In the memory a mask is all but inert: it scales a value by less than 2% (see :func:`weight_values`). So each position
-of a neighbouring frame looks up where in the corrected frame it shows the same place, takes the mask from there, and
-trusts it less the farther the frame is in time and the less the features are alike. ``docs/experiments.md`` has this
-measured beside other ways.
+Through the memory a mask has little effect: at 352 x 352 it scales a value by about 2% at most (see
+:func:`lsinet_monai.networks.memory.weight_values`). Therefore each corrected mask is also carried to its neighbours, by
+matching the encoder's features: each position of a neighbour finds its place in the corrected frame, takes the mask
+from there, and trusts it less with distance in time and with difference in features. ``docs/experiments.md`` compares
+this with other ways.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
+from lsinet_monai.networks.encoder import STRIDES
 
-__all__ = ["Match", "blend", "carry_mask", "match_features"]
+__all__ = ["Corrections", "Match", "blend", "carry_mask", "match_features"]
 
-STRIDE = 8
-# How alike two features must be, as a cosine, to count for more: a difference of this much is a factor of e.
-TEMPERATURE = 0.1
-# How far a place is expected to move from one frame to the next, in cells of the stride: one standard deviation.
-MOTION = 1.0
-# From this cosine on two places are taken for the same.
-ALIKE = 0.5
+# Frames are matched on the finest grid.
+_STRIDE = STRIDES[0]
+# A difference of this much between two cosines changes the weight of a match by a factor of e.
+_TEMPERATURE = 0.1
+# The standard deviation of a place's motion from one frame to the next, in cells of the grid.
+_MOTION = 1.0
+# Two positions with this cosine or a higher one are taken for the same place.
+_SAME_PLACE = 0.5
 
 
 class Match(NamedTuple):
-    """Where a frame's positions are found in a corrected frame, on the grid of stride 8."""
+    """For each position of a frame its place in a corrected frame, on the grid of stride 8."""
 
     displacement: Tensor
-    """(1, 2, h, w): x and y in the corrected frame, less those in this frame, in cells."""
+    """(1, 2, h, w): x and y in the corrected frame minus x and y in this frame, in cells."""
     likeness: Tensor
-    """(1, 1, h, w) in [0, 1]: how far what is found there looks the same."""
+    """(1, 1, h, w) in [0, 1]: how similar the features at the two places are."""
 
     @classmethod
     def identity(cls, features: Tensor) -> Match:
-        """A corrected frame's match with itself; features (1, C, h, w)."""
+        """The match of a corrected frame with itself; features (1, C, h, w)."""
         batch, _, height, width = features.shape
         return cls(features.new_zeros(batch, 2, height, width), features.new_ones(batch, 1, height, width))
 
 
 def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
-    """Find a frame's positions in a corrected frame, near where the frame before it found them.
+    """Match a frame with a corrected frame, starting from the match of its neighbour.
 
-    Each position of the current frame is compared with all of the corrected frame. What it expects is what the frame
-    before found at the same position, so a place is followed over many frames, and matched with the corrected frame
-    itself each time: errors do not add up. Displacements are averaged over neighbours (3 x 3), since what is seen
-    moves together.
+    Each position of the current frame is compared with all positions of the corrected frame, and prefers those near
+    the place that the neighbour found at the same position. So a place is followed over many frames, but always
+    matched with the corrected frame itself, and errors do not add up. Displacements are averaged over 3 x 3 positions,
+    because neighbouring positions move together.
 
     Args:
-        corrected: (1, C, h, w), the encoder's features of stride 8 of the corrected frame.
-        current: (1, C, h, w), those of the frame to match.
-        before: the match of its neighbour in time on the corrected frame's side; for the first, the identity.
+        corrected: (1, C, h, w), the corrected frame's features at stride 8.
+        current: (1, C, h, w), the features of the frame to match.
+        before: the match of the adjacent frame on the corrected frame's side; the identity for the first neighbour.
 
-    Source: the label propagation of space-time correspondence (Jabri et al., NeurIPS 2020), on features that are there
-        already, with displacements in the labels' place so that the mask keeps its outline.
+    Source: label propagation by space-time correspondence (Jabri et al., NeurIPS 2020), with the encoder's features,
+        and with displacements instead of labels so that the mask keeps its outline.
     """
     height, width = current.shape[-2:]
     keys, queries = (_directions(x) for x in (corrected, current))
@@ -66,18 +73,18 @@ def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
     places = torch.stack([x.flatten(), y.flatten()], 1).to(queries)
     expected = places + before.displacement.flatten(2)[0].T
     distances = torch.cdist(expected, places, compute_mode="donot_use_mm_for_euclid_dist")
-    scores = queries @ keys.T / TEMPERATURE - 0.5 * (distances / MOTION).square()
+    scores = queries @ keys.T / _TEMPERATURE - 0.5 * (distances / _MOTION).square()
     weights = scores.softmax(1)
     displacement = (weights @ places - places).T.view(1, 2, height, width)
     cosine = (F.normalize(weights @ keys, dim=1) * queries).sum(1)
     return Match(
         F.avg_pool2d(displacement, 3, stride=1, padding=1, count_include_pad=False),
-        (cosine / ALIKE).clamp(0, 1).view(1, 1, height, width),
+        (cosine / _SAME_PLACE).clamp(0, 1).view(1, 1, height, width),
     )
 
 
 def _directions(features: Tensor) -> Tensor:
-    """(1, C, h, w) -> (h * w, C): unit vectors, once what all positions of the frame share is taken away."""
+    """(1, C, h, w) -> (h * w, C): the features minus their mean over the frame, as unit vectors."""
     features = features.float().flatten(2)[0].T
     return F.normalize(features - features.mean(0), dim=1)
 
@@ -89,17 +96,18 @@ def carry_mask(
 
     Args:
         mask: (1, 1, H', W') in [0, 1], of the corrected frame, at any size.
-        match: of the frame that takes the mask.
-        distance: how many frames the two are apart.
-        reach: at this distance next to no trust (1%) is left: it falls like a Gaussian of a third of that width.
-        image_size: height and width that the frames had for the encoder, without its padding.
-        size: height and width of the frame that takes the mask.
+        match: the match of the frame that receives the mask.
+        distance: the number of frames between the two.
+        reach: the distance at which 1% of the trust is left. Trust falls like a Gaussian with a standard deviation of a
+            third of the reach.
+        image_size: height and width of the frames at the encoder's input, without its padding.
+        size: height and width of the frame that receives the mask.
 
     Returns:
-        the mask as it is carried, and the trust in it, both (1, 1, H, W) in [0, 1].
+        the carried mask, and the trust in it, both (1, 1, H, W) in [0, 1].
     """
     displacement, likeness = (_to_frame(x, image_size, size) for x in match)
-    cells = displacement.new_tensor([side / STRIDE for side in reversed(image_size)])
+    cells = displacement.new_tensor([side / _STRIDE for side in reversed(image_size)])
     # In the coordinates of grid_sample a frame is 2 wide.
     moved = displacement.movedim(1, 3) * (2 / cells)
     places = F.affine_grid(torch.eye(2, 3, device=moved.device)[None], [1, 1, *size], align_corners=False) + moved
@@ -108,19 +116,19 @@ def carry_mask(
 
 
 def _to_frame(x: Tensor, image_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """From the grid of stride 8, which may have padding, to a frame's pixels."""
+    """Resize from the grid of stride 8, which may have padding, to a frame's size."""
     height, width = image_size
-    return F.interpolate(upsample(x, STRIDE)[..., :height, :width], size, mode="bilinear", align_corners=False)
+    return F.interpolate(upsample(x, _STRIDE)[..., :height, :width], size, mode="bilinear", align_corners=False)
 
 
 def blend(probability: Tensor, carried: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Blend the network's own probability with the masks that corrections carry to a frame.
+    """Blend the network's probability with the masks that are carried to a frame.
 
-    Several masks are averaged by their trust; together they are trusted as much as the most trusted of them.
+    Several masks are averaged, weighted by their trust. Their average has the trust of the most trusted of them.
 
     Args:
         probability: (1, 1, H, W) in [0, 1].
-        carried: masks and trusts, as :func:`carry_mask` gives them; may be empty.
+        carried: pairs of mask and trust from :func:`carry_mask`; may be empty.
 
     Returns:
         (1, 1, H, W) in [0, 1].
@@ -130,3 +138,111 @@ def blend(probability: Tensor, carried: Sequence[tuple[Tensor, Tensor]]) -> Tens
     masks, trusts = (torch.cat(x) for x in zip(*carried, strict=True))
     mask = (masks * trusts).sum(0, keepdim=True) / trusts.sum(0, keepdim=True).clamp(min=1e-6)
     return torch.lerp(probability, mask, trusts.amax(0, keepdim=True))
+
+
+@dataclass
+class _Correction:
+    """A corrected frame."""
+
+    mask: np.ndarray
+    thumbnail: np.ndarray
+    features: Features | None = None
+    before: list[Match] = field(default_factory=list)
+    """The matches of the frames before it, the nearest first."""
+    after: list[Match] = field(default_factory=list)
+    """The matches of the frames after it, the nearest first."""
+
+
+class Corrections:
+    """The corrected frames of a video, their masks, and the masks that they carry to other frames.
+
+    A corrected frame acts on up to ``reach`` frames on either side, and not beyond the next corrected frame. Its
+    features and matches are kept as long as its mask.
+
+    Args:
+        store: the video's encoded frames.
+        reach: see :func:`carry_mask`; with 0 no mask is carried.
+    """
+
+    def __init__(self, store: FeatureStore, reach: int) -> None:
+        self.store = store
+        self.reach = reach
+        self._corrections: dict[int, _Correction] = {}
+
+    def __contains__(self, frame: int) -> bool:
+        """Whether a frame is corrected."""
+        return frame in self._corrections
+
+    @property
+    def masks(self) -> dict[int, np.ndarray]:
+        """The corrected frames, in order, and their masks, bool, (H, W)."""
+        return {frame: self._corrections[frame].mask for frame in sorted(self._corrections)}
+
+    @property
+    def thumbnails(self) -> dict[int, np.ndarray]:
+        """The corrected frames and their thumbnails, see :func:`lsinet_monai.data.thumbnail`."""
+        return {frame: correction.thumbnail for frame, correction in self._corrections.items()}
+
+    def add(self, frame: int, mask: np.ndarray, thumbnail: np.ndarray) -> None:
+        """Correct a frame, or replace its mask, bool, (H, W)."""
+        self._corrections.setdefault(frame, _Correction(mask, thumbnail)).mask = mask
+
+    def remove(self, frame: int) -> None:
+        """Make a frame uncorrected again."""
+        del self._corrections[frame]
+
+    def mask(self, frame: int) -> Tensor:
+        """A corrected frame's mask, bool, (1, 1, H, W), on the network's device."""
+        return torch.from_numpy(self._corrections[frame].mask)[None, None].to(self.store.device)
+
+    def features(self, frame: int) -> Features:
+        """A corrected frame's features."""
+        correction = self._corrections[frame]
+        if correction.features is None:
+            correction.features = self.store.get_features(frame)
+        return correction.features
+
+    def reached_from(self, frame: int) -> range:
+        """The frames on which a correction of this frame acts, whether it is corrected now or not; it is among them."""
+        count = len(self.store.source)
+        earlier, later = self._neighbours(frame)
+        first = max(0, frame - self.reach, -1 if earlier is None else earlier + 1)
+        end = min(count, frame + self.reach + 1, count if later is None else later)
+        return range(first, end)
+
+    def carried_to(self, frame: int, without: int | None = None) -> list[tuple[Tensor, Tensor]]:
+        """The masks that are carried to a frame, each with the trust in it.
+
+        Args:
+            frame: the frame. To a corrected or damaged frame no mask is carried.
+            without: a corrected frame to leave out, as if it had no mask.
+        """
+        encoded = None if frame in self else self.store.get(frame)
+        if encoded is None:
+            return []
+        carried = []
+        for corrected in self._neighbours(frame, without):
+            if corrected is not None and abs(frame - corrected) <= self.reach:
+                match = self._match(corrected, frame)
+                distance = abs(frame - corrected)
+                mask = self.mask(corrected).float()
+                carried.append(carry_mask(mask, match, distance, self.reach, self.store.image_size, encoded.size))
+        return carried
+
+    def _neighbours(self, frame: int, without: int | None = None) -> tuple[int | None, int | None]:
+        """The nearest corrected frames before and after a frame, apart from ``without``."""
+        corrected = self._corrections.keys() - {without}
+        earlier = max((other for other in corrected if other < frame), default=None)
+        return earlier, min((other for other in corrected if other > frame), default=None)
+
+    def _match(self, corrected: int, frame: int) -> Match:
+        """Match a frame with a corrected one, after the frames between them that are not matched yet."""
+        correction = self._corrections[corrected]
+        features = self.features(corrected).features[0]
+        step = 1 if frame > corrected else -1
+        matches = correction.after if step > 0 else correction.before
+        for other in range(corrected + step * (len(matches) + 1), frame + step, step):
+            match = matches[-1] if matches else Match.identity(features)
+            encoded = self.store.get(other, step)
+            matches.append(match if encoded is None else match_features(features, encoded.features.features[0], match))
+        return matches[abs(frame - corrected) - 1]

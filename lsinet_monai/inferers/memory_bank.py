@@ -1,4 +1,4 @@
-"""The memory bank: keys, values, usage and life of earlier frames' positions. It has no parameters."""
+"""The memory bank: keys, values, usage and life of earlier frames' positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks.lsinet import Features
+from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 
@@ -18,47 +18,48 @@ __all__ = ["Forgetting", "MemoryBank"]
 
 Forgetting = Literal["usage", "released"]
 
-# The life of an element that no read has met; it is what tells an element from an empty slot, whose life is 0.
+# The life of an element before its first read. An empty slot has life 0.
 NEW = 1e-7
 
 
 @dataclass
 class ScaleMemory:
-    """The elements of one scale, N slots for each of B clips; a slot whose life is 0 is empty."""
+    """The elements of one scale, in N slots for each of B clips. A slot with life 0 is empty."""
 
     keys: Tensor
     """(B, N, 4)."""
     values: Tensor
     """(B, N, 16), weighted by the mask of their frame."""
     usage: Tensor
-    """(B, N): the sum of the weights that reads gave the element."""
+    """(B, N): the sum of the weights that the element had in reads."""
     life: Tensor
-    """(B, N): how many reads there have been since it was written."""
+    """(B, N): the number of reads since the element was written."""
 
     @classmethod
     def new(cls, keys: Tensor, values: Tensor) -> ScaleMemory:
-        """Elements as they are written: usage 0 and next to no life."""
+        """New elements: usage 0, and a life just above 0."""
         usage = keys.new_zeros(keys.shape[:2], dtype=torch.float32)
         return cls(keys, values, usage, torch.full_like(usage, NEW))
 
     @classmethod
     def join(cls, *parts: ScaleMemory) -> ScaleMemory:
-        """The slots of each part, one behind the other."""
+        """Concatenate the slots of several parts."""
         return cls(*(torch.cat(x, 1) for x in zip(*(part.tensors() for part in parts), strict=True)))
 
     def empty(self, slots: int) -> ScaleMemory:
-        """So many empty slots for elements like these."""
+        """Empty slots for elements of the same shape and type."""
         return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
 
     def tensors(self) -> tuple[Tensor, ...]:
+        """Keys, values, usage and life."""
         return self.keys, self.values, self.usage, self.life
 
     def slots(self, start: int, stop: int | None = None) -> ScaleMemory:
-        """A view of some slots."""
+        """A view of the slots from ``start`` to ``stop``."""
         return ScaleMemory(*(x[:, start:stop] for x in self.tensors()))
 
     def take(self, slots: Tensor) -> ScaleMemory:
-        """The slots (B, M) of each clip, in this order."""
+        """Copy slots, (B, M), in the given order."""
         return ScaleMemory(
             *(
                 x.gather(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand(-1, -1, x.shape[2]))
@@ -67,47 +68,47 @@ class ScaleMemory:
         )
 
     def put(self, slots: Tensor, new: ScaleMemory) -> None:
-        """Overwrite the slots (B, M) of each clip, in place."""
+        """Overwrite slots, (B, M), in place."""
         for x, y in zip(self.tensors(), new.tensors(), strict=True):
             x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y)
 
     def least_used_first(self) -> Tensor:
-        """All slots of each clip (B, N): empty ones, then by usage / life, and the older first where that is equal."""
+        """The order of all slots, (B, N): empty ones first, then by usage / life; on a tie the older one first."""
         by_age = self.life.argsort(dim=1, descending=True, stable=True)
         ratio = torch.where(self.life > 0, self.usage / self.life, -1.0)
         return by_age.gather(1, ratio.gather(1, by_age).argsort(dim=1, stable=True))
 
 
 class MemoryBank:
-    """What a clip leaves behind for its later frames, per scale (strides 8, 16, 32), for a batch of clips.
+    """Keys and values of a clip's earlier frames, per scale (strides 8, 16, 32), for a batch of clips.
 
-    Every position of a frame that is written becomes an element with a key and a value. Every read adds to each
-    element's *usage* the sum of the weights that all queries gave it, and 1 to its *life*. The bank holds no
-    parameters and no time: whoever runs a clip decides when to read and when to write. It records no gradients.
+    A write turns each position of a frame into an element with a key and a value. A read adds to each element's *usage*
+    the sum of its weights over all queries, and 1 to its *life*. The bank holds no parameters and records no gradients.
+    The caller decides when to read and when to write.
 
     Args:
-        memory_frames: how many frames' worth of elements are kept per scale.
-        forgetting: what makes room once they are full.
+        memory_frames: the limit of elements per scale, in frames.
+        forgetting: how a full bank makes room.
 
-            - ``"usage"``: a new frame takes the places of as many old elements, those with the least usage per life,
-              and the older of two that were used alike. A new frame is always kept and is judged only at later
-              writes, when reads have had the chance to use it; what is read often stays however old it is. So the
-              bank never freezes, never exceeds its limit, and the cost of a read is constant.
-            - ``"released"``: the authors' program, for comparison. If scale 0 held ``memory_frames`` frames' worth
-              or more before a write, each scale drops, after it, the least used elements beyond the limit, and all
-              that tie with the last of them. What has just been written has no usage and goes with them: after about
-              ``memory_frames`` writes nothing new is ever kept.
+            - ``"usage"``: a new frame replaces as many old elements, those with the least usage per life; of two with
+              equal usage the older one. A new frame is kept at least until the next write, so that reads can use it.
+              Elements that are read often stay, however old they are. So the bank always takes new frames, never
+              exceeds its limit, and a read has a constant cost.
+            - ``"released"``: as in the authors' program, for comparison. If scale 0 held ``memory_frames`` frames or
+              more before a write, each scale drops, after the write, the least used elements beyond the limit, and all
+              that tie with the last of them. New elements have no usage yet and are dropped with them: after about
+              ``memory_frames`` writes the bank keeps no new frame.
 
-    Frames that are written as *permanent*, such as those whose masks a person has corrected, are kept beside these, in
-    slots before theirs. They are read in the same top-k, are never forgotten, and do not count as ``memory_frames``.
-    Each adds to every later read as much as one of those, and all slots are copied once when it is written. All else
-    happens in place: slots are allocated at the first write, and (with ``"usage"``) in a full bank no shape ever
-    changes, so that a compiler can hold the step of a frame.
+    *Permanent* frames, such as those with a corrected mask, have slots of their own in front of the others. They are
+    read in the same top-k, are never forgotten, and do not count towards ``memory_frames``. Each makes every later read
+    as much slower as any other frame in memory, and copies all slots once when it is written. All other changes happen
+    in place: the first write allocates the slots, and with ``"usage"`` no shape changes in a full bank, so that a
+    frame's step can be compiled.
 
     A bank can be copied (``copy.deepcopy``), moved (:meth:`to`) and saved (:meth:`state_dict`).
 
-    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage, and a permanent part beside the temporary
-    one, after XMem (Cheng and Schwing, ECCV 2022; Bekuzarov et al., 2023).
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage from XMem (Cheng and Schwing, ECCV 2022),
+    and permanent frames from XMem++ (Bekuzarov et al., ICCV 2023).
     """
 
     def __init__(self, memory_frames: int = 35, forgetting: Forgetting = "usage") -> None:
@@ -118,8 +119,8 @@ class MemoryBank:
         self.memory_frames = memory_frames
         self.forgetting = forgetting
         self.scales: list[ScaleMemory] = []
-        # How many slots of each scale are permanent, and how many of those behind them may hold elements; what is
-        # behind these is empty for every clip.
+        # Per scale the number of permanent slots, and of those after them that may hold elements. All further slots
+        # are empty for every clip.
         self._permanent: list[int] = []
         self._filled: list[int] = []
 
@@ -130,18 +131,18 @@ class MemoryBank:
 
     @property
     def sizes(self) -> Tensor:
-        """(B, 3), int64, on the CPU: the number of elements per clip and scale, permanent ones among them."""
+        """(B, 3), int64, on the CPU: the number of elements per clip and scale, including permanent ones."""
         if self.is_empty:
             return torch.zeros(0, 3, dtype=torch.int64)
         return torch.stack([(scale.life > 0).sum(1) for scale in self.scales], 1).cpu()
 
     def to(self, device: torch.device | str) -> MemoryBank:
-        """Move all elements to a device; returns the bank itself."""
+        """Move all elements to a device. Returns the bank itself."""
         self.scales = [ScaleMemory(*(x.to(device) for x in scale.tensors())) for scale in self.scales]
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the bank holds: text, numbers and tensors, as ``torch.load(weights_only=True)`` reads."""
+        """A copy of the bank: text, numbers and tensors, which ``torch.load(weights_only=True)`` reads."""
         return {
             "memory_frames": self.memory_frames,
             "forgetting": self.forgetting,
@@ -151,29 +152,29 @@ class MemoryBank:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Hold what a bank held when its :meth:`state_dict` was taken, and nothing of what is here now.
+        """Replace the bank's content by a copy of a :meth:`state_dict`.
 
         Raises:
-            InputError: that bank had another ``memory_frames`` or ``forgetting``.
+            InputError: the saved bank had another ``memory_frames`` or ``forgetting``.
         """
         for name in ("memory_frames", "forgetting"):
             if state[name] != getattr(self, name):
                 raise InputError(
-                    f"the memory was saved with {name}={state[name]!r} and is to go on with {getattr(self, name)!r}: "
-                    "give it the same"
+                    f"the memory was saved with {name}={state[name]!r}, and this one has {getattr(self, name)!r}: "
+                    "resume with the same value"
                 )
         self._permanent, self._filled = list(state["permanent"]), list(state["filled"])
         self.scales = [ScaleMemory(**{name: x.clone() for name, x in scale.items()}) for scale in state["scales"]]
 
     @torch.no_grad()
     def read(self, features: Features) -> tuple[Tensor, ...]:
-        """Read for every position of a frame, and record what was used.
+        """Read for every position of a frame, and record the usage.
 
         Args:
-            features: the frame that reads, of a batch of B frames, one of each clip.
+            features: the frame that reads: a batch of B frames, one per clip.
 
         Returns:
-            three of (B, 16, h, w). While the bank is empty the frame reads itself, and nothing is recorded.
+            three of (B, 16, h, w). If the bank is empty the frame reads itself, and nothing is recorded.
         """
         if self.is_empty:
             return features.read_own()
@@ -191,12 +192,12 @@ class MemoryBank:
 
     @torch.no_grad()
     def write(self, keys: Sequence[Tensor], values: Sequence[Tensor], permanent: bool = False) -> None:
-        """Add all positions of a frame, and forget what no longer fits.
+        """Add all positions of a frame, and forget elements beyond the limit.
 
         Args:
-            keys: three of (B, 4, h, w), those that the frame has read with.
-            values: three of (B, 16, h, w), weighted by the frame's mask.
-            permanent: never forget this frame, and forget none for it.
+            keys: three of (B, 4, h, w), the frame's keys.
+            values: three of (B, 16, h, w), the frame's values, weighted by its mask.
+            permanent: keep this frame forever; no other element makes room for it.
         """
         new = [ScaleMemory.new(to_elements(k), to_elements(v)) for k, v in zip(keys, values, strict=True)]
         if self.is_empty:
@@ -237,7 +238,7 @@ class MemoryBank:
             temporary = ScaleMemory.join(self.scales[i].slots(end), x)
             for clip in torch.nonzero(full).flatten().tolist():
                 _drop_least_used(temporary, clip, self.memory_frames * per_frame[i])
-            # Empty slots go behind the elements, which keep their order, and are cut off where no clip needs them.
+            # Empty slots move behind the elements, which keep their order, and those that no clip needs are cut off.
             order = (temporary.life == 0).to(torch.uint8).argsort(dim=1, stable=True)
             self._filled[i] = int((temporary.life > 0).sum(1).max())
             temporary = temporary.take(order[:, : self._filled[i]])
@@ -245,7 +246,7 @@ class MemoryBank:
 
 
 def _drop_least_used(scale: ScaleMemory, clip: int, limit: int) -> None:
-    """Empty, in place, the slots of one clip beyond a limit, least used first, and all that tie with the last."""
+    """Empty slots of one clip beyond a limit, in place: the least used ones, and all that tie with the last of them."""
     life = scale.life[clip]
     ratio = torch.where(life > 0, scale.usage[clip] / life, torch.inf)
     surplus = int((life > 0).sum()) - limit

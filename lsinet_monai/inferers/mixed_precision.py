@@ -9,23 +9,22 @@ from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-
-from .sequential import AmpDtype
+from lsinet_monai.inferers.sequential import AmpDtype
 
 __all__ = ["MixedPrecisionInferer"]
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Run a network under autocast, and hand its logits on in float32, so that the loss is not rounded.
+    """Run a network under autocast, and return its logits in float32, so that the loss is not rounded.
 
-    MONAI's trainer has autocast for CUDA alone, and always with a gradient scaler, which bfloat16 does not need. For
-    float16 give it ``amp=True`` for the scaler. The deformable convolution and the memory read compute in float32 all
-    the same, on offsets and keys that are rounded.
+    MONAI's trainer has autocast on CUDA only, and always with a gradient scaler, which bfloat16 does not need. For
+    float16 pass ``amp=True`` to the trainer to get the scaler. The deformable convolution and the memory read still
+    compute in float32, on rounded offsets and keys.
 
     Args:
         amp_dtype: "bfloat16", or "float16", which needs CUDA; None for no autocast.
-        device: what the network is on.
-        every_frame: ask the network for all frames of a sample: see :meth:`lsinet_monai.networks.LSINet.forward`.
+        device: the network's device.
+        every_frame: segment all frames of a sample, see :meth:`lsinet_monai.networks.LSINet.forward`.
 
     Raises:
         InputError: another ``amp_dtype``, or float16 without CUDA.
@@ -41,12 +40,12 @@ class MixedPrecisionInferer(SimpleInferer):
             raise InputError(f"amp_dtype={amp_dtype!r} must be one of {get_args(AmpDtype)}, or null for float32")
         if amp_dtype == "float16" and self.device_type != "cuda":
             raise InputError(
-                f"amp_dtype='float16' trains on CUDA only, and device is {str(device)!r}: give bfloat16, or none"
+                f"amp_dtype='float16' trains on CUDA only, and device is {str(device)!r}: use bfloat16 or null"
             )
         self.amp_dtype = amp_dtype
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
-        """Return what the network gives, one tensor or several, in float32."""
+        """Return the network's logits, one tensor or several, in float32."""
         kwargs |= self.options
         if self.amp_dtype is None:
             return network(inputs, *args, **kwargs)

@@ -1,5 +1,5 @@
-"""Losses."""
+"""The training loss."""
 
-from .lsinet_loss import LSINetLoss
+from lsinet_monai.losses.lsinet_loss import LSINetLoss
 
 __all__ = ["LSINetLoss"]

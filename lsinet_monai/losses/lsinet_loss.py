@@ -16,16 +16,16 @@ WINDOW = 31
 class LSINetLoss(nn.Module):
     """Weighted binary cross-entropy plus weighted IoU loss, summed over the network's outputs.
 
-    Pixels near the mask's outline weigh more: w = 1 + 5 |avgpool31(mask) - mask|.
+    Pixels near the mask's outline have a larger weight: w = 1 + 5 |avgpool31(mask) - mask|.
 
     Args:
-        weighted_bce: weight the cross-entropy too, as published. The released program does not: in it the weight
-            cancels out, and the plain mean is left.
+        weighted_bce: weight the cross-entropy too, as published. In the released program the weights cancel out, and
+            the plain mean is left.
 
     Attributes:
-        parts: the loss of each output in the last call, detached, (number of outputs,), for whoever logs them.
+        parts: the loss of each output in the last call, detached, (number of outputs,), for logging.
 
-    Source: F3Net (Wei et al., AAAI 2020), as LSI-Net (SALI, MICCAI 2024, section 2) takes it.
+    Source: F3Net (Wei et al., AAAI 2020), as used in LSI-Net (SALI, MICCAI 2024, section 2).
     """
 
     def __init__(self, weighted_bce: bool = True) -> None:
@@ -37,7 +37,7 @@ class LSINetLoss(nn.Module):
         """Sum the losses of all outputs.
 
         Args:
-            logits: the network's logits, each (B, N, H, W), of N frames a sample; one tensor counts as one output.
+            logits: per output (B, N, H, W), for N frames per sample; a single tensor is one output.
             mask: (B, N, H, W) in [0, 1].
 
         Returns:
@@ -50,8 +50,8 @@ class LSINetLoss(nn.Module):
         return parts.sum()
 
     def per_output(self, logits: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """The loss of each output by itself, a scalar each."""
-        # The mean over a square is the mean of means over its rows, at a fraction of the cost.
+        """The loss of each output, a scalar each."""
+        # The mean over a square is the mean of its rows' means, which is much faster.
         reach = WINDOW // 2
         local_mean = F.avg_pool2d(mask, (1, WINDOW), stride=1, padding=(0, reach))
         local_mean = F.avg_pool2d(local_mean, (WINDOW, 1), stride=1, padding=(reach, 0))

@@ -1,16 +1,17 @@
-"""The network: what LSI-Net computes for one frame, one module per block of the paper."""
+"""The network: LSI-Net for one frame, with one module per block of the paper."""
 
-from .lsinet import OUTPUTS, Features, LSINet
-from .model_file import Checkpoint, create_network, load_checkpoint, save_checkpoint
-from .released import convert_released_state_dict
+from lsinet_monai.networks.lsinet import OUTPUTS, Features, LSINet
+from lsinet_monai.networks.model_file import LoadedModel, create_network, load_checkpoint, save_checkpoint, save_model
+from lsinet_monai.networks.released import convert_released_state_dict
 
 __all__ = [
     "OUTPUTS",
-    "Checkpoint",
     "Features",
     "LSINet",
+    "LoadedModel",
     "convert_released_state_dict",
     "create_network",
     "load_checkpoint",
     "save_checkpoint",
+    "save_model",
 ]

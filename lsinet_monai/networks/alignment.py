@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lsinet_monai.networks.blocks import upsample
+from lsinet_monai.networks.encoder import CHANNELS, STRIDES
 from lsinet_monai.ops import deform_conv2d
-
-from .blocks import upsample
-from .encoder import CHANNELS, STRIDES
 
 __all__ = ["Alignment", "DeformableAlignment"]
 
@@ -36,7 +35,7 @@ class DeformableAlignment(nn.Module):
 
 
 class ScaleAlignment(nn.Module):
-    """One scale of the pyramid; every scale but the coarsest takes offset features and result of the coarser one."""
+    """One scale of the pyramid. All but the coarsest take offset features and result of the next coarser one."""
 
     def __init__(self, coarsest: bool, channels: int = CHANNELS) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class ScaleAlignment(nn.Module):
         if coarser is None:
             offset = _lrelu(self.offset2(offset))
             return offset, self.deform(source, offset)
-        # Offsets are in pixels of their own scale, so they double on the way down.
+        # Offsets are in pixels of their own scale: from one scale to the next finer one they double.
         offset = _lrelu(self.offset2(torch.cat([offset, 2 * upsample(coarser[0], 2)], 1)))
         offset = _lrelu(self.offset3(offset))
         aligned = self.deform(source, offset)
@@ -63,10 +62,10 @@ class ScaleAlignment(nn.Module):
 
 
 class Alignment(nn.Module):
-    """Align three source maps to three reference maps, from coarse to fine: (B, 32, h, w) each.
+    """Align the source's features to the reference's, from coarse to fine: per scale (B, 32, h, w).
 
-    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module; the pyramid is EDVR's (Wang et al., 2019), the
-    convolution Deformable ConvNets v2's (Zhu et al., 2019).
+    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module, with the pyramid of EDVR (Wang et al., 2019) and
+    the convolution of Deformable ConvNets v2 (Zhu et al., 2019).
     """
 
     def __init__(self) -> None:

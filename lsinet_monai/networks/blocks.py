@@ -1,4 +1,4 @@
-"""What several parts of the network are built from."""
+"""Blocks that several parts of the network share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ConvNorm", "upsample"]
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution that keeps the size, without bias, then batch normalisation; no activation."""
+    """A convolution without bias that keeps the size, then batch normalisation, without an activation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], dilation: int = 1):
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding="same", dilation=dilation, bias=False)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .blocks import ConvNorm, upsample
-from .encoder import CHANNELS, STRIDES
+from lsinet_monai.networks.blocks import ConvNorm, upsample
+from lsinet_monai.networks.encoder import CHANNELS, STRIDES
 
 __all__ = ["Decoder", "NeighbourConnection", "ReverseStage"]
 
 
 class NeighbourConnection(nn.Module):
-    """Multiply and join the three scales from coarse to fine: the guide's logit at stride 8.
+    """Multiply and join the three scales, from coarse to fine, into the guide's logit (B, 1, h, w) at stride 8.
 
-    Source: SINet-V2's neighbour connection decoder (Fan et al., Concealed Object Detection, 2022).
+    Source: the neighbour connection decoder of SINet-V2 (Fan et al., Concealed Object Detection, 2022).
     """
 
     def __init__(self, channels: int = CHANNELS) -> None:
@@ -36,7 +36,7 @@ class NeighbourConnection(nn.Module):
 
 
 class GroupReversal(nn.Module):
-    """Put the reversed guide behind each of ``groups`` groups of features, and refine features and guide."""
+    """Append the reversed guide to each of ``groups`` groups of features, and refine features and guide."""
 
     def __init__(self, groups: int, channels: int = CHANNELS) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class GroupReversal(nn.Module):
 class ReverseStage(nn.Module):
     """Refine a guide: features (B, 32, h, w) and the guide's logit (B, 1, h, w) -> logit (B, 1, h, w).
 
-    Source: SINet-V2's group-reversal attention (Fan et al., 2022).
+    Source: the group-reversal attention of SINet-V2 (Fan et al., 2022).
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         s_g = self.guide(*features)
-        s_5 = self.reverse[2](features[2], upsample(s_g, 0.25))
+        s_5 = self.reverse[2](features[2], upsample(s_g, STRIDES[0] / STRIDES[2]))
         s_4 = self.reverse[1](features[1], upsample(s_5, 2))
         s_3 = self.reverse[0](features[0], upsample(s_4, 2))
         return s_g, s_5, s_4, s_3

@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.networks.blocks import ConvNorm
 from lsinet_monai.utils.files import read_torch_file
-
-from .blocks import ConvNorm
 
 __all__ = ["CHANNELS", "STRIDES", "Encoder", "ReceptiveFieldBlock", "create_backbone"]
 
@@ -27,7 +26,7 @@ CHANNELS = 32
 class ReceptiveFieldBlock(nn.Module):
     """Four branches of growing receptive field, joined, plus a shortcut: (B, C_in, H, W) -> (B, C, H, W).
 
-    Source: Liu et al., Receptive Field Block Net, ECCV 2018, as PraNet (Fan et al., MICCAI 2020) arranges it.
+    Source: Liu et al., Receptive Field Block Net, ECCV 2018, arranged as in PraNet (Fan et al., MICCAI 2020).
     """
 
     def __init__(self, in_channels: int, channels: int = CHANNELS) -> None:
@@ -53,20 +52,20 @@ class ReceptiveFieldBlock(nn.Module):
 def create_backbone(
     name: str, pretrained: bool = False, encoder_weights: str | Path | None = None, drop_path_rate: float = 0.0
 ) -> nn.Module:
-    """Create a timm feature extractor, with ImageNet weights if asked for.
+    """Create a timm feature extractor.
 
     Args:
         name: any timm model with stages at strides 8, 16 and 32.
-        pretrained: take timm's pretrained weights, from its cache or by download.
-        encoder_weights: a file of weights to take instead, in timm's names or in the official PVTv2's or Res2Net's.
+        pretrained: load timm's ImageNet weights, from its cache or by download.
+        encoder_weights: load this file instead, with names as in timm or in the official PVTv2 or Res2Net.
         drop_path_rate: stochastic depth, for the models that have it.
 
     Raises:
-        InputError: timm has no such model; the file does not fit it; or no pretrained weights are to be had.
+        InputError: timm has no such model, the file does not fit it, or timm's weights cannot be loaded.
     """
     if not timm.is_model(name):
-        similar = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "see timm.list_models()"
-        raise InputError(f"backbone={name!r} is not a model of timm; similar ones: {similar}")
+        similar = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:8]) or "one of timm.list_models()"
+        raise InputError(f"backbone={name!r} is not a model of timm: choose another, such as {similar}")
     if encoder_weights:
         features = _create_features(name, False, drop_path_rate)
         _load_encoder_weights(features, name, Path(encoder_weights))
@@ -75,16 +74,16 @@ def create_backbone(
         return _create_features(name, False, drop_path_rate)
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
-    hub.setLevel(logging.ERROR)  # it reports each of its many retries, twice
-    logger.info(f"loading timm's pretrained weights of {name}")
+    hub.setLevel(logging.ERROR)  # It reports each of its many retries twice.
+    logger.info(f"loading timm's pretrained weights for {name}")
     try:
         return _create_features(name, True, drop_path_rate)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"pretrained=true, but timm's weights for {name!r} are neither in its cache nor to be downloaded "
-            f"({reason}): go online, or pass encoder_weights=FILE with weights in timm's or the official PVTv2's or "
-            "Res2Net's names, or pretrained=false to start from random weights"
+            f"pretrained=true, but timm's weights for {name!r} are not in its cache and cannot be downloaded "
+            f"({reason}): go online, or pass encoder_weights=FILE with names as in timm or in the official PVTv2 or "
+            "Res2Net, or pass pretrained=false to start from random weights"
         ) from error
     finally:
         hub.setLevel(level)
@@ -112,28 +111,30 @@ def _create_features(name: str, pretrained: bool, drop_path_rate: float) -> nn.M
 
 
 def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
-    """Load a file in timm's or the official names into a feature extractor; timm itself knows the official names."""
+    """Load a file with timm's or the official names into a feature extractor. timm converts the official names."""
     if not path.is_file():
-        raise InputError(f"encoder_weights={str(path)!r} is not a file: give a file of weights for {name!r}")
+        raise InputError(f"encoder_weights={str(path)!r} is not a file: give a weights file for {name!r}")
     try:
         state = _read_weights(path)
-        # The whole classifier is loaded strictly, because timm loads feature extractors without a check of names. Its
-        # last layer is not used, so files without one will do.
+        # Load the whole classifier, because timm does not check the names of a feature extractor's weights. Its last
+        # layer is not used, so the file need not have one.
         classifier = timm.create_model(name)
         last = str(classifier.pretrained_cfg.get("classifier"))
         state |= {k: v for k, v in classifier.state_dict().items() if k.startswith(f"{last}.") and k not in state}
         whole = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise InputError(f"encoder_weights={str(path)!r} does not hold weights of {name!r}: {reason}") from error
-    # timm's feature extractors keep the classifier's names, but for "_" in place of some "." and a "model." before.
+        raise InputError(
+            f"encoder_weights={str(path)!r} does not hold weights of {name!r} ({reason}): give a file for this backbone"
+        ) from error
+    # timm's feature extractors keep the classifier's names, except for "_" instead of some "." and a "model." prefix.
     by_flat_name = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
     flat_names = {key: key.removeprefix("model.").replace(".", "_") for key in features.state_dict()}
     features.load_state_dict({key: by_flat_name[flat] for key, flat in flat_names.items()})
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, also one nested under ``state_dict`` or ``model``, without running anything in the file."""
+    """Read a state dict, possibly nested under ``state_dict`` or ``model``, without running code from the file."""
     if path.suffix == ".safetensors":
         return load_file(path)
     state = read_torch_file(path)
@@ -143,7 +144,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 class Encoder(nn.Module):
-    """Features of a frame at strides 8, 16 and 32, 32 channels each.
+    """Features of a frame at strides 8, 16 and 32, with 32 channels each.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2 (PVTv2: Wang et al., 2022; Res2Net: Gao et al., 2021).
     """
@@ -157,20 +158,20 @@ class Encoder(nn.Module):
         strides = list(info.reduction())
         if missing := [stride for stride in STRIDES if stride not in strides]:
             raise InputError(
-                f"backbone={backbone!r} has stages at strides {strides} and none at {missing}; "
-                "one with strides 8, 16 and 32 is needed"
+                f"backbone={backbone!r} has stages at strides {strides} and none at {missing}: "
+                f"choose one with strides {', '.join(map(str, STRIDES[:-1]))} and {STRIDES[-1]}"
             )
-        # The deepest stage of each stride: some backbones have several.
+        # Some backbones have several stages of one stride: take the deepest.
         self.stages = [max(i for i, s in enumerate(strides) if s == stride) for stride in STRIDES]
         channels = info.channels()
         self.last_fine = _find_last_fine(self.backbone)
-        # (height, width) of the only frames that the backbone takes; none for nearly all
+        # Height and width of the only frames that the backbone takes; None for nearly all backbones.
         self.fixed_size: tuple[int, int] | None = self.backbone.fixed_size  # type: ignore[assignment]
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 
     def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) with H and W multiples of 32 -> three maps (B, 32, H / s, W / s), s = 8, 16, 32."""
+        """(B, 3, H, W) with H and W multiples of 32 -> three of (B, 32, H / s, W / s), s = 8, 16, 32."""
         if amp_dtype is None:
             features = self.backbone(frames)
         else:
@@ -180,11 +181,11 @@ class Encoder(nn.Module):
         return tuple(block(features[stage]) for block, stage in zip(self.receptive_field, self.stages, strict=True))
 
     def _forward_in(self, amp_dtype: torch.dtype, frames: Tensor) -> list[Tensor]:
-        """Run the backbone under autocast from where its fine stages end, the last of them at stride 8.
+        """Run the backbone under autocast after its fine stages, the last of which has stride 8.
 
-        These stay as they are. They are little of the work, and masks take their outlines from them: between masks of
-        the demo's network in bfloat16 and in float32 the mean Dice is 0.995 so, 0.990 if stride 8 is rounded too, and
-        0.986 if all is.
+        The fine stages stay in float32: they are a small part of the work, and the masks' outlines come from them. The
+        mean Dice between masks of the demo's network in bfloat16 and in float32 is then 0.995. With stride 8 in
+        bfloat16 too it is 0.990, and with all stages 0.986.
         """
         device = frames.device.type
         with torch.autocast(device, amp_dtype, enabled=self.last_fine is None):
@@ -199,10 +200,10 @@ class Encoder(nn.Module):
 
 
 def _find_last_fine(backbone: nn.Module) -> str | None:
-    """The name of the last module down to stride 8 that gives a feature; none where timm does not tell it."""
+    """The name of the last module at stride 8 or finer that gives a feature; None if timm does not name it."""
     info: Any = backbone.feature_info
     fine = [name for name, stride in zip(info.module_name(), info.reduction(), strict=True) if stride <= STRIDES[0]]
     modules = dict(backbone.named_modules())
-    # timm writes "_" for "." in some feature extractors, and puts "model." before the names of others.
+    # timm writes "_" for "." in some feature extractors, and prefixes the names of others with "model.".
     found = [x for name in fine for x in (name, name.replace(".", "_"), f"model.{name}") if x in modules]
     return found[-1] if found else None

@@ -1,4 +1,4 @@
-"""Harmonisation of what memory and the adjacent frame say (SAM)."""
+"""Harmonisation of memory and adjacent frame (SAM)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ConvNorm
-from .encoder import CHANNELS, STRIDES
+from lsinet_monai.networks.blocks import ConvNorm
+from lsinet_monai.networks.encoder import CHANNELS, STRIDES
 
 __all__ = ["Harmonisation", "PooledAttention"]
 
 
 class PooledAttention(nn.Module):
-    """Every position attends to the max-pooled positions of the same map: (B, C, H, W) -> (B, C, H, W)."""
+    """Each position attends to the max-pooled positions of the same features: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int, pool: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class PooledAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        # A pool never larger than the map: the released program fails on frames of less than 256x256.
+        # Limited to the features' size: without this the released program fails on frames smaller than 256 x 256.
         pool = (min(self.pool, height), min(self.pool, width))
         value = F.max_pool2d(self.value(x), pool).flatten(2)
         key = F.max_pool2d(x, pool).flatten(2)
@@ -36,9 +36,9 @@ class PooledAttention(nn.Module):
 
 
 class Harmonisation(nn.Module):
-    """Fuse memory's and the adjacent frame's aligned maps, per scale: two of (B, 32, h, w) -> one.
+    """Fuse the aligned features of memory and adjacent frame, per scale: two of (B, 32, h, w) -> one.
 
-    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module; the attention is a non-local block's (Wang et
+    Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module, with the attention of a non-local block (Wang et
     al., 2018).
     """
 

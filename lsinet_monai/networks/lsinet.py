@@ -1,4 +1,4 @@
-"""LSI-Net: what it computes for one frame. Time, and the memory bank, are in ``lsinet_monai.inferers``."""
+"""LSI-Net: the computation for one frame. Time and the memory bank are in ``lsinet_monai.inferers``."""
 
 from __future__ import annotations
 
@@ -11,74 +11,59 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.ops import read_memory
-
-from .alignment import Alignment
-from .blocks import upsample
-from .decoder import Decoder
-from .encoder import STRIDES, Encoder
-from .harmonisation import Harmonisation
-from .memory import KeysAndValues, to_elements, weight_values
+from lsinet_monai.networks.alignment import Alignment
+from lsinet_monai.networks.blocks import upsample
+from lsinet_monai.networks.decoder import Decoder
+from lsinet_monai.networks.encoder import STRIDES, Encoder
+from lsinet_monai.networks.harmonisation import Harmonisation
+from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_values
 
 __all__ = ["OUTPUTS", "Features", "LSINet"]
 
 OUTPUTS = ("S_g", "S_5", "S_4", "S_3")
 """The names of the network's four outputs, coarse to fine; the last is the prediction."""
 
+_OUTPUT_STRIDES = (STRIDES[0], *reversed(STRIDES))
+
 MIN_SIZE = 64
 
 
 class Features(NamedTuple):
-    """What the network keeps of a frame once it is encoded; a tuple of three per entry, strides 8, 16, 32."""
+    """An encoded frame: per entry a tuple of three tensors, at strides 8, 16 and 32."""
 
-    maps: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
     """(B, 32, h, w): the encoder's features."""
     keys: tuple[Tensor, ...]
     """(B, 4, h, w)."""
     values: tuple[Tensor, ...]
-    """(B, 16, h, w), not weighted by any mask."""
+    """(B, 16, h, w), not weighted by a mask."""
 
     def read_own(self) -> tuple[Tensor, ...]:
         """Let the frame read itself, as the first frame of a clip does: three of (B, 16, h, w)."""
-        return read_from(self.keys, [to_elements(k) for k in self.keys], [to_elements(v) for v in self.values])
-
-
-def read_from(queries: Sequence[Tensor], keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Read, per scale, elements (B, N, 4) and (B, N, 16) for queries (B, 4, h, w): three of (B, 16, h, w)."""
-    reads = [read_memory(to_elements(q), k, v).values for q, k, v in zip(queries, keys, values, strict=True)]
-    return tuple(r.transpose(1, 2).unflatten(2, q.shape[-2:]) for r, q in zip(reads, queries, strict=True))
-
-
-def _join_scales(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Make one batch of several, scale by scale."""
-    return tuple(torch.cat(scale) for scale in zip(*parts, strict=True))
-
-
-def _join(parts: Sequence[Features]) -> Features:
-    """Make one batch of several."""
-    return Features(*(_join_scales(kind) for kind in zip(*parts, strict=True)))
+        return read_from(self.keys, *_memory_elements(self.keys, self.values))
 
 
 class LSINet(nn.Module):
     """Polyp segmentation of a video frame from a short-term and a long-term cue.
 
-    The short-term cue is the adjacent frame, the long-term cue a memory of earlier frames' keys, values and masks.
-    Both are aligned to the current frame by a pyramid of deformable convolutions, harmonised, and decoded into four
-    mask logits, coarse to fine. The network has no state but its parameters: :meth:`encode` a frame once, read a
-    memory with its keys, and :meth:`decode`; :class:`lsinet_monai.inferers.SequentialVideoInferer` does it for clips.
+    The short-term cue is the adjacent frame. The long-term cue is a memory of earlier frames' keys, values and masks.
+    A pyramid of deformable convolutions aligns both to the current frame. They are then harmonised and decoded into
+    four mask logits, coarse to fine. The network holds no state but its parameters: :meth:`encode` a frame once, read
+    a memory with its keys, and :meth:`decode`; :class:`lsinet_monai.inferers.SequentialVideoInferer` does so for clips.
 
-    Frames are RGB, scaled to [0, 1] and normalised with ImageNet's mean and standard deviation; any height and width
-    of 64 or more. Sizes that 32 does not divide are padded inside (the border repeated, at the right and the bottom),
-    and results are cropped back.
+    Frames are RGB, scaled to [0, 1] and normalised with ImageNet's mean and standard deviation, with a height and width
+    of 64 or more. The network pads them to multiples of 32, by repeating the border at the right and the bottom, and
+    crops its results to the frame.
 
     Args:
         backbone: any timm model with stages at strides 8, 16 and 32; its channels are read from timm.
         pretrained: start the backbone from timm's ImageNet weights, from its cache or by download.
-        encoder_weights: start it from this file instead, in timm's or in the official PVTv2's or Res2Net's names.
-        drop_path_rate: stochastic depth of the backbone in training; as released 0.3.
+        encoder_weights: start the backbone from this file instead, with names as in timm or in the official PVTv2 or
+            Res2Net.
+        drop_path_rate: stochastic depth of the backbone in training; the released program uses 0.3.
 
     Raises:
-        InputError: a backbone that timm does not have or without these strides; weights that are not to be had.
+        InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found.
 
     Source: LSI-Net, published as SALI: Hu et al., MICCAI 2024, arXiv 2406.13532.
     """
@@ -98,16 +83,63 @@ class LSINet(nn.Module):
         self.harmonisation = Harmonisation()
         self.decoder = Decoder()
 
+    def forward(
+        self,
+        current: Tensor,
+        adjacent: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        every_frame: bool = False,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Segment a frame by itself, or with an adjacent frame and with one frame in memory, as in training.
+
+        Args:
+            current: (B, 3, H, W), the frame to segment.
+            adjacent: (B, 3, H, W); the current frame if not given.
+            memory: (B, 3, H, W), the frame in memory; the current frame if not given.
+            memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values. Without
+                it they are not weighted.
+            every_frame: segment the adjacent and the memory frame too, which costs less than encoding them. For both
+                the current frame is the adjacent one, at whatever distance. The adjacent frame reads the memory
+                frame, and the memory frame reads itself, as the first frame of a clip does.
+
+        Returns:
+            for a single frame the logit (B, 1, H, W). With any other argument the four logits (S_g, S_5, S_4, S_3),
+            coarse to fine, each (B, 1, H, W); the last is the prediction. With ``every_frame`` each is (B, 3, H, W),
+            for the current, the adjacent and the memory frame.
+        """
+        size = current.shape[-2:]
+        features = self.encode(current)
+        if adjacent is None and memory is None and memory_mask is None and not every_frame:
+            logits = self.decode(features, features, features.read_own())
+            return self.upsample_logits(logits, size)[-1]
+        adjacent_features = features if adjacent is None else self.encode(adjacent)
+        memory_features = features if memory is None else self.encode(memory)
+        values = memory_features.values
+        if memory_mask is not None:
+            values = weight_by_mask(values, memory_mask)
+        elements = _memory_elements(memory_features.keys, values)
+        read = read_from(features.keys, *elements)
+        if not every_frame:
+            return self.upsample_logits(self.decode(features, adjacent_features, read), size)
+        reads = [read, read_from(adjacent_features.keys, *elements), memory_features.read_own()]
+        logits = self.decode(
+            _join([features, adjacent_features, memory_features]),
+            _join([adjacent_features, features, features]),
+            _join_scales(reads),
+        )
+        return tuple(x.unflatten(0, (3, -1))[:, :, 0].transpose(0, 1) for x in self.upsample_logits(logits, size))
+
     def encode(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> Features:
         """Encode frames.
 
         Args:
             frames: (B, 3, H, W), normalised, H and W of 64 or more.
-            amp_dtype: let the backbone, which is nearly all of the work, compute in ``torch.bfloat16`` or
-                ``torch.float16`` beyond stride 8. The features are float32 all the same.
+            amp_dtype: compute the backbone, which is nearly all of the work, in ``torch.bfloat16`` or
+                ``torch.float16`` beyond stride 8. The features are still float32.
 
         Raises:
-            InputError: a frame smaller than 64 pixels on a side, not of three channels, or not of the one size that
+            InputError: a frame smaller than 64 pixels on a side, without three channels, or not of the one size that
                 this backbone takes.
         """
         if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[-2:]) < MIN_SIZE:
@@ -123,8 +155,8 @@ class LSINet(nn.Module):
             )
         if height % stride or width % stride:
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
-        maps = self.encoder(frames, amp_dtype)
-        return Features(maps, *self.keys_and_values(maps))
+        features = self.encoder(frames, amp_dtype)
+        return Features(features, *self.keys_and_values(features))
 
     def decode(
         self, current: Features, adjacent: Features, read: tuple[Tensor, ...]
@@ -133,82 +165,46 @@ class LSINet(nn.Module):
 
         Args:
             current: the frame to segment.
-            adjacent: the frame beside it, in time.
-            read: what the current frame's keys read from memory, three of (B, 16, h, w).
+            adjacent: the frame next to it in time.
+            read: the values that the current frame's keys read from memory, three of (B, 16, h, w).
 
         Returns:
             the logits (S_g, S_5, S_4, S_3), each (B, 1, h, w) at strides 8, 32, 16, 8 of the padded frame; the last
-            is the prediction. :meth:`upsample_logits` brings them to the frame's size.
+            is the prediction. :meth:`upsample_logits` resizes them to the frame.
         """
         memory = tuple(torch.cat(pair, 1) for pair in zip(read, current.values, strict=True))
-        # Memory and adjacent frame go through the alignment as one batch: it has the same weights for both.
-        source = tuple(torch.cat(pair) for pair in zip(memory, adjacent.maps, strict=True))
-        reference = tuple(torch.cat([x, x]) for x in current.maps)
+        # The alignment has the same weights for memory and adjacent frame, so both are aligned as one batch.
+        source = tuple(torch.cat(pair) for pair in zip(memory, adjacent.features, strict=True))
+        reference = tuple(torch.cat([x, x]) for x in current.features)
         aligned = self.alignment(source, reference)
-        batch = current.maps[0].shape[0]
-        return self.decoder(self.harmonisation(tuple(x[:batch] for x in aligned), tuple(x[batch:] for x in aligned)))
+        batch = current.features[0].shape[0]
+        harmonised = self.harmonisation(tuple(x[:batch] for x in aligned), tuple(x[batch:] for x in aligned))
+        return self.decoder(harmonised)
 
     @staticmethod
-    def weight_values(features: Features, logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def values_for_memory(features: Features, logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Weight a decoded frame's values by its own logits, for the memory: three of (B, 16, h, w)."""
         s_3, s_4, s_5 = logits[3], logits[2], logits[1]
         return tuple(weight_values(v, s) for v, s in zip(features.values, (s_3, s_4, s_5), strict=True))
 
     @staticmethod
     def upsample_logits(logits: Sequence[Tensor], size: tuple[int, int] | torch.Size) -> tuple[Tensor, ...]:
-        """Bring the four logits of :meth:`decode` to a frame's size (H, W), bilinearly: each (B, 1, H, W)."""
+        """Resize the four logits of :meth:`decode` bilinearly to a frame's size (H, W): each (B, 1, H, W)."""
         height, width = size
         return tuple(
-            upsample(x, stride)[..., :height, :width] for x, stride in zip(logits, (8, 32, 16, 8), strict=True)
+            upsample(x, stride)[..., :height, :width] for x, stride in zip(logits, _OUTPUT_STRIDES, strict=True)
         )
 
-    def forward(
-        self,
-        current: Tensor,
-        adjacent: Tensor | None = None,
-        memory: Tensor | None = None,
-        memory_mask: Tensor | None = None,
-        every_frame: bool = False,
-    ) -> Tensor | tuple[Tensor, ...]:
-        """Segment a frame by itself, or beside an adjacent frame and with one frame in memory, as in training.
 
-        Args:
-            current: (B, 3, H, W), the frame to segment.
-            adjacent: (B, 3, H, W); the current frame if not given.
-            memory: (B, 3, H, W), the frame in memory; the current frame if not given.
-            memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values; they
-                stay as they are if not given.
-            every_frame: segment the adjacent and the memory frame too, which costs less than to encode them. Both have
-                the current frame beside them, however far from the memory frame it is; the adjacent frame reads the
-                memory frame, and that one itself, as a clip's first frame does.
+def _memory_elements(keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    return [to_elements(k) for k in keys], [to_elements(v) for v in values]
 
-        Returns:
-            for a lone frame the logit (B, 1, H, W); with any other argument the four logits (S_g, S_5, S_4, S_3),
-            coarse to fine, each (B, 1, H, W), the last of which is the prediction. With ``every_frame`` they are
-            (B, 3, H, W), of the current, the adjacent and the memory frame.
-        """
-        size = current.shape[-2:]
-        features = self.encode(current)
-        if adjacent is None and memory is None and memory_mask is None and not every_frame:
-            logits = self.decode(features, features, features.read_own())
-            return self.upsample_logits(logits, size)[-1]
-        beside = features if adjacent is None else self.encode(adjacent)
-        remembered = features if memory is None else self.encode(memory)
-        values = remembered.values
-        if memory_mask is not None:
-            values = self._weight_by_truth(values, memory_mask)
-        memory_elements = [to_elements(k) for k in remembered.keys], [to_elements(v) for v in values]
-        read = read_from(features.keys, *memory_elements)
-        if not every_frame:
-            return self.upsample_logits(self.decode(features, beside, read), size)
-        reads = [read, read_from(beside.keys, *memory_elements), remembered.read_own()]
-        logits = self.decode(
-            _join([features, beside, remembered]), _join([beside, features, features]), _join_scales(reads)
-        )
-        return tuple(x.unflatten(0, (3, -1))[:, :, 0].transpose(0, 1) for x in self.upsample_logits(logits, size))
 
-    @staticmethod
-    def _weight_by_truth(values: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
-        stride = STRIDES[-1]
-        mask = F.pad(mask, (0, -mask.shape[-1] % stride, 0, -mask.shape[-2] % stride))
-        return tuple(weight_values(v, mask) for v in values)
+def _join_scales(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Concatenate several batches, scale by scale."""
+    return tuple(torch.cat(scale) for scale in zip(*parts, strict=True))
+
+
+def _join(parts: Sequence[Features]) -> Features:
+    """Concatenate several batches of features."""
+    return Features(*(_join_scales(kind) for kind in zip(*parts, strict=True)))

@@ -1,21 +1,35 @@
-"""Keys and values: what a frame leaves in memory, and how a mask weights it. The bank itself is in ``inferers``."""
+"""Keys and values: how a frame is written to memory, weighted by its mask, and how a frame reads from memory.
+
+The memory bank is in ``lsinet_monai.inferers``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import CHANNELS, STRIDES
+from lsinet_monai.networks.encoder import CHANNELS, STRIDES
+from lsinet_monai.ops import read_memory
 
-__all__ = ["KEY_CHANNELS", "VALUE_CHANNELS", "KeysAndValues", "to_elements", "weight_values"]
+__all__ = [
+    "KEY_CHANNELS",
+    "VALUE_CHANNELS",
+    "KeysAndValues",
+    "read_from",
+    "to_elements",
+    "weight_by_mask",
+    "weight_values",
+]
 
 KEY_CHANNELS = 4
 VALUE_CHANNELS = 16
 
 
 class KeysAndValues(nn.Module):
-    """Keys (4 channels) and values (16 channels) of a frame's features, per scale.
+    """Keys (4 channels) and values (16 channels) from a frame's features, per scale.
 
     Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module.
     """
@@ -25,22 +39,22 @@ class KeysAndValues(nn.Module):
         self.key = nn.ModuleList([nn.Conv2d(CHANNELS, KEY_CHANNELS, 3, padding=1) for _ in STRIDES])
         self.value = nn.ModuleList([nn.Conv2d(CHANNELS, VALUE_CHANNELS, 3, padding=1) for _ in STRIDES])
 
-    def forward(self, maps: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Three maps (B, 32, h, w) -> three keys (B, 4, h, w) and three values (B, 16, h, w)."""
-        keys = tuple(conv(x) for conv, x in zip(self.key, maps, strict=True))
-        values = tuple(conv(x) for conv, x in zip(self.value, maps, strict=True))
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Three features (B, 32, h, w) -> three keys (B, 4, h, w) and three values (B, 16, h, w)."""
+        keys = tuple(conv(x) for conv, x in zip(self.key, features, strict=True))
+        values = tuple(conv(x) for conv, x in zip(self.value, features, strict=True))
         return keys, values
 
 
 def weight_values(values: Tensor, mask: Tensor) -> Tensor:
     """Multiply a scale's values by 1 + the softmax of its mask over all positions.
 
-    The softmax sums to 1 over the H * W positions, so the weighting is slight by construction.
+    The softmax sums to 1 over all positions, so the weights differ little from 1.
 
     Args:
         values: (B, C, H, W).
-        mask: (B, 1, h, w); resized bilinearly to (H, W) where it differs. At inference the logit of this scale, in
-            training the ground truth in [0, 1].
+        mask: (B, 1, h, w), resized bilinearly to (H, W) if it has another size. At inference it is the logit of this
+            scale, in training the ground truth in [0, 1].
     """
     if mask.shape[-2:] != values.shape[-2:]:
         mask = F.interpolate(mask, size=values.shape[-2:], mode="bilinear", align_corners=False)
@@ -48,6 +62,24 @@ def weight_values(values: Tensor, mask: Tensor) -> Tensor:
     return values * (1 + weights)
 
 
+def weight_by_mask(values: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, ...]:
+    """Weight the values of all scales by a frame's mask, see :func:`weight_values`.
+
+    Args:
+        values: per scale (B, C, h, w).
+        mask: (B, 1, H, W) in [0, 1], of the frame's size at the encoder's input. It is padded as the frame is.
+    """
+    stride = STRIDES[-1]
+    mask = F.pad(mask, (0, -mask.shape[-1] % stride, 0, -mask.shape[-2] % stride))
+    return tuple(weight_values(v, mask) for v in values)
+
+
 def to_elements(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H * W, C): every position becomes an element."""
     return x.flatten(2).transpose(1, 2)
+
+
+def read_from(queries: Sequence[Tensor], keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Read, per scale, elements (B, N, 4) and (B, N, 16) for queries (B, 4, h, w): three of (B, 16, h, w)."""
+    reads = [read_memory(to_elements(q), k, v).values for q, k, v in zip(queries, keys, values, strict=True)]
+    return tuple(r.transpose(1, 2).unflatten(2, q.shape[-2:]) for r, q in zip(reads, queries, strict=True))

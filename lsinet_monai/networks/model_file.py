@@ -1,4 +1,4 @@
-"""Model files: a network's weights together with what it takes to build it."""
+"""Model files: a network's weights, its arguments, and its image size."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.networks.lsinet import LSINet
+from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
-from .lsinet import LSINet
-from .released import convert_with_backbone, is_released_state_dict
-
-__all__ = ["Checkpoint", "create_network", "load_checkpoint", "save_checkpoint"]
+__all__ = ["LoadedModel", "create_network", "load_checkpoint", "save_checkpoint", "save_model"]
 
 RELEASED_IMAGE_SIZE = 352
 
 
-class Checkpoint(NamedTuple):
+class LoadedModel(NamedTuple):
     """A network as a model file describes it."""
 
     network: LSINet
-    """with its weights, in evaluation mode."""
+    """In evaluation mode."""
     image_size: int | list[int]
-    """what frames are resized to: a side, or [height, width]."""
+    """The size to which frames are resized: a side, or [height, width]."""
+
+
+def save_model(network: LSINet, path: str | Path, image_size: int | list[int]) -> None:
+    """Write a model file, whole or not at all.
+
+    The file holds the weights under ``model``, the network's arguments under ``network``, and ``image_size``.
+    """
+    content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
+    write_torch_file(content, path, durable=True)
 
 
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
-    """Write a model file, whole or not at all: weights under ``model``, the network's arguments under ``network``."""
-    content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
-    write_torch_file(content, path, durable=True)
+    """Do the same as :func:`save_model`, under its earlier name and with its earlier order of arguments."""
+    save_model(network, path, image_size)
 
 
 def create_network(
@@ -42,17 +49,17 @@ def create_network(
     checkpoint: str | Path | None = None,
     channels_last: bool = False,
 ) -> LSINet:
-    """Build a network to train: from its backbone's weights, or from a whole model to fine-tune.
+    """Build a network to train, from its backbone's weights or from a whole model to fine-tune.
 
     Args:
-        backbone: see :class:`LSINet`, as the three after it.
-        pretrained: as there.
-        encoder_weights: as there.
-        drop_path_rate: as there.
-        checkpoint: a model file, ours or the authors', to start from. It says which network it holds, so that the four
-            arguments before do not count.
-        channels_last: keep the backbone's weights, and so its features, in this memory format, which many backbones
-            are faster in. A network from a checkpoint has it anyway.
+        backbone: see :class:`LSINet`.
+        pretrained: see :class:`LSINet`.
+        encoder_weights: see :class:`LSINet`.
+        drop_path_rate: see :class:`LSINet`.
+        checkpoint: a model file to start from, of this package or of the authors' program. It describes its network,
+            so the four arguments before it are ignored.
+        channels_last: keep the backbone's weights, and so its features, in this memory format, in which many backbones
+            are faster. A network from a model file always has it.
 
     Raises:
         InputError: see :class:`LSINet` and :func:`load_checkpoint`.
@@ -65,51 +72,59 @@ def create_network(
     return network
 
 
-def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Build the network that a model file describes, ours or the authors', and load its weights.
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Build the network that a model file describes, and load its weights.
+
+    Args:
+        path: a model file of this package or of the authors' program.
+        device: the device to put the network on.
 
     Raises:
-        InputError: the file is not there, cannot be read as weights, or is not a whole model of LSI-Net; missing,
-            unexpected and mis-shaped entries are named.
+        InputError: the file is missing, cannot be read as weights, or is not a whole LSI-Net model. The message names
+            missing, unexpected and mis-shaped entries.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            f"checkpoint={str(path)!r} is not a file: train a model first, or give one of ours or the authors'"
+            f"checkpoint={str(path)!r} is not a file: train a model first, or give a model file of this package or of "
+            "the authors' program"
         )
     try:
         content = read_torch_file(path)
     except InputError as error:
         raise InputError(
-            f"checkpoint={str(path)!r} cannot be read as a file of weights ({error}): give a model file of ours or the "
-            "authors'"
+            f"checkpoint={str(path)!r} cannot be read as a file of weights ({error}): give a model file of this "
+            "package or of the authors' program"
         ) from error
     try:
         if is_released_state_dict(content):
             backbone, state = convert_with_backbone(content)
             network = LSINet(backbone)
             network.load_state_dict(state)
-            return Checkpoint(_ready(network, device), RELEASED_IMAGE_SIZE)
+            return LoadedModel(_ready(network, device), RELEASED_IMAGE_SIZE)
         return _load_own(content, device)
     except InputError as error:
         raise InputError(f"checkpoint={str(path)!r}: {error}") from error
 
 
-def _load_own(content: Any, device: str | torch.device) -> Checkpoint:
+def _load_own(content: Any, device: str | torch.device) -> LoadedModel:
     keys = ("model", "network", "image_size")
     if not isinstance(content, Mapping) or not all(key in content for key in keys):
         found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
-        raise InputError(f"neither a model file of ours (with {', '.join(keys)}) nor the authors'; it holds: {found}")
+        raise InputError(
+            f"neither a model file of this package (with {', '.join(keys)}) nor of the authors' program; "
+            f"it holds: {found}"
+        )
     try:
         network = LSINet(**content["network"])
         network.load_state_dict(content["model"])
     except (RuntimeError, TypeError) as error:
         raise InputError("its weights do not fit its network: " + " ".join(str(error).split())) from error
-    return Checkpoint(_ready(network, device), content["image_size"])
+    return LoadedModel(_ready(network, device), content["image_size"])
 
 
 def _ready(network: LSINet, device: str | torch.device) -> LSINet:
-    # channels_last: on CPUs the backbone's convolutions are faster so, for all backbones tried. The last digits of its
-    # features differ, by which a near-tie among the 20 best elements of the memory may fall the other way.
+    # On CPUs the convolutions of all backbones we tried are faster in channels_last. The features' last digits differ
+    # from those in the default format, which may decide a near-tie among the 20 best elements of the memory.
     network.encoder.backbone.to(memory_format=torch.channels_last)
     return network.to(device).eval()

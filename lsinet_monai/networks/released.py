@@ -1,4 +1,4 @@
-"""The authors' checkpoints: their names, and ours."""
+"""Convert the released program's checkpoints: its names of weights to ours."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
-
-from .lsinet import LSINet
+from lsinet_monai.networks.lsinet import LSINet
 
 __all__ = ["convert_released_state_dict", "is_released_state_dict"]
 
@@ -22,7 +21,7 @@ SCALES = (0, 1, 2)
 
 
 def _prefixes() -> list[tuple[str, str]]:
-    """Pairs (theirs, ours) of prefixes of names; a longer one stands before those that it contains."""
+    """Pairs of prefixes (theirs, ours). A longer prefix comes before a shorter one that it starts with."""
     pairs = [(f"{BACKBONE}patch_embed1.", "encoder.backbone.patch_embed.")]
     for stage in range(4):
         ours = f"encoder.backbone.stages_{stage}."
@@ -63,7 +62,7 @@ PREFIXES = _prefixes()
 
 
 def _to_ours(name: str) -> str | None:
-    """Our name for one of theirs; None if the released network has no such entry."""
+    """Convert a name of the released network to ours; None if that network has no such entry."""
     for theirs, ours in PREFIXES:
         if name.startswith(theirs):
             rest = name[len(theirs) :]
@@ -74,7 +73,7 @@ def _to_ours(name: str) -> str | None:
 
 
 def _to_theirs(name: str) -> str:
-    """Their name for one of ours."""
+    """Convert one of our names to the released network's."""
     for theirs, ours in PREFIXES:
         if name.startswith(ours):
             rest = name[len(ours) :]
@@ -85,14 +84,14 @@ def _to_theirs(name: str) -> str:
 
 
 def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the state dict out of what may be around it: a nesting under ``state_dict``, ``module.`` in the names."""
+    """Remove a nesting under ``state_dict``, and the prefix ``module.`` of names."""
     while isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
 def is_released_state_dict(state: Any) -> bool:
-    """Whether names of the released network are among those of a checkpoint."""
+    """Whether a checkpoint has an entry with a name of the released network."""
     return isinstance(state, Mapping) and any(_to_ours(name) is not None for name in _unwrap(state))
 
 
@@ -105,7 +104,7 @@ def _backbone_entries(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _find_backbone(state: Mapping[str, Any]) -> str:
-    """The PVTv2 whose names and shapes are most like those of a released state dict, damaged ones included."""
+    """Find the PVTv2 whose names and shapes are most like those of a released state dict, which may be damaged."""
     found = {_to_ours(name): _shape(value) for name, value in state.items() if name.startswith(BACKBONE)}
 
     def likeness(name: str) -> float:
@@ -120,20 +119,20 @@ def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Convert a checkpoint of the authors' program into a state dict of :class:`LSINet` with the same PVTv2.
 
     Args:
-        state: what ``torch.load(file, weights_only=True)`` gives: names to tensors, also with ``module.`` before the
-            names, also nested under ``state_dict``.
+        state: the file's content, from ``torch.load(file, weights_only=True)``: names to tensors. Names may have the
+            prefix ``module.``, and the dict may be nested under ``state_dict``.
 
     Raises:
-        InputError: it is not a whole checkpoint; missing, unexpected and mis-shaped entries are named.
+        InputError: it is not a whole checkpoint. The message names missing, unexpected and mis-shaped entries.
     """
     return convert_with_backbone(state)[1]
 
 
 def convert_with_backbone(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
-    """Do what :func:`convert_released_state_dict` does, and give the timm name of the PVTv2 before its result."""
+    """Convert as :func:`convert_released_state_dict` does; returns timm's name of the PVTv2, and the state dict."""
     if not is_released_state_dict(state):
         raise InputError(
-            "this is not a checkpoint of the released LSI-Net: none of its entries has a name of that network"
+            "this is not a checkpoint of the released LSI-Net: none of its entries has a name from that network"
         )
     theirs = _unwrap(state)
     backbone = _find_backbone(theirs)

@@ -1,4 +1,4 @@
-"""The read of a memory: for each query, the best matching elements and the sum of their values."""
+"""The memory read: for each query the weighted sum of the values of the best matching elements."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .builds import load_kernels
+from lsinet_monai.ops.builds import load_kernels
 
 __all__ = ["MemoryRead", "read_memory"]
 
-# How many scores exist at a time: what stays in a CPU's caches, and what keeps a GPU busy. All (queries, elements) of
-# them would be 0.5 GB at stride 8 with 35 frames of 352x352 in memory.
+# The number of scores to compute at a time: few enough for a CPU's caches, and enough to keep a GPU busy. All scores
+# together, (queries, elements), would take 0.5 GB at stride 8 with 35 frames of 352 x 352 in memory.
 SCORES_AT_A_TIME = {"cpu": 2**20, "cuda": 2**26}
 
-# The search for the best scores looks at the maxima of blocks of this many first.
+# The search for the best scores compares the maxima of blocks of this size first.
 BLOCK = 16
 
 torch.library.define(
@@ -28,14 +28,14 @@ torch.library.define(
 
 
 class MemoryRead(NamedTuple):
-    """What a read gives: its result, and which elements it took, for the bookkeeping of usage."""
+    """The result of a read, and the elements that it used."""
 
     values: Tensor
-    """(B, Q, C): for each query the weighted sum of values."""
+    """(B, Q, C): the weighted sum of values for each query."""
     indices: Tensor
     """(B, Q, K), int64: the elements that each query read."""
     weights: Tensor
-    """(B, Q, K): the weight of each of them; they sum to 1 over K."""
+    """(B, Q, K): the weights of these elements; they sum to 1 over K."""
 
 
 def read_memory(
@@ -45,20 +45,20 @@ def read_memory(
 
     The score of element n for query q is the negative squared Euclidean distance of their keys, up to a term that is
     the same for all elements, :math:`(2\, k_n \cdot q - |k_n|^2) / \sqrt{C_k}`. The weights are the softmax over the
-    best ``top_k`` scores; all elements are read where there are fewer. Differentiable in queries, keys and values.
+    best ``top_k`` scores, or over all scores if there are fewer. Differentiable in queries, keys and values.
 
     Args:
         queries: (B, Q, C_k), the keys of the positions that read.
         keys: (B, N, C_k), the elements' keys.
         values: (B, N, C), the elements' values.
-        occupied: (B, N), bool: which of the N slots hold an element; all if not given. Each row needs one at least.
-        top_k: how many elements each query reads at most.
+        occupied: (B, N), bool: which of the N slots hold an element; all if not given. Each row needs at least one.
+        top_k: the largest number of elements that a query reads.
 
-    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; the score is STCN's (Cheng et al., 2021).
+    Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module, with the score of STCN (Cheng et al., 2021).
     """
-    dtype = torch.promote_types(keys.dtype, torch.float32)  # half precision would match other elements
+    dtype = torch.promote_types(keys.dtype, torch.float32)  # In half precision other elements would match best.
     queries, keys = queries.to(dtype), keys.to(dtype)
-    # Detached, because what is traced holds no torch.no_grad().
+    # Detached, because a traced graph does not keep torch.no_grad().
     indices = _search(queries.detach(), keys.detach(), occupied, min(top_k, keys.shape[1]))
 
     def gather(x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def read_memory(
 @torch.no_grad()
 def _search(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
     """Find the ``top_k`` elements with the highest scores for each query: (B, Q, K), int64, in no order."""
-    # What is exported is to run where this package is not.
+    # Exported files run without this package.
     exports = torch.compiler.is_exporting() or torch.jit.is_tracing()
     if keys.is_cpu and keys.dtype == torch.float32 and not exports:
         return torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
@@ -90,7 +90,7 @@ def _fake(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) ->
 
 @torch.library.impl("lsinet_monai::search_memory", "default")
 def _search_before_kernels(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
-    """Load the kernels, of which one then is called in place of this function; or do without."""
+    """Load the kernels and call the one that then replaces this function; without kernels use PyTorch's operators."""
     if load_kernels(keys.device.type):
         return torch.ops.lsinet_monai.search_memory(queries, keys, occupied, top_k)
     return _search_blocks(queries, keys, occupied, top_k)
@@ -99,18 +99,18 @@ def _search_before_kernels(queries: Tensor, keys: Tensor, occupied: Tensor | Non
 def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int) -> Tensor:
     """Search with PyTorch's operators.
 
-    The best lie in the ``top_k`` blocks of elements with the highest maxima: were one outside, each of those blocks
-    would hold a better one. So the scores are needed for these maxima alone, and are made anew in the blocks chosen.
+    The best elements lie in the ``top_k`` blocks with the highest maxima: for an element outside, each of those blocks
+    holds a better one. So all scores are computed once for the maxima, and again for the chosen blocks.
     """
     bias = -keys.square().sum(2)
     if occupied is not None:
         bias = bias.masked_fill(~occupied, torch.finfo(bias.dtype).min)
-    # With a 1 behind each query a score is one dot product, up to a factor that changes no order.
+    # With a 1 appended to each query a score is one dot product, up to a factor that does not change the order.
     queries = F.pad(queries, (0, 1), value=1.0)
     elements = torch.cat([keys.transpose(1, 2) * 2, bias.unsqueeze(1)], 1)
     batch, channels, count = elements.shape
-    # A block is every n-th element, so that the maxima of all are found side by side. What is missing for whole blocks
-    # has a score of -inf, below that of an empty slot.
+    # A block is every n-th element, so that one reduction finds the maxima of all blocks. Elements that pad the last
+    # blocks have a score of -inf, below that of an empty slot.
     blocks = -(-count // BLOCK)
     padding = elements.new_zeros(batch, channels, blocks * BLOCK - count)
     padding[:, -1] = -torch.inf
@@ -118,7 +118,7 @@ def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k
 
     chunk = SCORES_AT_A_TIME.get(keys.device.type, 2**20) // elements[:, 0].numel()
     chunk = min(max(chunk, 1), queries.shape[1])
-    # One buffer for all chunks: on a CPU, fresh memory for each would take longer than to fill it.
+    # One buffer for all chunks: on a CPU, allocating memory for each would take longer than filling it.
     buffer = queries.new_empty(batch * chunk * elements.shape[2])
     maxima = []
     for part in queries.split(chunk, 1):
@@ -132,12 +132,12 @@ def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k
     near = rows.index_select(0, chosen).unflatten(0, best.shape)
     scores = (near * queries[:, :, None, :, None]).sum(3)
     inside = scores.flatten(2).topk(top_k, sorted=False).indices
-    # Where scores are NaN any block is as good as the others, that of what is missing too.
+    # If scores are NaN any element may be chosen, padding too, whose index would be out of range.
     return (best.gather(2, inside // BLOCK) + blocks * (inside % BLOCK)).clamp_(max=count - 1)
 
 
 def _top_k(x: Tensor, top_k: int) -> Tensor:
-    """The indices of ``x.topk(top_k, sorted=False)``, in less time where rows are long: by maxima of blocks, too."""
+    """The indices of ``x.topk(top_k, sorted=False)``, by maxima of blocks, which is faster for long rows."""
     blocks = x.shape[2] // BLOCK
     if blocks <= top_k:
         return x.topk(top_k, sorted=False).indices
@@ -153,7 +153,7 @@ def _top_k(x: Tensor, top_k: int) -> Tensor:
 def _count(like: Tensor, dim: int) -> Tensor:
     """0, 1, 2, ... along a dimension of a tensor, int64, of its shape.
 
-    Made from the tensor itself: TorchScript would keep the device of a ``torch.arange`` as a constant, and run on no
-    other one than that on which it was traced.
+    Computed from the tensor itself: TorchScript would keep the device of a ``torch.arange`` as a constant, and then run
+    only on the device on which it was traced.
     """
     return (like.eq(like) * 0 + 1).cumsum(dim) - 1

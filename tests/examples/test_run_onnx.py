@@ -96,7 +96,7 @@ def test_a_file_that_is_no_video_is_one_line(
     step = SimpleNamespace(get_inputs=lambda: [frame])
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: step)
     main = runpy.run_path(str(EXAMPLE))["main"]
-    with pytest.raises(SystemExit, match=r"^error: video\.mp4: is no video, or a damaged one \(\w+\)$"):
+    with pytest.raises(SystemExit, match=r"^error: video\.mp4: not a video, or a damaged one \(\w+\)$"):
         main("step.onnx", "video.mp4", "masks")
     assert not Path("masks").exists()
 

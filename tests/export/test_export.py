@@ -58,7 +58,7 @@ def test_the_file_is_the_streaming_step(small_network: LSINet, tmp_path: Path, s
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
     export_network(step, SIZE, tmp_path / f"step{suffix}")
     loaded = LOAD[suffix](tmp_path / f"step{suffix}")
-    state, logits = step.start(), []
+    state, logits = step.new_state(), []
     for frame in clip.unbind(2):
         logit, *state = loaded(frame, *state)
         logits.append(logit)

@@ -29,7 +29,7 @@ def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
     """Over 14 frames, of which 7 are written: more than the memory holds."""
     clip = _clip(14)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
-    state, logits = step.start(), []
+    state, logits = step.new_state(), []
     shapes = [x.shape for x in state]
     for frame in clip.unbind(2):
         logit, *state = step(frame, *state)
@@ -42,7 +42,7 @@ def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
 def test_a_frame_index_of_0_starts_a_video_whatever_the_rest_holds(small_network: LSINet) -> None:
     clip = _clip(5)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
-    state = step.start()
+    state = step.new_state()
     for frame in clip.unbind(2):
         _, *state = step(frame, *state)
     state[0] = torch.zeros_like(state[0])
@@ -64,8 +64,8 @@ def test_exported_program_is_the_inferer(small_network: LSINet) -> None:
     clip = _clip(8)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY).eval()
     with torch.no_grad():
-        program = torch.export.export(step, (clip[:, :, 0], *step.start())).module()
-        state, logits = step.start(), []
+        program = torch.export.export(step, (clip[:, :, 0], *step.new_state())).module()
+        state, logits = step.new_state(), []
         for frame in clip.unbind(2):
             logit, *state = program(frame, *state)
             logits.append(logit)
@@ -83,13 +83,13 @@ def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path
     names = [x.name for x in session.get_inputs()]
     assert names == ["frame", *step.state_names]
     assert [x.name for x in session.get_outputs()] == ["logit", *(f"next_{name}" for name in step.state_names)]
-    state, logits = [x.numpy() for x in step.start()], []
+    state, logits = [x.numpy() for x in step.new_state()], []
     for frame in clip.unbind(2):
         logit, *state = session.run(None, dict(zip(names, [frame.numpy(), *state], strict=True)))
         logits.append(logit)
     found, expected = np.stack(logits, 2), _expected(clip, small_network).numpy()
     assert np.abs(found - expected).max() <= 1e-2 and np.abs(found - expected).mean() <= 2e-4
-    # An untrained network sees a polyp nearly everywhere, and masks that are full agree whatever they are of.
+    # An untrained network finds polyps nearly everywhere, and full masks always agree: so compare with the median.
     masks = found > np.median(expected), expected > np.median(expected)
     assert 0.05 < masks[1].mean() < 0.95
     assert 2 * (masks[0] & masks[1]).sum() >= 0.999 * (masks[0].sum() + masks[1].sum()) > 0

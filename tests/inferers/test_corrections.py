@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from math import exp
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers.corrections import Match, blend, carry_mask, match_features
+from lsinet_monai.inferers.corrections import Corrections, Match, blend, carry_mask, match_features
+from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.networks import LSINet
 
 SIDE = 16
 
@@ -39,7 +42,7 @@ def test_a_match_finds_what_moved(right: int, down: int) -> None:
     assert _inside(match.likeness, 4).min() > 0.99
 
 
-def test_a_match_goes_on_from_the_one_before() -> None:
+def test_a_match_starts_from_the_one_before() -> None:
     corrected = _features()
     match = Match.identity(corrected)
     for steps in range(1, 6):
@@ -83,3 +86,32 @@ BLENDS = [
 def test_blend(carried: list[tuple[Tensor, float]], expected: float) -> None:
     blended = blend(0.2 * ONE, [(mask, trust * ONE) for mask, trust in carried])
     torch.testing.assert_close(blended, expected * ONE)
+
+
+# corrected frames, the receiving frame, the frame to leave out, and the frames whose masks arrive with a reach of 3
+CARRIED = [
+    ([], 5, None, []),
+    ([5], 5, None, []),
+    ([4, 7], 5, None, [4, 7]),
+    ([2, 4, 7], 5, None, [4, 7]),
+    ([2, 4, 7], 5, 4, [2, 7]),
+    ([1, 4], 5, 4, []),
+    ([4], 5, 4, []),
+]
+
+
+@pytest.mark.parametrize(("corrected", "frame", "without", "carriers"), CARRIED)
+@torch.no_grad()
+def test_the_masks_that_are_carried_to_a_frame(
+    small_network: LSINet, corrected: list[int], frame: int, without: int | None, carriers: list[int]
+) -> None:
+    # Nothing moves, so a mask arrives as it is, and its trust is that of its distance alone.
+    frames = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8).repeat(9, 0)
+    corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=12), reach=3)
+    for other in corrected:
+        corrections.add(other, np.full((64, 64), other % 2 == 0), frames[other])
+    carried = corrections.carried_to(frame, without)
+    assert len(carried) == len(carriers)
+    for (mask, trust), carrier in zip(carried, carriers, strict=True):
+        torch.testing.assert_close(mask, torch.full_like(mask, carrier % 2 == 0), atol=1e-4, rtol=0)
+        torch.testing.assert_close(trust, torch.full_like(trust, exp(-0.5 * (carrier - frame) ** 2)), atol=0.01, rtol=0)

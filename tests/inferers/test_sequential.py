@@ -33,7 +33,7 @@ BAD_ARGUMENTS = [
     ({"encode_batch": 0}, "encode_batch"),
     ({"amp_dtype": "int8"}, "amp_dtype"),
 ]
-# (shape, what goes with it, what the error says)
+# (shape, further arguments, a part of the error)
 BAD_INPUTS = [
     ((1, 3, 64, 64), {}, "clips"),
     ((1, 1, 2, 64, 64), {}, "clips"),
@@ -102,12 +102,12 @@ class _Evaluator:
 
 @torch.no_grad()
 def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> Tensor:
-    """The clip by the definition, without a bank: every element that was ever written, read for every frame anew."""
+    """The clip by the definition, without a bank: every element that was ever written is read for every frame."""
     frames = clip.unbind(2)
     memory: list[list[tuple[Tensor, Tensor]]] = [[], [], []]
     results = []
     for t, frame in enumerate(frames):
-        beside = t + 1 if adjacent == "next" and t + 1 < len(frames) else max(t - 1, 0)
+        neighbour = t + 1 if adjacent == "next" and t + 1 < len(frames) else max(t - 1, 0)
         current = network.encode(frame)
         read = []
         for scale, (key, value) in enumerate(zip(current.keys, current.values, strict=True)):
@@ -115,9 +115,9 @@ def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> T
             keys, values = (torch.cat(x, 1) for x in zip(*elements, strict=True))
             result = read_memory(to_elements(key), keys, values).values
             read.append(result.transpose(1, 2).view_as(value))
-        logits = network.decode(current, network.encode(frames[beside]), tuple(read))
+        logits = network.decode(current, network.encode(frames[neighbour]), tuple(read))
         if t % interval == 0:
-            weighted = network.weight_values(current, logits)
+            weighted = network.values_for_memory(current, logits)
             for scale in range(3):
                 memory[scale].append((to_elements(current.keys[scale]), to_elements(weighted[scale])))
         results.append(network.upsample_logits(logits, frame.shape[-2:])[-1])
@@ -247,7 +247,7 @@ def test_encoding_ahead_takes_as_many_passes_as_it_says(small_network: LSINet, m
 @pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
 def test_half_precision_is_the_backbones_alone(small_network: LSINet, amp_dtype: str) -> None:
     inferer = SequentialVideoInferer(amp_dtype=amp_dtype, encode_batch=2, **SMALL)
-    state = inferer.start()
+    state = inferer.new_state()
     logits = torch.stack(list(inferer.stream(_clip(5).unbind(2), small_network, state)), 2)
     tensors = [logits, *(x for scale in state.memory.scales for x in scale.tensors())]
     assert {x.dtype for x in tensors} == {torch.float32}
@@ -297,7 +297,7 @@ def test_a_frame_with_a_full_memory_compiles_once(small_network: LSINet) -> None
 @pytest.mark.parametrize(("interval", "frames_in_memory"), [(1, [1, 2, 3, 3, 3, 3]), (5, [1, 1, 1, 1, 1, 2])])
 def test_memory_interval(small_network: LSINet, interval: int, frames_in_memory: list[int]) -> None:
     inferer = SequentialVideoInferer(interval, memory_frames=3)
-    state = inferer.start()
+    state = inferer.new_state()
     sizes = [state.memory.sizes[0].tolist() for _ in inferer.stream(_clip(6).unbind(2), small_network, state)]
     # 64x64 has 8x8, 4x4 and 2x2 positions at the strides 8, 16 and 32.
     assert sizes == [[64 * n, 16 * n, 4 * n] for n in frames_in_memory]
@@ -346,7 +346,7 @@ def test_the_last_piece_ends_its_clip(small_network: LSINet) -> None:
         _feed(inferer, small_network, [{**pieces[0], "frame_index": torch.tensor([FRAMES])}])
 
 
-def test_frame_0_starts_a_clip_anew(small_network: LSINet) -> None:
+def test_frame_0_starts_a_clip_again(small_network: LSINet) -> None:
     pieces = _pieces(_clip(), ["a"], 3, "next")
     inferer = SequentialVideoInferer(**SMALL)
     expected = _feed(inferer, small_network, pieces)
@@ -363,7 +363,7 @@ def test_reset_forgets_all_clips(small_network: LSINet) -> None:
         _feed(inferer, small_network, [second])
 
 
-def test_a_new_run_starts_anew(small_network: LSINet) -> None:
+def test_a_new_run_drops_all_states(small_network: LSINet) -> None:
     evaluator = _Evaluator(small_network)
     first, second, *_ = _pieces(_clip(), ["a"], 3, "next")
     evaluator.run([first])
@@ -385,7 +385,7 @@ def test_bad_arguments(arguments: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("encode_batch", [1, 4])
-def test_a_saved_clip_goes_on_elsewhere(
+def test_a_saved_clip_resumes_elsewhere(
     small_network: LSINet, tmp_path: Path, adjacent: str, encode_batch: int
 ) -> None:
     options = {"adjacent": adjacent, "encode_batch": encode_batch, **SMALL}
@@ -411,5 +411,27 @@ def test_a_saved_clip_needs_the_memory_that_it_had(small_network: LSINet) -> Non
     inferer = SequentialVideoInferer(**SMALL)
     piece = _pieces(_clip(4), ["a"], 2, "next")[0]
     inferer(piece["image"], small_network, "a", 0, False)
-    with pytest.raises(InputError, match="saved with memory_frames=2 and is to go on with 7"):
+    with pytest.raises(InputError, match="saved with memory_frames=2, and this one has 7"):
         SequentialVideoInferer(memory_frames=7).load_clip("a", inferer.save_clip("a"))
+
+
+# Keys that earlier files lack: those of the label app had no waiting frame.
+@pytest.mark.parametrize("missing", [[], ["waiting"]], ids=str)
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("encode_batch", [1, 4])
+def test_a_state_that_is_saved_between_two_masks(
+    small_network: LSINet, tmp_path: Path, encode_batch: int, adjacent: str, missing: list[str]
+) -> None:
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch, **SMALL)
+    frames = _clip().unbind(2)
+    state, logits = inferer.new_state(), []
+    for frame, logit in enumerate(inferer.stream(frames, small_network, state)):
+        logits.append(logit)
+        if frame == 4:
+            saved = {key: value for key, value in state.state_dict().items() if key not in missing}
+            torch.save({**saved, "next_frame": frame + 1}, tmp_path / "state.pt")
+
+    resumed = inferer.new_state()
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for logit, expected in zip(inferer.stream(frames[5:], small_network, resumed), logits[5:], strict=True):
+        torch.testing.assert_close(logit, expected, atol=1e-4, rtol=0)

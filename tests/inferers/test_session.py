@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lsinet_monai.data import phantom_clip
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
+from lsinet_monai.masks import mask_change
 from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import LSINet, load_checkpoint
 
@@ -28,7 +28,7 @@ EMPTY = np.zeros(SIZE, bool)
 
 
 class Source:
-    """A video that counts how often each frame is read, some of whose frames may be damaged."""
+    """A video with damaged frames that counts how often each frame is read."""
 
     def __init__(self, frames: list[np.ndarray], damaged: tuple[int, ...] = ()) -> None:
         self.frames = frames
@@ -121,7 +121,7 @@ def test_more_corrected_frames_than_the_memory_holds(small_network: LSINet, reve
         np.testing.assert_array_equal(result[frame], mask)
 
 
-def test_a_correction_in_the_midst_of_a_propagation(small_network: LSINet) -> None:
+def test_a_correction_during_a_propagation(small_network: LSINet) -> None:
     session, expected = _session(small_network), _session(small_network)
     for frame, probability in session.propagate():
         if frame == 3:
@@ -164,7 +164,7 @@ def test_beyond_its_reach_a_mask_is_in_memory_only(small_network: LSINet) -> Non
         assert same == (frame not in (3, 4, 6, 7))
 
 
-# corrected frames, the frame asked for, and what its correction acts on with a reach of 3
+# corrected frames, a frame, and the frames on which its correction acts with a reach of 3
 REACHED = [
     ([], 5, range(2, 9)),
     ([5], 5, range(2, 9)),
@@ -183,21 +183,19 @@ def test_reached_from(small_network: LSINet, corrected: list[int], frame: int, e
     assert session.reached_from(frame) == expected
 
 
-def test_propagate_from_says_what_changed(small_network: LSINet) -> None:
+def test_propagate_from_reports_the_change(small_network: LSINet) -> None:
     session = _session(small_network, reach=3)
     session.add_mask(7, EMPTY)
     session.add_mask(5, MASK)
     results = list(session.propagate_from(5))
     assert [result.frame for result in results] == [4, 3, 2, 6]
-    # The mask covers what the empty one of frame 7 would leave empty, or what the network makes of it.
+    # The mask covers pixels that frame 7's empty mask, or the network, leaves empty.
     assert all(0 <= result.change <= 1 for result in results) and results[0].change > 0
 
 
 @pytest.mark.parametrize(("other", "changed"), [(4, 6), (6, 4)])
-def test_a_correction_that_says_what_another_said_changes_nothing(
-    small_network: LSINet, other: int, changed: int
-) -> None:
-    # Nothing moves, so the first correction has covered all frames with its mask, those behind the second one too.
+def test_a_correction_equal_to_another_one_changes_nothing(small_network: LSINet, other: int, changed: int) -> None:
+    # Nothing moves, so the first correction carries its mask to all frames, those behind the second one too.
     session = _session(small_network, [_frames(1)[0]] * FRAMES)
     session.add_mask(other, MASK)
     session.add_mask(5, MASK)
@@ -206,6 +204,21 @@ def test_a_correction_that_says_what_another_said_changes_nothing(
     session.remove_mask(other)
     changes = {result.frame: result.change for result in session.propagate_from(5)}
     assert changes[changed] > 0.5
+
+
+def test_the_change_compares_with_the_same_frame_without_the_carried_mask(small_network: LSINet) -> None:
+    # With a reach of 0 the same frames are in memory, and no mask is carried.
+    session, memory_only = _session(small_network, reach=3), _session(small_network, reach=0)
+    for each in (session, memory_only):
+        each.add_mask(4, MASK)
+    before = _propagate(memory_only, 0, 4, reverse=True) | _propagate(memory_only, 5, FRAMES)
+    results = list(session.propagate_from(4))
+    assert len(results) == 6
+    for frame, probability, change in results:
+        assert change == mask_change(before[frame] > 0.5, probability > 0.5)
+    # So it is not the change against the network that never saw the correction.
+    never = _propagate(_session(small_network), 5, FRAMES)
+    assert not np.allclose(never[5], before[5], atol=1e-5)
 
 
 def test_propagate_from_gives_what_propagate_gives(small_network: LSINet) -> None:
@@ -226,7 +239,7 @@ def test_a_correction_that_is_taken_back_leaves_nothing(small_network: LSINet) -
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_it_goes_on_with_its_memory(small_network: LSINet, tmp_path: Path, reverse: bool) -> None:
+def test_it_resumes_with_its_memory(small_network: LSINet, tmp_path: Path, reverse: bool) -> None:
     session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
     session.add_mask(2, MASK)
     whole = _propagate(session, reverse=reverse)
@@ -238,7 +251,7 @@ def test_it_goes_on_with_its_memory(small_network: LSINet, tmp_path: Path, rever
     _assert_same(result | _propagate(session, *second, reverse=reverse), whole)
 
 
-def test_it_goes_on_where_it_was_left(small_network: LSINet) -> None:
+def test_it_resumes_where_it_was_left(small_network: LSINet) -> None:
     session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
     whole = _propagate(session)
     for frame, _ in session.propagate():
@@ -247,39 +260,33 @@ def test_it_goes_on_where_it_was_left(small_network: LSINet) -> None:
     _assert_same(_propagate(session, 4), {frame: whole[frame] for frame in range(4, FRAMES)})
 
 
-def test_a_saved_session(small_network: LSINet, tmp_path: Path) -> None:
-    inferer = SequentialVideoInferer(3, 4, "previous", "released", 2)
-    session = VideoSession(small_network, _frames(), (IMAGE, 96), inferer, reach=5)
-    for frame, mask in ((6, EMPTY), (3, MASK)):
-        session.add_mask(frame, mask)
-    _propagate(session, 0, 8)
-    path = tmp_path / "session.pt"
-    session.save(path)
-    again = VideoSession.load(path, small_network, _frames())
-    assert list(again.masks) == [3, 6] and (again.image_size, again.reach) == ((IMAGE, 96), 5)
-    np.testing.assert_array_equal(again.masks[3], MASK)
-    assert {**vars(again.inferer), "_states": None} == {**vars(inferer), "_states": None}
-    _assert_same(_propagate(again), _propagate(session))
-    # Both corrected frames are permanent in memory: 8 x 12, 4 x 6 and 2 x 3 positions each.
-    memory = torch.load(path, weights_only=True)["run"]["memory"]
-    assert memory["permanent"] == [2 * 96, 2 * 24, 2 * 6]
+# reach, encode_batch and corrected frames
+ENCODED = [(4, 3, [9]), (4, 1, [9]), (0, 5, [2, 14]), (7, 3, []), (7, 1, [5, 14, 15, 19])]
 
 
-def test_a_session_whose_frames_numpy_counted(small_network: LSINet, tmp_path: Path) -> None:
-    session = _session(small_network)
-    session.add_mask(np.flatnonzero([0, 0, 1])[0], MASK)
-    session.save(tmp_path / "session.pt")
-    assert list(VideoSession.load(tmp_path / "session.pt", small_network, _frames()).masks) == [2]
+@pytest.mark.parametrize("adjacent", ["next", "previous"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("reach", "encode_batch", "corrected"), ENCODED)
+def test_a_propagation_encodes_each_frame_once_but_corrected_ones(
+    small_network: LSINet, reach: int, encode_batch: int, corrected: list[int], reverse: bool, adjacent: str
+) -> None:
+    source = Source(_frames(20))
+    inferer = SequentialVideoInferer(encode_batch=encode_batch, adjacent=adjacent)
+    session = _session(small_network, source, reach=reach, inferer=inferer)
+    for frame in corrected:
+        session.add_mask(frame, MASK)
+    source.read.clear()
+    assert len(_propagate(session, reverse=reverse)) == 20
+    assert all(source.read[frame] == 1 for frame in range(20) if frame not in corrected)
 
 
-def test_each_frame_is_read_and_encoded_once(small_network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, encoded, encode = Source(_frames(20)), [], small_network.encode
-    monkeypatch.setattr(small_network, "encode", lambda x, *rest: encoded.append(len(x)) or encode(x, *rest))
-    session = _session(small_network, source, reach=4, inferer=SequentialVideoInferer(encode_batch=3))
-    session.add_mask(9, MASK)
-    assert len(_propagate(session)) == 20
-    assert source.read.pop(9) == 3  # for its size, for the memory, and in its turn
-    assert set(source.read.values()) == {1} and sum(encoded) == 21
+@pytest.mark.parametrize("held", [True, False])
+def test_a_later_propagation_encodes_frames_that_are_no_longer_held(small_network: LSINet, held: bool) -> None:
+    source = Source(_frames(12))
+    session = _session(small_network, source, reach=8 if held else 0)  # 12 or 4 frames are held
+    for _ in range(2):
+        _propagate(session, 0, 12)
+    assert set(source.read.values()) == {1 if held else 2}
 
 
 def test_damaged_frames_are_left_out(small_network: LSINet) -> None:
@@ -297,7 +304,7 @@ def test_damaged_frames_leave_the_memory_as_if_they_were_not_there(small_network
     damaged = (0, 3, 6)
     result = _propagate(_session(small_network, Source(frames, damaged), inferer=inferer))
     expected = _propagate(_session(small_network, [frames[i] for i in result], inferer=inferer))
-    # Beside a gap the adjacent frame is another one, as a frame that is not there cannot be it.
+    # Next to a gap another frame is the adjacent one.
     for i, frame in enumerate(result):
         if frame - 1 not in damaged:
             np.testing.assert_allclose(result[frame], expected[i], atol=1e-5)
@@ -306,7 +313,7 @@ def test_damaged_frames_leave_the_memory_as_if_they_were_not_there(small_network
 BAD_CALLS = [
     (lambda session: session.add_mask(FRAMES, MASK), "there is no frame 10"),
     (lambda session: session.add_mask(-1, MASK), "there is no frame -1"),
-    (lambda session: session.add_mask(0, MASK[1:]), "alike"),
+    (lambda session: session.add_mask(0, MASK[1:]), "give a mask of its size"),
     (lambda session: session.add_mask(0, MASK.astype(np.float32)), "float32"),
     (lambda session: session.add_mask(0, torch.from_numpy(MASK).to(torch.bfloat16)), "whole numbers"),
     (lambda session: session.remove_mask(1), "frame 1 has no mask"),
@@ -324,50 +331,6 @@ def test_bad_calls(small_network: LSINet, call: Any, message: str) -> None:
 
 def test_no_frames_are_no_error(small_network: LSINet) -> None:
     assert _propagate(_session(small_network), 4, 4) == {}
-
-
-@pytest.fixture(scope="module")
-def saved(small_network: LSINet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    session = _session(small_network)
-    session.add_mask(4, MASK)
-    path = tmp_path_factory.mktemp("session") / "session.pt"
-    session.save(path)
-    return path
-
-
-OTHER_VIDEOS = [(_frames(FRAMES - 1), "of 10 frames, this one has 9"), (_frames(seed=1), "is another")]
-
-
-@pytest.mark.parametrize(("frames", "message"), OTHER_VIDEOS)
-def test_a_session_of_another_video(small_network: LSINet, saved: Path, frames: list[np.ndarray], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        VideoSession.load(saved, small_network, frames)
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_a_session_of_another_network(small_network: LSINet, saved: Path, part: str) -> None:
-    other = copy.deepcopy(small_network)
-    next(getattr(other, part).parameters()).add_(0.01)
-    with pytest.raises(InputError, match="another network"):
-        VideoSession.load(saved, other, _frames())
-
-
-def test_a_byte_that_changed_on_the_disk(small_network: LSINet, saved: Path, tmp_path: Path) -> None:
-    content = bytearray(saved.read_bytes())
-    at = content.index(MASK.tobytes())  # the mask's pixels, which would be read without complaint
-    content[at] ^= 1
-    (tmp_path / "damaged.pt").write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read"):
-        VideoSession.load(tmp_path / "damaged.pt", small_network, _frames())
-
-
-def test_files_that_are_no_sessions(small_network: LSINet, saved: Path, tmp_path: Path) -> None:
-    damaged, other = tmp_path / "damaged.pt", tmp_path / "other.pt"
-    damaged.write_bytes(saved.read_bytes()[:1000])
-    torch.save({"model": 1}, other)
-    for path, message in ((damaged, "cannot be read"), (other, "no session"), (tmp_path / "none.pt", "no such file")):
-        with pytest.raises(InputError, match=message):
-            VideoSession.load(path, small_network, _frames())
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.encoder import create_backbone
 
 # (backbone, side of the frame): the tested ones, and some of other families: depth-wise and NHWC ones, one without
-# stochastic depth, one whose timm feature extractor names its weights otherwise.
+# stochastic depth, one whose timm feature extractor has other names of weights.
 BACKBONES = [
     *[(f"pvt_v2_b{i}", 64) for i in range(6)],
     ("res2net50_26w_4s", 64),
@@ -40,7 +40,7 @@ def _to_official_pvt_v2(name: str) -> str:
     return name.replace(".mlp.dwconv.", ".mlp.dwconv.dwconv.")
 
 
-# (backbone, from timm's names to those in the file). timm took the names of Res2Net's authors over.
+# (backbone, from timm's names to those in the file). timm uses the names of Res2Net's authors.
 WEIGHT_FILES = [
     pytest.param("pvt_v2_b0", lambda name: name, id="pvt_v2-timm"),
     pytest.param("pvt_v2_b0", _to_official_pvt_v2, id="pvt_v2-official"),
@@ -54,7 +54,7 @@ WEIGHT_FILES = [
 def test_backbones(backbone: str, side: int) -> None:
     network = LSINet(backbone).eval()
     frame = torch.randn(1, 3, side, side)
-    assert [maps.shape for maps in network.encode(frame).maps] == [(1, 32, side // s, side // s) for s in (8, 16, 32)]
+    assert [x.shape for x in network.encode(frame).features] == [(1, 32, side // s, side // s) for s in (8, 16, 32)]
     assert network(frame).shape == (1, 1, side, side)
 
 
@@ -65,7 +65,7 @@ def test_backbones_that_will_not_do(backbone: str, said: list[str]) -> None:
     assert all(part in str(error.value) for part in said)
 
 
-def test_pretrained_weights_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*args: object, **kwargs: object) -> None:
         raise ConnectionError("no route to host\nand more")
 
@@ -92,14 +92,14 @@ def test_encoder_weights(tmp_path: Path, backbone: str, rename) -> None:
     model = timm.create_model(backbone).eval()
     file = tmp_path / "weights.pth"
     torch.save({rename(name): value for name, value in model.state_dict().items()}, file)
-    # pretrained gives way to the file: no attempt to download.
+    # encoder_weights takes precedence over pretrained: nothing is downloaded.
     network = LSINet(backbone, pretrained=True, encoder_weights=file, drop_path_rate=0.0).eval()
     side = model.default_cfg["input_size"][-1] if model.default_cfg.get("fixed_input_size") else 64
     frame = torch.randn(1, 3, side, side)
-    torch.testing.assert_close(network.encoder.backbone(frame)[-1], _last_maps(model, frame), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(network.encoder.backbone(frame)[-1], _last_features(model, frame), atol=1e-4, rtol=1e-4)
 
 
-def _last_maps(model: torch.nn.Module, frame: Tensor) -> Tensor:
+def _last_features(model: torch.nn.Module, frame: Tensor) -> Tensor:
     return model.forward_intermediates(frame, indices=1, intermediates_only=True)[-1]
 
 
@@ -108,7 +108,7 @@ def _damage(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-# (file name, what is in it, what the error says)
+# (file name, its content, a part of the error)
 WRONG_FILES = [
     ("none.pth", None, "not a file"),
     ("text.pth", b"<!DOCTYPE html>", "does not hold weights of 'pvt_v2_b0'"),
@@ -138,7 +138,7 @@ def test_encoder_weights_that_are_damaged_inside(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(4096)
     file.write_bytes(content)
-    with pytest.raises(InputError, match=r"does not hold weights of 'mobilenetv3_small_100': damaged"):
+    with pytest.raises(InputError, match=r"does not hold weights of 'mobilenetv3_small_100' \(damaged"):
         LSINet("mobilenetv3_small_100", encoder_weights=file)
 
 
@@ -178,5 +178,5 @@ def test_half_precision_begins_behind_the_early_stages(backbone: str, amp_dtype:
     assert dtypes == [torch.float32, amp_dtype]
     assert {x.dtype for scales in features for x in scales} == {torch.float32}
     assert not torch.is_autocast_enabled("cpu")
-    network.encode(frame)  # nothing of it stays
+    network.encode(frame)  # the hook is gone
     assert dtypes[2:] == [torch.float32] * 2

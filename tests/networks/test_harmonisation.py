@@ -6,7 +6,7 @@ import torch
 
 from lsinet_monai.networks.harmonisation import PooledAttention
 
-# (pool, height, width, pooled shape): a remainder is dropped, and a pool is never larger than the map.
+# (pool, height, width, pooled shape): a remainder is dropped, and a pool is limited to the features' size.
 CASES = [(2, 4, 6, (2, 3)), (2, 5, 7, (2, 3)), (8, 11, 11, (1, 1)), (8, 4, 9, (1, 1)), (8, 2, 3, (1, 1))]
 
 
@@ -28,15 +28,15 @@ def test_against_the_definition(pool: int, height: int, width: int, pooled: tupl
         torch.nn.init.normal_(layer.bias)
     x = torch.randn(1, 64, height, width, dtype=torch.float64)
 
-    def conv(layer: torch.nn.Conv2d, maps: np.ndarray) -> np.ndarray:
+    def conv(layer: torch.nn.Conv2d, features: np.ndarray) -> np.ndarray:
         weight = layer.weight[:, :, 0, 0].numpy()
-        return np.tensordot(weight, maps, 1) + layer.bias.numpy().reshape(-1, *[1] * (maps.ndim - 1))
+        return np.tensordot(weight, features, 1) + layer.bias.numpy().reshape(-1, *[1] * (features.ndim - 1))
 
-    maps = x[0].numpy()
-    keys, values = _pool(maps, pool), _pool(conv(attend.value, maps), pool)
+    features = x[0].numpy()
+    keys, values = _pool(features, pool), _pool(conv(attend.value, features), pool)
     assert keys.shape[1] == pooled[0] * pooled[1]
-    scores = np.exp(maps.reshape(64, -1).T @ keys)
+    scores = np.exp(features.reshape(64, -1).T @ keys)
     read = values @ (scores / scores.sum(1, keepdims=True)).T
-    z = maps + conv(attend.expand, read.reshape(32, height, width))
-    expected = conv(attend.residual, np.concatenate([maps, z]))
+    z = features + conv(attend.expand, read.reshape(32, height, width))
+    expected = conv(attend.residual, np.concatenate([features, z]))
     np.testing.assert_allclose(attend(x)[0].numpy(), expected, atol=1e-8)

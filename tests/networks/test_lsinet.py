@@ -6,7 +6,6 @@ from torch import Tensor
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet
-from lsinet_monai.networks.memory import weight_values
 
 SIZES = [(64, 64), (65, 97), (100, 352), (352, 352), (256, 320)]
 NOT_FRAMES = [(1, 3, 63, 64), (1, 3, 64, 63), (1, 1, 64, 64), (1, 4, 64, 64), (3, 64, 64), (64,)]
@@ -138,15 +137,6 @@ def test_values_are_weighted_by_their_own_scales_logit() -> None:
         features = network.encode(_frames(1, 3, 64, 64))
     # (S_g, S_5, S_4, S_3) at strides 8, 32, 16, 8.
     logits = [_frames(1, 1, side, side, seed=side) for side in (8, 2, 4, 8)]
-    weighted = LSINet.weight_values(features, logits)
+    weighted = LSINet.values_for_memory(features, logits)
     for value, result, logit in zip(features.values, weighted, (logits[3], logits[2], logits[1]), strict=True):
         torch.testing.assert_close(result, value * (1 + logit.exp() / logit.exp().sum()))
-
-
-def test_a_mask_is_resized_to_the_values() -> None:
-    values, mask = torch.ones(1, 16, 2, 2), torch.zeros(1, 1, 16, 16)
-    mask[..., :8, :8] = 1
-    # Bilinear by 1/8 takes the middle of each 8x8 block: [[1, 0], [0, 0]].
-    e = torch.e
-    expected = 1 + torch.tensor([[e, 1], [1, 1]]) / (e + 3)
-    torch.testing.assert_close(weight_values(values, mask), expected.expand(1, 16, 2, 2))

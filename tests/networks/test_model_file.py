@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks import LSINet, create_network, load_checkpoint, save_checkpoint
+from lsinet_monai.networks import LSINet, create_network, load_checkpoint, save_checkpoint, save_model
 
 MANIFEST = Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json"
 BACKBONE = "mobilenetv3_small_100"
@@ -25,7 +25,7 @@ def network() -> LSINet:
 @pytest.fixture(scope="module")
 def saved(network: LSINet, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("models") / "model.pt"
-    save_checkpoint(path, network, [64, 96])
+    save_model(network, path, [64, 96])
     return path.read_bytes()
 
 
@@ -33,7 +33,7 @@ def saved(network: LSINet, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @torch.no_grad()
 def test_round_trip(tmp_path: Path, network: LSINet, image_size: int | list[int]) -> None:
     path = tmp_path / "models" / "model.pt"
-    save_checkpoint(path, network, image_size)
+    save_model(network, path, image_size)
     assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
     loaded = load_checkpoint(str(path))
     assert loaded.image_size == image_size
@@ -44,6 +44,11 @@ def test_round_trip(tmp_path: Path, network: LSINet, image_size: int | list[int]
     frame = torch.randn(1, 3, 64, 64)
     network.encoder.backbone.to(memory_format=torch.channels_last)
     torch.testing.assert_close(loaded.network(frame), network(frame), rtol=0, atol=0)
+
+
+def test_the_earlier_name_writes_the_same_file(tmp_path: Path, network: LSINet, saved: bytes) -> None:
+    save_checkpoint(tmp_path / "model.pt", network, [64, 96])
+    assert (tmp_path / "model.pt").read_bytes() == saved
 
 
 def test_a_failed_save_leaves_the_earlier_file(
@@ -58,7 +63,7 @@ def test_a_failed_save_leaves_the_earlier_file(
 
     monkeypatch.setattr(torch, "save", save_half)
     with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, network, 352)
+        save_model(network, path, 352)
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
     assert path.read_bytes() == b"earlier"
 
@@ -104,7 +109,7 @@ def test_damaged_file(tmp_path: Path, saved: bytes, part: slice) -> None:
     assert "cannot be read as a file of weights" in _refused(tmp_path / "model.pt")
 
 
-# What the unpickler raises for these has no class in common.
+# The unpickler's errors for these have no common class.
 NO_WEIGHTS = {
     "text": b"epoch,loss\n1,0.5\n",
     "picture": b"\x89PNG\r\n\x1a\n" + bytes(50),
@@ -149,7 +154,7 @@ def test_weights_of_another_network(tmp_path: Path, network: LSINet) -> None:
     assert "do not fit" in message and "encoder.backbone.stem_0.weight" in message
 
 
-# Files with weights that are no model of ours, and what the error says.
+# Files with weights that are not model files, and a part of the error.
 NO_MODELS = {
     "state dict": ({"conv1.weight": torch.zeros(1)}, "it holds: conv1.weight"),
     "list": ([torch.zeros(1)], "it holds: list"),

@@ -43,7 +43,7 @@ WRAPPINGS: dict[str, Callable[[State], Any]] = {
     "nested module": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
 }
 
-# What is wrong with the state dict, and what the error says of it.
+# A fault of the state dict, and parts of the error.
 FAULTS = [
     pytest.param(_changed({KEY: None}), [f"missing: {KEY}"], id="missing"),
     pytest.param(_changed({NORM: None, KEY: None}), [NORM, KEY], id="two missing"),
@@ -81,7 +81,7 @@ def test_every_entry_arrives(released: State, wrap: Callable[[State], Any]) -> N
     assert numbers == list(range(len(released)))
 
 
-def test_what_is_given_stays_as_it_is(released: State) -> None:
+def test_the_input_is_not_changed(released: State) -> None:
     before = dict(released)
     convert_released_state_dict(released)
     assert list(released) == list(before) and all(released[name] is before[name] for name in before)

@@ -1,6 +1,6 @@
 """Deterministic weights and clips for numerical parity with the released LSI-Net program.
 
-The expected outputs beside this file were computed once by the authors' own
+The expected outputs next to this file were computed once by the authors' own
 program (PyTorch, float32, CPU) from exactly the weights and the clips that this
 recipe makes, so an implementation that loads the same weights and reads the same
 clip must give the same numbers. NumPy is all that it needs.

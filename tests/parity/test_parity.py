@@ -89,7 +89,7 @@ def _run(network: LSINet, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch, *
 
     monkeypatch.setattr(network, "upsample_logits", record)
     inferer = SequentialVideoInferer(forgetting="released", **options)
-    state = inferer.start()
+    state = inferer.new_state()
     last, sizes = [], []
     for logit in inferer.stream(torch.from_numpy(recipe.tensor(frames)).unsqueeze(1), network, state):
         last.append(logit[0, 0].numpy())

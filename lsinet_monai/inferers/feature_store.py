@@ -1,0 +1,113 @@
+"""Encoded frames of a video: a store of limited size, read by frame index."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.sequential import AmpDtype, encode_frames
+from lsinet_monai.networks import Features, LSINet
+
+__all__ = ["EncodedFrame", "FeatureStore", "FrameSource"]
+
+
+class FrameSource(Protocol):
+    """Frames by index: a list, an array (T, H, W, 3), or a video from :func:`lsinet_monai.data.open_video`."""
+
+    def __len__(self) -> int:
+        """The number of frames."""
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        """A frame, uint8, (H, W, 3), RGB. Raises an InputError if the frame is damaged."""
+
+
+class EncodedFrame(NamedTuple):
+    """A frame's features, and its size in the source."""
+
+    features: Features
+    size: tuple[int, int]
+    """Height and width."""
+
+
+class FeatureStore:
+    """Encode frames of a video on demand, and keep those used last.
+
+    A kept frame is not read or encoded again. A damaged frame is kept as None.
+
+    Args:
+        network: in evaluation mode, on the device to compute on.
+        source: the video.
+        image_size: height and width to which frames are resized for the network.
+        capacity: the number of frames to keep; ``encode_batch`` at least.
+        encode_batch: the number of frames to encode in one pass.
+        amp_dtype: see :func:`encode_frames`.
+    """
+
+    def __init__(
+        self,
+        network: LSINet,
+        source: FrameSource,
+        image_size: tuple[int, int],
+        capacity: int,
+        encode_batch: int = 1,
+        amp_dtype: AmpDtype | None = None,
+    ) -> None:
+        self.network = network
+        self.source = source
+        self.image_size = image_size
+        self.capacity = capacity
+        self.encode_batch = encode_batch
+        self.amp_dtype: AmpDtype | None = amp_dtype
+        self._frames: OrderedDict[int, EncodedFrame | None] = OrderedDict()  # the one used last at the end
+
+    @property
+    def device(self) -> torch.device:
+        """The network's device."""
+        return next(self.network.parameters()).device
+
+    def get(self, frame: int, step: int = 1) -> EncodedFrame | None:
+        """Return an encoded frame, or None if it is damaged.
+
+        Args:
+            frame: its index.
+            step: 1 or -1: the direction in which further frames are needed. A frame that is not in the store is
+                encoded together with the next ones in this direction, ``encode_batch`` frames in all.
+        """
+        if frame not in self._frames:
+            read: dict[int, np.ndarray] = {}
+            for other in range(frame, frame + step * self.encode_batch, step):
+                if 0 <= other < len(self.source) and other not in self._frames:
+                    try:
+                        read[other] = self.source[other]
+                    except InputError:
+                        self._frames[other] = None
+            self._frames |= self._encode(read)
+            while len(self._frames) > self.capacity:
+                self._frames.popitem(last=False)
+        self._frames.move_to_end(frame)
+        return self._frames[frame]
+
+    def get_features(self, frame: int) -> Features:
+        """Return a frame's features for a caller that keeps them itself: the store does not add the frame.
+
+        Raises:
+            InputError: the frame is damaged.
+        """
+        encoded = self._frames.get(frame) or self._encode({frame: self.source[frame]})[frame]
+        return encoded.features
+
+    @torch.no_grad()
+    def _encode(self, frames: dict[int, np.ndarray]) -> dict[int, EncodedFrame]:
+        if not frames:
+            return {}
+        clip = frames_to_tensor(list(frames.values()), self.image_size).to(self.device)
+        encoded = encode_frames(clip.unsqueeze(0).unbind(2), self.network, self.amp_dtype)
+        return {
+            index: EncodedFrame(features, (frame.shape[0], frame.shape[1]))
+            for (index, frame), features in zip(frames.items(), encoded, strict=True)
+        }
