@@ -1,10 +1,12 @@
-"""Scoring folders of probability maps against the truth, and reports for people: tables, plots, pictures, one page."""
+"""Scores folders of probability maps against the truth; reports them as tables, plots, pictures and one page."""
 
 from .command import evaluate, name_predictions
 from .html import html_report
+from .maps import MapProblems
 from .pictures import write_side_by_side
-from .run import Evaluation, MapProblems, TruthClip, score_folders, truth_clips
+from .run import Evaluation, score_folders
 from .tables import latex_rows, read_published, score_table, write_clip_table
+from .truth import TruthClip, truth_clips
 
 __all__ = [
     "Evaluation",

@@ -1,4 +1,4 @@
-"""The command ``evaluate``: scores of folders of maps, with everything that a paper or a reader wants of them."""
+"""The command ``evaluate``: scores folders of maps, and writes all results that a paper or a reader needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.writers import prepare_output_dir
 
 from .html import html_report
+from .maps import MapProblems
 from .pictures import write_side_by_side
-from .run import MapProblems, TruthClip, score_folders, truth_clips
+from .run import score_folders
 from .tables import latex_rows, read_published, score_table, write_clip_table
+from .truth import TruthClip, truth_clips
 
 __all__ = ["evaluate", "name_predictions"]
 
@@ -27,17 +29,17 @@ _FILES = ("scores.json", "clips.csv", "table.tex", "report.html", "notices.txt",
 
 
 def name_predictions(texts: Sequence[str]) -> dict[str, Path]:
-    """Read what the command line says of the methods: ``[NAME=]DIR`` each.
+    """Read the methods from the command line: ``[NAME=]DIR`` each.
 
     Args:
-        texts: the arguments. Without a name a lone folder is the method ``predictions``, and one of several is called
-            by its folder's name.
+        texts: the arguments. Without NAME, the method is called ``predictions`` if it is the only one, otherwise after
+            its folder.
 
     Returns:
-        the folders by method.
+        The folders by method.
 
     Raises:
-        InputError: two methods have one name.
+        InputError: two methods have the same name.
     """
     methods: dict[str, Path] = {}
     for text in texts:
@@ -45,7 +47,7 @@ def name_predictions(texts: Sequence[str]) -> dict[str, Path]:
         if not equals or not name or Path(text).is_dir():
             name, folder = Path(text).resolve().name if len(texts) > 1 else "predictions", text
         if name in methods:
-            raise InputError(f"--predictions {text}: there is another method {name!r}; name it, as in NAME=DIR")
+            raise InputError(f"--predictions {text}: another method is called {name!r}; give NAME=DIR")
         methods[name] = Path(folder)
     return methods
 
@@ -69,29 +71,29 @@ def evaluate(
     ``clips.csv``          all scores of every clip
     ``table.tex``          LaTeX rows
     ``report.html``        tables, curves, bars and the worst frames, in one file
-    ``gifs/<clip>.gif``    truth and methods side by side, of the clips that were asked for
-    ``notices.txt``        what else there is to know, such as maps without truth; only if there is something
+    ``gifs/<clip>.gif``    truth and methods side by side, for the requested clips
+    ``notices.txt``        hints for reading the scores, such as maps without truth; only if there are any
     =====================  ========================================================================================
 
     Args:
-        predictions: by a method's name the folder of its maps (:func:`lsinet_monai.evaluation.score_folders`).
+        predictions: the folder of maps by method (:func:`lsinet_monai.evaluation.score_folders`).
         truth: a dataset in SUN-SEG's layout, or a GT folder.
         output_dir: the folder to write to.
-        negative_dir: case folders of frames that show no polyp.
+        negative_dir: case folders of frames without a polyp.
         threshold: for the clinical scores, in [0, 1].
-        frames_per_second: the clips' pace.
-        published: a CSV file of published results (:func:`lsinet_monai.evaluation.read_published`) for the report.
-        gifs: clips to write GIFs of: ``<split>/<case>``, or ``<case>`` alone.
-        processes: how many work side by side; by default one for every core.
-        overwrite: take an output folder that holds files already. Of those above, the ones that an earlier run wrote
-            are replaced or removed, but GIFs of other clips stay.
+        frames_per_second: the clips' frame rate.
+        published: a CSV file of published results for the report (:func:`lsinet_monai.evaluation.read_published`).
+        gifs: clips to show as GIFs: ``<split>/<case>``, or ``<case>`` alone.
+        processes: how many processes to use; by default one for every core.
+        overwrite: accept an output folder that already holds files. An earlier run's files from the table above are
+            replaced or removed; GIFs of other clips stay.
 
     Returns:
-        what ``scores.json`` holds.
+        The content of ``scores.json``.
 
     Raises:
-        InputError: the input cannot be used. Where maps are missing, damaged or mis-sized, nothing is scored, and
-            ``problems.txt`` names them all, and then what there is to know besides.
+        InputError: an argument or a folder cannot be used; or maps are missing, damaged or of the wrong size. Then
+            nothing is scored, and ``problems.txt`` lists all of them, followed by the notices.
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"threshold {threshold} must be from 0 to 1")
@@ -105,7 +107,7 @@ def evaluate(
     clips = truth_clips(predictions, truth, negative_dir) if gifs else []
     chosen = [_find_clip(clips, text) for text in gifs]
     output = Path(output_dir)
-    # Problems alone are what a run left behind that is tried again, now that they are mended.
+    # A folder with nothing but problems.txt is from a failed run: this one may be the retry.
     is_retry = output.is_dir() and [path.name for path in output.iterdir()] == [_PROBLEMS]
     prepare_output_dir(output, overwrite or is_retry)
     try:
@@ -135,7 +137,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _remove_results(output: Path) -> None:
-    """Remove what an earlier run wrote, so that no file of it is taken for one of this run."""
+    """Remove an earlier run's files, so that none of them is taken for this run's."""
     for name in _FILES:
         (output / name).unlink(missing_ok=True)
 
@@ -145,7 +147,9 @@ def _find_clip(clips: Sequence[TruthClip], text: str) -> tuple[str, str]:
     found = [key for key in keys if text in (key[1], "/".join(key))]
     if len(found) != 1:
         some = ", ".join("/".join(key) for key in (found or keys)[:5])
-        raise InputError(f"clip {text!r}: {'more than one is' if found else 'none is'} called so; there are {some}")
+        raise InputError(
+            f"clip {text!r}: {'several clips have' if found else 'no clip has'} this name; choose from {some}"
+        )
     return found[0]
 
 

@@ -13,7 +13,7 @@ from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["METHOD_COLOURS", "clip_bars", "threshold_curves"]
 
-# Okabe and Ito's colours, which people who do not tell red from green can tell apart.
+# Okabe and Ito's colours, which red-green colour-blind people can tell apart.
 METHOD_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 
 _CURVES = {"Dice": "Dice", "Fm": "F-measure", "Em": "E-measure", "Sen": "sensitivity", "Spe": "specificity"}
@@ -27,18 +27,18 @@ _STYLE = {
     "axes.labelcolor": "#3c4149",
     "xtick.color": "#3c4149",
     "ytick.color": "#3c4149",
-    "text.parse_math": False,  # names of clips and methods may have dollar signs
-    "svg.fonttype": "none",  # the reader's fonts, of which one has the letters of a clip's name
+    "text.parse_math": False,  # names of clips and methods may contain dollar signs
+    "svg.fonttype": "none",  # the reader's fonts, since a clip's name may use any alphabet
     "svg.hashsalt": "lsinet_monai",  # the same scores give the same file
 }
 
 
 def _svg(draw: Any, size: tuple[float, float], **options: Any) -> str:
-    """Let ``draw`` draw on an empty figure, without pyplot and its global state."""
+    """Return the SVG of a figure that ``draw`` fills, without pyplot and its global state."""
     matplotlib = require_extra("matplotlib", "metrics")
     figures = require_extra("matplotlib.figure", "metrics")
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # from the font that measures the text
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # in the font that measures texts
         figure = figures.Figure(figsize=size, layout="constrained")
         draw(figure)
         file = io.StringIO()
@@ -47,13 +47,13 @@ def _svg(draw: Any, size: tuple[float, float], **options: Any) -> str:
 
 
 def threshold_curves(methods: Mapping[str, Mapping[str, ClipResult]]) -> str:
-    """Plot a split's scores over the 256 thresholds, a panel for each score and a line for each method.
+    """Plot a split's scores over the 256 thresholds: one panel per score, one line per method.
 
     Args:
-        methods: by method the results of the split's clips by case.
+        methods: the results of the split's clips, by method and case.
 
     Returns:
-        the SVG document; empty if no clip has a frame that the benchmark scores.
+        The SVG document; empty if no clip has a frame that the benchmark scores.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -70,7 +70,7 @@ def threshold_curves(methods: Mapping[str, Mapping[str, ClipResult]]) -> str:
         panels = figure.subplots(1, len(_CURVES), sharex=True, sharey=True)
         for panel, (name, title) in zip(panels, _CURVES.items(), strict=True):
             for number, measures in enumerate(curves.values()):
-                # Methods beyond the colours have them again, in dashes.
+                # When the colours run out, they repeat with dashed lines.
                 rounds, place = divmod(number, len(METHOD_COLOURS))
                 style = "--" if rounds else "-"
                 panel.plot(THRESHOLDS, measures[name], style, color=METHOD_COLOURS[place], linewidth=1.6)
@@ -88,11 +88,11 @@ def clip_bars(methods: Mapping[str, Mapping[str, float]], title: str) -> str:
     """Plot a score of a split's clips as bars.
 
     Args:
-        methods: by method the clips' scores by case, in [0, 1]; the first method's order is the bars', worst first.
+        methods: the clips' scores, in [0, 1], by method and case. The bars follow the first method's order.
         title: the score's name.
 
     Returns:
-        the SVG document; of more than 30 clips it has the first 30, and says so.
+        The SVG document. It shows at most the first 30 clips, and the axis then says so.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -125,12 +125,12 @@ _LEGEND_COLUMNS = 4
 
 
 def _legend(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Name the methods above a figure. Handles and names are given, since artists hide a label that starts with _."""
+    """Name several methods above a figure. Matplotlib would hide a label that starts with an underscore."""
     if len(names) > 1:
         short = [textwrap.shorten(name, 36, placeholder="...") for name in names]
         figure.legend(handles, short, loc="outside upper left", ncols=min(len(names), _LEGEND_COLUMNS), frameon=False)
 
 
 def _legend_height(methods: int) -> float:
-    """In inches."""
+    """The legend's height in inches."""
     return 0.12 + 0.18 * -(-methods // _LEGEND_COLUMNS) if methods > 1 else 0

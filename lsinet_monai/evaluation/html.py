@@ -1,4 +1,4 @@
-"""The report as one self-contained page."""
+"""The report: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def html_report(
     """Make the report: tables, curves over the thresholds, bars of the clips, and the worst frames.
 
     Args:
-        evaluation: the results, and where maps, masks and frames lie.
-        frames_per_second: the clips' pace.
-        published: results of papers to put beside the benchmark's scores of the same split.
+        evaluation: the results, with the places of maps, masks and frames.
+        frames_per_second: the clips' frame rate.
+        published: results of papers, shown next to the benchmark's scores of the same split.
 
     Returns:
-        an HTML document that needs no other file.
+        An HTML document that needs no other file.
 
     Raises:
         InputError: matplotlib or Jinja is not installed, or a file cannot be read.
@@ -65,7 +65,7 @@ def _split(
     bars = clip_bars(
         {method: {case: clips[case][dice] for case in worst_first} for method, clips in cases.items()}, columns[dice]
     )
-    # Papers report one another's methods, with other numbers.
+    # Several papers may report the same method, with different numbers.
     papers: dict[tuple[str, str, str], dict[str, float]] = {}
     for result in published:
         if result.split == split:
@@ -89,7 +89,7 @@ def _split(
 
 
 def _data_url(svg: str) -> str:
-    # As images, not as elements: figures in one page would share the names of their parts.
+    # As <img>, since the ids of several inline SVG figures would clash.
     return _encoded("image/svg+xml", svg.encode()) if svg else ""
 
 

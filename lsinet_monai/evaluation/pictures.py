@@ -1,4 +1,4 @@
-"""Pictures of predictions beside the truth: the worst frames of a split, and a clip as a side-by-side GIF."""
+"""Pictures of predictions and truth: the worst frames of a split, and a clip as a side-by-side GIF."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from lsinet_monai.data.frames import read_frame, read_map, resize_frame
 from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.writers import TRUTH_COLOUR, outline, overlay
 
-from .run import Evaluation, TruthClip
+from .run import Evaluation
+from .truth import TruthClip
 
 __all__ = ["FilmFrame", "worst_frames", "write_side_by_side"]
 
-_FRAMES, _FRAMES_OF_A_CLIP = 5, 2
+_FRAMES, _FRAMES_PER_CLIP = 5, 2
 _FILM_WIDTH = 320
 _GIF_HEIGHT, _GIF_FRAMES = 200, 150
 _TITLE_HEIGHT = 22
@@ -37,19 +38,18 @@ class FilmFrame:
 
 
 def worst_frames(evaluation: Evaluation, method: str, split: str) -> list[FilmFrame]:
-    """Draw the frames of a split on which a method has the lowest Dice: five, and no more than two of one clip.
+    """Draw the frames of a split with the lowest Dice: up to five, at most two of one clip.
 
-    Of frames with the same Dice, as of those on which a polyp is missed, the one with the most wrong pixels is worse.
-
-    Where the frames do not lie beside the masks, the map stands in for the frame.
+    Among frames with the same Dice, such as missed polyps, one with more wrong pixels is worse. If a frame does not lie
+    next to its mask, its map is drawn in its place.
 
     Args:
-        evaluation: the results, and where maps, masks and frames lie.
+        evaluation: the results, with the places of maps, masks and frames.
         method: the method.
-        split: a split of which it has maps.
+        split: a split with maps of the method.
 
     Returns:
-        the frames, the worst first: the truth outlined in green, the prediction in cyan.
+        The frames, worst first: the truth outlined in green, the prediction in cyan.
 
     Raises:
         InputError: a file cannot be read.
@@ -62,7 +62,7 @@ def worst_frames(evaluation: Evaluation, method: str, split: str) -> list[FilmFr
     chosen: list[tuple[float, str, int]] = []
     taken = Counter[str]()
     for dice, _, case, index in candidates:
-        if taken[case] < _FRAMES_OF_A_CLIP and len(chosen) < _FRAMES:
+        if taken[case] < _FRAMES_PER_CLIP and len(chosen) < _FRAMES:
             chosen.append((dice, case, index))
             taken[case] += 1
     return [
@@ -75,10 +75,10 @@ def worst_frames(evaluation: Evaluation, method: str, split: str) -> list[FilmFr
 
 def _drawn(evaluation: Evaluation, method: str, split: str, case: str, index: int) -> bytes:
     clip, path = evaluation.clips[split, case], evaluation.maps[method][split, case][index]
-    assert path is not None  # a frame with a Dice has a map
+    assert path is not None  # a scored frame has a map
     map_ = read_map(path)
     threshold = evaluation.results[method][split][case].clinical.threshold
-    # The outlines are drawn at the picture's size: resized with the picture, they would be thick or torn.
+    # Draw the outlines at the picture's size: resized outlines would be thick or broken.
     size = round(map_.shape[0] * _FILM_WIDTH / map_.shape[1]), _FILM_WIDTH
     picture = overlay(
         _frame(clip, index, map_, size), _resized(map_ > 255 * threshold, size), _truth(clip, index, size)
@@ -105,16 +105,16 @@ def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def write_side_by_side(
     path: str | Path, evaluation: Evaluation, split: str, case: str, frames_per_second: float
 ) -> None:
-    """Write a clip as an animated GIF: the truth, and beside it the methods that have maps of it.
+    """Write a clip as an animated GIF: the truth, next to it every method with maps of the clip.
 
-    The GIF runs as long as the clip does; of a clip with more than 150 frames it shows every second, third, ... one.
+    The GIF lasts as long as the clip. If the clip has more than 150 frames, it shows every second, third, ... one.
 
     Args:
         path: the file.
-        evaluation: the results, and where maps, masks and frames lie.
+        evaluation: the results, with the places of maps, masks and frames.
         split: the clip's split.
         case: the clip's case.
-        frames_per_second: the clip's pace.
+        frames_per_second: the clip's frame rate.
 
     Raises:
         InputError: a file cannot be read.
@@ -126,7 +126,7 @@ def write_side_by_side(
         _side_by_side(evaluation, clip, methods, index).quantize(256, dither=Image.Dither.NONE)
         for index in range(0, len(clip.names), step)
     )
-    # GIF counts in 10 ms: rounding the sum, not each duration, keeps the pace. Browsers slow down what is under 20 ms.
+    # GIF counts in 10 ms: round the running sum, not each duration, to keep the speed. Browsers slow down below 20 ms.
     ends = [round(100 * step / frames_per_second * count) for count in range(-(-len(clip.names) // step) + 1)]
     milliseconds = [10 * max(2, end - begin) for begin, end in itertools.pairwise(ends)]
     with atomic_write(path) as temporary:

@@ -1,4 +1,4 @@
-"""Scores as tables: for a terminal, as LaTeX rows, as CSV, and beside published results."""
+"""Scores as tables: for a terminal, as LaTeX rows and as CSV; and published results to compare with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 AllScores = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""``{method: {split: {"dataset": {...}, "cases": {...}}}}``, as ``scores.json`` holds it."""
+"""``{method: {split: {"dataset": {...}, "cases": {...}}}}``, the content of ``scores.json``."""
 
 BENCHMARK_COLUMNS = {
     "Smeasure": "S",
@@ -40,7 +40,7 @@ BENCHMARK_COLUMNS = {
     "meanSpe": "Spe mean",
     "MAE": "MAE",
 }
-"""The scores that papers report, in their order, with short titles; mean and maximum Dice side by side."""
+"""The scores that papers report, in their order, with short titles; mean Dice next to maximum Dice."""
 
 _CLINICAL_COLUMNS = {
     "lesions": "lesions",
@@ -51,7 +51,7 @@ _CLINICAL_COLUMNS = {
     "negative_specificity": "specificity",
     "flicker": "flicker",
 }
-# What LaTeX would take for a command, or its usual font shows as another character.
+# Characters that LaTeX would read as a command or print as another character.
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -65,30 +65,30 @@ _DECIMALS = {"frames_to_detection": 1, "false_positives_per_minute": 1}
 
 
 def clinical_columns(scores: Mapping[str, Any]) -> dict[str, str]:
-    """The clinical scores that tables show, with short titles.
+    """Return the clinical scores that tables show, with short titles.
 
     Args:
-        scores: any split's or clip's scores; they say at which threshold Dice was taken.
+        scores: the scores of any split or clip; the name of its Dice holds the threshold.
     """
     dice = next(name for name in scores if name.startswith("dice_at_"))
     return {dice: f"Dice at {dice.removeprefix('dice_at_')}", **_CLINICAL_COLUMNS}
 
 
 def show(name: str, value: float | int | None) -> str:
-    """Write a score as tables do: three decimals, counts as they are, a dash where there is none."""
+    """Format a score for a table: three decimals (or one), a count as it is, a dash for None."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.{_DECIMALS.get(name, 3)}f}"
 
 
 def score_table(scores: AllScores) -> str:
-    """The table that a terminal shows: per split a row for every method, the benchmark's scores, then the clinical.
+    """Make the table for a terminal: per split the benchmark's scores, then the clinical ones, one row per method.
 
     Args:
         scores: ``{method: {split: {"dataset": {...}, "cases": {...}}}}``.
 
     Returns:
-        lines of up to about 110 characters.
+        Lines of up to about 110 characters.
     """
     lines = []
     for split in _splits(scores):
@@ -98,7 +98,7 @@ def score_table(scores: AllScores) -> str:
         some = next(iter(methods.values()))["dataset"]
         tables = [BENCHMARK_COLUMNS, clinical_columns(some)]
         if all(x["dataset"][name] is None for x in methods.values() for name in BENCHMARK_COLUMNS):
-            del tables[0]  # there is no pysodmetrics, or no clip of three frames
+            del tables[0]  # pysodmetrics is missing, or every clip has fewer than three frames
         for columns in tables:
             rows = [["method", *columns.values()]]
             for method, split_scores in methods.items():
@@ -123,9 +123,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def latex_rows(scores: AllScores) -> str:
-    """Rows for the tabular of a paper: a row for every method, the columns of every split side by side.
+    """Make rows for a LaTeX ``tabular``: one row per method, the columns of all splits side by side.
 
-    The first lines, comments, name the columns; scores in percent but MAE, as papers have them.
+    The first two lines are comments that name the columns. Scores are in percent, except MAE, as in papers.
     """
     splits = _splits(scores)
     lines = [f"% per split: {', '.join(BENCHMARK_COLUMNS)}", f"% splits: {', '.join(splits)}"]
@@ -149,7 +149,7 @@ def _latex_number(name: str, value: float | None) -> str:
 
 
 def write_clip_table(path: str | Path, scores: AllScores) -> None:
-    """Write all scores of every clip as CSV, a clip and method a row; what there is no score of is empty."""
+    """Write all scores of every clip as CSV: one row per method and clip; an empty cell for None."""
     names = list(next(iter(next(iter(scores.values())).values()))["dataset"])
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -162,13 +162,13 @@ def write_clip_table(path: str | Path, scores: AllScores) -> None:
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """One number of a paper."""
+    """One number from a paper."""
 
     method: str
     split: str
     """One of :data:`lsinet_monai.data.SPLITS`."""
     metric: str
-    """Which score, and of which kind: one of :data:`lsinet_monai.metrics.BENCHMARK_SCORES`."""
+    """One of :data:`lsinet_monai.metrics.BENCHMARK_SCORES`, so that mean and maximum are told apart."""
     value: float
     """In [0, 1]."""
     paper: str
@@ -182,7 +182,7 @@ def read_published(path: str | os.PathLike[str]) -> list[PublishedResult]:
         path: a CSV file with the columns method, split, metric, value (in percent), paper and source.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, or has a split, metric or value that is none.
+        InputError: the file cannot be read, lacks a column, or has an unknown split or metric or an invalid value.
     """
     results = []
     try:
@@ -199,10 +199,12 @@ def _published(row: Mapping[str, str | None], where: str) -> PublishedResult:
     empty = [name for name, text in fields.items() if not text]
     if empty:
         raise InputError(f"{where}: has no {empty[0]}")
-    if fields["split"] not in SPLITS or fields["metric"] not in BENCHMARK_SCORES:
-        raise InputError(f"{where}: {fields['split']!r} is no split of SUN-SEG, or {fields['metric']!r} no score")
+    for name, known in (("split", SPLITS), ("metric", BENCHMARK_SCORES)):
+        if fields[name] not in known:
+            raise InputError(f"{where}: {name} {fields[name]!r} is not one of {', '.join(known)}")
+    text = fields.pop("value")
     try:
-        value = float(fields.pop("value")) / 100
+        value = float(text) / 100
     except ValueError as error:
-        raise InputError(f"{where}: its value is no number") from error
+        raise InputError(f"{where}: value {text!r} is not a number") from error
     return PublishedResult(value=value, **fields)

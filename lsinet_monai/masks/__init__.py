@@ -1,4 +1,4 @@
-"""Masks and probability maps without any truth: probabilities, frame scores, tracks of lesions, doubt."""
+"""Masks and probability maps without the truth: from logits to probabilities, frame scores, lesion tracks, doubt."""
 
 from .doubt import frame_doubts, mask_change, temporal_disagreement, video_doubt
 from .probability import logit_to_probability

@@ -1,4 +1,4 @@
-"""Where a person should look first: frames, and videos, whose masks are undecided or do not agree over time."""
+"""Where a person should look first: frames and videos whose masks are uncertain or change back and forth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 __all__ = ["frame_doubts", "mask_change", "temporal_disagreement", "video_doubt"]
 
-_SHARE = 0.1
+_TOP_FRACTION = 0.1
 
 
 def mask_change(before: np.ndarray, after: np.ndarray) -> float:
-    """How much a mask changed: 1 - IoU, in [0, 1]; 0 where both are empty.
+    """Measure how much a mask changed: 1 - IoU, in [0, 1]; 0 if both masks are empty.
 
     Args:
         before: bool, (H, W).
@@ -23,17 +23,17 @@ def mask_change(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def temporal_disagreement(changes: Sequence[float | None]) -> list[float | None]:
-    """How little each frame agrees with its neighbours: the smaller of the changes towards it and away from it.
+    """Measure how much each frame's mask differs from both neighbours: the smaller of the changes to and from it.
 
-    The smaller one, since a polyp that comes into view or leaves it changes the mask once; a mask that flickers
-    changes it twice.
+    A polyp that enters or leaves the view changes the mask once; a flickering mask changes it twice. The smaller
+    change is large for the flicker alone.
 
     Args:
-        changes: for each frame of a video, :func:`mask_change` from the frame before it; None where it is not known, as
-            for the first frame.
+        changes: for each frame of a video, :func:`mask_change` from the previous frame; None if unknown, as for the
+            first frame.
 
     Returns:
-        For each frame a number in [0, 1], or None where neither change is known.
+        For each frame a number in [0, 1], or None if both changes are unknown.
     """
     following = [*changes, None][1:]
     known = ([x for x in pair if x is not None] for pair in zip(changes, following, strict=True))
@@ -41,31 +41,30 @@ def temporal_disagreement(changes: Sequence[float | None]) -> list[float | None]
 
 
 def frame_doubts(uncertainties: Sequence[float | None], disagreements: Sequence[float | None]) -> list[float | None]:
-    """Join what speaks for looking at a frame: the mean of its uncertainty and its disagreement, in [0, 1].
+    """Combine two reasons to look at a frame: the mean of its uncertainty and its disagreement, in [0, 1].
 
     Args:
         uncertainties: for each frame :func:`lsinet_monai.masks.uncertainty`, or None.
         disagreements: for each frame :func:`temporal_disagreement`, or None, which counts as 0.
 
     Returns:
-        For each frame the doubt, or None where its uncertainty is not known.
+        For each frame the doubt, or None if its uncertainty is unknown.
     """
     pairs = zip(uncertainties, disagreements, strict=True)
     return [None if bits is None else (bits + (change or 0.0)) / 2 for bits, change in pairs]
 
 
 def video_doubt(doubts: Iterable[float | None]) -> float | None:
-    """How much a video is worth a look: the mean over its most doubtful tenth.
+    """Rate how much a video needs a look: the mean over its most doubtful tenth.
 
-    A tenth, so that one bad stretch of a long video counts as much as the same share of a short one, and is not lost
-    among frames that are easy.
+    A mean over all frames would hide one bad stretch of a long video among its easy frames.
 
     Args:
-        doubts: for each frame a number in [0, 1], or None where it does not count.
+        doubts: for each frame a number in [0, 1], or None for a frame to leave out.
 
     Returns:
-        A number in [0, 1], or None if no frame counts.
+        A number in [0, 1], or None if every frame is left out.
     """
     known = sorted((doubt for doubt in doubts if doubt is not None), reverse=True)
-    highest = known[: max(1, round(_SHARE * len(known)))]
+    highest = known[: max(1, round(_TOP_FRACTION * len(known)))]
     return sum(highest) / len(highest) if highest else None

@@ -16,7 +16,7 @@ def logit_to_probability(logit: Tensor, size: Sequence[int]) -> Tensor:
     Resizing is bilinear, with ``align_corners=False`` and without antialiasing, as in the released program.
 
     Args:
-        logit: (B, C, h, w) or (h, w), of any floating-point type.
+        logit: (B, C, h, w) or (h, w), of any floating-point type; computed in float32.
         size: the frame's height and width, (H, W), in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Lesions of a video: the connected parts of its masks, with ids that stay theirs from frame to frame."""
+"""Lesions of a video: the connected parts of its masks, with ids that stay the same from frame to frame."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 class LesionLinker:
-    """Name the lesions of a video: called with the mask of one frame after another, it labels their parts.
+    """Track the lesions of a video: call it with the mask of each frame in turn; it labels the lesions.
 
-    A lesion of a frame is an 8-connected part of its mask. It is the one of an earlier frame that it overlaps:
+    A lesion of a frame is an 8-connected part of its mask. It keeps the id of the earlier lesion that it overlaps:
 
-    - Looked at are the frame before and, to bridge gaps, up to ``max_gap`` frames before that one. Of all pairs of a
-      part and an earlier lesion, the one with the highest IoU is linked first, then the highest of what is left. A part
-      that overlaps no lesion, or none that is still free, is a new one.
-    - So an id stands for one connected part in every frame, and never for two.
-    - Split: the part that fits the lesion best keeps its id, the others are new lesions.
-    - Merge: the joint part keeps the id of the lesion that it fits best. The other ids are missing as long as the parts
-      are one; parts that separate within ``max_gap`` frames have their own ids back.
-    - A lesion that was away for longer than ``max_gap`` frames, or that moved by more than its own size, is a new one:
-      nothing but overlap is looked at.
+    - Earlier lesions come from the previous frame and, to bridge gaps, from up to ``max_gap`` frames before that. Of
+      all pairs of a part and an earlier lesion, the pair with the highest IoU is linked first, then the highest of the
+      remaining ones. A part without a free overlapping lesion is a new lesion.
+    - So in every frame an id stands for exactly one connected part.
+    - Split: the part that fits the lesion best keeps its id; the others are new lesions.
+    - Merge: the joint part keeps the id of the lesion that it fits best. The other ids are absent while the parts are
+      joined; parts that separate within ``max_gap`` frames get their own ids back.
+    - Only overlap links lesions: one that was absent for more than ``max_gap`` frames, or moved by more than its own
+      size, is a new lesion.
 
-    Frames of another size than the one before have nothing in common with it; the ids run on. The object's state is
-    the last few label images and a number, and it can be pickled.
+    A frame of another size than the previous one is not linked to it; its ids continue the count. The state is the last
+    few label images and the next id, and can be pickled.
 
     Args:
-        max_gap: for up to this many frames a lesion may be missing and keeps its id.
+        max_gap: for how many frames a lesion may be absent and keep its id.
     """
 
     def __init__(self, max_gap: int = 3) -> None:
         self.next_id = 1
-        # Label images and the areas of their lesions, the newest last.
+        # Label images and the areas of their lesions, newest last.
         self._earlier: deque[tuple[np.ndarray, dict[int, int]]] = deque(maxlen=max_gap + 1)
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
@@ -46,13 +46,13 @@ class LesionLinker:
             mask: bool, (H, W).
 
         Returns:
-            int32, (H, W): 0 is background, everything else a lesion's id, from 1.
+            int32, (H, W): 0 for the background, elsewhere the lesion's id, from 1.
         """
         if self._earlier and self._earlier[-1][0].shape != mask.shape:
             self._earlier.clear()
         labels = np.zeros(mask.shape, np.int32)
         areas: dict[int, int] = {}
-        # Most of a frame is background, and nothing need be done there.
+        # Most of a frame is background: only the mask's bounding box is labelled.
         box = tuple(
             slice(int(line.argmax()), len(line) - int(line[::-1].argmax())) for line in (mask.any(1), mask.any(0))
         )
@@ -66,12 +66,12 @@ class LesionLinker:
         return labels.copy()
 
     def follow(self, labels: np.ndarray) -> None:
-        """Take a frame whose lesions are named already, by a person or by an earlier run, as the newest one.
+        """Continue from a frame whose lesions already have ids, given by a person or an earlier run.
 
-        The lesions of the frames after it have its ids where they overlap, and new ids are larger than all of its ids.
+        Lesions of later frames take over its ids where they overlap; new ids are larger than all of its ids.
 
         Args:
-            labels: whole numbers, (H, W): 0 is background, everything else a lesion's id, from 1.
+            labels: integers, (H, W): 0 for the background, elsewhere the lesion's id, from 1.
         """
         ids, areas = np.unique(labels[labels > 0], return_counts=True)
         known = dict(zip(ids.tolist(), areas.tolist(), strict=True))
@@ -79,8 +79,8 @@ class LesionLinker:
         self.next_id = max([self.next_id, *(lesion + 1 for lesion in known)])
 
     def _ids(self, parts: np.ndarray, part_areas: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
-        """Give every part, numbered from 1 in ``parts``, a lesion's id; entry 0 is the background's."""
-        overlaps: list[tuple[float, int, int, int]] = []  # IoU; place in time, the later the higher; part; lesion
+        """Return a lesion id for every part, which ``parts`` numbers from 1; entry 0 is the background."""
+        overlaps: list[tuple[float, int, int, int]] = []  # IoU; position in time, newest highest; part; lesion
         for place, (earlier, areas) in enumerate(self._earlier):
             for part, lesion, area in _overlaps(parts, earlier[box]):
                 union = int(part_areas[part]) + areas[lesion] - area
@@ -98,10 +98,10 @@ class LesionLinker:
 
 
 def _overlaps(parts: np.ndarray, lesions: np.ndarray) -> list[tuple[int, int, int]]:
-    """Every overlapping pair of two label images of one shape, background apart: (part, lesion, pixels)."""
+    """Every overlapping pair of a part and a lesion in two label images of one shape: (part, lesion, pixels)."""
     both = (parts > 0) & (lesions > 0)
     pairs = parts[both].astype(np.int64) << 32 | lesions[both]
-    # Counted by runs of equal pairs, of which there are far fewer than pixels to sort.
+    # Sort runs of equal pairs, of which there are far fewer than pixels.
     starts = np.flatnonzero(np.diff(pairs, prepend=-1))
     found, places = np.unique(pairs[starts], return_inverse=True)
     areas = np.bincount(places, weights=np.diff(starts, append=len(pairs)))

@@ -1,4 +1,4 @@
-"""Scores of frames and of clips."""
+"""Scores that need the truth: of frames, of clips and of splits."""
 
 from lsinet_monai.metrics.benchmark import (
     BENCHMARK_SCORES,

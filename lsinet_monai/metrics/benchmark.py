@@ -1,9 +1,9 @@
-"""The scores that papers on video polyp segmentation report, to the last digit of SUN-SEG's evaluation toolbox.
+"""The scores that papers on video polyp segmentation report, equal to those of SUN-SEG's evaluation toolbox.
 
 The toolbox: Ji et al., "Video Polyp Segmentation: A Deep Learning Perspective", Machine Intelligence Research 19, 2022,
-section 5, https://github.com/GewelsJI/VPS. A map is stretched to [0, 1] before it is scored; the first and the last
-frame of a clip are left out; what depends on a threshold is averaged per threshold over the frames of a clip, then over
-the clips; the mean or maximum over the 256 thresholds is taken last.
+section 5, https://github.com/GewelsJI/VPS. It stretches each map to [0, 1] and leaves out a clip's first and last
+frame. It averages each measure over the frames of a clip, then over the clips, per threshold if the measure has one;
+last of all it takes the mean or the maximum over the 256 thresholds.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 Measures = dict[str, np.ndarray]
-"""The measures of a frame, a clip or a split by name: of shape (), or (256,) if one depends on the threshold."""
+"""The measures of a frame, a clip or a split by name: shape (), or (256,) if a measure depends on the threshold."""
 
 THRESHOLDS = np.linspace(1, 0, 256)
-"""The thresholds of measures of shape (256,), on a map stretched to [0, 1]: a pixel is polyp where it is as high."""
+"""The thresholds of the measures of shape (256,): a pixel of the stretched map, in [0, 1], is polyp from there on."""
 
 _CURVES = ("Em", "Fm", "Dice", "IoU", "Sen", "Spe")
 
@@ -43,22 +43,26 @@ BENCHMARK_SCORES = (
 
 
 def released_map(probability: np.ndarray) -> np.ndarray:
-    """Make of a probability map the benchmark's map, as the released program saves it: stretched, 8-bit.
+    """Stretch a probability map and convert it to 8 bits exactly as the released program saves it.
 
-    The stretch gives every frame a full-strength polyp, also one that has none: it is for the benchmark alone.
+    The stretch gives every frame a full-strength polyp, even one without a polyp: use it for the benchmark alone.
 
     Args:
         probability: float, (H, W), in [0, 1].
 
     Returns:
-        uint8, (H, W): 255 (p - min) / (max - min + 1e-8), rounded.
+        uint8, (H, W): 255 (p - min) / (max - min + 1e-8), computed in float32 and cut, not rounded. The highest level
+        is 255, but 254 or less where max - min is below 0.25, since 1e-8 then counts; a constant map becomes 0.
+
+    Source: LSI-Net (SALI), MICCAI 2024, released inference program.
     """
-    low, high = float(probability.min()), float(probability.max())
-    return np.rint(255 * ((probability - low) / (high - low + 1e-8))).astype(np.uint8)
+    values = np.asarray(probability, np.float32)
+    stretched = (values - values.min()) / (values.max() - values.min() + 1e-8)
+    return (255 * stretched).astype(np.uint8)
 
 
 def too_short_notice(clips: Iterable[str]) -> str:
-    """Say which clips the benchmark cannot score, for they have no frame between their first and last one."""
+    """Name the clips that the benchmark cannot score: they have no frame between the first and the last."""
     return f"too short for the benchmark, which leaves out two frames: {', '.join(sorted(clips))}"
 
 
@@ -76,18 +80,18 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
     ``Dice``      (256,)  2 TP / (2 TP + FP + FN)
     ``IoU``       (256,)  TP / (TP + FP + FN)
     ``Sen``       (256,)  sensitivity, TP / (TP + FN)
-    ``Spe``       (256,)  specificity, TN / (TN + FP), and 0 at thresholds that find nothing of the polyp
+    ``Spe``       (256,)  specificity, TN / (TN + FP), and 0 at thresholds without a true positive
     ============  ======  ========================================================================================
 
-    On a frame without a polyp Fm, Dice, IoU, Sen and Spe are 0 whatever is predicted, as in the toolbox, which was made
-    for frames with one: see :mod:`lsinet_monai.metrics.clinical` for the others.
+    On a frame without a polyp Fm, Dice, IoU, Sen and Spe are 0 for any prediction, as in the toolbox, which expects a
+    polyp in every frame. :mod:`lsinet_monai.metrics.clinical` scores frames without one.
 
     Args:
         map_: the predicted map, uint8, (H, W), stretched or not.
         mask: the true mask, bool, (H, W).
 
     Returns:
-        the measures, in [0, 1].
+        The measures, in [0, 1].
 
     Raises:
         InputError: pysodmetrics is not installed.
@@ -96,7 +100,7 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
     if map_.shape != mask.shape:
         raise ValueError(f"map {map_.shape} and mask {mask.shape} differ in shape")
     sod = require_extra("py_sod_metrics", "metrics")
-    # What each of the 256 levels becomes when the map is stretched, with pysodmetrics' own operations in their order.
+    # The stretched value of each of the 256 levels, by pysodmetrics' operations in their order.
     levels = np.arange(256) / 255
     low, high = levels[map_.min()], levels[map_.max()]
     if high > low:
@@ -107,22 +111,19 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
     for metric in (structure, error):
         metric.step(prediction, mask, normalize=False)
 
-    # pysodmetrics has all the other measures too. Its weighted F-measure equals the toolbox to 1e-15, and takes two
-    # thirds of the time of all: _weighted_f gives the same number in a quarter of it. Its E and F equal the toolbox as
-    # well, but count the map's pixels anew for each: here they are counted once, by level, inside and outside the mask;
-    # its handlers take the counts, and its E-measure, which takes none, is written below. Of Dice, IoU, sensitivity and
-    # specificity it gives other numbers than the toolbox: it takes the thresholds from the map times 255, rounded down,
-    # where the toolbox compares the map with the thresholds themselves, which moves the means by up to 3e-6; and the
-    # toolbox's specificity is 0 where there is no true positive, which moves its mean by up to 7e-4.
+    # Why pysodmetrics does not compute everything: its weighted F and E-measure equal ours, but take a frame of 384x288
+    # from 10 to 26 ms. Its Dice, IoU, sensitivity and specificity differ from the toolbox by up to 7e-4: it cuts the
+    # map to 8 bits before thresholding, and lets specificity count without a true positive. So the map's pixels are
+    # counted once, by level, inside and outside the mask, and pysodmetrics' handlers get the counts.
     inside, everywhere = (np.bincount(pixels, minlength=256) for pixels in (map_[mask], map_.ravel()))
 
     def count(reaches: np.ndarray) -> dict[str, np.ndarray]:
-        """Confusion counts of masks that hold the levels which ``reaches``, (256,) or (256, thresholds), has as 1."""
+        """Confusion counts of the masks of all levels for which ``reaches``, (256,) or (256, thresholds), is 1."""
         tp, positive, polyp = inside @ reaches, everywhere @ reaches, inside.sum()
         return {"tp": tp, "fp": positive - tp, "fn": polyp - tp, "tn": mask.size - polyp - (positive - tp)}
 
     exact = count((levels[:, None] >= THRESHOLDS).astype(np.float64))
-    rounded = count(((255 * levels).astype(np.uint8)[:, None] >= np.arange(255, -1, -1)).astype(np.float64))
+    in_8_bits = count(((255 * levels).astype(np.uint8)[:, None] >= np.arange(255, -1, -1)).astype(np.float64))
     adaptive = count((levels >= min(2 * prediction.mean(), 1)).astype(np.float64))
 
     def rate(name: str, counts: dict[str, np.ndarray], **options: Any) -> np.ndarray:
@@ -134,8 +135,8 @@ def frame_measures(map_: np.ndarray, mask: np.ndarray) -> Measures:
         "MAE": np.asarray(error.get_results()["mae"]),
         "adpEm": _enhanced_alignment(**adaptive),
         "adpFm": rate("Fmeasure", adaptive, beta=0.3),
-        "Em": _enhanced_alignment(**rounded),
-        "Fm": rate("Fmeasure", rounded, beta=0.3),
+        "Em": _enhanced_alignment(**in_8_bits),
+        "Fm": rate("Fmeasure", in_8_bits, beta=0.3),
         "Dice": rate("DICE", exact),
         "IoU": rate("IOU", exact),
         "Sen": rate("Sensitivity", exact),
@@ -148,21 +149,20 @@ _GAUSSIAN /= _GAUSSIAN.sum()
 
 
 def _weighted_f(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """The weighted F-measure (Margolin et al., CVPR 2014, equations 8 to 14), beta 1; 0 where there is no polyp."""
+    """The weighted F-measure (Margolin et al., CVPR 2014, equations 8 to 14), beta 1; 0 if the mask is empty."""
     if not mask.any():
         return 0.0
     distance, (nearest_row, nearest_column) = ndimage.distance_transform_edt(~mask, return_indices=True)
     error = np.abs(prediction - mask)
-    # Inside the polyp an error counts as much as those around it do, where that is less, and outside as much as at the
-    # nearest pixel inside. Nothing farther from the polyp than the 7x7 Gaussian reaches need be smoothed, and the
-    # Gaussian is the product of two.
+    # Inside the polyp an error counts at most as much as the smoothed errors around it, where a pixel outside stands
+    # for its nearest pixel inside. Smoothing is needed only within reach of the 7x7 Gaussian, which is separable.
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4]
     smoothed = error[nearest_row[box], nearest_column[box]]
     for axis in (0, 1):
         smoothed = ndimage.correlate1d(smoothed, _GAUSSIAN, axis, mode="constant")
     inside = np.minimum(error[box], smoothed)[mask[box]]
-    # Outside, an error counts the more the farther from the polyp it is, up to twice.
+    # Outside, an error's weight grows from 1 to 2 with its distance from the polyp.
     outside = (error * (2 - np.exp(np.log(0.5) / 5 * distance)))[~mask]
     tp, fp = inside.size - inside.sum(), outside.sum()
     recall, precision = 1 - inside.mean(), tp / (tp + fp + np.spacing(1))
@@ -170,7 +170,7 @@ def _weighted_f(prediction: np.ndarray, mask: np.ndarray) -> float:
 
 
 def _enhanced_alignment(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray) -> np.ndarray:
-    """The E-measure of masks with these confusion counts (Fan et al., IJCAI 2018, equations 2 to 5)."""
+    """The E-measure (Fan et al., IJCAI 2018, equations 2 to 5) from confusion counts."""
     size = tp + fp + fn + tn
     polyp, positive = (tp + fn) / size, (tp + fp) / size
     if not (tp + fn).any():
@@ -191,13 +191,13 @@ def average(measures: Sequence[Measures]) -> Measures:
 
 
 def benchmark_scores(measures: Measures) -> dict[str, float]:
-    """Take the mean and the maximum over the thresholds: the scores by the names of :data:`BENCHMARK_SCORES`.
+    """Take the mean and the maximum over the thresholds.
 
     Args:
-        measures: the average over the frames of a clip, or over a split's clips of their averages.
+        measures: a clip's average over its frames, or a split's average over its clips.
 
     Returns:
-        the scores, in [0, 1]. All but MAE are better the higher they are.
+        The scores by the names of :data:`BENCHMARK_SCORES`, in [0, 1]. Higher is better for all but MAE.
     """
     scores = {name: float(value) for name, value in measures.items() if name not in _CURVES}
     for name in _CURVES:

@@ -1,7 +1,7 @@
-"""What the benchmark does not say and clinicians ask: false alarms, lesions found, how soon, and how steadily.
+"""What clinicians ask beyond the benchmark: false alarms, lesions found, how soon, and how steadily.
 
-All of it is measured at one fixed threshold on the probability itself, never on a map stretched per frame, and on every
-frame of a clip, the first and the last included.
+All scores use one fixed threshold on the probability itself, not on a map stretched per frame, and every frame of a
+clip, including the first and the last.
 """
 
 from __future__ import annotations
@@ -24,40 +24,38 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 @dataclass
 class ClinicalCounts:
-    """What :class:`ClinicalScorer` counted in one clip."""
+    """The counts of one clip, made by :class:`ClinicalScorer`."""
 
     threshold: float
     frames: int = 0
     dice: float = 0.0
-    """Sum of the frames' Dice."""
+    """Sum over the frames of their Dice."""
     frame_score: float = 0.0
-    """Sum of the frames' scores."""
+    """Sum over the frames of their frame scores."""
     uncertainty: float = 0.0
-    """Sum of the frames' uncertainties, in bits."""
+    """Sum over the frames of their uncertainty, in bits."""
     negative_frames: int = 0
     """Frames without a polyp: their true mask is empty."""
     false_positive_frames: int = 0
-    """Those of them on which one is predicted."""
+    """Frames without a polyp on which one is predicted."""
     negative_specificity: float = 0.0
-    """Sum, over the frames without a polyp, of the share of their pixels that is not predicted polyp."""
+    """Sum over the frames without a polyp of the fraction of pixels not predicted as polyp."""
     pairs: int = 0
-    """Pairs of successive frames."""
+    """Pairs of successive frames of the same size."""
     flicker: float = 0.0
-    """Sum, over the pairs, of the change of the predicted mask beyond the change of the true one."""
+    """Sum over the pairs of how much more the predicted mask changes than the true one."""
     first_detections: tuple[int | None, ...] = ()
-    """For each lesion the frames from its first appearance to its detection, 0 if it is at once, None if never."""
+    """For each lesion the frames from its first appearance to its detection: 0 if at once, None if never."""
 
 
 class ClinicalScorer:
-    """Count, frame by frame through one clip, what :func:`clinical_scores` makes scores of.
-
-    Memory does not grow with the number of frames.
+    """Collect one clip's counts for :func:`clinical_scores`, frame by frame. Memory does not grow with the clip.
 
     Args:
-        threshold: a pixel is predicted polyp where its probability is above this, in [0, 1].
-        min_area: a frame is predicted to have a polyp where more than this fraction of it is, and only then are lesions
-            detected in it or is it a false positive; a lesion counts if it ever covers more
-            (:func:`lsinet_monai.masks.has_polyp`).
+        threshold: a pixel is predicted as polyp if its probability is above this, in [0, 1].
+        min_area: a frame has a predicted polyp if the predicted mask covers more than this fraction of it
+            (:func:`lsinet_monai.masks.has_polyp`). Only such a frame can detect lesions or be a false positive. A
+            lesion counts if it covers more than this in any frame.
     """
 
     def __init__(self, threshold: float = 0.5, min_area: float = 0.001) -> None:
@@ -76,7 +74,10 @@ class ClinicalScorer:
             mask: the true mask, bool, (H, W).
 
         Returns:
-            the frame's Dice, in [0, 1].
+            The frame's Dice, in [0, 1].
+
+        Raises:
+            InputError: the probability contains NaN.
         """
         counts, prediction = self._counts, probability > self.threshold
         dice = frame_dice(prediction, mask)
@@ -97,7 +98,7 @@ class ClinicalScorer:
         return dice
 
     def counts(self) -> ClinicalCounts:
-        """What was counted so far."""
+        """Return the counts so far."""
         lesions = [lesion for lesion in self._lesions.values() if lesion.largest > self.min_area]
         detections = (None if lesion.detected is None else lesion.detected - lesion.appeared for lesion in lesions)
         return replace(self._counts, first_detections=tuple(detections))
@@ -111,7 +112,7 @@ class ClinicalScorer:
         for lesion_id in np.flatnonzero(areas).tolist():
             lesion = self._lesions.setdefault(lesion_id, _Lesion(now))
             lesion.largest = max(lesion.largest, int(areas[lesion_id]) / mask.size)
-        # A speck raises no alarm where there is no polyp, and so finds none where there is one.
+        # A speck too small to be a false positive is too small to be a detection.
         for row, column in _centroids(prediction) if has_polyp(prediction, self.min_area) else ():
             found = self._lesions.get(int(labels[row, column]))
             if found is not None and found.detected is None:
@@ -138,46 +139,46 @@ def _centroids(mask: np.ndarray) -> list[tuple[int, int]]:
 
 
 def clinical_scores(clips: Sequence[ClinicalCounts], frames_per_second: float = 30.0) -> dict[str, float | int | None]:
-    """The scores of one clip, or of several: of the frames without a polyp and of the lesions all together, else the
-    mean over the clips.
+    """Compute the scores of one or several clips.
 
-    - ``dice_at_<threshold>``: the mean Dice of a clip's frames at the threshold, 1 where truth and prediction are empty
+    Scores of lesions and of frames without a polyp pool all clips; the others are means over the clips.
+
+    - ``dice_at_<threshold>``: the mean Dice of a clip's frames at the threshold, 1 if truth and prediction are empty
       (:func:`lsinet_monai.metrics.frame_dice`).
-    - ``lesions``: how many lesions the clips show. A lesion is followed through its clip by
-      :class:`lsinet_monai.masks.LesionLinker`, and one that leaves for longer than that bridges is a new one when it
-      comes back; those that never cover more than ``min_area`` are not counted.
-    - ``lesion_detection_rate``: the share of them that is detected in at least one frame, that is: a polyp is predicted
-      on the frame, and the centroid of a connected part of the predicted mask lies in the lesion (Bernal et al.,
-      "Comparative Validation of Polyp Detection Methods in Video Colonoscopy", IEEE Transactions on Medical Imaging 36,
-      2017).
-    - ``frames_to_detection``: the median, over the detected lesions, of the frames from a lesion's first appearance
-      until it is detected; 0 is at once (first detection time: Fitting et al., "A video based benchmark data set
-      (ENDOTEST) to evaluate computer-aided polyp detection systems", Scandinavian Journal of Gastroenterology 57,
-      2022). Divide by ``frames_per_second`` for seconds.
-    - ``negative_frames``: how many frames are without a polyp.
-    - ``false_positives_per_minute``: on how many of them one is predicted, by the minutes that they last (false
-      positives per minute: Hassan et al., "Computer-aided detection-assisted colonoscopy: classification and relevance
-      of false positives", Gastrointestinal Endoscopy 92, 2020; counted here by frame, the shortest of the definitions
-      that Holzwanger et al., Endoscopy 53, 2021, compare).
-    - ``negative_specificity``: the share of them on which none is predicted (specificity by frame: Misawa et al.,
-      "Development of a computer-aided detection system for colonoscopy and a publicly accessible large colonoscopy
-      video database", Gastrointestinal Endoscopy 93, 2021).
-    - ``negative_pixel_specificity``: the mean share of their pixels that is not predicted polyp.
-    - ``flicker``: how much more the predicted mask changes between successive frames than the true one does. The change
-      of a mask is 1 - IoU of its two frames; the mean is over the pairs of frames, of the change of the prediction less
-      that of the truth, and 0 where the truth changes more. It is 0 for the truth itself, and for a mask that stands
-      still. (Consistency of a mask with itself one frame on: Varghese et al., "Unsupervised Temporal Consistency Metric
-      for Video Segmentation in Highly-Automated Driving", CVPR Workshops 2020, which takes the motion from optical
-      flow; here the truth says how much change there is.)
+    - ``lesions``: the number of lesions. :class:`lsinet_monai.masks.LesionLinker` follows a lesion through its clip;
+      one that returns after a longer gap than it bridges is a new lesion. Lesions that never cover more than
+      ``min_area`` are not counted.
+    - ``lesion_detection_rate``: the fraction of lesions detected in at least one frame. A frame detects a lesion if a
+      polyp is predicted on it and the centroid of a connected part of the predicted mask lies in the lesion (Bernal et
+      al., "Comparative Validation of Polyp Detection Methods in Video Colonoscopy", IEEE Transactions on Medical
+      Imaging 36, 2017).
+    - ``frames_to_detection``: the median over the detected lesions of the frames from a lesion's first appearance to
+      its detection; 0 is at once (first detection time: Fitting et al., "A video based benchmark data set (ENDOTEST)
+      to evaluate computer-aided polyp detection systems", Scandinavian Journal of Gastroenterology 57, 2022). Divide
+      by ``frames_per_second`` for seconds.
+    - ``negative_frames``: the number of frames without a polyp.
+    - ``false_positives_per_minute``: the frames without a polyp on which one is predicted, per minute of such frames
+      (Hassan et al., "Computer-aided detection-assisted colonoscopy: classification and relevance of false positives",
+      Gastrointestinal Endoscopy 92, 2020; counted by frame, the shortest of the definitions that Holzwanger et al.,
+      Endoscopy 53, 2021, compare).
+    - ``negative_specificity``: the fraction of frames without a polyp on which none is predicted (specificity by frame:
+      Misawa et al., "Development of a computer-aided detection system for colonoscopy and a publicly accessible large
+      colonoscopy video database", Gastrointestinal Endoscopy 93, 2021).
+    - ``negative_pixel_specificity``: the mean fraction of pixels not predicted as polyp on frames without one.
+    - ``flicker``: how much more the predicted mask changes between successive frames than the true one. A mask's change
+      is 1 - IoU of the two frames. Each pair of frames counts the prediction's change minus the truth's, or 0 if the
+      truth changes more; the score is the mean over the pairs. It is 0 for the truth itself and for a constant mask
+      (after Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in Highly-Automated
+      Driving", CVPR Workshops 2020, who take the expected change from optical flow instead of the truth).
     - ``frame_score`` and ``uncertainty``: the mean over a clip's frames (:func:`lsinet_monai.masks.frame_score`,
       :func:`lsinet_monai.masks.uncertainty`).
 
     Args:
-        clips: of each clip, what was counted; at least one, and at one threshold.
-        frames_per_second: the clips' pace; SUN-SEG has 30.
+        clips: the counts of at least one clip, all at the same threshold.
+        frames_per_second: the clips' frame rate; SUN-SEG has 30.
 
     Returns:
-        the scores, None where nothing is there that they could be taken of.
+        The scores by name; None for a score without any frame, pair of frames or lesion to compute it from.
     """
     detections = [frames for clip in clips for frames in clip.first_detections]
     found = [frames for frames in detections if frames is not None]

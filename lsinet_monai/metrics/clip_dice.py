@@ -1,12 +1,12 @@
-"""Dice of clips: of each frame, then the mean over a clip's frames, then over the clips."""
+"""Dice of clips: the mean over a clip's frames, then over the clips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ignite.distributed as idist
 import numpy as np
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Metric
@@ -19,7 +19,7 @@ __all__ = ["ClipDice", "frame_dice"]
 
 
 def frame_dice(prediction: torch.Tensor | np.ndarray, mask: torch.Tensor | np.ndarray) -> float:
-    """Dice of one frame: 2 |A and B| / (|A| + |B|), and 1 where both are empty.
+    """Compute the Dice coefficient of one frame: 2 |A and B| / (|A| + |B|), or 1 if both masks are empty.
 
     Args:
         prediction: the predicted mask, bool, (H, W).
@@ -29,7 +29,7 @@ def frame_dice(prediction: torch.Tensor | np.ndarray, mask: torch.Tensor | np.nd
         The Dice coefficient, in [0, 1].
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: the shapes differ.
     """
     if prediction.shape != mask.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and mask {tuple(mask.shape)} differ in shape")
@@ -37,24 +37,49 @@ def frame_dice(prediction: torch.Tensor | np.ndarray, mask: torch.Tensor | np.nd
     return 2 * int((prediction & mask).sum()) / total if total else 1.0
 
 
+def check_pieces(
+    logits: torch.Tensor, label: torch.Tensor, clip_ids: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check that a batch's logits, label and clip ids match in number and shape.
+
+    Args:
+        logits: (B, 1, T, h, w).
+        label: (B, 1, T, H, W).
+        clip_ids: B names.
+
+    Returns:
+        Logits and label as plain tensors, (B, T, h, w) in float32 and (B, T, H, W).
+
+    Raises:
+        ValueError: they do not match.
+    """
+    logits = convert_to_tensor(logits, dtype=torch.float32, track_meta=False)
+    label = convert_to_tensor(label, track_meta=False)
+    if logits.ndim != 5 or label.ndim != 5 or logits.shape[:3] != label.shape[:3] or len(clip_ids) != len(label):
+        raise ValueError(
+            f"logits {tuple(logits.shape)}, label {tuple(label.shape)} and {len(clip_ids)} clip_ids "
+            "are not (B, 1, T, h, w), (B, 1, T, H, W) and B"
+        )
+    return logits[:, 0], label[:, 0]
+
+
 class ClipDice(Metric):
     """Mean Dice over clips, for a MONAI evaluator that runs whole clips or pieces of them.
 
-    Every clip weighs the same, however long it is, as in SUN-SEG's benchmark. A clip that shows no polyp is left out of
-    the mean while another shows one: a network that predicts nothing would be right on all of it. Only a sum and two
-    counts are kept per clip, so that the pieces of a clip may come in any batch and on any process; :meth:`compute`
-    joins the processes.
+    Every clip has the same weight, whatever its length, as in SUN-SEG's benchmark. If any clip shows a polyp, clips
+    without one are left out of the mean: a network that predicts nothing would score 1 on them. A clip keeps only a sum
+    and two counts, so its pieces may come in any batch and on any process; :meth:`compute` joins the processes.
 
-    Attached to an engine (as ``key_val_metric={"val_mean_dice": ClipDice(threshold=0.5)}``) it reads ``pred`` and
-    ``label`` from the engine's output and ``clip_id`` from its batch; the evaluator needs ``decollate=False``, since a
+    Attached to an engine, as ``key_val_metric={"val_mean_dice": ClipDice(threshold=0.5)}``, it reads ``pred`` and
+    ``label`` from the engine's output and ``clip_id`` from its batch. The evaluator needs ``decollate=False``, since a
     batch of clips is not a list of images.
 
     Args:
-        threshold: a pixel belongs to the predicted mask where its probability is above this, in [0, 1].
+        threshold: a pixel belongs to the predicted mask if its probability is above this, in [0, 1].
 
     Attributes:
-        per_clip: the mean Dice of every clip, over all processes; filled by :meth:`compute`. Of a clip without a polyp
-            it is the share of the frames whose prediction is empty.
+        per_clip: the mean Dice of every clip on all processes, set by :meth:`compute`. For a clip without a polyp this
+            is the fraction of frames whose predicted mask is empty.
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
@@ -64,11 +89,11 @@ class ClipDice(Metric):
     @reinit__is_reduced
     def reset(self) -> None:
         """Forget all clips; an engine calls this at the start of every epoch."""
-        self._sums: dict[str, np.ndarray] = {}  # of the frames' Dice, frames, frames with a polyp
+        self._sums: dict[str, np.ndarray] = {}  # sum of Dice, number of frames, number of frames with a polyp
         self.per_clip: dict[str, float] = {}
 
     def iteration_completed(self, engine: Engine) -> None:
-        """Read the engine's output, and the clips' names from its batch, which no output transform can reach."""
+        """Read the engine's output and, since an output transform cannot reach it, the clips' names from its batch."""
         output = engine.state.output
         self.update((output[CommonKeys.PRED], output[CommonKeys.LABEL], engine.state.batch["clip_id"]))
 
@@ -78,21 +103,14 @@ class ClipDice(Metric):
         """Add a batch of clips or of pieces of clips.
 
         Args:
-            output: the logits, (B, 1, T, h, w); the true masks, (B, 1, T, H, W), 0 or 1; and the B clips' names. The
-                logits are resized to the masks' size, frame by frame, before they become masks.
+            output: logits, (B, 1, T, h, w); label, (B, 1, T, H, W), 0 or 1; and the B clips' names. Logits are resized
+                to the label's size, frame by frame, before they become masks.
 
         Raises:
-            ValueError: if the three do not belong together.
+            ValueError: the three do not match in number or shape.
         """
         logits, label, clip_ids = output
-        logits = convert_to_tensor(logits, dtype=torch.float32, track_meta=False)
-        label = convert_to_tensor(label, track_meta=False)
-        if logits.ndim != 5 or label.ndim != 5 or logits.shape[:3] != label.shape[:3] or len(clip_ids) != len(label):
-            raise ValueError(
-                f"logits {tuple(logits.shape)}, label {tuple(label.shape)} and {len(clip_ids)} clip_ids "
-                "are not (B, 1, T, h, w), (B, 1, T, H, W) and B"
-            )
-        for clip_id, clip_logits, clip_label in zip(clip_ids, logits[:, 0], label[:, 0], strict=True):
+        for clip_id, clip_logits, clip_label in zip(clip_ids, *check_pieces(logits, label, clip_ids), strict=True):
             probability = logit_to_probability(clip_logits[None], clip_label.shape[-2:])[0]
             predictions = (probability > self.threshold).cpu()
             masks = (clip_label > 0.5).cpu()
@@ -101,17 +119,13 @@ class ClipDice(Metric):
             self._sums[clip_id] = self._sums.get(clip_id, 0) + added
 
     def compute(self) -> float:
-        """Join the clips of all processes and average: over the frames of each clip, then over the clips with a polyp.
+        """Join the clips of all processes and average over each clip's frames, then over the clips with a polyp.
 
         Raises:
-            NotComputableError: if no clip was seen.
+            NotComputableError: no clip was added.
         """
-        parts = [self._sums]
-        if dist.is_available() and dist.is_initialized():
-            parts = [{} for _ in range(dist.get_world_size())]
-            dist.all_gather_object(parts, self._sums)
         joined: dict[str, np.ndarray] = {}
-        for part in parts:
+        for part in idist.all_gather(self._sums):
             for clip_id, sums in part.items():
                 joined[clip_id] = joined.get(clip_id, 0) + sums
         if not joined:

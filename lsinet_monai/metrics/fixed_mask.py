@@ -1,4 +1,4 @@
-"""The best fixed mask: one mask for every frame, the baseline that any result worth showing beats."""
+"""The best fixed mask: the same mask for every frame, a baseline that any useful network must beat."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["best_fixed_mask", "fixed_mask_dice"]
 
 
 def best_fixed_mask(clips: Sequence[Mapping[str, Any]], size: tuple[int, int] = (256, 256)) -> tuple[np.ndarray, float]:
-    """Learn where polyps are in general, without looking at a frame.
+    """Learn from training masks where polyps usually are.
 
-    The mean of all training masks, and the threshold, in steps of 1/255, at which it has the highest mean Dice (over
-    the frames of a clip, then over the clips) on these same clips.
+    Average all training masks, then choose the threshold, in steps of 1/255, with the highest mean Dice (over the
+    frames of a clip, then over the clips) on the same clips.
 
     Args:
-        clips: the training clips, at least one; of each, ``label`` is the list of its masks' files.
+        clips: the training clips, at least one; ``label`` lists a clip's mask files.
         size: height and width of the mean mask; masks of any size are resized to it.
 
     Returns:
-        The mean mask, float32, (H, W), in [0, 1], and the threshold, in [0, 1]: where the mean mask, resized
-        bilinearly to a frame, is above the threshold, there is the fixed mask.
+        The mean mask, float32, (H, W), in [0, 1], and the threshold, in [0, 1]. A frame's fixed mask is the mean mask,
+        resized bilinearly to the frame, above the threshold.
 
     Raises:
-        InputError: if a mask cannot be read.
+        InputError: a mask cannot be read.
     """
     total, count = np.zeros(size, np.float64), 0
     for clip in clips:
@@ -44,17 +44,17 @@ def best_fixed_mask(clips: Sequence[Mapping[str, Any]], size: tuple[int, int] = 
 
 
 def fixed_mask_dice(train_clips: Sequence[Mapping[str, Any]], test_clips: Sequence[Mapping[str, Any]]) -> float:
-    """Mean Dice of the training clips' best fixed mask on other clips: over the frames of a clip, then the clips.
+    """Score the training clips' best fixed mask on test clips.
 
     Args:
-        train_clips: the clips that the mask is learned from; of each, ``label`` is the list of its masks' files.
-        test_clips: the clips that it is scored on, at least one, in the same form.
+        train_clips: the clips to learn the mask from; ``label`` lists a clip's mask files.
+        test_clips: the clips to score it on, at least one, in the same form.
 
     Returns:
-        The mean Dice, in [0, 1].
+        The mean Dice over the frames of a clip, then over the clips, in [0, 1].
 
     Raises:
-        InputError: if a mask cannot be read.
+        InputError: a mask cannot be read.
     """
     mean_mask, threshold = best_fixed_mask(train_clips)
     clip_means = [
@@ -74,8 +74,8 @@ def _resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _dice_at_every_threshold(mean_mask: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Dice of ``mean_mask > k / 255`` for k = 0 ... 255: one histogram in place of 256 comparisons."""
-    # A value is above k / 255 exactly where its ceiling in steps of 1/255 is above k.
+    """Dice of ``mean_mask > k / 255`` for k = 0 ... 255, from one histogram instead of 256 comparisons."""
+    # A value is above k / 255 if and only if its ceiling in steps of 1/255 is above k.
     steps = np.clip(np.ceil(255 * _resize(mean_mask, mask.shape)), 0, 255).astype(np.int64)
     inside = np.bincount(steps[mask], minlength=256)
     everywhere = np.bincount(steps.ravel(), minlength=256)

@@ -1,17 +1,13 @@
-"""What runs leave on disk for people and other tools: masks, maps, overlays, summaries, exports."""
+"""The files that runs write for people and other tools: masks, maps, overlays, summaries, exports."""
 
-from .clip_writer import (
-    ClipWriter,
-    check_model_file,
-    forget_clip,
-    frames_on_disk,
-    prepare_output_dir,
-    read_summary,
-    unfinished_dir,
-)
+from .clip_writer import ClipWriter
 from .drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
 from .exports import EXPORTS, check_exports, write_exports
 from .frame_records import FrameRecord, read_records
+from .output_dir import check_model_file, prepare_output_dir
+from .outputs import Outputs
+from .summary import read_summary
+from .unfinished import forget_clip, frames_on_disk, unfinished_dir
 
 __all__ = [
     "EXPORTS",
@@ -19,6 +15,7 @@ __all__ = [
     "TRUTH_COLOUR",
     "ClipWriter",
     "FrameRecord",
+    "Outputs",
     "check_exports",
     "check_model_file",
     "forget_clip",

@@ -1,4 +1,4 @@
-"""Pictures for people: masks outlined on frames, and the bar that runs below a clip's overlay."""
+"""Pictures for people: masks outlined on frames, and the bar of scores below an overlay's frames."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["BAR_HEIGHT", "PREDICTION_COLOUR", "TRUTH_COLOUR", "outline", "overla
 
 Colour = tuple[int, int, int]
 
-# Mucosa is red to yellow and highlights are white: cyan and green are far from all of them, and differ in lightness
-# for people who do not tell them apart by hue.
+# Mucosa is red to yellow and highlights are white. Cyan and green stand out from all of them, and differ in lightness
+# for colour-blind people.
 PREDICTION_COLOUR: Colour = (0, 225, 255)
 TRUTH_COLOUR: Colour = (110, 205, 0)
 
@@ -28,9 +28,9 @@ _FONT_SIZE = 13
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
-    """The edge of a mask as a soft line, about two pixels wide, half inside and half outside.
+    """Draw the edge of a mask as a soft line, about two pixels wide, half inside and half outside.
 
-    Where a mask runs out of the picture there is no line along the picture's border.
+    There is no line along the picture's border if the mask reaches it.
 
     Args:
         mask: bool, (H, W).
@@ -40,7 +40,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
     """
     blurred = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1))
     inside = np.asarray(blurred, np.float32) / 255
-    # inside * (1 - inside) peaks on the edge itself; the offset and the gain cut its long tails off.
+    # inside * (1 - inside) peaks on the edge itself; offset and gain cut off its long tails.
     return np.clip((4 * inside * (1 - inside) - 0.2) * 2, 0, 1)
 
 
@@ -60,7 +60,7 @@ def overlay(frame: np.ndarray, mask: np.ndarray, truth: np.ndarray | None = None
     result = frame.copy()
     if not rows.size:
         return result
-    # Most of a frame stays as it is. Lines do not reach farther than this beyond a mask.
+    # Blend only near the masks: an outline reaches at most 8 pixels beyond them.
     box = tuple(slice(max(int(line[0]) - 8, 0), int(line[-1]) + 9) for line in (rows, columns))
     picture = _blend(frame[box].astype(np.float32), mask[box] * np.float32(_TINT), PREDICTION_COLOUR)
     if truth is not None:
@@ -71,15 +71,15 @@ def overlay(frame: np.ndarray, mask: np.ndarray, truth: np.ndarray | None = None
 
 
 def status_bar(width: int, frame_number: int, scores: Sequence[float], flags: Sequence[bool]) -> np.ndarray:
-    """The bar below a frame: its number, its score, and between them a timeline of the scores so far.
+    """Draw the bar below a frame: its number, its score, and between them a timeline of the scores so far.
 
-    One column stands for one frame, as high as its score, cyan where the frame has a polyp; when the strip is full,
-    the oldest columns leave on the left.
+    Each frame is one column, as high as its score, and cyan if the frame has a polyp. When the timeline is full, the
+    oldest columns move out on the left.
 
     Args:
         width: the bar's width in pixels.
-        frame_number: the number of the frame that the bar belongs to.
-        scores: the frame scores so far, in [0, 1], this frame's last; at least one.
+        frame_number: the frame's number.
+        scores: the frame scores so far, in [0, 1], at least one; this frame's is the last.
         flags: for the same frames, whether the frame has a polyp.
 
     Returns:
@@ -93,7 +93,7 @@ def status_bar(width: int, frame_number: int, scores: Sequence[float], flags: Se
     draw.text((margin, middle), number, _BAR_TEXT, font, anchor="lm")
     draw.text((width - margin, middle), score, _BAR_TEXT, font, anchor="rm")
 
-    # The texts' widest forms set the strip's ends, so that it stands still while the numbers run.
+    # The widest texts set the timeline's ends, so that it does not move as the numbers change.
     left = margin + int(font.getlength("frame 00000")) + margin
     right = width - margin - int(font.getlength("score 0.00")) - margin
     columns = (right - left) // _COLUMN

@@ -1,4 +1,4 @@
-"""A clip's results in the formats of other tools, made of the masks and maps that are on disk."""
+"""Exports of a clip's results in the formats of other tools, made from the masks and maps on disk."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ EXPORTS = {
     "nifti": "masks.nii.gz",
     "nrrd": "masks.nrrd",
 }
-"""What a clip's results can be exported as, and the names of the files in the clip's folder."""
-
+"""The names of the exports, and the files that they write in the clip's folder."""
 
 _MODULES = {"coco": "pycocotools.mask", "cvat": "contourpy"}
 
 
 def check_exports(exports: Sequence[str]) -> None:
-    """Make sure that exports can be written.
+    """Check before a run that exports can be written.
 
     Raises:
-        InputError: one is not in :data:`EXPORTS`, or the extra ``video``, which it needs, is not installed.
+        InputError: an export is not in :data:`EXPORTS`, or needs the extra ``video``, which is not installed.
     """
     for name in exports:
         if name not in EXPORTS:
@@ -58,21 +57,21 @@ def write_exports(
 ) -> None:
     """Write a clip's results in the formats of other tools, with a progress bar.
 
-    Lesions are linked through the clip by :class:`lsinet_monai.masks.LesionLinker`: an id is a COCO ``track_id`` and
-    a CVAT track. A lesion's ``score``, in both, is the mean probability of its pixels, where there are maps.
+    :class:`lsinet_monai.masks.LesionLinker` links lesions through the clip: an id is a COCO ``track_id`` and a CVAT
+    track. In both, a lesion's ``score`` is the mean probability of its pixels, if the frame has a map.
 
     Args:
-        output_dir: the folder that has ``masks/<clip_id>``, and perhaps ``maps/<clip_id>``.
+        output_dir: the folder that holds ``masks/<clip_id>``, and optionally ``maps/<clip_id>``.
         clip_id: the clip's name.
         records: its frames.
-        exports: names of :data:`EXPORTS`. The files are ``OUTPUT_DIR/<clip_id>/...``; the frames of a stack are beside
-            it, as ``images.nii.gz`` or ``images.nrrd``.
+        exports: names of :data:`EXPORTS`, written to ``OUTPUT_DIR/<clip_id>/``.
         fps: frames per second, if known.
         stack_frames: indices of the frames to put into a stack, without gaps; by default all.
-        images: gives the frame with an index, RGB, uint8, (H, W, 3), to put frames into a stack too.
+        images: returns the frame with an index, RGB, uint8, (H, W, 3), to also write a stack of frames,
+            ``images.nii.gz`` or ``images.nrrd``.
 
     Raises:
-        InputError: if an export is not known, a mask cannot be read, the frames differ in size, or a stack would be too
+        InputError: an export is unknown, a mask cannot be read, the frames differ in size, or a stack would be too
             large.
     """
     check_exports(exports)
@@ -83,7 +82,10 @@ def write_exports(
         return
     sizes = {(record.height, record.width) for record in records}
     if len(sizes) > 1:
-        raise InputError(f"the frames of '{clip_id}' differ in size ({sizes}), which {', '.join(exports)} cannot hold")
+        raise InputError(
+            f"the frames of '{clip_id}' differ in size ({sizes}), which {', '.join(exports)} cannot hold: "
+            "export only csv"
+        )
     clip = ClipInfo(
         clip_id,
         sizes.pop(),
@@ -118,17 +120,17 @@ def write_exports(
 
 
 def _image(images: Callable[[int], np.ndarray], index: int, clip: ClipInfo) -> np.ndarray:
-    """A frame for a stack; black where there is none."""
+    """A frame for a stack; black if it is missing."""
     if index in clip.files:
         try:
             return images(index)
-        except InputError as error:  # a damaged one can be met in order and still not be found again
+        except InputError as error:  # a damaged video may decode in order, but not seek to this frame
             logger.warning("frame %d of %s is black in the stack: %s", index, clip.name, error)
     return np.zeros((*clip.size, 3), np.uint8)
 
 
 def _scores(labels: np.ndarray, path: Path) -> dict[int, dict[str, float]]:
-    """The mean probability of each lesion: to 4 decimals, since a map has 8 bits."""
+    """The mean probability of each lesion, to 4 decimals, since a map has 8 bits."""
     lesions = np.unique(labels[labels > 0]).tolist()
     if not lesions or not path.exists():
         return {}

@@ -1,4 +1,4 @@
-"""What is written down of each frame: a line of a CSV file, at once, so that it is there when a run is stopped."""
+"""One CSV line per frame, written at once, so that a stopped run keeps its finished frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["FrameRecord", "RecordFile", "read_records", "write_records"]
 
-# File names may be any bytes.
+# File names may hold any bytes.
 _ENCODING: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
@@ -23,11 +23,11 @@ class FrameRecord:
 
     Args:
         index: its index in the clip, from 0.
-        file: its file name, or for a frame of a video its number.
+        file: its file name, or its number for a frame of a video.
         seconds: its time in the clip, if known.
         height: its height in pixels.
         width: its width in pixels.
-        area: the share of it that the mask covers, in [0, 1].
+        area: the fraction of the frame that the mask covers, in [0, 1].
         score: :func:`lsinet_monai.masks.frame_score`, in [0, 1].
         uncertainty: :func:`lsinet_monai.masks.uncertainty`, in bits, in [0, 1].
         has_polyp: :func:`lsinet_monai.masks.has_polyp`.
@@ -45,7 +45,7 @@ class FrameRecord:
 
     @property
     def stem(self) -> str:
-        """The frame's name: its file's without the suffix."""
+        """The frame's name: its file name without the suffix."""
         return Path(self.file).stem
 
     def summary(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ _COLUMNS = [field.name for field in fields(FrameRecord)]
 
 
 def write_records(path: str | Path, records: Iterable[FrameRecord]) -> None:
-    """Write a CSV file of frames; it appears whole or not at all."""
+    """Write a CSV file of frames; it appears complete or not at all."""
     with atomic_write(path) as temporary, temporary.open("w", **_ENCODING) as file:
         file.write(_line(_COLUMNS))
         for record in records:
@@ -67,10 +67,10 @@ def write_records(path: str | Path, records: Iterable[FrameRecord]) -> None:
 
 
 def read_records(path: str | Path) -> list[FrameRecord]:
-    """Read a CSV file of frames up to its end, or to where a run that was stopped left it.
+    """Read a CSV file of frames. A stopped run may have left its last line incomplete.
 
     Returns:
-        the frames whose lines are whole; none if there is no such file.
+        The frames up to the first incomplete line; an empty list if the file does not exist.
     """
     path = Path(path)
     if not path.exists():
@@ -100,11 +100,11 @@ def read_records(path: str | Path) -> list[FrameRecord]:
 
 
 class RecordFile:
-    """A CSV file of frames that grows with every one.
+    """A CSV file of frames that grows line by line.
 
     Args:
-        path: the file; folders above it are made.
-        records: the frames that it starts with.
+        path: the file; missing folders are created.
+        records: the frames to start with.
     """
 
     def __init__(self, path: str | Path, records: Iterable[FrameRecord]) -> None:
@@ -112,7 +112,7 @@ class RecordFile:
         self._file = Path(path).open("a", **_ENCODING)  # noqa: SIM115  # closed by close()
 
     def append(self, record: FrameRecord) -> None:
-        """Add a frame; it is in the file when this returns, also if the process is killed then."""
+        """Add a frame. Its line reaches the file before this returns, so it survives a killed process."""
         self._file.write(_line(astuple(record)))
         self._file.flush()
 

@@ -1,4 +1,4 @@
-"""Overlays to look at, as animated GIF or MP4: written in segments, so that a run that was stopped can go on."""
+"""Overlays as animated GIF or MP4, written in segments, so that a stopped run can resume."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MP4_TICKS = 90_000  # in a second, as usual for video
 _MP4_OPTIONS = {
     "preset": "veryfast",
     "crf": "21",
-    "g": "50",  # frames from one key frame to the next: people scrub
-    "bf": "0",  # no frame refers to a later one, so that segments can be put in a row
+    "g": "50",  # frames between key frames: seeking is quick
+    "bf": "0",  # no frame refers to a later one, so segments can be joined
 }
 
 
 class GifOverlay:
-    """An animated GIF, written picture by picture; Pillow's own writer keeps them all until the end.
+    """An animated GIF, written picture by picture; Pillow's own writer would keep all pictures in memory.
 
-    The format: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. Each picture brings its own 256 colours. It plays at an
-    even pace: GIF's times are too coarse for more.
+    The format: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. Each picture has its own 256 colours. All are shown for
+    the same time: GIF's times are too coarse for a video's own.
 
     Args:
         frame_seconds: how long each picture is shown.
@@ -40,13 +40,13 @@ class GifOverlay:
 
     suffix = ".gif"
     long_side = (320, 480)
-    """The least and the most pixels of a picture's long side."""
+    """The minimum and maximum of a picture's long side, in pixels."""
 
     def __init__(self, frame_seconds: float) -> None:
         self.frame_seconds = frame_seconds
 
     def start(self, path: Path, size: tuple[int, int]) -> None:
-        """Start a segment, a file of its own, with pictures of a width and height."""
+        """Start a segment, a separate file, with pictures of size (width, height)."""
         self._file: IO[bytes] = path.open("wb")
         no_global_colours = bytes(3)
         loop_for_ever = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
@@ -55,7 +55,7 @@ class GifOverlay:
     def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
         """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time."""
         colours = Image.fromarray(picture).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        # GIF counts in 1/100 s: rounding the sum, not each duration, keeps the pace. Below 2, viewers play slowly.
+        # GIF counts in 1/100 s: round the running sum, not each duration, to keep the speed. Viewers slow down below 2.
         begin, end = (round(100 * self.frame_seconds * count) for count in (number, number + 1))
         for block in GifImagePlugin.getdata(colours, duration=10 * max(2, end - begin), include_color_table=True):
             self._file.write(block)
@@ -66,7 +66,7 @@ class GifOverlay:
         self._file.close()
 
     def join(self, segments: Sequence[Path], path: Path) -> None:
-        """Put segments in a row; the file appears whole or not at all."""
+        """Join segments; the file appears complete or not at all."""
         with atomic_write(path) as temporary, temporary.open("wb") as joined:
             for place, segment in enumerate(segments):
                 with segment.open("rb") as file:
@@ -77,7 +77,7 @@ class GifOverlay:
 
 
 class Mp4Overlay:
-    """An MP4 file that browsers play and seek in: H.264, 4:2:0, its index in front. It keeps the video's times.
+    """An MP4 file that browsers can play and seek: H.264, 4:2:0, index at the front. It keeps the video's times.
 
     Raises:
         InputError: PyAV is not installed.
@@ -85,14 +85,14 @@ class Mp4Overlay:
 
     suffix = ".mp4"
     long_side = (320, 960)
-    """The least and the most pixels of a picture's long side."""
+    """The minimum and maximum of a picture's long side, in pixels."""
 
     def __init__(self) -> None:
         self._av: Any = require_extra("av", "video")
 
     def start(self, path: Path, size: tuple[int, int]) -> None:
-        """Start a segment, a file of its own, with pictures of a width and height, both even."""
-        # NUT keeps times as they are, and does not start each segment at 0.
+        """Start a segment, a separate file, with pictures of size (width, height), both even."""
+        # NUT keeps times unchanged, where other formats start each segment at 0.
         self._container = self._av.open(_url(path), "w", format="nut")
         self._stream = self._container.add_stream("libx264", options=_MP4_OPTIONS)
         self._stream.width, self._stream.height = size
@@ -101,7 +101,7 @@ class Mp4Overlay:
         self._last_tick = -1
 
     def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
-        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time since the first's."""
+        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time since the first."""
         frame = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
         self._last_tick = frame.pts = max(self._last_tick + 1, round(seconds * _MP4_TICKS))
         frame.time_base = Fraction(1, _MP4_TICKS)
@@ -113,7 +113,7 @@ class Mp4Overlay:
         self._container.close()
 
     def join(self, segments: Sequence[Path], path: Path) -> None:
-        """Put segments in a row, without encoding anything anew; the file appears whole or not at all."""
+        """Join segments without encoding them again; the file appears complete or not at all."""
         with (
             atomic_write(path) as temporary,
             self._av.open(_url(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,
@@ -124,12 +124,12 @@ class Mp4Overlay:
                     source = container.streams.video[0]
                     stream = stream or joined.add_stream_from_template(source)
                     for packet in container.demux(source):
-                        if packet.pts is not None:  # the last one is empty; a short segment's have no dts
+                        if packet.pts is not None:  # the last packet is empty; those of a short segment lack a dts
                             packet.stream = stream
                             last_tick = packet.dts = packet.pts = max(last_tick + 1, packet.pts)
                             joined.mux(packet)
 
 
 def _url(path: Path) -> str:
-    """A path as FFmpeg takes it for one, whatever is before a colon in it."""
+    """A URL for FFmpeg, which would take a path with a colon for a protocol."""
     return f"file:{path.absolute()}"

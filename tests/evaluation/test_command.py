@@ -15,35 +15,13 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from lsinet_monai.__main__ import main
-from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.evaluation import name_predictions
 from lsinet_monai.metrics import BENCHMARK_SCORES
 
 SPLIT = "TestEasyDataset/Unseen"
-
-
-@pytest.fixture(scope="session")
-def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips of five frames as a test split, and maps of them: blurred masks, and empty ones."""
-    folder = tmp_path_factory.mktemp("phantom")
-    for case, seed in (("case1", 1), ("case2", 2)):
-        for number, (frame, truth) in enumerate(phantom_clip(5, (72, 90), seed)):
-            blurred = ndimage.gaussian_filter(truth, 2)
-            images = {
-                "data/SPLIT/Frame": frame,
-                "data/SPLIT/GT": truth,
-                "blurred/SPLIT": blurred,
-                "empty/SPLIT": 0 * truth,
-            }
-            for place, image in images.items():
-                path = folder / place.replace("SPLIT", SPLIT) / case / f"{number}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(path)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +35,7 @@ def _evaluate(phantom: Path, output: Path, *options: str) -> None:
     main(["evaluate", *methods, "--truth", str(phantom / "data"), "--output", str(output), "--processes=1", *options])
 
 
-def test_what_it_writes(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (case, *_) = sorted(path.name for path in (phantom / "blurred" / SPLIT).iterdir())
     papers = tmp_path / "papers.csv"
     papers.write_text(
@@ -92,7 +70,7 @@ def test_what_it_writes(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFix
     html = (tmp_path / "out/report.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)  # nothing outside the file
     assert "Other" not in html
-    # Each number stands beside the paper that has it.
+    # Each number stands next to its paper.
     (first, second) = re.findall(r'<tr class="paper">.*', html)
     assert "Rival" in first and "Someone 2025" in first and "0.876" in first and "0.654" not in first
     assert "Rival" in second and "Critic 2026" in second and "0.654" in second and "0.876" not in second
@@ -128,7 +106,7 @@ def test_without_frames_and_with_one_method(phantom: Path, tmp_path: Path) -> No
     assert "data:image/jpeg" in (tmp_path / "out/report.html").read_text()
 
 
-def test_problems_are_all_named_and_nothing_is_scored(phantom: Path, tmp_path: Path) -> None:
+def test_all_problems_are_listed_and_nothing_is_scored(phantom: Path, tmp_path: Path) -> None:
     shutil.copytree(phantom / "blurred", tmp_path / "maps")
     removed = sorted((tmp_path / "maps").rglob("*.png"))[1:4]
     for path in removed:
@@ -165,7 +143,7 @@ BAD_OPTIONS = [
     (["--frames-per-second", "0"], "must be above 0"),
     (["--frames-per-second", "inf"], "must be above 0 and finite"),
     (["--processes", "0"], "processes 0 must be"),
-    (["--gif", "case999"], "clip 'case999': none is called so"),
+    (["--gif", "case999"], "clip 'case999': no clip has this name; choose from "),
     (["--published", "nowhere.csv"], "nowhere.csv: cannot be read"),
     (["--negative-dir", "nowhere"], "nowhere: no such folder"),
 ]
@@ -175,10 +153,10 @@ BAD_OPTIONS = [
 def test_bad_options(phantom: Path, tmp_path: Path, options: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         _evaluate(phantom, tmp_path / "out", *options)
-    assert not list(tmp_path.rglob("*.*"))  # it is said before anything is scored
+    assert not list(tmp_path.rglob("*.*"))  # refused before anything is scored
 
 
-def test_results_are_not_mixed_with_others(phantom: Path, tmp_path: Path) -> None:
+def test_results_do_not_mix_with_other_files(phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(InputError, match=r"mine\.txt"):
         _evaluate(phantom, tmp_path)
@@ -205,5 +183,5 @@ def test_a_folder_with_an_equals_sign(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_two_methods_of_one_name() -> None:
-    with pytest.raises(InputError, match="another method 'maps'"):
+    with pytest.raises(InputError, match="another method is called 'maps'"):
         name_predictions(["a/maps", "b/maps"])

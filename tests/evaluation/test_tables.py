@@ -83,9 +83,9 @@ def test_published_results_that_ship() -> None:
 
 BAD_ROWS = [
     ("SALI,TestEasyDataset/Seen,maxDice,,paper,source", "line 2: has no value"),
-    ("SALI,TestEasyDataset,maxDice,92,paper,source", "'TestEasyDataset' is no split"),
-    ("SALI,TestEasyDataset/Seen,Dice,92,paper,source", "'Dice' no score"),
-    ("SALI,TestEasyDataset/Seen,maxDice,high,paper,source", "line 2: its value is no number"),
+    ("SALI,TestEasyDataset,maxDice,92,paper,source", "line 2: split 'TestEasyDataset' is not one of TrainDataset, "),
+    ("SALI,TestEasyDataset/Seen,Dice,92,paper,source", "line 2: metric 'Dice' is not one of Smeasure, "),
+    ("SALI,TestEasyDataset/Seen,maxDice,high,paper,source", "line 2: value 'high' is not a number"),
 ]
 
 

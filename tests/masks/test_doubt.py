@@ -1,4 +1,4 @@
-"""What is worth a person's look."""
+"""Which frames and videos deserve a look."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsinet_monai.masks import frame_doubts, mask_change, temporal_disagreement,
     ("before", "after", "change"),
     [([0, 0, 0], [0, 0, 0], 0), ([1, 1, 0], [1, 1, 0], 0), ([1, 0, 0], [0, 1, 0], 1), ([1, 1, 0], [0, 1, 0], 0.5)],
 )
-def test_mask_change(before, after, change):
+def test_mask_change(before: list[int], after: list[int], change: float) -> None:
     assert mask_change(np.array([before], bool), np.array([after], bool)) == change
 
 
@@ -25,16 +25,16 @@ def test_mask_change(before, after, change):
         ([], []),
     ],
 )
-def test_temporal_disagreement(changes, disagreements):
+def test_temporal_disagreement(changes: list[float | None], disagreements: list[float | None]) -> None:
     assert temporal_disagreement(changes) == disagreements
 
 
-def test_frame_doubts():
+def test_frame_doubts() -> None:
     assert frame_doubts([0.5, 0.5, None], [0.1, None, 0.9]) == [0.3, 0.25, None]
 
 
 @pytest.mark.parametrize(
     ("doubts", "doubt"), [([0.0] * 18 + [1.0, 0.5], 0.75), ([None, 0.25], 0.25), ([None], None), ([], None)]
 )
-def test_video_doubt(doubts, doubt):
+def test_video_doubt(doubts: list[float | None], doubt: float | None) -> None:
     assert video_doubt(doubts) == doubt

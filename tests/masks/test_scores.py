@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.masks import frame_score, has_polyp, polyp_intervals, uncertainty
 
 
@@ -62,6 +63,13 @@ def test_frame_score(_: str, probability: np.ndarray, expected: float) -> None:
 @pytest.mark.parametrize(("_", "probability", "expected"), UNCERTAINTIES, ids=[case[0] for case in UNCERTAINTIES])
 def test_uncertainty(_: str, probability: list[list[float]], expected: float) -> None:
     assert uncertainty(np.array(probability, np.float32)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("probability", [np.full((4, 5), np.nan, np.float32), _map((4, 5), r1c2=math.nan, r3c3=0.5)])
+def test_uncertainty_refuses_nan(probability: np.ndarray) -> None:
+    for map_ in (probability, torch.from_numpy(probability), torch.from_numpy(probability).half()):
+        with pytest.raises(InputError, match="the probability map contains NaN"):
+            uncertainty(map_)
 
 
 @pytest.mark.parametrize(("pixels", "min_area", "expected"), POLYPS)

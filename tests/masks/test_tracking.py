@@ -17,11 +17,11 @@ CLIPS = [
     ("a gap of four is not", ["11....", "......", "......", "......", "......", "22...."]),
     ("a split: the better fit keeps the id", ["111111", "111.22", "111.22"]),
     ("a merge: the better fit gives its id", ["111.22", "111111", "111111"]),
-    ("parted again, both have their ids back", ["111.22", "111111", "111111", "111111", "111.22"]),
-    ("parted again later, only one has", ["111.22", *["111111"] * 4, "111.33"]),
+    ("separated again, both get their ids back", ["111.22", "111111", "111111", "111111", "111.22"]),
+    ("separated too late, only one does", ["111.22", *["111111"] * 4, "111.33"]),
     ("the better fit, not the first", ["11.222", ".22222"]),
-    ("an id is given once", ["111111", "2.11.3"]),
-    ("ids are never given again", ["11....", *["......"] * 5, "22....", *["......"] * 5, "33...."]),
+    ("an id is used once in a frame", ["111111", "2.11.3"]),
+    ("ids are never reused", ["11....", *["......"] * 5, "22....", *["......"] * 5, "33...."]),
 ]
 
 
@@ -49,13 +49,13 @@ def test_the_nearest_frame_decides_between_equal_fits() -> None:
     np.testing.assert_array_equal(linker(_labels(".11..") > 0), _labels(".22.."))
 
 
-def test_frames_of_another_size_begin_anew() -> None:
+def test_frames_of_another_size_get_new_ids() -> None:
     linker = LesionLinker()
     linker(np.ones((4, 4), bool))
     np.testing.assert_array_equal(linker(np.ones((4, 6), bool)), np.full((4, 6), 2))
 
 
-def test_state_survives_a_pickle_and_what_callers_do_to_the_labels() -> None:
+def test_state_survives_a_pickle_and_changes_to_the_returned_labels() -> None:
     rng = np.random.default_rng(0)
     masks = rng.random((12, 24, 24)) > 0.8
     linker, interrupted = LesionLinker(), LesionLinker()
@@ -68,7 +68,7 @@ def test_state_survives_a_pickle_and_what_callers_do_to_the_labels() -> None:
         interrupted = pickle.loads(pickle.dumps(interrupted))
 
 
-def test_goes_on_from_lesions_that_are_named():
+def test_continues_from_labelled_lesions() -> None:
     linker = LesionLinker()
     named = np.zeros((8, 8), np.uint8)
     named[:3, :3], named[5:, 5:] = 7, 4

@@ -34,7 +34,7 @@ CURVES = {
         [[30, 20], [10, 10]],  # 255, 127.5, 0, 0
         [(128, 255, (1, 1, 1, 1)), (1, 127, (2 / 3, 1 / 2, 1, 2 / 3)), (0, 0, (2 / 5, 1 / 4, 1, 0))],
     ),
-    # Specificity is 0 as long as nothing of the polyp is found, and its true value after that.
+    # Specificity is 0 at thresholds without a true positive.
     "wrong pixel first": (
         [[100, 254], [0, 0]],  # 100.4, 255, 0, 0
         [(101, 255, (0, 0, 0, 0)), (1, 100, (2 / 3, 1 / 2, 1, 2 / 3)), (0, 0, (2 / 5, 1 / 4, 1, 0))],
@@ -78,9 +78,9 @@ FRAMES = {
 
 
 @pytest.mark.parametrize(("map_", "mask"), FRAMES.values(), ids=FRAMES)
-def test_what_pysodmetrics_computes_from_pixels(map_: np.ndarray, mask: np.ndarray) -> None:
+def test_equals_pysodmetrics(map_: np.ndarray, mask: np.ndarray) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that Fmeasure is on its way out
+        warnings.simplefilter("ignore")  # Fmeasure is deprecated
         metrics = Smeasure(), WeightedFmeasure(), MAE(), Emeasure(), Fmeasure()
     for metric in metrics:
         metric.step(map_, mask.astype(np.uint8) * 255)
@@ -112,14 +112,27 @@ def test_thresholds_fall_from_1_to_0() -> None:
     np.testing.assert_allclose(THRESHOLDS, np.arange(255, -1, -1) / 255)
 
 
-@pytest.mark.parametrize(
-    ("probability", "expected"),
-    [([[0.2, 0.3], [0.4, 0.2]], [[0, 128], [255, 0]]), ([[0.7, 0.7]], [[0, 0]]), ([[0.0, 1.0]], [[0, 255]])],
-)
-def test_released_map(probability: list[list[float]], expected: list[list[int]]) -> None:
+# Probabilities and the map that the released program saves: it cuts where rounding would give the next level.
+RELEASED_MAPS = [
+    ("cut, not rounded", [[0.0, 0.499, 0.999, 1.0]], [[0, 127, 254, 255]]),
+    ("stretched", [[0.25, 0.5, 0.75]], [[0, 127, 255]]),
+    ("constant", [[0.7, 0.7]], [[0, 0]]),
+    ("a narrow range peaks at 254", [[0.0, 0.2]], [[0, 254]]),
+    ("a very narrow range peaks lower", [[0.0, 1e-7]], [[0, 231]]),
+]
+
+
+@pytest.mark.parametrize(("_", "probability", "expected"), RELEASED_MAPS, ids=[case[0] for case in RELEASED_MAPS])
+def test_released_map(_: str, probability: list[list[float]], expected: list[list[int]]) -> None:
     map_ = released_map(np.array(probability, np.float32))
     assert map_.dtype == np.uint8
     np.testing.assert_array_equal(map_, expected)
+
+
+def test_released_map_has_the_levels_of_uint8_of_p_times_255() -> None:
+    probability = np.random.default_rng(0).random((64, 64), np.float32)
+    probability[0, :2] = 0, 1  # already stretched
+    np.testing.assert_array_equal(released_map(probability), np.uint8(probability * 255))
 
 
 def test_shapes_must_be_equal() -> None:

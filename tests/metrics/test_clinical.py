@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.metrics import ClinicalCounts, ClinicalScorer, clinical_scores
 
 
@@ -40,13 +41,17 @@ LESIONS = [
     ("a joint mask finds the lesion of its centroid", [("#######", "..###.#")], (0, None)),
     ("two, one of them", [("###....", "###.###"), ("###....", "###.###")], (0, None)),
     ("it appears later", [("......", "......"), ("......", "###..."), ("###...", "###...")], (1,)),
-    ("gone for longer than the gap, it is another", [("###", "###"), *[("...", "...")] * 4, ("...", "###")], (0, None)),
-    ("gone for a moment, it is the same", [("###", "###"), *[("...", "...")] * 3, ("...", "###")], (0,)),
+    (
+        "absent for longer than the gap, it is another",
+        [("###", "###"), *[("...", "...")] * 4, ("...", "###")],
+        (0, None),
+    ),
+    ("absent for a moment, it is the same", [("###", "###"), *[("...", "...")] * 3, ("...", "###")], (0,)),
 ]
 
 FLICKER = [
     ("the truth does not flicker", [("##..", "##.."), (".##.", ".##."), ("..##", "..##")], 0),
-    ("nor what stands still", [("##..", "##.."), ("##..", ".##."), ("##..", "..##")], 0),
+    ("nor does a constant mask", [("##..", "##.."), ("##..", ".##."), ("##..", "..##")], 0),
     ("on and off", [("##..", "##.."), ("....", "##.."), ("##..", "##..")], 1),
     ("once in two pairs", [("##..", "##.."), ("....", "##.."), ("....", "##..")], 0.5),
     # The prediction's IoU is 1/3, the truth's 1/2.
@@ -94,7 +99,7 @@ def test_false_positives_are_over_the_frames_without_a_polyp() -> None:
     assert scores["negative_pixel_specificity"] == pytest.approx((1 + 0.5 + 0 + 1 + 1) / 5)
 
 
-def test_specks_are_no_polyps() -> None:
+def test_specks_do_not_count() -> None:
     frames = [("#...", "...."), ("....", "#...")]
     assert _count(frames, min_area=0.25).false_positive_frames == 0
     assert _count(frames, min_area=0.25).first_detections == ()
@@ -102,13 +107,13 @@ def test_specks_are_no_polyps() -> None:
     assert _count(frames, min_area=0.24).first_detections == (None,)
 
 
-def test_specks_find_no_polyps() -> None:
+def test_specks_do_not_detect_a_polyp() -> None:
     frames = [("#...", "####"), ("##..", "####")]
     assert _count(frames, min_area=0.25).first_detections == (1,)
     assert _count(frames, min_area=0.24).first_detections == (0,)
 
 
-def test_without_polyps_or_without_their_absence_there_is_no_score() -> None:
+def test_scores_without_frames_to_compute_them_from_are_none() -> None:
     with_polyp, without = _scores(("##", "##")), _scores(("..", ".."))
     for name in ("negative_specificity", "negative_pixel_specificity", "false_positives_per_minute"):
         assert with_polyp[name] is None and without[name] is not None
@@ -130,3 +135,8 @@ def test_score_and_uncertainty_are_means_over_frames_then_clips() -> None:
     ]
     scores = clinical_scores(clips)
     assert (scores["frame_score"], scores["uncertainty"]) == (pytest.approx(0.7), pytest.approx(0.2))
+
+
+def test_a_map_with_nan_is_refused() -> None:
+    with pytest.raises(InputError, match="contains NaN"):
+        ClinicalScorer().add(np.full((5, 4), np.nan, np.float32), _row("##.."))

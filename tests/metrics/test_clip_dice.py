@@ -67,7 +67,7 @@ def test_a_batch_of_two_clips_is_two_clips() -> None:
     assert metric.per_clip == {"a": 1, "b": 0}
 
 
-def test_a_clip_without_a_polyp_chooses_no_network_while_another_shows_one() -> None:
+def test_clips_without_a_polyp_count_only_if_no_clip_shows_one() -> None:
     metric = ClipDice()
     metric.update((_logits(_clip("0000", "0000")), _clip("0000", "0110"), ["polyp"]))  # 1, 0
     metric.update((_logits(_clip("0000", "0001", "0000", "0000")), _clip(*["0000"] * 4), ["none"]))  # 1, 0, 1, 1
@@ -95,7 +95,7 @@ def test_logits_are_resized_to_the_label() -> None:
 
 
 @pytest.mark.parametrize("clip_ids", [[], ["a", "b"]])
-def test_update_refuses_what_does_not_belong_together(clip_ids: list[str]) -> None:
+def test_update_refuses_a_batch_that_does_not_match(clip_ids: list[str]) -> None:
     with pytest.raises(ValueError, match="clip_ids"):
         ClipDice().update((_clip("1"), _clip("1"), clip_ids))
     with pytest.raises(ValueError, match="label"):
@@ -120,7 +120,7 @@ def test_as_the_key_metric_of_an_evaluator() -> None:
         key_val_metric={"val_mean_dice": ClipDice()},
         decollate=False,
     )
-    for _ in range(2):  # the second run starts anew
+    for _ in range(2):  # the second run starts from nothing
         evaluator.run()
         assert evaluator.state.metrics["val_mean_dice"] == pytest.approx((0.75 + 0.4) / 2)
 

@@ -60,7 +60,7 @@ def test_the_benchmark_leaves_out_two_frames_and_averages_over_clips() -> None:
     assert [metric.per_clip[name].benchmark_frames for name in ("a", "b")] == [3, 1]
 
 
-def test_pieces_and_batches_are_whole_clips() -> None:
+def test_pieces_in_batches_score_as_whole_clips() -> None:
     first, second = _clip(4, seed=1), _clip(4, seed=2)
     whole, pieces = ClipScores(), ClipScores()
     _add(whole, "a", first)
@@ -93,7 +93,7 @@ def test_worst_frames() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_short_clips_have_no_benchmark(frames: int) -> None:
+def test_short_clips_have_no_benchmark_scores(frames: int) -> None:
     metric = ClipScores()
     _add(metric, "a", _clip(frames))
     scores = metric.compute()
@@ -101,7 +101,7 @@ def test_short_clips_have_no_benchmark(frames: int) -> None:
     assert scores["dice_at_0.5"] is not None
 
 
-def test_without_pysodmetrics_the_clinical_scores_are_there(
+def test_without_pysodmetrics_the_clinical_scores_remain(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = ClipScores()
@@ -117,16 +117,16 @@ def test_without_pysodmetrics_the_clinical_scores_are_there(
     assert scores["dice_at_0.5"] is not None
 
 
-def test_update_refuses_what_does_not_belong_together() -> None:
+def test_update_refuses_a_batch_that_does_not_match() -> None:
     logits, label = _clip(3)
     metric = ClipScores()
     with pytest.raises(ValueError, match="clip_ids"):
         metric.update((logits, label, ["a", "b"], [0, 0], [True, True]))
-    with pytest.raises(ValueError, match="goes on with frame 2, not with 0"):
+    with pytest.raises(ValueError, match="continues with frame 2, expected 0"):
         metric.update((logits, label, ["a"], [2], [True]))
 
 
-def test_needs_a_clip_and_a_pace() -> None:
+def test_needs_a_clip_and_a_frame_rate() -> None:
     with pytest.raises(NotComputableError):
         ClipScores().compute()
     with pytest.raises(InputError, match="frames_per_second=0"):
@@ -144,7 +144,7 @@ def test_in_an_evaluator() -> None:
         additional_metrics={"scores": ClipScores()},
         decollate=False,
     )
-    for _ in range(2):  # the second run starts anew
+    for _ in range(2):  # the second run starts from nothing
         evaluator.run()
         assert 0 < evaluator.state.metrics["maxDice"] <= 1
         assert evaluator.state.metrics["lesions"] == 1
@@ -165,7 +165,7 @@ def work(rank):
     for seed in (0, 1, 2):
         output = (*clip(seed), [str(seed)], [0], [True])
         alone.update(output)
-        if seed % 2 == rank or (seed == 0 and rank == 1):  # one clip came to two processes, and none to the third
+        if seed % 2 == rank or (seed == 0 and rank == 1):  # two processes get the same clip, the third gets none
             metric.update(output)
     scores = metric.compute()
     assert list(metric.per_clip) == ["0", "1", "2"]
@@ -177,7 +177,7 @@ with idist.Parallel(backend="gloo") as parallel:
 
 
 @pytest.mark.slow
-def test_processes_are_joined_by_clip(tmp_path: Path) -> None:
+def test_processes_are_joined(tmp_path: Path) -> None:
     script = tmp_path / "process.py"
     script.write_text(PROCESS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", str(script)]

@@ -32,7 +32,7 @@ def test_mean_and_threshold(tmp_path: Path) -> None:
     assert fixed_mask_dice(clips, clips) == pytest.approx(5 / 6, abs=0.02)
 
 
-def test_threshold_leaves_out_what_is_rare(tmp_path: Path) -> None:
+def test_threshold_leaves_out_rare_pixels(tmp_path: Path) -> None:
     # {0-1} scores (1 + 1 + 2/5) / 3, all eight columns (2/5 + 2/5 + 1) / 3: the rare wide mask, a mean of 1/3, goes.
     clips = [_write_clip(tmp_path / name, _columns(count)) for name, count in (("a", 2), ("b", 2), ("c", 8))]
     _, threshold = best_fixed_mask(clips, size=(8, 8))
@@ -45,7 +45,7 @@ def test_frames_of_any_size(tmp_path: Path) -> None:
     assert fixed_mask_dice(train, test) == pytest.approx(1, abs=0.03)
 
 
-def test_an_empty_mask_is_predicted_right(tmp_path: Path) -> None:
+def test_empty_masks_score_one(tmp_path: Path) -> None:
     clip = _write_clip(tmp_path / "a", _columns(0))
     assert fixed_mask_dice([clip], [clip]) == 1
 

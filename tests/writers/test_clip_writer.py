@@ -11,7 +11,7 @@ from PIL import Image
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import frame_file
-from lsinet_monai.writers.clip_writer import ClipWriter, forget_clip, frames_on_disk, prepare_output_dir, read_summary
+from lsinet_monai.writers import ClipWriter, frames_on_disk, read_summary
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -23,73 +23,6 @@ def _probability(pixels: int, value: float = 0.8) -> np.ndarray:
 
 def _files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def test_prepare_output_dir(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b"
-    assert prepare_output_dir(folder) == folder and folder.is_dir()
-    (folder / "empty").mkdir()
-    assert prepare_output_dir(str(folder)) == folder
-    (folder / "empty" / "x.png").touch()
-    with pytest.raises(
-        InputError, match=r"holds files that this run did not write \(e.g. 'empty/x.png'\).*--overwrite"
-    ):
-        prepare_output_dir(folder)
-    assert prepare_output_dir(folder, overwrite=True) == folder and _files(folder) == ["empty/x.png"]
-    with pytest.raises(InputError, match="is a file"):
-        prepare_output_dir(folder / "empty" / "x.png", overwrite=True)
-    with pytest.raises(InputError, match="cannot be made"):
-        prepare_output_dir(folder / "empty" / "x.png" / "below")
-
-
-def test_prepare_output_dir_with_what_a_stopped_run_left(tmp_path: Path) -> None:
-    left = tmp_path / ".lock"
-    left.touch()
-    assert prepare_output_dir(tmp_path, leftovers=[left, tmp_path / "other"]) == tmp_path
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / ".lock").touch()
-    with pytest.raises(InputError, match=r"holds files that this run did not write \(e.g. 'below/.lock'\)"):
-        prepare_output_dir(tmp_path, leftovers=[left])
-
-
-def test_a_clip_that_is_begun_anew_leaves_nothing_of_its_earlier_frames(tmp_path: Path) -> None:
-    with ClipWriter(tmp_path, "case1") as writer:
-        for name in ("a.png", "b.png"):
-            writer.write(name, FRAME, _probability(100))
-    with pytest.raises(KeyError), ClipWriter(tmp_path, "case1/part2", frames_done=0) as writer:
-        writer.write("c.png", FRAME, _probability(100))
-        raise KeyError("what ends a run")
-    with ClipWriter(tmp_path, "case2") as writer:
-        writer.write("a.png", FRAME, _probability(100))
-    (tmp_path / "masks" / "case1" / "notes.txt").touch()
-    forget_clip(tmp_path, "case1")
-    forget_clip(tmp_path, "case1/part2")
-    forget_clip(tmp_path, "case3")
-    assert _files(tmp_path) == sorted(
-        ["masks/case1/notes.txt", "case2/summary.json", "maps/case2/a.png", "masks/case2/a.png", "overlays/case2.gif"]
-    )
-
-
-@pytest.mark.parametrize("output_dir", ["frames", "frames/out", "frames/new/../out", "link/out"])
-def test_output_may_not_lie_in_the_input(tmp_path: Path, output_dir: str) -> None:
-    (tmp_path / "frames").mkdir()
-    (tmp_path / "link").symlink_to("frames")
-    with pytest.raises(InputError, match=r"output_dir '.*' lies in the input '.*frames'"):
-        prepare_output_dir(tmp_path / output_dir, overwrite=True, input_dir=tmp_path / "frames")
-    assert not list((tmp_path / "frames").iterdir())
-
-
-@pytest.mark.parametrize("kind", ["masks", "maps/case1", "overlays"])
-def test_the_input_may_not_lie_where_results_go(tmp_path: Path, kind: str) -> None:
-    (tmp_path / kind).mkdir(parents=True)
-    with pytest.raises(InputError, match=r"the input '.*' lies where results would be written, in output_dir"):
-        prepare_output_dir(tmp_path, overwrite=True, input_dir=tmp_path / kind)
-
-
-@pytest.mark.parametrize("output_dir", [".", "frames_out", "frames/../out"])
-def test_output_may_lie_beside_and_above_the_input(tmp_path: Path, output_dir: str) -> None:
-    (tmp_path / "frames").mkdir()
-    assert prepare_output_dir(tmp_path / output_dir, input_dir=tmp_path / "frames").is_dir()
 
 
 def test_a_clip(tmp_path: Path) -> None:
@@ -136,7 +69,7 @@ def test_a_clip(tmp_path: Path) -> None:
     assert [frame["uncertainty"] for frame in frames] == pytest.approx([0, entropy, entropy, entropy], rel=1e-5)
 
 
-def test_overlay_plays_at_the_clip_s_pace(tmp_path: Path) -> None:
+def test_overlay_plays_at_the_clip_s_speed(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "a", write_masks=False, write_maps=False, frame_seconds=1 / 30) as writer:
         for index in range(9):
             frame = np.full((400, 800, 3), 20 * index, np.uint8)
@@ -160,7 +93,7 @@ def test_overlay_takes_frames_of_another_size(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "overlays/a.gif").n_frames == 2
 
 
-def test_an_exception_leaves_masks_and_maps_alone(tmp_path: Path) -> None:
+def test_an_exception_leaves_only_masks_and_maps(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), ClipWriter(tmp_path, "a") as writer:
         writer.write("0.png", FRAME, _probability(10))
         raise KeyboardInterrupt
@@ -173,7 +106,7 @@ def test_clip_id_stays_inside(tmp_path: Path, clip_id: str) -> None:
         ClipWriter(tmp_path, clip_id)
 
 
-def test_frames_that_are_missing_keep_the_others_in_their_places(tmp_path: Path) -> None:
+def test_missing_frames_do_not_shift_the_others(tmp_path: Path) -> None:
     with ClipWriter(tmp_path, "a", overlay=None, write_maps=False) as writer:
         writer.about["reading"] = {"frames_skipped": 5}
         for index, seconds in ((7, 0.7), (9, 0.9), (14, 1.5)):
@@ -218,7 +151,7 @@ STOPS = [
 
 
 @pytest.mark.parametrize(("overlay", "stops"), STOPS)
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, overlay: Any, stops: list[int]) -> None:
+def test_a_stopped_run_ends_with_the_same_results(tmp_path: Path, overlay: Any, stops: list[int]) -> None:
     clip = _clip(12)
     with _write(tmp_path / "whole", clip, 0, 12, overlay=overlay):
         pass
@@ -236,7 +169,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, overlay
     assert _contents(tmp_path / "stopped") == _contents(tmp_path / "whole")
 
 
-def test_a_run_that_can_go_on_after_an_exception(tmp_path: Path) -> None:
+def test_a_run_can_resume_after_an_exception(tmp_path: Path) -> None:
     clip = _clip(6)
     with pytest.raises(KeyboardInterrupt), _write(tmp_path, clip, 0, 6):
         raise KeyboardInterrupt
@@ -249,15 +182,15 @@ def test_a_run_that_can_go_on_after_an_exception(tmp_path: Path) -> None:
         assert overlay.n_frames == 5
 
 
-def test_a_run_cannot_go_on_from_what_is_not_there(tmp_path: Path) -> None:
+def test_a_run_cannot_resume_from_frames_that_are_missing(tmp_path: Path) -> None:
     _write(tmp_path, _clip(6), 0, 6)
-    for done in (3, 6, 7):  # not where it was flushed, not whole, not written
-        with pytest.raises(InputError, match=f"does not hold the first {done} frames of clip 'a/b': start it anew"):
+    for done in (3, 6, 7):  # not flushed there, last segment incomplete, not written
+        with pytest.raises(InputError, match=f"does not hold the first {done} frames of clip 'a/b': start the clip"):
             ClipWriter(tmp_path, "a/b", frames_done=done)
     assert frames_on_disk(tmp_path, "b") == 0
 
 
-def test_a_run_from_the_start_forgets_the_one_before(tmp_path: Path) -> None:
+def test_a_run_from_the_start_removes_the_earlier_one(tmp_path: Path) -> None:
     with _write(tmp_path, _clip(3), 0, 3):
         pass
     ClipWriter(tmp_path, "a/b")
@@ -308,11 +241,3 @@ def test_write_refuses(tmp_path: Path, name: str, frame: np.ndarray, probability
         writer.write("0.png", FRAME, _probability(1))
         with pytest.raises(InputError, match=message):
             writer.write(name, frame, probability)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "masks"])
-def test_what_is_no_summary_is_told(tmp_path: Path, content: str) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/summary.json").write_text(content)
-    with pytest.raises(InputError, match=r"summary.json: is no summary of a clip; remove it"):
-        read_summary(tmp_path, "a")

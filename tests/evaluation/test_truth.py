@@ -1,0 +1,112 @@
+"""Truth on disk: which clips are found, and what is wrong with the folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.evaluation import Evaluation, truth_clips
+from lsinet_monai.evaluation.truth import list_cases
+
+Score = Callable[..., Evaluation]
+
+UNSEEN, SEEN = "TestEasyDataset/Unseen", "TestHardDataset/Seen"
+
+
+def _save(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def test_clips_of_a_dataset(data: Path) -> None:
+    _save(data / "truth" / UNSEEN / "Frame/case1/image9.jpg", np.zeros((20, 24, 3), np.uint8))
+    clips = truth_clips({}, data / "truth")
+    assert [clip.key for clip in clips] == [(UNSEEN, "case1"), (UNSEEN, "case10"), (SEEN, "case2")]
+    assert clips[0].names == ("image8", "image9", "image10", "image11")
+    assert clips[0].frames == {"image9": data / "truth" / UNSEEN / "Frame/case1/image9.jpg"} and not clips[1].frames
+    mask = clips[0].mask(1)
+    assert mask.dtype == bool and mask.shape == (20, 24) and mask[5:13, 5:15].all() and mask.sum() == 80
+
+
+def test_negative_clips_have_empty_masks_of_their_frames_size(data: Path) -> None:
+    _save(data / "negatives/case5/1.jpg", np.full((30, 40, 3), 90, np.uint8))
+    clip = truth_clips({}, data / "truth", data / "negatives")[-1]
+    assert clip.key == ("negative", "case5") and clip.masks is None and list(clip.frames) == ["1"]
+    np.testing.assert_array_equal(clip.mask(0), np.zeros((30, 40), bool))
+
+
+def test_list_cases(data: Path) -> None:
+    folder = data / "maps" / UNSEEN
+    assert {case: len(images) for case, images in list_cases(folder, "maps").items()} == {"case1": 4, "case10": 4}
+    assert list(list_cases(folder / "case1", "maps")) == [""]
+    with pytest.raises(InputError, match="none: no such folder; give a folder of maps"):
+        list_cases(data / "none", "maps")
+
+
+@pytest.mark.parametrize("truth", [f"truth/{UNSEEN}/GT", f"truth/{UNSEEN}"])
+def test_a_lone_folder_is_the_split_all(data: Path, truth: str, score: Score) -> None:
+    (scores,) = score(truth, f"maps/{UNSEEN}").scores()["ours"].items()
+    assert scores[0] == "all"
+    assert scores[1]["dataset"]["maxDice"] == pytest.approx(0.9)
+
+
+def test_one_clip_without_a_case_folder(data: Path, score: Score) -> None:
+    (scores,) = score(f"truth/{UNSEEN}/GT/case10", f"maps/{UNSEEN}/case10").scores()["ours"].values()
+    assert list(scores["cases"]) == ["case10"]
+
+
+def test_the_training_split_is_scored_if_there_are_maps_of_it(data: Path, score: Score) -> None:
+    shutil.copytree(data / "truth" / UNSEEN, data / "truth" / "TrainDataset")
+    assert "TrainDataset" not in score().results["ours"]
+    shutil.copytree(data / "maps" / UNSEEN, data / "maps" / "TrainDataset")
+    assert "TrainDataset" in score().results["ours"]
+
+
+def _no_truth(data: Path) -> None:
+    shutil.rmtree(data / "truth")
+
+
+def _empty_truth(data: Path) -> None:
+    _no_truth(data)
+    (data / "truth").mkdir()
+
+
+def _no_gt_of_a_split(data: Path) -> None:
+    shutil.rmtree(data / "truth" / SEEN / "GT")
+
+
+def _empty_gt_of_a_split(data: Path) -> None:
+    shutil.rmtree(data / "truth" / SEEN / "GT" / "case2")
+
+
+def _no_split_for_some_maps(data: Path) -> None:
+    shutil.rmtree(data / "truth" / "TestHardDataset")
+
+
+def _truth_of_two_splits_as_one(data: Path) -> None:
+    (data / "truth").rename(data / "other")
+    shutil.move(data / "other" / "TestEasyDataset", data / "truth")
+
+
+BAD_FOLDERS: list[tuple[Callable[[Path], None], str]] = [
+    (_no_truth, "truth: no such folder"),
+    (_empty_truth, "truth: holds no masks"),
+    (_no_gt_of_a_split, f"{SEEN} has no truth"),
+    (_empty_gt_of_a_split, f"truth/{SEEN}/GT: holds no masks"),
+    (_no_split_for_some_maps, f"maps/{SEEN} has maps of a split without truth"),
+    (_truth_of_two_splits_as_one, "holds more than masks"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BAD_FOLDERS, ids=[case[0].__name__ for case in BAD_FOLDERS])
+def test_bad_folders(data: Path, damage: Callable[[Path], None], message: str, score: Score) -> None:
+    damage(data)
+    with pytest.raises(InputError, match=message) as caught:
+        score()
+    assert "\n" not in str(caught.value)
