@@ -1,4 +1,4 @@
-"""Files that other tools open and write: each module has a format's writer and its reader."""
+"""File formats of other tools: each module writes and reads one format."""
 
 from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, frame_file
 from lsinet_monai.formats.coco import read_coco, write_coco

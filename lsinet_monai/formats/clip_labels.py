@@ -1,4 +1,4 @@
-"""What every exchange format shares: what it must know of a clip, and the lesions of its frames as a mapping."""
+"""What all formats share: the description of a clip, and its frames' lesions as a mapping."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from lsinet_monai.errors import InputError
 __all__ = ["LARGEST_FILE", "AddFrame", "Attributes", "ClipInfo", "ClipLabels", "check_file", "frame_file", "paint"]
 
 LARGEST_FILE = 2**29
-"""Files to be read back may have up to this many bytes: 512 MiB."""
+"""Readers accept files of up to this many bytes: 512 MiB."""
 
 Attributes = Mapping[int, Mapping[str, Any]]
-"""What is known of the lesions of a frame: lesion id -> name -> value; ``score`` is a number in [0, 1]."""
+"""Attributes of a frame's lesions: lesion id -> name -> value. ``score`` is a number in [0, 1]."""
 
 AddFrame = Callable[[int, np.ndarray, Attributes], None]
-"""What a writer is told of a frame: its index; its labels, int32, (H, W), 0 for background; its lesions' attributes."""
+"""Adds a frame to a file: its index; its labels, int32, (H, W), 0 for background; its lesions' attributes."""
 
 
 def frame_file(index: int) -> str:
-    """The name of a frame that has no file of its own, since it comes from a video: ``000042``."""
+    """Name a frame of a video, which has no file of its own: ``000042``."""
     return f"{index:06d}"
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a format says of a clip, or needs to know of it, beside its masks. Nothing else of a clip is ever written.
+    """What a file says about a clip besides its masks, and all that a reader must know.
 
     Args:
         name: the clip's name.
         size: height and width of its frames in pixels.
-        frame_count: the number of its frames: indices are below it.
-        files: the frames' file names by index, where the frames are files.
+        frame_count: the number of its frames; frame indices are below it.
+        files: the frames' file names by index; empty for a video.
         seconds: the frames' times by index, as far as they are known.
         fps: frames per second, if known.
     """
@@ -55,41 +55,41 @@ class ClipInfo:
         return {PurePosixPath(name).stem: index for index, name in self.files.items()}
 
     def file(self, index: int) -> str:
-        """The name of a frame's file; :func:`frame_file` where it has none."""
+        """Return the name of a frame's file, or :func:`frame_file` if it has none."""
         return self.files.get(index, frame_file(index))
 
     def index_of(self, file: str) -> int | None:
-        """Find the frame that a file name of another tool means; folders and the suffix do not matter.
+        """Find the frame that another tool's file name refers to. Folders and the suffix do not matter.
 
-        Where the clip's frames are files, it is the frame of that name. Else it is the last number in the name, as in
-        ``frame_000042.PNG``.
+        If the clip's frames are files, the stems must be equal. In a video, the last number of the name is the frame's
+        index, as in ``frame_000042.PNG``.
 
         Returns:
-            the frame's index, or None if the clip has no such frame.
+            The frame's index, or None if the clip has no such frame.
         """
         stem = PurePosixPath(file.replace("\\", "/")).stem
         if self.files:
             return self._index_of_stem.get(stem)
-        # Longer numbers than this are no frame's, and int() refuses really long ones.
+        # int() refuses very long numbers, and no clip has that many frames.
         numbers = re.findall("[0-9]+", stem)
         index = int(numbers[-1]) if numbers and len(numbers[-1]) <= 12 else self.frame_count
         return index if index < self.frame_count else None
 
     def mismatch(self, size: Sequence[Any]) -> str:
-        """Say that something of another size, (height, width), is not this clip's."""
+        """Explain that a size, (height, width), is not that of this clip's frames."""
         found, wanted = ("x".join(map(str, reversed(pair))) for pair in (size, self.size))
         return f"is {found} (width x height), the frames of '{self.name}' are {wanted}; give the masks of this clip"
 
 
 class ClipLabels(Mapping[int, np.ndarray]):
-    """The lesions of a clip's frames, as a file has them: frame index -> labels, int32, (H, W), 0 for background.
+    """The lesions that a file holds for a clip: frame index, ascending -> labels, int32, (H, W), 0 for background.
 
-    Labels are made when a frame is asked for, so that an hour of video fits in memory. In order of frames.
+    Labels are decoded on access, so that an hour of video fits in memory.
 
     Args:
-        shapes: what the file says of each frame.
-        decode: makes labels of it.
-        attributes: what the file says of the lesions of a frame.
+        shapes: frame index -> the frame's lesions as they are in the file.
+        decode: turns these into labels.
+        attributes: frame index -> the attributes of its lesions.
     """
 
     def __init__(
@@ -112,16 +112,16 @@ class ClipLabels(Mapping[int, np.ndarray]):
         return len(self._shapes)
 
     def mask(self, index: int) -> np.ndarray:
-        """A frame's mask: bool, (H, W), True for polyp."""
+        """Return a frame's mask: bool, (H, W), True for polyp."""
         return self[index] > 0
 
     def attributes(self, index: int) -> Attributes:
-        """What the file says of a frame's lesions, beside where they are."""
+        """Return the attributes of a frame's lesions."""
         return self._attributes.get(index, {})
 
 
 def paint(size: tuple[int, int], masks: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
-    """Make labels, int32, (H, W), of lesions' ids and masks, bool, (H, W); where they overlap, the last one holds."""
+    """Paint lesions, ids and masks, bool, (H, W), into labels, int32, (H, W). The last of overlapping masks wins."""
     labels = np.zeros(size, np.int32)
     for lesion, mask in masks:
         labels[mask] = lesion
@@ -129,17 +129,17 @@ def paint(size: tuple[int, int], masks: Iterable[tuple[int, np.ndarray]]) -> np.
 
 
 def check_file(path: str | Path, suffixes: Sequence[str]) -> Path:
-    """Make sure, before a file of somebody else's is read, that it is there and no larger than what is readable.
+    """Check that a file exists and has a readable size and one of the suffixes, before anything reads it.
 
     Raises:
-        InputError: it is missing, no file, empty, too large, or of another kind.
+        InputError: if the file is missing, not a file, empty, too large, or has another suffix.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if not path.name.lower().endswith(tuple(suffixes)):
-        raise InputError(f"{path}: is not named {' or '.join(f'*{suffix}' for suffix in suffixes)}")
+        raise InputError(f"{path}: the file name must end with {' or '.join(suffixes)}")
     size = path.stat().st_size
     if not 0 < size <= LARGEST_FILE:
-        raise InputError(f"{path}: has {size} bytes; a file that can be read has 1 to {LARGEST_FILE}")
+        raise InputError(f"{path}: has {size} bytes; a readable file has 1 to {LARGEST_FILE}")
     return path

@@ -1,8 +1,8 @@
-"""COCO JSON: one image a frame, one instance a lesion, as a run-length code with a score.
+"""COCO JSON: an image per frame and an instance per lesion, which has a run-length code and a score.
 
-The format: https://cocodataset.org/#format-data. ``track_id`` among an instance's attributes is the lesion's id, where
-CVAT and others look for it. ``videos``, ``video_id`` and ``frame_id`` are those of COCO's descendants for video, as in
-YouTube-VIS; ``fps`` and ``seconds`` are ours.
+The format: https://cocodataset.org/#format-data. The lesion's id is the instance's attribute ``track_id``, where CVAT
+and others look for it. ``videos``, ``video_id`` and ``frame_id`` are as in YouTube-VIS, COCO's extension to video.
+``fps`` and ``seconds`` are our own fields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LARGEST_ID = 2**31 - 1
 
 @contextmanager
 def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
-    """Write a COCO file frame by frame; it appears when the block ends. Memory does not grow with the masks.
+    """Write a COCO file frame by frame, without keeping masks in memory. The file appears when the block ends.
 
     Args:
         path: the file.
@@ -38,7 +38,7 @@ def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
         A function to call with each frame's index, its labels, int32, (H, W), and its lesions' attributes.
 
     Raises:
-        InputError: pycocotools is not installed.
+        InputError: if pycocotools is not installed.
     """
     coco_masks = require_extra("pycocotools.mask", "video")
     height, width = clip.size
@@ -89,21 +89,21 @@ def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
 
 
 def read_coco(path: str | Path, clip: ClipInfo, label: str | None = None) -> ClipLabels:
-    """Read the instances of a COCO file: run-length codes, compressed or not, and polygons.
+    """Read the instances of a COCO file: polygons, and run-length codes, compressed or not.
 
     Args:
         path: the file.
-        clip: the clip. An image's ``frame_id``, where there is one, or else its file name says which frame it is: see
-            :meth:`ClipInfo.index_of`.
-        label: read this category alone; all by default.
+        clip: the clip. An image belongs to the frame of its ``frame_id``, or else to the frame that its file name
+            refers to: see :meth:`ClipInfo.index_of`.
+        label: read only this category; by default all.
 
     Returns:
-        The frames that the file has as images. A lesion's id is its ``track_id``; instances without one are lesions of
-        their own, numbered on from the largest.
+        The frames that are images of the file. A lesion's id is its ``track_id``. An instance without one is a lesion
+        of its own; these get the ids after the largest ``track_id``.
 
     Raises:
-        InputError: the file cannot be read, is no COCO file, or belongs to another clip; on access, a segmentation that
-            is damaged.
+        InputError: if the file cannot be read, is not a COCO file, or belongs to another clip; on access, if a
+            segmentation is damaged.
     """
     path = check_file(path, [".json"])
     try:
@@ -113,7 +113,7 @@ def read_coco(path: str | Path, clip: ClipInfo, label: str | None = None) -> Cli
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{path}: cannot be read as COCO instances ({reason})") from error
 
 
@@ -121,7 +121,7 @@ def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, label: str | No
     wanted = {entry["id"] for entry in content["categories"] if label in (None, entry["name"])}
     if not wanted and label is not None:
         names = ", ".join(repr(entry["name"]) for entry in content["categories"])
-        raise InputError(f"{path}: has no category '{label}'; it has {names or 'none'}")
+        raise InputError(f"{path}: has no category '{label}'; its categories: {names or 'none'}")
     index_of = {image["id"]: _index(path, image, clip) for image in content["images"]}
     shapes: dict[int, list[tuple[int, Any]]] = {index: [] for index in index_of.values()}
     attributes: dict[int, dict[int, dict[str, Any]]] = {}
@@ -153,7 +153,7 @@ def _index(path: Path, image: dict[str, Any], clip: ClipInfo) -> int:
     if not _is_whole(index, 0, clip.frame_count - 1):
         index = clip.index_of(image["file_name"])
     if index is None:
-        raise InputError(f"{path}: image {image['file_name']!r} is no frame of '{clip.name}'")
+        raise InputError(f"{path}: image {image['file_name']!r} is not a frame of '{clip.name}'")
     return int(index)
 
 
@@ -167,7 +167,7 @@ def _track_id(entry: dict[str, Any]) -> int | None:
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Decode a segmentation; ValueError, KeyError or TypeError if it is none."""
+    """Decode a segmentation; raise ValueError, KeyError or TypeError if it is damaged."""
     if isinstance(segmentation, list):
         mask = np.zeros(size, bool)
         for polygon in segmentation:
@@ -180,17 +180,18 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
 
 
 def _counts(code: str) -> list[int]:
-    """Decode COCO's compressed run lengths; pycocotools trusts its input, and reads on behind a code that is cut off.
+    """Decode COCO's compressed run lengths.
 
-    A number is written in digits of 5 bits, the lowest first; each has 48 added, and 32 if more follow, and the 5th bit
-    of the last one is the sign. From the fourth number on, it is the difference to the last but one.
+    A number is a sequence of characters with 5 bits each, the lowest first: 48 + bits, + 32 if another one follows. The
+    highest bit of the last one is the sign. From the fourth number on, each is the difference to the last but one.
     """
+    # pycocotools trusts its input: it reads past the end of a code that is cut off.
     counts: list[int] = []
     value, shift = 0, 0
     for character in code:
         digit = ord(character) - 48
         if not 0 <= digit < 64 or shift > 60:
-            raise ValueError("no run lengths")
+            raise ValueError("not run lengths")
         value |= (digit & 31) << shift
         shift += 5
         if digit & 32:
@@ -200,5 +201,5 @@ def _counts(code: str) -> list[int]:
         counts.append(value + counts[-2] if len(counts) > 2 else value)
         value, shift = 0, 0
     if shift:
-        raise ValueError("run lengths that are cut off")
+        raise ValueError("the run lengths are cut off")
     return counts

@@ -1,7 +1,7 @@
-"""CVAT's XML, "CVAT for video 1.1": one track a lesion, one polygon for each of its frames.
+"""CVAT's XML, "CVAT for video 1.1": a track per lesion, with a polygon per frame.
 
-The format: https://docs.cvat.ai/docs/other/xml_format. It has no place for times. CVAT draws a track's last polygon on
-until one says ``outside="1"``, and imports polygons alone as tracks; masks cannot be tracked.
+The format: https://docs.cvat.ai/docs/other/xml_format. It has no field for times. CVAT repeats a track's last polygon
+until one says ``outside="1"``. CVAT cannot track masks, so lesions are written as polygons.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = ["read_cvat", "write_cvat"]
 
 _LABEL = "polyp"
 _LESION = "lesion"
-_LARGEST_ID = 2**31 - 1
 _AREAS = ("polygon", "box", "ellipse", "mask")
 _OTHER_SHAPES = ("polyline", "points", "skeleton", "cuboid")
 _ELLIPSE_POINTS = 64
@@ -37,11 +36,11 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def write_cvat(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
-    """Write CVAT's XML frame by frame; it appears when the block ends. The polygons are in memory until then.
+    """Write CVAT's XML frame by frame. The polygons stay in memory until the block ends, when the file appears.
 
-    A polygon has no holes: see :func:`lsinet_monai.formats.shapes.mask_to_polygon`. A track is closed by a copy of its
-    last polygon with ``outside="1"`` in the frame after, unless that is the clip's end. A lesion's id is its track's
-    number and, since CVAT numbers tracks anew, its attribute ``lesion``.
+    :func:`lsinet_monai.formats.shapes.mask_to_polygon` outlines a lesion. A track ends with a copy of its last polygon
+    that has ``outside="1"``, in the frame after, unless the clip ends there. A lesion's id is the number of its track,
+    and its attribute ``lesion``, since CVAT renumbers tracks.
 
     Args:
         path: the file.
@@ -62,7 +61,7 @@ def write_cvat(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
 
     def add(index: int, labels: np.ndarray, attributes: Attributes) -> None:
         if indices and index > indices[-1] + 1:
-            # The frames between are missing: nothing is known of their lesions.
+            # Frames are missing in between, so no track may continue through them.
             close(list(open_tracks), indices[-1] + 1)
         indices.append(index)
         lesions = np.unique(labels[labels > 0]).tolist()
@@ -103,12 +102,12 @@ def _serialise(element: ElementTree.Element) -> str:
 
 
 def _printable(value: Any) -> str:
-    """Text without the control characters that XML has no way to write."""
+    """Replace the control characters that XML cannot represent."""
     return re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "?", str(value))
 
 
 def _meta(clip: ClipInfo, indices: list[int], names: list[str]) -> ElementTree.Element:
-    """What stands on top; importers need the labels, and compare the frames' size and number."""
+    """Build the header. Importers need its labels, and compare its number and size of frames with theirs."""
     first, last = (indices[0], indices[-1]) if indices else (0, 0)
     height, width = clip.size
     meta = ElementTree.Element("meta")
@@ -141,22 +140,22 @@ def _meta(clip: ClipInfo, indices: list[int], names: list[str]) -> ElementTree.E
 
 
 def read_cvat(path: str | Path, clip: ClipInfo, label: str | None = None) -> ClipLabels:
-    """Read the tracks of CVAT's XML: polygons, boxes, ellipses and masks; lines and points are no areas and left out.
+    """Read the tracks of CVAT's XML: polygons, boxes, ellipses and masks. Lines and points have no area; skip them.
 
-    CVAT lists every frame of a track, those that it interpolated too, so nothing is interpolated here.
+    CVAT writes every frame of a track, including those that it interpolated, so the reader does not interpolate.
 
     Args:
-        path: the file, "CVAT for video 1.1". The archive that CVAT exports has it as ``annotations.xml``.
+        path: the file, "CVAT for video 1.1": ``annotations.xml`` in the archive that CVAT exports.
         clip: the clip.
-        label: read tracks of this label alone; all by default.
+        label: read only tracks of this label; by default all.
 
     Returns:
-        The frames of CVAT's task, those without a lesion too. A lesion's id is its attribute ``lesion``; tracks without
-        one are numbered on from the largest. The attributes are texts, ``score`` is a number.
+        The frames of CVAT's task, also those without a lesion. A lesion's id is its attribute ``lesion``; tracks
+        without one get the ids after the largest. Attributes are texts, except ``score``, a number.
 
     Raises:
-        InputError: defusedxml is not installed; the file cannot be read, is of another format, or belongs to another
-            clip.
+        InputError: if defusedxml is not installed; if the file cannot be read, has another format, or belongs to
+            another clip.
     """
     path = check_file(path, [".xml"])
     parser = require_extra("defusedxml.ElementTree", "video")
@@ -175,24 +174,24 @@ def read_cvat(path: str | Path, clip: ClipInfo, label: str | None = None) -> Cli
 class _Track(NamedTuple):
     label: str
     lesion: int | None
-    shapes: list[tuple[int, str, Any, dict[str, Any]]]  # frame, tag, what the tag needs, attributes
+    shapes: list[tuple[int, str, Any, dict[str, Any]]]  # frame, tag, points or run lengths, attributes
 
 
 class _Reading:
-    """What was met in a file so far; elements are forgotten once they were seen."""
+    """Collects tracks while a file is parsed, and frees each element after use."""
 
     def __init__(self, clip: ClipInfo) -> None:
         self.clip = clip
         self.tracks: list[_Track] = []
         self.frames = range(0)
-        self.left_out: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self._open: list[ElementTree.Element] = []
         self._shapes: list[tuple[int, str, Any, dict[str, Any]]] = []
 
     def take(self, event: str, element: ElementTree.Element) -> None:
         if event == "start":
             if not self._open and element.tag != "annotations":
-                raise InputError(f"is no file of CVAT's: it starts with <{element.tag}>")
+                raise InputError(f"is not a file of CVAT: it starts with <{element.tag}>")
             self._open.append(element)
             return
         self._open.pop()
@@ -205,20 +204,22 @@ class _Reading:
         elif element.tag in _AREAS and len(self._open) == 2:
             self._take_shape(element)
         elif element.tag in _OTHER_SHAPES:
-            self.left_out[element.tag] += 1
+            self.skipped[element.tag] += 1
         if element.tag in _AREAS:
             element.clear()
         if len(self._open) == 1:
             self._open[0].clear()
 
     def labels(self, path: Path, label: str | None) -> ClipLabels:
-        """Number the lesions, and lay what was met out by frame."""
+        """Number the lesions, and sort their shapes by frame."""
         known = {track.label for track in self.tracks}
         if label is not None and self.tracks and label not in known:
-            raise InputError(f"{path}: has no track of label '{label}', but of {', '.join(map(repr, sorted(known)))}")
-        if self.left_out:
-            found = ", ".join(f"{count} {tag}" for tag, count in sorted(self.left_out.items()))
-            logger.warning("%s: left out what is no area: %s", path, found)
+            raise InputError(
+                f"{path}: has no track of label '{label}'; its labels: {', '.join(map(repr, sorted(known)))}"
+            )
+        if self.skipped:
+            found = ", ".join(f"{count} {tag}" for tag, count in sorted(self.skipped.items()))
+            logger.warning("%s: skipped shapes without an area: %s", path, found)
         shapes: dict[int, list[tuple[int, str, Any]]] = {index: [] for index in self.frames}
         attributes: dict[int, dict[int, dict[str, Any]]] = {}
         next_id = max((track.lesion for track in self.tracks if track.lesion is not None), default=0) + 1
@@ -269,7 +270,7 @@ class _Reading:
 
 
 def _points(element: ElementTree.Element) -> np.ndarray:
-    """The corners of a polygon, box or ellipse: float32, (N, 2), x and y."""
+    """Return the corners of a polygon, box or ellipse: float32, (N, 2), x and y."""
     if element.tag == "polygon":
         numbers = element.attrib["points"].replace(";", ",").split(",")
         points = np.array(numbers, float).reshape(-1, 2)
@@ -291,12 +292,12 @@ def _points(element: ElementTree.Element) -> np.ndarray:
 
 
 def _runs(element: ElementTree.Element, size: tuple[int, int]) -> tuple[int, int, tuple[int, int], np.ndarray]:
-    """A mask in its box: top, left, (height, width), and its run lengths."""
+    """Return a mask in its box: top, left, (height, width), and its run lengths."""
     top, left, height, width = (int(float(element.attrib[name])) for name in ("top", "left", "height", "width"))
     if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
-        raise ValueError("a mask that is not inside the frame")
+        raise ValueError("a mask reaches beyond the frame")
     runs = [int(run) for run in element.attrib["rle"].split(",")]
-    runs_to_mask(runs, (height, width))  # now, not when the frame is asked for
+    runs_to_mask(runs, (height, width))  # refuse a damaged mask here, not when its frame is accessed
     return top, left, (height, width), np.array(runs, np.int32)
 
 

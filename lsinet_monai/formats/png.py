@@ -1,4 +1,4 @@
-"""Masks and maps as PNG files, one a frame, in SUN-SEG's layout: grey, 8 bits, named as the frames."""
+"""PNG: one 8-bit grey file per frame, named like the frame, in the layout of SUN-SEG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_png_folder", "write_png"]
 
-# Encoding maps is the slowest part of writing: Pillow's level 6 takes four times as long for a fifth less.
+# Encoding maps is the slowest part of writing. Pillow's default, level 6, takes four times as long for files a fifth
+# smaller.
 _COMPRESS_LEVEL = 1
 
 
@@ -25,18 +26,18 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
 
 
 def read_png_folder(path: str | Path, clip: ClipInfo) -> ClipLabels:
-    """Read masks that lie as PNG files in a folder. Files are opened when their frames are asked for.
+    """Read a folder of masks in PNG files. Each file is opened when its frame is accessed.
 
     Args:
-        path: the folder; each file's name says which frame it belongs to, see :meth:`ClipInfo.index_of`.
+        path: the folder. A file belongs to the frame that its name refers to, see :meth:`ClipInfo.index_of`.
         clip: the clip.
 
     Returns:
-        The frames that have a file: 1 where it is brighter than 128 of 255, as SUN-SEG has it, else 0.
+        The frames that have a file: 1 for pixels brighter than 128 of 255, as in SUN-SEG, else 0.
 
     Raises:
-        InputError: there is no such folder or no PNG file in it; a file belongs to no frame, or two to one; on access,
-            a file that cannot be read or has another size than the frames.
+        InputError: if the folder is missing or has no PNG files, a file belongs to no frame, or two files to the same
+            frame; on access, if a file cannot be read or its size is not that of the frames.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -49,7 +50,7 @@ def read_png_folder(path: str | Path, clip: ClipInfo) -> ClipLabels:
         if index is None:
             raise InputError(f"{file}: '{clip.name}' has no frame of this name; remove or rename the file")
         if index in files:
-            raise InputError(f"{file}: {files[index].name} is a mask of the same frame; remove one of them")
+            raise InputError(f"{file}: {files[index].name} is a mask of the same frame; remove one of the two")
         files[index] = file
     if not files:
         raise InputError(f"{folder}: holds no PNG files")

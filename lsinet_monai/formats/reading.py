@@ -1,4 +1,4 @@
-"""Masks that people made elsewhere, in whichever format they come."""
+"""Read masks in any of the formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["read_labels"]
 
 
 def read_labels(path: str | Path, clip: ClipInfo) -> ClipLabels:
-    """Read the masks of a clip from a folder of PNG files or from a file, by its name.
+    """Read the masks of a clip; the name of the file or folder selects the format.
 
     Args:
         path: a folder of ``*.png`` (:func:`read_png_folder`), CVAT's ``*.xml`` (:func:`read_cvat`), COCO's ``*.json``
@@ -23,10 +23,10 @@ def read_labels(path: str | Path, clip: ClipInfo) -> ClipLabels:
         clip: the clip.
 
     Returns:
-        The frames that the file has, and their lesions.
+        The file's frames and their lesions.
 
     Raises:
-        InputError: the name is none of these, or as the format's own function.
+        InputError: if the name fits no format, or the format's reader refuses the file.
     """
     path = Path(path)
     name = path.name.lower()
@@ -39,5 +39,5 @@ def read_labels(path: str | Path, clip: ClipInfo) -> ClipLabels:
     if name.endswith((".nii.gz", ".nii", ".nrrd")):
         return read_stack(path, clip)
     raise InputError(
-        f"{path}: is no folder of PNG files, no *.xml (CVAT for video 1.1), *.json (COCO), *.nii.gz, *.nii or *.nrrd"
+        f"{path}: give a folder of PNG files, *.xml (CVAT for video 1.1), *.json (COCO), *.nii.gz, *.nii or *.nrrd"
     )

@@ -1,7 +1,8 @@
-"""Stacks of lesions or frames for ITK-SNAP and 3D Slicer: NIfTI or NRRD, axes (W, H, T), uint8, 1 mm a step.
+"""NIfTI and NRRD for ITK-SNAP and 3D Slicer: a stack of label maps or frames, uint8, axes (W, H, T).
 
-Written through MONAI's :class:`~monai.data.ITKWriter`, upright in both tools. Their third axis is a length, so it is
-1 a frame too; ``first_frame`` and ``fps`` stand in NRRD's fields of these names, and in NIfTI's description.
+MONAI's :class:`~monai.data.ITKWriter` writes it, so that both tools show it upright. To them, the third axis is a
+length: every pixel and every frame is 1 mm. ``first_frame`` and ``fps`` are fields of NRRD, and are in the description
+of NIfTI.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, Cli
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
 
 LARGEST_STACK = 2**30
-"""A stack may take up to this many bytes before it is compressed: 1 GiB. Writing it takes three times the memory."""
+"""The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
 _LAST_LABEL = 255
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
@@ -33,15 +34,15 @@ _HEADER_BYTES = 2**16
 
 
 def check_stack(clip: ClipInfo, frames: range, channels: int = 1) -> None:
-    """Make sure, before anything long starts, that frames fit in a stack.
+    """Check that frames fit in a stack, before a long run starts.
 
     Args:
         clip: the clip.
-        frames: indices of its frames, without gaps.
-        channels: 1 for masks, 3 for frames.
+        frames: the indices of the frames, without gaps.
+        channels: 1 for masks, 3 for colour frames.
 
     Raises:
-        InputError: they take more than :data:`LARGEST_STACK`, or there are none.
+        InputError: if the frames need more than :data:`LARGEST_STACK` bytes, or there are none.
     """
     height, width = clip.size
     most = LARGEST_STACK // (height * width * channels)
@@ -54,22 +55,21 @@ def check_stack(clip: ClipInfo, frames: range, channels: int = 1) -> None:
 
 @contextmanager
 def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[AddFrame]:
-    """Write lesions as a stack, which appears when the block ends.
+    """Write lesions as a stack of label maps, which appears when the block ends.
 
-    A lesion's label value is its id: so these tools tell lesions apart. There are 255; after the last one they begin
-    again.
+    The label is the lesion's id. There are 255 labels; lesion 256 has label 1 again.
 
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
-        frames: indices of the frames to write, without gaps. One that is not added has no polyp.
+        frames: the indices of the frames to write, without gaps. Frames that are not added stay empty.
 
     Yields:
-        A function to call with each frame's index, its labels, int32, (H, W), and its lesions' attributes; a stack has
-        no place for these. Frames that are not in ``frames`` are passed over.
+        A function to call with each frame's index, its labels, int32, (H, W), and its lesions' attributes, for which a
+        stack has no field. It ignores frames that are not in ``frames``.
 
     Raises:
-        InputError: the frames do not fit, see :func:`check_stack`.
+        InputError: if the frames do not fit, see :func:`check_stack`.
     """
     check_stack(clip, frames)
     masks = np.zeros((len(frames), *clip.size), np.uint8)
@@ -83,16 +83,16 @@ def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[Add
 
 
 def write_image_stack(path: str | Path, clip: ClipInfo, frames: range, images: Iterable[np.ndarray]) -> None:
-    """Write frames as a stack of colour vectors, to lie below the stack of their masks.
+    """Write frames as a stack of RGB vectors, the background for the stack of their masks.
 
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
-        frames: indices of the frames to write, without gaps.
+        frames: the indices of the frames to write, without gaps.
         images: these frames in order, RGB, uint8, (H, W, 3).
 
     Raises:
-        InputError: the frames do not fit, see :func:`check_stack`.
+        InputError: if the frames do not fit, see :func:`check_stack`.
     """
     check_stack(clip, frames, channels=3)
     stack = np.zeros((len(frames), *clip.size, 3), np.uint8)
@@ -102,8 +102,8 @@ def write_image_stack(path: str | Path, clip: ClipInfo, frames: range, images: I
 
 
 def _save(path: Path, stack: np.ndarray, clip: ClipInfo, first: int) -> None:
-    """Write a stack, (T, H, W) or (T, H, W, 3); the file appears whole or not at all."""
-    import itk  # type: ignore[import-untyped]  # here, since it takes seconds to load
+    """Write a stack, (T, H, W) or (T, H, W, 3), as a file that appears whole or not at all."""
+    import itk  # type: ignore[import-untyped]  # imported here, since it takes seconds
     from monai.data import ITKWriter
 
     is_colour = stack.ndim == 4
@@ -122,7 +122,7 @@ def _save(path: Path, stack: np.ndarray, clip: ClipInfo, first: int) -> None:
     else:
         header["ITK_FileNotes"] = " ".join(f"{name}={value}" for name, value in fields.items())
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The writer takes the format from the name, so the name cannot be another one until the file is whole.
+    # itk.imwrite chooses the format by the file name, so the temporary file must have the final name.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".stack-") as folder:
         itk.imwrite(image, os.path.join(folder, path.name), compression=True)
         os.replace(os.path.join(folder, path.name), path)
@@ -134,14 +134,14 @@ def read_stack(path: str | Path, clip: ClipInfo, first_frame: int | None = None)
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
-        first_frame: the index of the first frame in the stack; by default what the file says, or 0 where another tool
+        first_frame: the index of the stack's first frame; by default the number in the file, or 0 if another tool has
             dropped it.
 
     Returns:
-        The stack's frames, with its labels as they are.
+        The stack's frames, with the labels of the file.
 
     Raises:
-        InputError: the file cannot be read, or belongs to another clip.
+        InputError: if the file cannot be read, or belongs to another clip.
     """
     path = check_file(path, _SUFFIXES)
     try:
@@ -157,8 +157,8 @@ def read_stack(path: str | Path, clip: ClipInfo, first_frame: int | None = None)
     frames = stack.shape[2]
     if not 0 <= first_frame <= clip.frame_count - frames:
         raise InputError(
-            f"{path}: has {frames} frames, from frame {first_frame} on; '{clip.name}' has {clip.frame_count}. Give "
-            "first_frame, the index of the first one"
+            f"{path}: has {frames} frames from frame {first_frame} on; '{clip.name}' has {clip.frame_count}. Give "
+            "first_frame, the index of the stack's first frame"
         )
     return ClipLabels(
         {first_frame + place: place for place in range(frames)}, lambda place: stack[:, :, place].T.astype(np.int32)
@@ -166,7 +166,7 @@ def read_stack(path: str | Path, clip: ClipInfo, first_frame: int | None = None)
 
 
 def _check_size(sizes: Sequence[int], clip: ClipInfo) -> tuple[int, int, int]:
-    """Make sure, before any pixel is read, that a stack is (W, H, T) and no larger than what is written."""
+    """Check that a stack is (W, H, T) and not too large, before its pixels are read."""
     width, height, frames, *rest = (*sizes, *(3 - len(sizes)) * [1])
     if any(length != 1 for length in rest):
         raise InputError(f"has the axes {'x'.join(map(str, sizes))}; a stack of masks has (width, height, frames)")
@@ -198,16 +198,16 @@ def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, str]:
     if not text.startswith("NRRD000") or not end:
         raise ValueError("it has no NRRD header")
     if "data file" in fields or "datafile" in fields:
-        raise InputError("has its pixels in another file; save it as one *.nrrd")
+        raise InputError("has its pixels in another file; save both as one *.nrrd")
     size = _check_size([int(length) for length in fields.get("sizes", "").split()], clip)
-    import itk  # here, since it takes seconds to load
+    import itk  # imported here, since it takes seconds
 
     stack = itk.array_from_image(itk.imread(str(path)))
     return _whole_numbers(stack.reshape(size[::-1]).T), text
 
 
 def _whole_numbers(stack: np.ndarray) -> np.ndarray:
-    """Make sure that pixels are labels: whole numbers of 0 or more, in the type that the file has them in."""
+    """Check that pixels are labels: whole numbers from 0, of any type."""
     if stack.size and not (stack.min() >= 0 and stack.max() < 2**31 and (stack == np.rint(stack)).all()):
-        raise InputError("has pixels that are no whole numbers of 0 or more; save it as a label map")
+        raise InputError("has pixels that are not whole numbers from 0; save it as a label map")
     return stack

@@ -1,15 +1,15 @@
 """Transforms: from a training sample's paths to augmented tensors."""
 
 from lsinet_monai.data.frames import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor
-from lsinet_monai.transforms.training import (
+from lsinet_monai.transforms.augment import (
     FramesToTensord,
-    LoadFramesd,
     RandColourd,
     RandFlipClipd,
     RandMaskNoised,
     RandRotateClipd,
     training_transforms,
 )
+from lsinet_monai.transforms.load import LoadFramesd
 
 __all__ = [
     "IMAGENET_MEAN",

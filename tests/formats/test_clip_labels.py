@@ -63,5 +63,5 @@ def test_check_file(tmp_path: Path) -> None:
             check_file(file, [".xml"])
     file.write_text("x")
     assert check_file(str(file), [".xml"]) == file
-    with pytest.raises(InputError, match=r"is not named \*.json or \*.js"):
+    with pytest.raises(InputError, match=r"must end with .json or .js"):
         check_file(file, [".json", ".js"])

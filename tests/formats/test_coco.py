@@ -114,10 +114,10 @@ BAD_FILES = [
     ("no JSON", "{", "cannot be read as COCO instances"),
     ("no object", [], "cannot be read as COCO instances"),
     ("deep", "[" * 100000, "cannot be read as COCO instances"),
-    ("nothing in it", {}, "no 'categories'"),
+    ("nothing in it", {}, "'categories' is missing"),
     ("another size", _content(images=[{"id": 5, "file_name": "3", "width": 60, "height": 80}]), "is 60x80"),
-    ("another clip", _content(images=[{"id": 5, "file_name": "99"}]), "image '99' is no frame of 'case1/part2'"),
-    ("no such image", _content(images=[]), "no 5"),
+    ("another clip", _content(images=[{"id": 5, "file_name": "99"}]), "image '99' is not a frame of 'case1/part2'"),
+    ("no such image", _content(images=[]), "5 is missing"),
 ]
 
 
@@ -128,7 +128,7 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, content: Any, message: 
 
 
 def test_a_label_that_is_not_there(tmp_path: Path, clip: ClipInfo) -> None:
-    with pytest.raises(InputError, match="has no category 'polyp'; it has 'Polyp', 'tool'"):
+    with pytest.raises(InputError, match="has no category 'polyp'; its categories: 'Polyp', 'tool'"):
         _read(tmp_path, clip, _content(), label="polyp")
 
 

@@ -122,7 +122,7 @@ def test_shapes(tmp_path: Path, clip: ClipInfo, _: str, shape: str, inside: tupl
 def test_what_is_no_area_is_said(tmp_path: Path, clip: ClipInfo, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         read_cvat(_file(tmp_path, '<track label="a"><points frame="4" points="1,1"/></track>'), clip)
-    assert "left out what is no area: 1 points" in caplog.text
+    assert "skipped shapes without an area: 1 points" in caplog.text
 
 
 def _track(label: str, frame: int, lesion: str | None) -> str:
@@ -135,7 +135,7 @@ def test_lesions_of_a_file_that_people_changed(tmp_path: Path, clip: ClipInfo) -
     path = _file(tmp_path, "".join(_track(*track) for track in tracks))
     assert [labels.max() for labels in read_cvat(path, clip).values()] == [7, 8, 9, 7, 10, 0, 0, 0, 0]
     assert [labels.max() for labels in read_cvat(path, clip, label="tool").values()] == [0, 0, 8] + [0] * 6
-    with pytest.raises(InputError, match="no track of label 'Polyp', but of 'polyp', 'tool'"):
+    with pytest.raises(InputError, match="no track of label 'Polyp'; its labels: 'polyp', 'tool'"):
         read_cvat(path, clip, label="Polyp")
 
 
@@ -157,9 +157,13 @@ BAD_FILES = [
     ("a huge number", SHAPE.format("9" * 5000, "0,0;1,1"), "cannot be read"),
     ("no points", SHAPE.format(1, ""), "cannot be read"),
     ("an odd number", SHAPE.format(1, "0,0;1"), "cannot be read"),
-    ("nan", SHAPE.format(1, "0,0;1,nan"), "nowhere near the frame"),
-    ("far away", SHAPE.format(1, "0,0;1,1e9"), "nowhere near the frame"),
-    ("a mask outside", '<track><mask frame="1" rle="4" left="79" top="0" width="2" height="2"/></track>', "not inside"),
+    ("nan", SHAPE.format(1, "0,0;1,nan"), "not within 1000000 pixels"),
+    ("far away", SHAPE.format(1, "0,0;1,1e9"), "not within 1000000 pixels"),
+    (
+        "a mask outside",
+        '<track><mask frame="1" rle="4" left="79" top="0" width="2" height="2"/></track>',
+        "beyond the frame",
+    ),
     ("a damaged mask", '<track><mask frame="1" rle="5" left="0" top="0" width="2" height="2"/></track>', "4 pixels"),
 ]
 

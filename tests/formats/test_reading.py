@@ -32,5 +32,5 @@ def test_every_format_is_known_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.zip", "a.png", "none"])
 def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match=r"no \*.xml"):
+    with pytest.raises(InputError, match=r"give a folder of PNG files, \*.xml"):
         read_labels(tmp_path / name, ClipInfo("video", (6, 8), frame_count=3))

@@ -89,9 +89,9 @@ OTHERS = [
     ("another size", np.zeros((60, 80, 3), np.uint8), "is 60x80"),
     ("too many frames", np.zeros((80, 60, 10), np.uint8), "has 10 frames, 'case1/part2' has 9"),
     ("more axes", np.zeros((80, 60, 3, 2), np.uint8), "has the axes 80x60x3x2"),
-    ("fractions", np.full((80, 60, 3), 0.5, np.float32), "no whole numbers"),
-    ("nan", np.full((80, 60, 3), np.nan, np.float32), "no whole numbers"),
-    ("below 0", np.full((80, 60, 3), -1, np.int16), "no whole numbers"),
+    ("fractions", np.full((80, 60, 3), 0.5, np.float32), "not whole numbers"),
+    ("nan", np.full((80, 60, 3), np.nan, np.float32), "not whole numbers"),
+    ("below 0", np.full((80, 60, 3), -1, np.int16), "not whole numbers"),
     ("colours", np.zeros((80, 60, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "save it as a label map"),
 ]
 
@@ -132,7 +132,7 @@ def test_nrrd_refused(tmp_path: Path, clip: ClipInfo, _: str, content: bytes, me
 
 @pytest.mark.parametrize("first_frame", [-1, 4])
 def test_frames_that_the_clip_does_not_have(tmp_path: Path, clip: ClipInfo, labels: Frames, first_frame: int) -> None:
-    with pytest.raises(InputError, match="has 6 frames, from frame"):
+    with pytest.raises(InputError, match="has 6 frames from frame"):
         read_stack(_write(tmp_path / "a.nrrd", clip, labels), clip, first_frame=first_frame)
 
 

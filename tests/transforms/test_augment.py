@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from PIL import Image, ImageEnhance
 
-from lsinet_monai.errors import InputError
 from lsinet_monai.transforms import (
     FramesToTensord,
-    LoadFramesd,
     RandColourd,
     RandFlipClipd,
     RandMaskNoised,
@@ -19,24 +20,7 @@ from lsinet_monai.transforms import (
 FRAMES = ("image", "adjacent", "memory")
 MASKS = ("label", "memory_mask")
 SIZE = (40, 60)
-
-
-@pytest.fixture
-def sample():
-    """Three frames that encode one mask: white inside a rectangle off the centre, black outside."""
-    mask = np.zeros(SIZE, np.uint8)
-    mask[5:20, 8:30] = 255
-    frame = np.repeat(mask[..., None], 3, axis=2)
-    return {**dict.fromkeys(FRAMES, frame), **dict.fromkeys(MASKS, mask)}
-
-
-@pytest.fixture
-def paths(tmp_path, sample):
-    found = {}
-    for key, array in sample.items():
-        found[key] = str(tmp_path / f"{key}.png")
-        Image.fromarray(array).save(found[key])
-    return found
+CONFIG = Path(__file__).parents[2] / "bundle" / "configs" / "train.json"
 
 
 def check_aligned(sample):
@@ -87,14 +71,24 @@ def test_how_often_a_spatial_transform_acts(kind, probability):
     assert abs(acted / 1000 - probability) < 4 * (probability * (1 - probability) / 1000) ** 0.5
 
 
-def test_colour_factors_have_their_ranges_in_tenths():
-    colour = RandColourd(("image",)).set_random_state(0)
+# constructor arguments, and the lowest and highest factor of brightness, contrast, saturation and sharpness in tenths
+COLOUR_RANGES = [
+    ({}, [(5, 15), (5, 15), (0, 20), (0, 30)]),
+    ({"brightness": (1, 1), "sharpness": [0.4, 0.6]}, [(10, 10), (5, 15), (0, 20), (4, 6)]),
+    ({"contrast": (0, 2), "saturation": (0, 1), "step": 0.5}, [(5, 15), (0, 20), (0, 10), (0, 30)]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "ranges"), COLOUR_RANGES)
+def test_colour_factors_have_their_ranges_and_steps(arguments, ranges):
+    colour = RandColourd(("image",), **arguments).set_random_state(0)
     drawn = []
     for _ in range(1000):
         colour.randomize()
-        drawn.append([round(10 * factor, 6) for factor in colour._factors])
-    expected = [range(5, 16), range(5, 16), range(21), range(31)]
-    assert [set(factors) for factors in zip(*drawn, strict=True)] == [set(values) for values in expected]
+        drawn.append(colour._factors)
+    step = round(10 * arguments.get("step", 0.1))
+    expected = [{tenths / 10 for tenths in range(low, high + 1, step)} for low, high in ranges]
+    assert [set(factors) for factors in zip(*drawn, strict=True)] == expected
 
 
 def test_colour_is_drawn_per_frame(sample):
@@ -104,9 +98,8 @@ def test_colour_is_drawn_per_frame(sample):
     assert changed["label"] is sample["label"]
 
 
-def test_brightness_scales_and_saturation_0_is_grey(monkeypatch):
-    colour = RandColourd(("image",))
-    monkeypatch.setattr(colour, "randomize", lambda: setattr(colour, "_factors", [0.5, 1.0, 0.0, 1.0]))
+def test_brightness_scales_and_saturation_0_is_grey():
+    colour = RandColourd(("image",), (0.5, 0.5), (1, 1), (0, 0), (1, 1))
     frame = np.full((4, 4, 3), (200, 100, 60), np.uint8)
     # half of it, then its luma by ITU-R 601
     grey = 0.299 * 100 + 0.587 * 50 + 0.114 * 30
@@ -114,13 +107,15 @@ def test_brightness_scales_and_saturation_0_is_grey(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (3, 3), (128, 6), (130, 70), (257, 31)])
-@pytest.mark.parametrize("factor", [0.0, 0.7, 1.0, 3.0])
-def test_sharpness_is_pillows(monkeypatch, size, factor):
-    colour = RandColourd(("image",))
-    monkeypatch.setattr(colour, "randomize", lambda: setattr(colour, "_factors", [1.0, 1.0, 1.0, factor]))
+@pytest.mark.parametrize("factors", [(0.5, 1.4, 1.8, 0.0), (1.0, 1.0, 1.0, 0.7), (1.5, 0.6, 0.2, 1.0), (1, 1, 1, 3)])
+def test_colours_are_those_of_pillows_enhancers(size, factors):
+    colour = RandColourd(("image",), *((factor, factor) for factor in factors))
     frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    expected = np.asarray(ImageEnhance.Sharpness(Image.fromarray(frame)).enhance(factor))
-    np.testing.assert_array_equal(colour({"image": frame})["image"], expected)
+    image = Image.fromarray(frame)
+    enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, ImageEnhance.Sharpness)
+    for enhancer, factor in zip(enhancers, factors, strict=True):
+        image = enhancer(image).enhance(factor)
+    np.testing.assert_array_equal(colour({"image": frame})["image"], np.asarray(image))
 
 
 def test_mask_noise_sets_few_pixels_of_each_mask():
@@ -133,19 +128,7 @@ def test_mask_noise_sets_few_pixels_of_each_mask():
         assert set(changed) == {0, 255}
     assert (noised["label"] != noised["memory_mask"]).any()
     assert (grey == 100).all()
-
-
-def test_load_reads_frames_and_masks(paths, sample):
-    loaded = LoadFramesd(FRAMES, MASKS)(paths)
-    for key, array in sample.items():
-        np.testing.assert_array_equal(loaded[key], array)
-    negative = LoadFramesd(FRAMES, MASKS)({**paths, **dict.fromkeys(MASKS)})
-    assert all(negative[key].shape == SIZE and not negative[key].any() for key in MASKS)
-
-
-def test_load_names_a_missing_file(paths):
-    with pytest.raises(InputError, match=r"gone\.png"):
-        LoadFramesd(FRAMES, MASKS)({**paths, "memory": "gone.png"})
+    assert (RandMaskNoised(MASKS, fraction=0)(dict.fromkeys(MASKS, grey))["label"] == 100).all()
 
 
 def test_to_tensor_normalises_frames_and_keeps_soft_mask_edges(sample):
@@ -189,3 +172,16 @@ def test_training_transforms_give_tensors_in_range(paths, augment):
             assert item[key].min() >= -0.485 / 0.229 - 1e-3 and item[key].max() <= (1 - 0.406) / 0.225 + 1e-3
         for key in MASKS:
             assert item[key].shape == (1, 32, 48) and item[key].min() >= 0 and item[key].max() <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": False}, {"every_frame": True}])
+def test_the_bundle_has_the_same_transforms(paths, options):
+    paths = {**paths, "adjacent_label": paths["label"]}
+    parser = ConfigParser(ConfigParser.load_config_file(CONFIG))
+    parser.update({"image_size": 32, "train_clips": [], **options})
+    ours, bundles = (
+        transform.set_random_state(seed=3)(paths)
+        for transform in (training_transforms(32, **options), parser.get_parsed_content("train#preprocessing"))
+    )
+    assert ours.keys() == bundles.keys()
+    assert all(torch.equal(ours[key], bundles[key]) for key in ours)

@@ -1,0 +1,42 @@
+"""Read the frames and masks of a training sample."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from lsinet_monai.data.cache import FrameCache
+
+__all__ = ["LoadFramesd"]
+
+
+class LoadFramesd(MapTransform):
+    """Read frames and masks from their paths.
+
+    Args:
+        keys: paths of frames, which become uint8, (H, W, 3), RGB.
+        mask_keys: paths of masks, which become uint8, (H, W), 0 to 255; None becomes zeros of the first frame's size.
+        cache: reads the files and keeps some of them decoded in memory.
+
+    Raises:
+        InputError: on call, if a file cannot be read.
+    """
+
+    def __init__(self, keys: KeysCollection, mask_keys: Sequence[str], cache: FrameCache | None = None) -> None:
+        super().__init__(keys)
+        self.mask_keys = tuple(mask_keys)
+        self.cache = cache or FrameCache([])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with an array in place of every path."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.cache.read_frame(d[key])
+        size = d[self.keys[0]].shape[:2]
+        for key in self.mask_keys:
+            d[key] = np.zeros(size, np.uint8) if d[key] is None else self.cache.read_mask(d[key])
+        return d
