@@ -1,4 +1,4 @@
-"""The package's commands: ``python -m lsinet_monai COMMAND``. What they do lives in the sub-packages."""
+"""The package's commands: ``python -m lsinet_monai COMMAND``. The sub-packages do the work."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lsinet_monai.errors import InputError, report_input_errors_in_one_line
+from lsinet_monai.errors import InputError
 from lsinet_monai.utils.packaging import SHIPPED, copy_shipped
+from lsinet_monai.workflow.reporting import report_input_errors_in_one_line
 
 __all__ = ["main"]
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Argparse prints its usage here too; one line is what a person reads."""
+        """Print the message in one line, without argparse's usage."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
@@ -60,22 +61,26 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     parser.add_argument(
         "--predictions", required=True, nargs="+", action="extend", metavar="[NAME=]DIR",
-        help="folder of a method's maps, SPLIT/CASE/FRAME.png or CASE/FRAME.png; several are shown side by side",
+        help="folder of a method's maps, SPLIT/CASE/FRAME.png or CASE/FRAME.png; several are compared",
     )  # fmt: skip
     parser.add_argument("--truth", required=True, metavar="DIR", help="data set in SUN-SEG's layout, or a GT folder")
     parser.add_argument("--output", required=True, metavar="OUT", help="folder to write to")
     parser.add_argument("--negative-dir", metavar="DIR", help="case folders of frames that show no polyp")
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="of masks, for the clinical scores")
-    parser.add_argument("--frames-per-second", type=float, default=30.0, metavar="F", help="the clips' pace")
-    parser.add_argument("--published", metavar="CSV", help="published results to put beside, for the report")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="a pixel above this probability is polyp, for the clinical scores",
+    )
+    parser.add_argument("--frames-per-second", type=float, default=30.0, metavar="F", help="frame rate of the clips")
+    parser.add_argument("--published", metavar="CSV", help="published results to compare with in the report")
     parser.add_argument(
         "--gif", nargs="+", action="extend", default=[], metavar="CLIP",
-        help="clips to show as GIFs, truth and methods side by side: CASE or SPLIT/CASE",
+        help="clips to show as GIFs of truth and methods: CASE or SPLIT/CASE",
     )  # fmt: skip
-    parser.add_argument(
-        "--processes", type=int, metavar="N", help="how many work side by side; one a core if not given"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="write to OUT though it holds files")
+    parser.add_argument("--processes", type=int, metavar="N", help="number of processes; by default one per core")
+    parser.add_argument("--overwrite", action="store_true", help="write to OUT even if it holds files")
     parser.set_defaults(run=_evaluate)
 
 
@@ -115,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command.
 
     Args:
-        arguments: the command line behind the program's name; by default the process's own.
+        arguments: the command line after the program's name; by default the process's own.
 
     Raises:
-        InputError: if what was given cannot be used. Uncaught, it ends the process with its one line and exit code 1.
+        InputError: the input cannot be used. Uncaught, it ends the process with its one line and exit code 1.
     """
     report_input_errors_in_one_line()
     parser = _Parser(prog="python -m lsinet_monai", description="LSI-Net: polyp segmentation in colonoscopy video")

@@ -11,18 +11,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:  # PyTorch and MONAI take seconds to import, and the process that distributes the tests needs neither
+    from monai.bundle import ConfigWorkflow
+
     from lsinet_monai.networks import LSINet
 
 SHARED = Path(__file__).parents[2] / "shared"
+CONFIGS = Path(__file__).parents[1] / "bundle" / "configs"
+
+# The bundle's commands: their config files, and options that keep a run short.
+COMMANDS = {"training": ["train"], "run": ["train"], "evaluating": ["train", "evaluate"], "inference": ["inference"]}
+SMALL_TRAINING = {
+    "backbone": "mobilenetv3_small_100", "pretrained": False, "image_size": 64, "batch_size": 4, "max_epochs": 2,
+}  # fmt: skip
 
 
 @pytest.hookimpl(wrapper=True)
@@ -92,3 +102,58 @@ def small_network() -> LSINet:
             else:
                 parameter.add_(0.05 * noise)
     return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder, and undo what a run of the bundle changes in the process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., ConfigWorkflow]:
+    """Run a command of the bundle as ``python -m monai.bundle run`` does, small, with config keys as arguments."""
+    from monai.bundle import ConfigWorkflow
+
+    def run_bundle(command: str, **options: Any) -> ConfigWorkflow:
+        small = SMALL_TRAINING if command in ("training", "run") else {}
+        workflow = ConfigWorkflow(
+            config_file=[str(CONFIGS / f"{name}.json") for name in COMMANDS[command]],
+            workflow_type="infer" if command == "inference" else "train",
+            run_id=command,
+            logging_file=False,
+            **{"device": "cpu", "num_workers": 0, **small, **options},
+        )
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+        return workflow
+
+    return run_bundle
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of three frames: four of three patients to train on, one held out."""
+    from lsinet_monai.data import write_phantom
+
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(folder, clips=5, frames=3, size=(72, 90), seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of ours; the image size is not square, the backbone not the one of train.json."""
+    import torch
+
+    from lsinet_monai.networks import LSINet, save_model
+
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.manual_seed(0)
+    save_model(LSINet("mobilenetv3_small_100", drop_path_rate=0.0), path, [64, 96])
+    return path

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
 import errno
-import io
-import logging
-import sys
-import threading
-from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
-from ignite.engine import Engine
 from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
-from lsinet_monai.errors import InputError, find_input_error, report_input_errors_in_one_line
+from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
 
 
 def _fail(*_: object) -> NoReturn:
@@ -26,25 +19,6 @@ class _Frames(Dataset):
         return 1
 
     __getitem__ = _fail
-
-
-RAISED_BY_THREADS = [
-    (OSError(errno.ENOSPC, "No space left"), "error: cannot write a file (No space left): make room\n"),
-    (OSError(errno.EFBIG, "File too large", "file:log"), "error: cannot write log (File too large): make room\n"),
-    (ValueError("wrong"), "previous hook\n"),
-]
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What one handler of the root logger writes, once errors are reported in one line; undone afterwards."""
-    text = io.StringIO()
-    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(text)])
-    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: print("previous hook", file=sys.stderr))
-    monkeypatch.setattr(threading, "excepthook", lambda raised: print("previous hook", file=sys.stderr))
-    report_input_errors_in_one_line()
-    report_input_errors_in_one_line()
-    yield text
 
 
 def _raised(block) -> BaseException:
@@ -78,68 +52,26 @@ def test_other_errors_are_no_input_errors() -> None:
     assert find_input_error(ValueError("wrong")) is None
 
 
-def test_an_input_error_is_reported_in_one_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    error = _raised(CHAINS["wrapped by MONAI"])
-    sys.excepthook(type(error), error, error.__traceback__)
-    assert capsys.readouterr().err == "error: frame.png: is empty; replace it\n"
+def test_causes() -> None:
+    error = _raised(_while_handling)
+    assert [type(cause) for cause in causes(error)] == [InputError, OSError]
+    assert not list(causes(None))
 
 
-def test_a_full_disk_is_reported_in_one_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise RuntimeError("Failed to evaluate") from OSError(errno.ENOSPC, "No space left", "scores.json")
-    except RuntimeError as error:
-        logging.getLogger("ignite.engine.engine").error("terminating")
-        sys.excepthook(type(error), error, error.__traceback__)
-    assert capsys.readouterr().err == "error: cannot write scores.json (No space left): make room\n"
-    assert not log.getvalue()
+# An error, and the line on it.
+NO_ROOM = [
+    (OSError(errno.ENOSPC, "No space left"), "cannot write a file (No space left): make room"),
+    (
+        OSError(errno.EDQUOT, "Disk quota exceeded", "out/x.png"),
+        "cannot write out/x.png (Disk quota exceeded): make room",
+    ),
+    (OSError(errno.EFBIG, "File too large", "file:log"), "cannot write log (File too large): make room"),
+    (OSError(errno.EACCES, "Permission denied", "log"), None),
+    (ValueError("No space left"), None),
+    (None, None),
+]
 
 
-def test_a_progress_bar_does_not_share_the_line(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    bar = tqdm(total=3)
-    bar.update()
-    sys.excepthook(InputError, InputError("wrong"), None)
-    del bar
-    assert capsys.readouterr().err.endswith("\nerror: wrong\n")
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize(("error", "said"), RAISED_BY_THREADS)
-def test_a_thread_that_finds_the_disk_full(
-    log: io.StringIO, capsys: pytest.CaptureFixture[str], error: Exception, said: str
-) -> None:
-    def fail() -> NoReturn:
-        raise error
-
-    thread = threading.Thread(target=fail)
-    thread.start()
-    thread.join()
-    assert capsys.readouterr().err == said
-
-
-def test_another_error_goes_to_the_hook_before(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    sys.excepthook(ValueError, ValueError("wrong"), None)
-    assert capsys.readouterr().err == "previous hook\n"
-
-
-@pytest.mark.parametrize(("error", "has_traceback"), [(InputError("wrong"), False), (ValueError("wrong"), True)])
-def test_no_traceback_of_an_input_error_is_logged(log: io.StringIO, error: Exception, has_traceback: bool) -> None:
-    try:
-        raise RuntimeError from error
-    except RuntimeError:
-        logging.getLogger("some.engine").exception("stopped")
-    assert log.getvalue().startswith("stopped\n")
-    assert ("Traceback" in log.getvalue()) == has_traceback
-
-
-@pytest.mark.parametrize(("error", "is_logged"), [(InputError("wrong"), False), (ValueError("wrong"), True)])
-def test_ignite_does_not_log_that_an_input_error_ends_a_run(
-    log: io.StringIO, error: Exception, is_logged: bool
-) -> None:
-    def step(engine: Engine, batch: int) -> None:
-        logging.getLogger("some.engine").error("said")
-        raise error
-
-    with pytest.raises(type(error)):
-        Engine(step).run([0])
-    assert "said\n" in log.getvalue()
-    assert ("terminating due to exception: wrong" in log.getvalue()) == is_logged
+@pytest.mark.parametrize(("error", "said"), NO_ROOM)
+def test_describe_no_room(error: BaseException | None, said: str | None) -> None:
+    assert describe_no_room(error) == said

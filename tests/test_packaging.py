@@ -17,7 +17,7 @@ from PIL import Image
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
+from lsinet_monai.networks import LSINet, load_checkpoint, save_model
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ["LICENSE", "README.md", "pyproject.toml", "setup.py", "lsinet_monai", "bundle", "apps"]
@@ -79,7 +79,7 @@ def test_it_infers_with_a_copied_bundle(installed: Path, tmp_path: Path) -> None
     (tmp_path / "frames").mkdir()
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / "frames" / f"{number}.png")
-    save_checkpoint(tmp_path / "model.pt", LSINet("mobilenetv3_small_100", drop_path_rate=0.0), [64, 96])
+    save_model(LSINet("mobilenetv3_small_100", drop_path_rate=0.0), tmp_path / "model.pt", [64, 96])
 
     assert _run(installed, tmp_path, "-m", "lsinet_monai", "copy", "bundle", "mine") == "mine\n"
     _run(

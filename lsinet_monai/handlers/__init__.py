@@ -1,29 +1,47 @@
-"""Handlers for Ignite's and MONAI's engines: resets, curriculum, progress, pictures, results."""
+"""Handlers for Ignite's and MONAI's engines, one per file."""
 
-from .checkpoints import TrainingCheckpoint
-from .failures import FailureReporter, FiniteLogits
-from .pictures import PredictionPictures
-from .progress import ClipProgress
+from .buffer_broadcast import BufferBroadcast
+from .clip_dice_curves import ClipDiceCurves
+from .clip_progress import ClipProgress
+from .clip_results_saver import ClipResultsSaver
+from .clip_state_saver import ClipStateSaver, remaining_clips
+from .failure_reporter import FailureReporter
+from .finite_logits import FiniteLogits
+from .finite_losses import FiniteLosses
+from .gradient_clipping import GradientClipping
+from .prediction_pictures import PredictionPictures
+from .released_maps_saver import ReleasedMapsSaver
 from .reset_inferer import ResetInferer
-from .results import WriteClipResults, remaining_clips
-from .scores import ClipDiceCurves, WriteReleasedMaps, WriteScores
-from .training import BufferBroadcast, GradientClipping, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
+from .sampler_epoch import SamplerEpoch
+from .save_model import SaveModel
+from .scores_saver import ScoresSaver
+from .training_losses import TrainingLosses
+from .training_progress import TrainingProgress
+from .training_state import TrainingState
+
+# The savers' names in configs of earlier versions.
+WriteReleasedMaps = ReleasedMapsSaver
+WriteScores = ScoresSaver
 
 __all__ = [
     "BufferBroadcast",
     "ClipDiceCurves",
     "ClipProgress",
+    "ClipResultsSaver",
+    "ClipStateSaver",
     "FailureReporter",
     "FiniteLogits",
+    "FiniteLosses",
     "GradientClipping",
     "PredictionPictures",
+    "ReleasedMapsSaver",
     "ResetInferer",
     "SamplerEpoch",
     "SaveModel",
-    "TrainingCheckpoint",
+    "ScoresSaver",
     "TrainingLosses",
     "TrainingProgress",
-    "WriteClipResults",
+    "TrainingState",
     "WriteReleasedMaps",
     "WriteScores",
     "remaining_clips",

@@ -12,10 +12,10 @@ __all__ = ["ResetInferer"]
 class ResetInferer:
     """Call ``inferer.reset()`` at the start of each epoch of an engine.
 
-    Nothing in MONAI's engines resets a stateful inferer, so what a run left unfinished would live on in the next.
+    MONAI's engines do not reset a stateful inferer, so the state of an unfinished run would stay for the next one.
 
     Args:
-        inferer: has ``reset``, as :class:`lsinet_monai.inferers.SequentialVideoInferer` has.
+        inferer: an inferer with ``reset``, such as :class:`lsinet_monai.inferers.SequentialVideoInferer`.
     """
 
     def __init__(self, inferer: Any) -> None:

@@ -1,30 +1,61 @@
-"""Several processes, ranks, that share a run, as ``torchrun`` starts them; what they say of bad input is said once."""
+"""Runs that several processes share, as ``torchrun`` starts them: joining, agreeing, exchanging values, leaving.
+
+A process is a rank. Ignite's ``idist`` tells ranks apart and gathers objects; alone, a process is rank 0 of 1.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sys
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import NoReturn, TypeVar
 
+import ignite.distributed as idist
+import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["agree", "collect", "end", "start"]
+__all__ = [
+    "agree",
+    "average",
+    "broadcast_buffers",
+    "check_sync_batchnorm",
+    "collect",
+    "exit_after_first_rank",
+    "gather",
+    "is_alone",
+    "join",
+    "leave",
+    "local_batch_size",
+    "local_device",
+    "share_network",
+]
 
-# A rank may be done with its videos days before the last one is.
+_T = TypeVar("_T")
+
+# A rank may finish its videos days before the last one.
 _LONGEST_WAIT = timedelta(days=30)
 
 _is_agreed = False
 
 
-def start() -> None:
-    """Join the other ranks, after :func:`lsinet_monai.errors.report_input_errors_in_one_line`.
+def is_alone() -> bool:
+    """Whether this process shares its run with no other."""
+    return idist.get_world_size() == 1
 
-    Ranks only exchange a few words, so that their tensors' devices do not matter. Until :func:`agree`, an error that
-    several ranks meet, such as an input that is not there, is shown by the first of them alone.
+
+def join() -> None:
+    """Join the other ranks. Call it after :func:`lsinet_monai.workflow.reporting.report_input_errors_in_one_line`.
+
+    All ranks but the first log warnings only. Until :func:`agree`, the first rank alone reports an error that several
+    ranks meet, such as a missing input.
 
     Raises:
         InputError: ``torchrun`` did not start this process.
@@ -35,12 +66,18 @@ def start() -> None:
         raise InputError(
             "a multi_gpu config is for several processes: start them by torchrun --nproc_per_node N -m ..."
         )
+    # Gloo: ranks exchange a few words and numbers, which lie on the CPU whatever the ranks compute on.
     dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
+    if (device := local_device()).index is not None and device.index < torch.cuda.device_count():
+        torch.cuda.set_device(device)
+    idist.sync()  # now, because ranks exchange messages in it: all must be at the same point
+    if dist.get_rank() > 0:
+        logging.disable(logging.INFO)
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if _is_agreed:
-            print(file=sys.__stderr__, flush=True)  # the progress bar of another rank may stand in this line
+            print(file=sys.__stderr__, flush=True)  # another rank's progress bar may stand in this line
         if _is_agreed or _exchange(True).index(True) == dist.get_rank():
             previous(kind, error, trace)
 
@@ -49,7 +86,11 @@ def start() -> None:
 
 
 def agree() -> None:
-    """Wait until every rank is ready to begin; end, without a word, where one has shown an error."""
+    """Wait until every rank is ready to begin.
+
+    Raises:
+        SystemExit: a rank has ended and reported an error.
+    """
     global _is_agreed
     if any(_exchange(False)):
         raise SystemExit(1)
@@ -57,13 +98,13 @@ def agree() -> None:
 
 
 def collect(found: dict[str, str]) -> dict[str, str]:
-    """Bring together at the end what each rank found.
+    """Merge the ranks' findings at the end of a run.
 
     Returns:
-        All of it on the first rank, nothing on the others.
+        all of them on the first rank, none on the others.
 
     Raises:
-        SystemExit: a rank has ended by an error, which it has shown.
+        SystemExit: a rank has ended and reported an error.
     """
     everything: dict[str, str] = {}
     for part in _exchange(found):
@@ -71,15 +112,118 @@ def collect(found: dict[str, str]) -> dict[str, str]:
     return everything if dist.get_rank() == 0 else {}
 
 
-def end() -> None:
+def leave() -> None:
     """Leave the other ranks."""
     dist.destroy_process_group()
 
 
-def _exchange(value: Any) -> list[Any]:
-    values: list[Any] = [None] * dist.get_world_size()
+def exit_after_first_rank() -> NoReturn:
+    """Exit after rank 0 has reported the shared error.
+
+    Were this rank the first to exit, ``torchrun`` might stop rank 0 before it reports.
+
+    Raises:
+        SystemExit: always.
+    """
+    with contextlib.suppress(RuntimeError):
+        dist.barrier()  # rank 0 never joins it, so this fails when rank 0 is gone
+    raise SystemExit(1)
+
+
+def gather(value: _T) -> list[_T]:
+    """Gather a picklable value from every rank, in the order of the ranks."""
+    # In a tuple, since idist moves numbers and tensors to the GPU, and would concatenate the tensors.
+    return [item for (item,) in idist.all_gather((value,))]
+
+
+def average(values: Tensor) -> Tensor:
+    """Average a few numbers over the ranks.
+
+    Args:
+        values: detached; the same shape on all ranks.
+
+    Returns:
+        their mean, on the CPU.
+    """
+    values = values.to("cpu", copy=True)
+    if not is_alone():
+        dist.all_reduce(values)  # not idist.all_reduce, which moves them to the GPU and back
+        values /= idist.get_world_size()
+    return values
+
+
+def local_device() -> torch.device:
+    """The GPU of this rank on its machine, or the CPU on a machine without GPUs."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return torch.device("cpu")
+
+
+def local_batch_size(batch_size: int) -> int:
+    """Divide a batch by the number of ranks.
+
+    Raises:
+        InputError: the ranks cannot share the batch equally.
+    """
+    count = idist.get_world_size()
+    if batch_size % count:
+        raise InputError(
+            f"batch_size={batch_size} is shared by {count} processes, and {count} does not divide it: "
+            f"give batch_size={-(-batch_size // count) * count}"
+        )
+    return batch_size // count
+
+
+def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> None:
+    """Check whether BatchNorm can be synchronised here.
+
+    Args:
+        sync_batchnorm: whether :func:`share_network` will synchronise it.
+        device: what this rank computes on.
+
+    Raises:
+        InputError: ``sync_batchnorm`` in a run of one process, or on CPUs, for which PyTorch does not have it.
+    """
+    if not sync_batchnorm:
+        return
+    if not dist.is_initialized():
+        raise InputError(
+            "sync_batchnorm=true needs several processes: give bundle/configs/multi_gpu_train.json as the last config "
+            "file, and start it by torchrun; or leave it out"
+        )
+    if torch.device(device).type != "cuda":
+        raise InputError(f"sync_batchnorm=true needs GPUs, and device is {str(device)!r}: leave it out")
+
+
+def share_network(
+    network: nn.Module, device: str | torch.device, sync_batchnorm: bool = False
+) -> DistributedDataParallel:
+    """Let all ranks train one network: they start from the first rank's weights, and average their gradients.
+
+    Gradients travel by NCCL between GPUs, by Gloo otherwise.
+
+    Args:
+        network: on ``device``; ``sync_batchnorm`` replaces its layers in place.
+        device: what this rank computes on.
+        sync_batchnorm: compute BatchNorm's statistics over the batches of all ranks; on GPUs only.
+    """
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    group = dist.new_group(backend="nccl") if on_gpu and dist.is_nccl_available() else None
+    if sync_batchnorm:
+        # PyTorch's own conversion would lose the activations that timm keeps in its BatchNorm layers.
+        network = convert_sync_batchnorm(network, group)
+    return DistributedDataParallel(network, device_ids=[device] if on_gpu else None, process_group=group)
+
+
+def broadcast_buffers(network: nn.Module) -> None:
+    """Copy the first rank's buffers, BatchNorm's statistics, to all ranks: they differ after a training step."""
+    for buffer in network.buffers():
+        dist.broadcast(buffer, src=0)
+
+
+def _exchange(value: _T) -> list[_T]:
     try:
-        dist.all_gather_object(values, value)
+        return gather(value)
     except RuntimeError:  # another rank is gone
         raise SystemExit(1) from None
-    return values

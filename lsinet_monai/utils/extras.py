@@ -1,4 +1,4 @@
-"""Libraries that only some uses need: they come with extras, and are imported where they are used."""
+"""Optional libraries. The package's extras install them, and the code that needs them imports them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["require_extra"]
 
 
 def require_extra(module: str, extra: str) -> Any:
-    """Import a module that an extra of this package brings.
+    """Import a module that an extra of this package installs.
 
     Args:
         module: its name, such as "av".

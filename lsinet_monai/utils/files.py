@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and are read only if they are whole."""
+"""Files that are written whole or not at all, and read only if they are whole."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["atomic_write", "check_writable", "read_torch_file", "write_torch_fil
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 _CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream error")
-"""What PyTorch's errors say where a file cannot be written; they name neither the file nor the reason, a full disk."""
+"""Parts of the errors that PyTorch raises on a full disk. They name neither the file nor the reason."""
 
 
 def check_writable(path: str | Path, name: str) -> Path:
-    """Make sure, before long work, that its result can be written to a file. Nothing is made.
+    """Check, before long work, that its result can be written to a file. Nothing is written yet.
 
     Args:
         path: the file.
-        name: what errors call it, such as "model_file".
+        name: the file's name in errors, such as "model_file".
 
     Returns:
         the file.
 
     Raises:
-        InputError: the path is a folder, or the folder above it, or where that would be made, cannot be written to.
+        InputError: the path is a folder, or the nearest folder above it that exists cannot be written to.
     """
     file = Path(path)
     if file.is_dir():
@@ -50,16 +50,16 @@ def check_writable(path: str | Path, name: str) -> Path:
 
 @contextmanager
 def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
-    """Let a file appear whole or not at all.
+    """Write a file whole or not at all.
 
     Args:
         path: the file to write; folders above it are made.
-        durable: let that hold for a power cut too, which may otherwise leave an empty file in the place of an earlier
-            one. It costs a wait for the disk: for files that cannot be made again, not for each of many frames.
+        durable: wait for the disk, so that the file survives a power cut, which may otherwise leave an empty file in
+            its place. Use it for files that cannot be made again, not for each of many frames.
 
     Yields:
-        A temporary name in the same folder to write to. It takes the file's place when the block ends, and is
-        removed when the block raises.
+        A temporary path in the same folder to write to. It replaces the file when the block ends, and is removed when
+        the block raises.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,15 +80,15 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
     """Write a file by :func:`torch.save`, whole or not at all.
 
     Args:
-        content: what :func:`read_torch_file` is to give: tensors, numbers, text and what holds them.
+        content: tensors, numbers and text, in any nesting of lists and dictionaries.
         path: the file.
         durable: see :func:`atomic_write`.
 
     Raises:
-        OSError: it cannot be written; with the file's name.
+        OSError: the file cannot be written; the error has its name.
     """
     try:
-        # By its name: into a file object that Ctrl-C or a full disk has closed PyTorch writes all the same, and aborts.
+        # A path, not a file object: PyTorch would write to an object that Ctrl-C or a full disk has closed, and abort.
         with atomic_write(path, durable) as temporary:
             torch.save(content, temporary)
     except OSError as error:
@@ -100,17 +100,20 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
 
 
 def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:
-    """Read what :func:`torch.save` wrote: tensors, numbers, text and what holds them, and nothing that is run.
+    """Read a file of :func:`write_torch_file`, or another one that :func:`torch.save` wrote. No code in it is run.
 
-    Its checksums are compared, which PyTorch does not do; files from before PyTorch 1.6 have none.
+    Its checksums are verified, which PyTorch does not do; files from before PyTorch 1.6 have none.
 
     Args:
         path: the file.
-        device: where its tensors come to lie.
+        device: the device to load its tensors to.
+
+    Returns:
+        tensors, numbers and text, in any nesting of lists and dictionaries.
 
     Raises:
-        InputError: it cannot be read. The message is the reason alone, a few words for the caller to put into a line
-            that names the file and the way out.
+        InputError: the file cannot be read. The message is only the reason, in a few words: the caller adds the file
+            and the way out.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -120,5 +123,5 @@ def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any
         return torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise InputError(error.strerror or str(error)) from error
-    except Exception as error:  # what a damaged file makes the unpickler raise has no common class
+    except Exception as error:  # the unpickler's errors on a damaged file have no common class
         raise InputError("damaged, or another kind of file") from error

@@ -1,4 +1,4 @@
-"""The bundle and the label app, which stand beside the package in the repository, and inside an installed one.
+"""The bundle and the label app: next to the package in the repository, inside the package once it is installed.
 
 Only the standard library is imported at the top, because setup.py reads this file before anything is installed.
 """
@@ -14,9 +14,9 @@ __all__ = ["SHIPPED", "copy_shipped", "shipped_files", "shipped_folder"]
 
 SHIPPED = {
     "bundle": ("bundle", ("LICENSE", "configs/*", "docs/*")),
-    "label": ("apps/lsinet_label", ("README.md", "main.py", "lib/*.py", "page/*")),
+    "label": ("apps/lsinet_label", ("README.md", "main.py", "lib/**/*.py", "page/*")),
 }
-"""What is shipped, by the name that a person gives: the folder, and its files. Models and logs are never among them."""
+"""The folder and the files to ship, by name. Models and logs are never shipped."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -26,7 +26,7 @@ def shipped_files(name: str, root: Path) -> list[Path]:
 
     Args:
         name: a key of :data:`SHIPPED`.
-        root: what its folder lies in.
+        root: the folder that contains it.
 
     Returns:
         their paths below ``root``, sorted.
@@ -37,7 +37,7 @@ def shipped_files(name: str, root: Path) -> list[Path]:
 
 
 def shipped_folder(name: str) -> Path:
-    """Find the bundle or the label app: in the package where it is installed, beside it in the repository.
+    """Find the bundle or the label app: inside an installed package, or next to the package in the repository.
 
     Args:
         name: a key of :data:`SHIPPED`.
@@ -48,17 +48,17 @@ def shipped_folder(name: str) -> Path:
 
 
 def copy_shipped(name: str, destination: str | os.PathLike[str]) -> Path:
-    """Copy the bundle or the label app to where a person can read and change it.
+    """Copy the bundle or the label app to a folder where a person can read and change it.
 
     Args:
         name: a key of :data:`SHIPPED`.
-        destination: the folder to make, which appears whole or not at all; an empty one may be there.
+        destination: the folder to make, whole or not at all; it may exist if it is empty.
 
     Returns:
         the folder.
 
     Raises:
-        InputError: the destination is a file, holds any, or cannot be made.
+        InputError: the destination is a file, holds files, or cannot be made.
     """
     from lsinet_monai.errors import InputError
 

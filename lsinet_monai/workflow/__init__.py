@@ -1,1 +1,1 @@
-"""Running a workflow: checks of settings, repeated runs in one process, and errors in one line."""
+"""Running the bundle: its settings, their checks, repeated runs in one process, and how a run ends in one line."""

@@ -1,4 +1,4 @@
-"""A bundle's config held in a process and run again and again, each time on another input."""
+"""Run one config in one process many times, each time on another input."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ __all__ = ["run_with"]
 
 
 def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
-    """Run a workflow with other values of some of its config's keys; what does not depend on them stays as it is.
+    """Run a workflow with other values for some keys of its config, and keep everything that does not depend on them.
 
-    Setting a property of a ``ConfigWorkflow`` makes MONAI parse the config and build everything anew, the network too;
-    leaving it makes a run go on with what was built for the run before (MONAI's issue 8134). Here whatever refers to
-    a given key, directly or not, is made for this run and dropped after it, also where the run fails. All else is made
-    once, by ``workflow.initialize()`` or by the first run that needs it: with ``input`` and ``output_dir`` of
-    ``bundle/configs/inference.json`` that is the network and the inferer. The config is not parsed again.
+    Setting a property of a ``ConfigWorkflow`` makes MONAI parse the config and build everything again, the network
+    too. Without setting it, a run uses the objects that were built for the run before (MONAI's issue 8134). This
+    function builds the objects that refer to a given key, directly or not, for this run only, and drops them after it,
+    also after an error. Every other object is built once, by ``workflow.initialize()`` or by the first run that needs
+    it: with ``input`` and ``output_dir`` of ``bundle/configs/inference.json`` these are the network and the inferer.
+    The config is not parsed again.
 
-    The values hold for this run alone. They are taken as they are: no ``$`` or ``@`` in them is looked at, so they may
-    come from a request. The workflow's ``initialize`` and ``run`` are evaluated, its checks included; ``finalize`` is
-    not. Runs of one workflow must not overlap.
+    The values hold for this run only. ``$`` and ``@`` in them have no meaning, so they may come from a request. The
+    workflow's ``initialize`` and ``run`` are evaluated, its checks included; ``finalize`` is not. Runs of one workflow
+    must not overlap.
 
     Args:
-        workflow: a workflow whose config has ``initialize`` and ``run``, whether it was initialized or not.
+        workflow: a workflow whose config has ``initialize`` and ``run``; it may be initialized already.
         content: values by the names of keys at the top of the config.
 
     Raises:
-        InputError: the config has no such key; or what a run raises for bad input. Other errors pass as they are.
+        InputError: the config has no such key, or the run meets bad input. Other errors pass unchanged.
     """
     parser = workflow.parser
     unknown = [key for key in content if key not in parser.get()]
@@ -57,7 +58,7 @@ def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
 
 
 def _dependents(parser: ConfigParser, ids: Iterable[str]) -> set[str]:
-    """The items with these ids, what refers to one of them, directly or not, and what lies inside any of these."""
+    """The ids of these items, of all items that refer to one of them, directly or not, and of the items inside them."""
     resolver = parser.ref_resolver
     needs = {
         item: {item.rpartition(resolver.sep)[0], *resolver.find_refs_in_config(parser[item], item)}
@@ -71,17 +72,17 @@ def _dependents(parser: ConfigParser, ids: Iterable[str]) -> set[str]:
 
 
 def _forget(parser: ConfigParser, ids: Iterable[str]) -> None:
-    """Bring items back to what the config says: the resolver writes into an item what its references led to."""
+    """Reset items to the config, because the resolver replaces the references in an item by their values."""
     for item in ids:
         parser.ref_resolver.remove_resolved_content(item)
         parser.ref_resolver.items[item].update_config(parser[item])
 
 
 def _release_engines(parser: ConfigParser, ids: Iterable[str]) -> None:
-    """Let go of what engines hold, the tensors of their last batch above all.
+    """Release the objects that engines hold, above all the tensors of their last batch.
 
-    An engine refers to itself, so it would wait for a full run of the garbage collector: where objects are few and
-    tensors large that may be hundreds of runs away, and to force one after each run takes as long as a short clip.
+    An engine refers to itself, so only a full run of the garbage collector frees it. With few objects and large tensors
+    that may take hundreds of runs, and forcing one after each run takes as long as a short clip.
     """
     for item in ids:
         engine = parser.ref_resolver.resolved_content.get(item)

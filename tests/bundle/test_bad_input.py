@@ -145,7 +145,7 @@ BAD_DATA = [
 # Options that no run accepts, and what the error says beside the option's name and value.
 BAD_OPTIONS = [
     ("training", {"backbone": "pvt_v9_b1"}, "is not a model of timm"),
-    ("training", {"backbone": "vit_tiny_patch16_224"}, "one with strides 8, 16 and 32 is needed"),
+    ("training", {"backbone": "vit_tiny_patch16_224"}, "choose one with strides 8, 16 and 32"),
     ("training", {"encoder_weights": "nowhere.pth"}, "is not a file"),
     ("training", {"pretrained": "perhaps"}, "neither true nor false"),
     ("training", {"weighted_bce": 2}, "neither true nor false"),

@@ -91,7 +91,7 @@ def trained(run: Callable[..., Any], phantom: Path, tmp_path_factory: pytest.Tem
 def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
     files = _files(trained)
     events = {name for name in files if re.fullmatch(r"out/events\.out\.tfevents\..*", name)}
-    assert files - events == {"models/model.pt", "out/checkpoint.pt", "out/.training.lock"}
+    assert files - events == {"models/model.pt", "out/training_state.pt", "out/.training.lock"}
     scalars, pictures = _events(trained / "out")
     assert len(scalars["train_loss"]) == 2 * 3  # 9 or 6 frames in batches of 4, twice
     outputs = [scalars.pop(f"train_loss/{name}") for name in ("S_g", "S_5", "S_4", "S_3")]
@@ -126,7 +126,7 @@ def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
     saved = []
     monkeypatch.setattr(
-        "lsinet_monai.handlers.training.save_checkpoint", lambda path, *rest: (saved.append(path), path.touch())
+        "lsinet_monai.handlers.save_model.save_model", lambda network, path, *rest: (saved.append(path), path.touch())
     )
     run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", max_epochs=3)
     assert saved == [Path("model.pt")] * 2

@@ -56,7 +56,7 @@ def test_the_streaming_step(export: Callable[..., ConfigWorkflow]) -> None:
     workflow = export(filepath="step.ts")
     step = workflow.parser.get_parsed_content("network_def")
     loaded = torch.jit.load("step.ts")
-    state = step.start()
+    state = step.new_state()
     assert loaded(torch.zeros(1, 3, *step.image_size), *state)[0].shape == (1, 1, *step.image_size)
     assert step.memory_frames == 2
     assert [path.name for path in Path().iterdir()] == ["step.ts"]

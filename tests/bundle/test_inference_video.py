@@ -1,4 +1,4 @@
-"""Inference over videos of every kind: outputs, damage, going on after a kill, several ranks, and privacy."""
+"""Inference over videos of every kind: outputs, damage, resuming after a kill, several ranks, and privacy."""
 
 from __future__ import annotations
 
@@ -99,16 +99,27 @@ def test_every_kind_of_input_at_once(run: Run, videos: Path, clip: list[np.ndarr
     assert [frame["seconds"] for frame in summary["frames"]] == pytest.approx([0.04 * index for index in range(12)])
 
 
-def test_one_file_and_all_exports(run: Run, videos: Path, clip: list[np.ndarray], model_file: Path) -> None:
-    wanted = {f"write_{name}": True for name in ("csv", "coco", "cvat")}
-    wanted |= {"write_stack": "nrrd", "frames": "2:6", "with_images": "true", "write_overlay": "false"}
+# the key of the exports, and the keys of earlier versions
+EXPORTS = [
+    {"exports": ["csv", "coco", "cvat", "nrrd"]},
+    {"write_csv": True, "write_coco": "true", "write_cvat": True, "write_stack": "nrrd"},
+]
+
+
+@pytest.mark.parametrize("exports", EXPORTS, ids=["exports", "earlier keys"])
+def test_one_file_and_all_exports(
+    run: Run, videos: Path, clip: list[np.ndarray], model_file: Path, exports: dict[str, Any]
+) -> None:
     run(
         "inference",
         input=str(videos / "a10.mkv"),
         checkpoint=str(model_file),
         output_dir="out",
         threshold=0.3,
-        **wanted,
+        frames="2:6",
+        with_images="true",
+        write_overlay="false",
+        **exports,
     )
     files = {path.name for path in Path("out/a10").iterdir()}
     assert files == {"summary.json", "frames.csv", "coco.json", "cvat.xml", "masks.nrrd", "images.nrrd"}
@@ -123,12 +134,12 @@ def test_one_file_and_all_exports(run: Run, videos: Path, clip: list[np.ndarray]
             assert np.array_equal(found, masks.mask(index)), (name, index)
 
 
-def test_a_stack_without_room_is_told_before_the_run(
+def test_a_stack_without_room_is_reported_before_the_run(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lsinet_monai.formats.stack.LARGEST_STACK", SIZE[0] * SIZE[1] * 11)
     Path("videos/0_damaged.mp4").touch()
-    options = {"input": str(videos), "checkpoint": str(model_file), "output_dir": "out", "write_stack": "nifti"}
+    options = {"input": str(videos), "checkpoint": str(model_file), "output_dir": "out", "exports": "nifti"}
     with pytest.raises(RuntimeError, match="Failed to instantiate") as caught:
         run("inference", **options)
     assert "a stack of 12 frames of 'a9' does not fit" in str(find_input_error(caught.value))
@@ -153,7 +164,7 @@ def test_crop_field(run: Run, recipe: ModuleType, model_file: Path) -> None:
         assert not whole.any()
 
 
-def test_damaged_videos_are_told_and_the_others_are_done(
+def test_damaged_videos_are_reported_and_the_others_are_done(
     run: Run, recipe: ModuleType, clip: list[np.ndarray], model_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Path("videos").mkdir()
@@ -197,11 +208,10 @@ def test_nothing_of_a_patient_comes_out(
     recipe.write_dicom(Path("videos/broken.dcm"), np.stack(clip).tobytes(), EXPLICIT, NumberOfFrames=12, **marked)
     recipe.write_dicom(Path("videos/strange.dcm"), b"\0" * 8, "1.2.3.4", **shape, **marked)
     assert all(b"SECRET" in path.read_bytes() for path in Path("videos").iterdir())
-    exports = {f"write_{name}": True for name in ("csv", "coco", "cvat")}
     with caplog.at_level(logging.DEBUG), pytest.raises(Exception) as caught:
         run(
-            "inference", input="videos", checkpoint=str(model_file), output_dir="out", write_stack="nifti",
-            with_images=True, save_frames=4, **exports,
+            "inference", input="videos", checkpoint=str(model_file), output_dir="out",
+            exports=["csv", "coco", "cvat", "nifti"], with_images=True, save_frames=4,
         )  # fmt: skip
     told = "".join(capfd.readouterr()) + caplog.text + str(caught.value) + str(find_input_error(caught.value))
     assert "broken.dcm" in told and "strange.dcm" in told
@@ -215,12 +225,12 @@ def test_nothing_of_a_patient_comes_out(
 
 
 @pytest.mark.parametrize("adjacent", ["next", pytest.param("previous", marks=pytest.mark.slow)])
-def test_going_on_gives_what_an_uninterrupted_run_gives(
+def test_a_resumed_run_gives_what_an_uninterrupted_one_gives(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, adjacent: str
 ) -> None:
     options = {
         "input": str(videos), "checkpoint": str(model_file), "adjacent": adjacent, "piece_frames": 2, "save_frames": 4,
-        "memory_interval": 2, "memory_frames": 3, "write_csv": True,
+        "memory_interval": 2, "memory_frames": 3, "exports": ["csv"],
     }  # fmt: skip
     run("inference", output_dir="whole", **options)
 
@@ -252,17 +262,19 @@ def test_going_on_gives_what_an_uninterrupted_run_gives(
     assert _contents("out") == _contents("whole")
 
 
-def test_other_settings_do_not_go_on(run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_other_settings_is_not_resumed(
+    run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"input": str(videos / "a10.mkv"), "checkpoint": str(model_file), "output_dir": "out"}
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="Failed to evaluate"):
-        patch.setattr("lsinet_monai.handlers.results.WriteClipResults._finish", lambda *_: 1 / 0)
+        patch.setattr("lsinet_monai.handlers.clip_results_saver.ClipResultsSaver._finish", lambda *_: 1 / 0)
         run("inference", piece_frames=4, save_frames=4, **options)
     with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         run("inference", piece_frames=4, threshold=0.7, resume=True, **options)
     assert "begun with threshold=0.5, and this run has 0.7" in str(find_input_error(caught.value))
 
 
-def test_a_full_disk_ends_in_one_line_and_goes_on(
+def test_a_full_disk_ends_in_one_line_and_the_run_can_be_resumed(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"input": str(videos / "a10.mkv"), "checkpoint": str(model_file), "piece_frames": 4, "save_frames": 4}
@@ -282,32 +294,32 @@ def test_a_full_disk_ends_in_one_line_and_goes_on(
         patch.setattr(ClipWriter, "write", fill)
         run("inference", output_dir="out", **options)
     said = str(find_input_error(caught.value))
-    assert said == "cannot write 6.png (No space left on device): make room, then go on with --resume true"
+    assert said == "cannot write 6.png (No space left on device): make room, then resume with --resume true"
     run("inference", output_dir="out", resume=True, **options)
     assert _contents("out") == _contents("whole")
 
 
-def test_a_clip_whose_state_cannot_be_read_begins_anew(
+def test_a_clip_whose_state_cannot_be_read_starts_again(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {"input": str(videos / "a10.mkv"), "checkpoint": str(model_file), "piece_frames": 4, "save_frames": 4}
     run("inference", output_dir="whole", **options)
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="Failed to evaluate"):
-        patch.setattr("lsinet_monai.handlers.results.WriteClipResults._finish", lambda *_: 1 / 0)
+        patch.setattr("lsinet_monai.handlers.clip_results_saver.ClipResultsSaver._finish", lambda *_: 1 / 0)
         run("inference", output_dir="out", **options)
     Path("out/a10/.unfinished/state.pt").write_bytes(b"")  # as a power cut may leave it
     run("inference", output_dir="out", resume=True, **options)
-    assert "state.pt' cannot be read (damaged, or another kind of file): the clip begins anew" in caplog.text
+    assert "state.pt' cannot be read (damaged, or another kind of file): the clip starts again" in caplog.text
     assert _contents("out") == _contents("whole")
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on(recipe: ModuleType, model_file: Path) -> None:
+def test_a_killed_run_is_resumed(recipe: ModuleType, model_file: Path) -> None:
     Path("videos").mkdir()
     for name, seed in (("a", 1), ("b", 2), ("c", 3)):
         recipe.write_video(Path(f"videos/{name}.mkv"), [frame for frame, _ in phantom_clip(40, SIZE, seed=seed)])
     arguments = ["--input", "videos", "--checkpoint", str(model_file), "--piece_frames", "2", "--save_frames", "6"]
-    arguments += ["--write_csv", "true", "--write_coco", "true"]
+    arguments += ["--exports", "csv,coco"]
     assert _finish(_command(*arguments, "--output_dir", "whole"))[0] == 0
     process = _command(*arguments, "--output_dir", "out")
     while process.poll() is None and not Path("out/b/.unfinished/state.pt").exists():
@@ -317,7 +329,7 @@ def test_a_killed_run_goes_on(recipe: ModuleType, model_file: Path) -> None:
     assert Path("out/a/summary.json").exists() and not Path("out/b/summary.json").exists()
     code, stdout, stderr = _finish(_command(*arguments, "--output_dir", "out", "--resume", "true"))
     assert code == 0, stderr
-    assert "b goes on after" in stdout and "1 of 3 clips are complete" in stdout
+    assert "b resumes after" in stdout and "1 of 3 clips are complete" in stdout
     assert "frame/s" in stderr and "b: " in stderr and "a: " not in stderr
     assert _contents("out") == _contents("whole")
 
@@ -330,7 +342,7 @@ def test_two_ranks_do_what_one_does(recipe: ModuleType, model_file: Path) -> Non
     Path("videos").mkdir()
     for name, frames in (("long", 30), ("middle", 18), ("short", 12)):
         recipe.write_video(Path(f"videos/{name}.mkv"), [frame for frame, _ in phantom_clip(frames, SIZE, seed=frames)])
-    arguments = ["--input", "videos", "--checkpoint", str(model_file), "--write_csv", "true"]
+    arguments = ["--input", "videos", "--checkpoint", str(model_file), "--exports", "csv"]
     assert _finish(_command(*arguments, "--output_dir", "one"))[0] == 0
     both = {"launcher": RANKS, "configs": ("inference", "multi_gpu_inference")}
     code, _, stderr = _finish(_command(*arguments, "--output_dir", "two", **both))

@@ -54,7 +54,7 @@ workflow.run()
 seen["state"] = network.state_dict()
 seen["validated"] = [clip["clip_id"] for clip in get("validate#dataset").clips]
 seen["dice"] = get("validate#evaluator").state.metrics["val_mean_dice"]
-seen["training_clips"] = len(get("shares")[0])
+seen["training_clips"] = len(get("train_clips"))
 torch.save(seen, f"{output}.{rank}")
 workflow.finalize()
 """
@@ -101,8 +101,9 @@ def test_overlay_changes_only_what_it_must() -> None:
     parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json")])
     alone = ConfigParser()
     alone.read_config(str(CONFIGS / "train.json"))
-    assert parser["imports"][: len(alone["imports"])] == alone["imports"]
-    assert parser["train#handlers"] == alone["train#handlers"]  # on all ranks: the learning rate falls on all
+    for key in ("imports", "initialize", "train#steps", "train#handlers"):  # the learning rate falls on all ranks
+        assert parser[key] == alone[key]
+    assert parser["prepare"][: len(alone["prepare"])] == alone["prepare"]
     assert parser["training"] == alone["training"] and parser["run"] == alone["run"]
 
 
@@ -130,7 +131,7 @@ def test_ranks_end_equal_and_the_first_alone_writes(clips: Path, tmp_path: Path)
     assert set(first["validated"]).isdisjoint(second["validated"]) and first["validated"] and second["validated"]
     assert first["dice"] == second["dice"]
     files = sorted(path.name.partition(".tfevents")[0] for path in (tmp_path / "two" / "out").iterdir())
-    assert files == [".training.lock", "checkpoint.pt", *["events.out"] * (len(files) - 2)]
+    assert files == [".training.lock", "training_state.pt", *["events.out"] * (len(files) - 2)]
     writers = {path.name.split(".")[-2] for path in (tmp_path / "two" / "out").glob("events.*")}
     assert len(writers) == 1  # the process that wrote it is part of the name
 
@@ -141,7 +142,7 @@ def test_gpus_with_synchronised_batchnorm(clips: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"drop_path_rate": 0, "max_epochs": 1}
     (one,) = _train(clips, tmp_path / "one", None, frozen=False, **options)
     count = max(count for count in (1, 2, 4) if count <= torch.cuda.device_count())  # that share a batch of four
-    options |= {"device": "$parallel.local_device()", "sync_batchnorm": True}
+    options |= {"device": "$distributed.local_device()", "sync_batchnorm": True}
     shared = _train(clips, tmp_path / "shared", count, frozen=False, **options)
     for rank in shared:
         assert all(torch.equal(value.cpu(), shared[0]["state"][name].cpu()) for name, value in rank["state"].items())

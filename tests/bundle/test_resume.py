@@ -1,4 +1,4 @@
-"""A training that is interrupted goes on as if it had not been, and says in one line why it cannot."""
+"""An interrupted training resumes as if it had not been, or one line says why it cannot."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lsinet_monai.errors import find_input_error
-from lsinet_monai.handlers import training as handlers_training
+from lsinet_monai.handlers import save_model as save_model_handler
 from lsinet_monai.losses import LSINetLoss
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +90,7 @@ def test_resumed_training_has_the_losses_of_an_uninterrupted_one(
     shutil.copytree("out", "interrupted")
     shutil.rmtree("out")
     Path("out").mkdir()
-    shutil.copy("interrupted/checkpoint.pt", "out")
+    shutil.copy("interrupted/training_state.pt", "out")
     torch.manual_seed(12345)
     run("training", resume="true", **options)
     resumed = curves(Path("out"))["train_loss"]
@@ -118,7 +115,7 @@ def test_complete_training_goes_on_with_more_epochs_only(run, phantom: Path, uni
 
 def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None:
     options = {"dataset_dir": str(phantom), "max_epochs": 1}
-    assert "there is no 'out/checkpoint.pt'" in refusal(run, **options, resume=True)
+    assert "there is no 'out/training_state.pt'" in refusal(run, **options, resume=True)
     assert not Path("out").exists()
     run("training", **{**OPTIONS, **options})
     said = refusal(run, **options)
@@ -135,22 +132,22 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     said = refusal(run, **{**options, "dataset_dir": "others"}, resume=True)
     assert "other settings: validation_clips='1 with 3 frames, names" in said and "training_clips" not in said
     assert "neither true nor false" in refusal(run, **options, resume="perhaps")
-    of_earlier_version = torch.load("out/checkpoint.pt", weights_only=True)
+    of_earlier_version = torch.load("out/training_state.pt", weights_only=True)
     of_two = of_earlier_version | {"settings": of_earlier_version["settings"] | {"processes": 2}}
-    torch.save(of_two, "out/checkpoint.pt")
+    torch.save(of_two, "out/training_state.pt")
     assert "had 2 processes: use torchrun --nproc_per_node 2" in refusal(run, **options, resume=True)
     del of_earlier_version["settings"]["every_frame"]
-    torch.save(of_earlier_version, "out/checkpoint.pt")
+    torch.save(of_earlier_version, "out/training_state.pt")
     assert "'out' is complete" in refusal(run, **options, resume=True)
     assert "other settings: every_frame=True, which was None" in refusal(run, **options, resume=True, every_frame=True)
-    content = Path("out/checkpoint.pt").read_bytes()
+    content = Path("out/training_state.pt").read_bytes()
     for damaged in (content[:1000], b"epoch,loss", b""):
-        Path("out/checkpoint.pt").write_bytes(damaged)
-        assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
-    whole = torch.load(uninterrupted / "out/checkpoint.pt", weights_only=True)
+        Path("out/training_state.pt").write_bytes(damaged)
+        assert "'out/training_state.pt' cannot be read" in refusal(run, **options, resume=True)
+    whole = torch.load(uninterrupted / "out/training_state.pt", weights_only=True)
     for other in ({"model": {}}, whole | {"trainer": {}}):
-        torch.save(other, "out/checkpoint.pt")
-        assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+        torch.save(other, "out/training_state.pt")
+        assert "'out/training_state.pt' cannot be read" in refusal(run, **options, resume=True)
 
 
 @contextlib.contextmanager
@@ -168,33 +165,17 @@ def another_process_trains() -> Iterator[None]:
 def test_one_process_at_a_time_trains_in_a_folder(run, phantom: Path, monkeypatch) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
-    content = Path("out/checkpoint.pt").read_bytes()
+    content = Path("out/training_state.pt").read_bytes()
     with another_process_trains():
-        monkeypatch.setattr("lsinet_monai.handlers.checkpoints.WAIT", 0.1)
+        monkeypatch.setattr("lsinet_monai.handlers.training_folder.WAIT", 0.1)
         for ways in ({"resume": True, "seed": 7}, {"overwrite": True}):
             said = refusal(run, **options | ways)
             assert "another process trains in output_dir 'out'" in said and "delete 'out/.training.lock'" in said
-        assert Path("out/checkpoint.pt").read_bytes() == content
+        assert Path("out/training_state.pt").read_bytes() == content
     assert "other settings" in refusal(run, **options, resume=True, seed=7)
     with another_process_trains():
         pass
     run("training", **options, resume=True)
-
-
-def test_a_checkpoint_that_appears_while_the_folder_is_waited_for_is_kept(run, phantom: Path, monkeypatch) -> None:
-    Path("out").mkdir()
-    Path("out/.training.lock").touch()
-    acquire = filelock.FileLock.acquire
-
-    def wait(*arguments: Any, **options: Any) -> Any:
-        Path("out/checkpoint.pt").write_text("another training's")
-        return acquire(*arguments, **options)
-
-    monkeypatch.setattr("filelock.FileLock.acquire", wait)
-    assert "output_dir 'out' holds a training" in refusal(run, dataset_dir=str(phantom))
-    assert Path("out/checkpoint.pt").read_text() == "another training's"
-    with another_process_trains():
-        pass
 
 
 @pytest.mark.slow
@@ -211,45 +192,15 @@ def test_a_training_that_was_stopped_before_its_first_checkpoint_begins_again(ru
     Path("out").mkdir()
     Path("out/events.out.tfevents.1.host.1.0").touch()
     assert "holds files that this run did not write" in refusal(run, dataset_dir=str(phantom))
-    for name in (".training.lock", ".checkpoint.pt.tmp"):
+    for name in (".training.lock", ".training_state.pt.tmp"):
         Path("out", name).touch()
     Path("out/events.out.tfevents.1.host.1.1").write_bytes(bytes(20_000))
     assert "e.g. 'events.out.tfevents.1.host.1.1'" in refusal(run, dataset_dir=str(phantom))  # it has curves
     Path("out/events.out.tfevents.1.host.1.1").unlink()
     run("training", **OPTIONS | {"dataset_dir": str(phantom), "max_epochs": 1})
     assert sorted(path.name for path in Path("out").iterdir() if not path.name.startswith("events.")) == [
-        ".training.lock", "checkpoint.pt"
+        ".training.lock", "training_state.pt"
     ]  # fmt: skip
-
-
-def _no_locks(*_: Any) -> None:
-    raise OSError(errno.ENOLCK, "No locks available")
-
-
-def _no_flock(*_: Any, **__: Any) -> None:
-    raise NotImplementedError("FileSystem does not appear to support flock")
-
-
-# How a file system without locks shows: as of late, and in older releases of filelock.
-NO_LOCKS = [("fcntl.flock", _no_locks), ("filelock.FileLock.acquire", _no_flock)]
-
-
-@pytest.mark.parametrize(("name", "fail"), NO_LOCKS)
-def test_without_locks_it_trains_with_a_warning(
-    run, phantom: Path, monkeypatch, caplog, name: str, fail: Callable[..., None]
-) -> None:
-    monkeypatch.setattr(name, fail)
-    run("training", **OPTIONS | {"dataset_dir": str(phantom), "max_epochs": 1})
-    assert caplog.text.count("see to it that no other process trains there") == 1
-    assert Path("out/checkpoint.pt").exists()
-
-
-def test_a_folder_that_cannot_be_written_to(run, phantom: Path, monkeypatch) -> None:
-    def acquire(*_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "out/.training.lock")
-
-    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
-    assert "output_dir 'out' cannot be written to (Permission denied)" in refusal(run, dataset_dir=str(phantom))
 
 
 def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:
@@ -265,7 +216,7 @@ def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
     Path("out/notes.txt").touch()
     earlier = list(Path("out").glob("events.*"))
     run("training", **options, overwrite=True)
-    content = torch.load("out/checkpoint.pt", weights_only=True)
+    content = torch.load("out/training_state.pt", weights_only=True)
     assert content["settings"]["seed"] == 0 and content["trainer"]["iteration"] == 9
     assert earlier and not any(path.exists() for path in earlier) and Path("out/notes.txt").exists()
     assert curves(Path("out")) == curves(uninterrupted / "out")
@@ -290,10 +241,10 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_its_curves(run, phantom: Path
     options = {"dataset_dir": str(phantom)}
     run("training", **{**OPTIONS, **options, "max_epochs": 1})
     content = {path: path.read_bytes() for path in Path("out").iterdir()}
-    Path("out/.checkpoint.pt.tmp").symlink_to("/dev/full")
+    Path("out/.training_state.pt.tmp").symlink_to("/dev/full")
     said = refusal(run, **options, **{way: True})
     assert "make room" in said
-    assert ("go on with --resume true" if way == "resume" else "start it again as before") in said
+    assert ("continue with --resume true" if way == "resume" else "start it again as before") in said
     assert {path: path.read_bytes() for path in content} == content
 
 
@@ -309,7 +260,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, 
     monkeypatch.setattr(LSINetLoss, "forward", diverge)
     said = refusal(run, dataset_dir=str(phantom))
     assert "the loss is nan in epoch 2, step 5" in said and "learning_rate" in said
-    content = torch.load("out/checkpoint.pt", weights_only=True)
+    content = torch.load("out/training_state.pt", weights_only=True)
     assert content["trainer"]["iteration"] == 3
     assert all(value.isfinite().all() for value in content["network"].values())
 
@@ -325,7 +276,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monk
     monkeypatch.setattr(torch.Tensor, "backward", diverge)
     said = refusal(run, dataset_dir=str(phantom))
     assert "the norm of the gradients is nan in epoch 2, step 6" in said and "learning_rate" in said
-    content = torch.load("out/checkpoint.pt", weights_only=True)
+    content = torch.load("out/training_state.pt", weights_only=True)
     assert content["trainer"]["iteration"] == 3
     assert all(value.isfinite().all() for value in content["network"].values())
 
@@ -337,7 +288,7 @@ def test_without_validation_the_model_is_there_before_the_training_is_complete(r
 
     options = {"dataset_dir": str(phantom), "validation_fraction": 0}
     with monkeypatch.context() as patched:
-        patched.setattr(handlers_training, "save_checkpoint", full)
+        patched.setattr(save_model_handler, "save_model", full)
         assert "make room" in refusal(run, **options)
     run("training", **{**OPTIONS, **options}, resume=True)
     assert Path("model.pt").is_file()
@@ -348,13 +299,13 @@ def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, 
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
     before, seen = Path("model.pt").read_bytes(), []
-    save = handlers_training.save_checkpoint
+    save = save_model_handler.save_model
 
-    def look(path: Path, *arguments: Any) -> None:
+    def look(network: torch.nn.Module, path: Path, image_size: list[int]) -> None:
         seen.append(Path(path).read_bytes())
-        save(path, *arguments)
+        save(network, path, image_size)
 
-    monkeypatch.setattr(handlers_training, "save_checkpoint", look)
+    monkeypatch.setattr(save_model_handler, "save_model", look)
     run("training", **options, checkpoint="model.pt", overwrite=True)
     (kept,) = Path().glob("model_*.pt")
     assert seen[0] == before and kept.read_bytes() == before and Path("model.pt").read_bytes() != before
@@ -363,94 +314,127 @@ def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, 
 def test_a_checkpoint_that_is_damaged_inside_is_refused(run, phantom: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
-    content = bytearray(Path("out/checkpoint.pt").read_bytes())
+    content = bytearray(Path("out/training_state.pt").read_bytes())
     middle = len(content) // 3
     content[middle : middle + 4096] = bytes(4096)
-    Path("out/checkpoint.pt").write_bytes(content)
-    assert "'out/checkpoint.pt' cannot be read" in refusal(run, **options, resume=True)
+    Path("out/training_state.pt").write_bytes(content)
+    assert "'out/training_state.pt' cannot be read" in refusal(run, **options, resume=True)
 
 
-def _command(phantom: Path, *arguments: str) -> list[str]:
+# Runs the bundle's command, and interrupts it at a moment that does not depend on the machine's speed.
+PROGRAM = """
+import os, runpy, signal, sys
+from pathlib import Path
+import torch
+from lsinet_monai.data import TrainingDataset, TrainingSampler
+from lsinet_monai.losses import LSINetLoss
+
+moment, count = sys.argv[1], int(sys.argv[2])
+sys.argv[1:3] = []
+calls = 0
+
+def counted(function, interrupt, concerns=lambda *arguments: True, before=True):
+    '''Call interrupt() before or after the call of a function with this number.'''
+    def call(*arguments, **options):
+        global calls
+        calls += concerns(*arguments)
+        is_now = concerns(*arguments) and calls == count
+        if is_now and before:
+            interrupt(*arguments)
+        result = function(*arguments, **options)
+        if is_now and not before:
+            interrupt(*arguments)
+        return result
+    return call
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def write_half(content, path, *_):
+    save(content, path)
+    os.truncate(path, os.path.getsize(path) // 2)
+    die()
+
+save = torch.save
+if moment == "within the writing":
+    torch.save = counted(save, write_half, lambda content, path: "training_state" in str(path))
+elif moment == "before it has its name":
+    os.replace = counted(os.replace, die, lambda old, new: Path(new).name == "training_state.pt")
+elif moment == "after the writing":
+    os.replace = counted(os.replace, die, lambda old, new: Path(new).name == "training_state.pt", before=False)
+elif moment == "within a step":
+    LSINetLoss.forward = counted(LSINetLoss.forward, die)
+elif moment == "Ctrl-C within a step":
+    # A process that a script starts in the background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    LSINetLoss.forward = counted(LSINetLoss.forward, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+elif moment == "worker of an epoch":
+    set_epoch, get_item = TrainingSampler.set_epoch, TrainingDataset.__getitem__
+
+    def note_epoch(sampler, epoch, first=0):
+        global calls
+        calls = epoch  # a worker process is forked after this
+        set_epoch(sampler, epoch, first)
+
+    def get_or_die(dataset, sample):
+        if calls == count and torch.utils.data.get_worker_info() is not None:
+            die()
+        return get_item(dataset, sample)
+
+    TrainingSampler.set_epoch, TrainingDataset.__getitem__ = note_epoch, get_or_die
+
+runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+"""
+
+
+def _train(phantom: Path, moment: str, count: int, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the bundle's command in a process that is interrupted at the moment with this number."""
     options = {**OPTIONS, "dataset_dir": phantom, "backbone": "mobilenetv3_small_100", "pretrained": "false",
-               "image_size": 64, "batch_size": 4, "device": "cpu", "num_workers": 0}  # fmt: skip
+               "image_size": 64, "batch_size": 4, "device": "cpu", "num_workers": 0, **options}  # fmt: skip
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(CONFIG), *flags, *arguments]
+    command = [sys.executable, "-c", PROGRAM, moment, str(count), "run", "training", "--config_file", str(CONFIG)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*command, *flags], env=environment, capture_output=True, text=True)
 
 
-def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+# When each run is killed, its number, and the step of the state that it leaves: the state is saved after each step.
+KILLS = [
+    ("within the writing", 1, None),  # the first state
+    ("after the writing", 3, 2),
+    ("within the writing", 2, 3),
+    ("within a step", 3, 5),
+    ("before it has its name", 1, 5),
+]
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted: Path, empty_folder: Path) -> None:
-    """Killed while the file is written, too: it is written after every step."""
-    command = _command(phantom, "--save_steps", "1")
-    kills = 0
-    for attempt in range(10):
-        checkpoint = Path("out/checkpoint.pt")
-        begun = checkpoint.exists()
-        written = checkpoint.stat().st_mtime_ns if begun else 0
-        with subprocess.Popen(
-            [*command, "--resume", str(begun)], env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as process:
-            deadline = time.monotonic() + 120
-            while process.poll() is None and time.monotonic() < deadline:
-                # The temporary file is there while a checkpoint is written: let the kills fall on and between these.
-                if kills < 3 and Path("out/.checkpoint.pt.tmp").exists() and attempt % 2:
-                    break
-                if kills < 3 and not attempt % 2 and checkpoint.exists() and checkpoint.stat().st_mtime_ns > written:
-                    time.sleep(0.1)
-                    break
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-            error = process.communicate()[1].decode()
-        if Path("out/checkpoint.pt").exists():
-            torch.load("out/checkpoint.pt", weights_only=True)
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, error
-    assert kills == 3 and process.returncode == 0
+def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted: Path) -> None:
+    state = Path("out/training_state.pt")
+    for moment, number, step in KILLS:
+        result = _train(phantom, moment, number, save_steps=1, resume=state.exists())
+        assert result.returncode == -signal.SIGKILL, result.stderr
+        left = torch.load(state, weights_only=True)["trainer"]["iteration"] if state.exists() else None
+        assert left == step, moment
+    result = _train(phantom, "never", 0, save_steps=1, resume=True)
+    assert result.returncode == 0, result.stderr
     assert curves(Path("out")) == curves(uninterrupted / "out")
     assert [path.name for path in Path("out").glob(".*")] == [".training.lock"]
 
 
 @pytest.mark.slow
-def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path, empty_folder: Path) -> None:
-    command = _command(phantom, "--num_workers", "1", "--max_epochs", "1000")
-    with subprocess.Popen(
-        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-            saved, checkpoint = Path("model.pt"), Path("out/checkpoint.pt")
-            if not saved.exists() or saved.stat().st_mtime > checkpoint.stat().st_mtime:
-                continue  # the first epoch is not done
-            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(child), signal.SIGKILL)
-        output, error = process.communicate(timeout=60)
-    assert process.returncode == 1
-    last = error.rstrip().rpartition("\n")[2]
+def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path) -> None:
+    result = _train(phantom, "worker of an epoch", 2, num_workers=1)
+    assert result.returncode == 1
+    last = result.stderr.rstrip().rpartition("\n")[2]
     assert last.startswith("error: DataLoader worker (pid") and "--resume true" in last
-    assert "Traceback" not in output + error
-    assert torch.load("out/checkpoint.pt", weights_only=True)["trainer"]["iteration"] >= 3
+    assert "Traceback" not in result.stdout + result.stderr
+    assert torch.load("out/training_state.pt", weights_only=True)["trainer"]["iteration"] == 3
 
 
 @pytest.mark.slow
-def test_an_interruption_ends_the_training_in_one_line(phantom: Path, empty_folder: Path) -> None:
-    command = _command(phantom, "--max_epochs", "1000")
-    # What is started in the background of a script ignores Ctrl-C, and so would all that it starts.
-    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(
-        command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
-    ) as process:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and not Path("model.pt").exists():
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        output, error = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT
-    assert error.rstrip().rpartition("\n")[2] == "interrupted; a training or an inference goes on with --resume true"
-    assert "Traceback" not in output + error
+def test_an_interruption_ends_the_training_in_one_line(phantom: Path) -> None:
+    result = _train(phantom, "Ctrl-C within a step", 5)
+    assert result.returncode == -signal.SIGINT
+    last = result.stderr.rstrip().rpartition("\n")[2]
+    assert last == "interrupted; --resume true continues a training or an inference"
+    assert "Traceback" not in result.stdout + result.stderr

@@ -97,7 +97,7 @@ def test_float16_on_a_gpu(run, phantom: Path, plain: list[float]) -> None:
     losses = _losses("out")
     # Only the first loss is that of the same weights: the scaler leaves steps out until it has found its scale.
     assert len(losses) == len(plain) and losses[0] == pytest.approx(plain[0], rel=0.02)
-    scale = torch.load("out/checkpoint.pt", weights_only=True)["scaler"]["scale"]
+    scale = torch.load("out/training_state.pt", weights_only=True)["scaler"]["scale"]
     workflow = run("training", **options, resume="true", max_epochs=3)
     assert 0 < workflow.parser.get_parsed_content("train#trainer").scaler.get_scale() <= scale
     assert all(value.isfinite().all() for value in load_checkpoint("model.pt").network.state_dict().values())
@@ -123,7 +123,7 @@ def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
         "training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", negative_dir="negatives",
         negative_share=share, balance_clips="true", validation_fraction=0, max_epochs=1,
     )  # fmt: skip
-    sampler = workflow.parser.get_parsed_content("train#sampler")
+    sampler = workflow.parser.get_parsed_content("sampler")
     assert sampler.balance_clips
     assert len(sampler) == (12 + 6 if share is None else 12 + 4)
 

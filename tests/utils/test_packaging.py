@@ -41,6 +41,11 @@ def test_models_are_left_out(tmp_path: Path) -> None:
     assert shipped_files("bundle", tmp_path) == [Path("bundle/configs/train.json"), Path("bundle/docs/README.md")]
 
 
+def test_packages_of_the_label_app_are_shipped() -> None:
+    files = {path.relative_to("apps/lsinet_label").as_posix() for path in shipped_files("label", ROOT)}
+    assert {"main.py", "lib/errors.py", "lib/store/video.py", "lib/routes/videos.py", "page/index.html"} <= files
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for destination in (tmp_path, tmp_path / "file"):

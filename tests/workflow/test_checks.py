@@ -1,24 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.workflow.checks import as_bool, as_slice, check_alone, check_device, check_numbers
-
-SWITCHES = [(True, True), ("true", True), ("True", True), (False, False), ("false", False), ("FALSE", False)]
-NO_SWITCHES = [None, "", "yes", 1, 0, "none"]
-
-RANGES = [
-    (None, range(10)),
-    (":", range(10)),
-    ("2:5", range(2, 5)),
-    ("7:", range(7, 10)),
-    (":3", range(3)),
-    ("8:99", range(8, 10)),
-]
+from lsinet_monai.workflow.checks import check_device, check_exported, check_numbers, check_paths
 
 GOOD_NUMBERS: list[tuple[str, Any]] = [
     ("image_size", 64), ("image_size", [64, 352]), ("image_size", (64, 64)), ("max_skip", 1), ("max_skip", [5, 10]),
@@ -34,28 +23,6 @@ BAD_NUMBERS: list[tuple[str, Any]] = [
     ("batch_size", True), ("batch_size", 1.5), ("max_epochs", None), ("save_steps", 0),
     ("negative_share", 0), ("negative_share", 1),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("value", "expected"), SWITCHES)
-def test_as_bool(value: Any, expected: bool) -> None:
-    assert as_bool(value, "pretrained") is expected
-
-
-@pytest.mark.parametrize("value", NO_SWITCHES)
-def test_as_bool_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match=r"^pretrained=.* is neither true nor false$"):
-        as_bool(value, "pretrained")
-
-
-@pytest.mark.parametrize(("value", "expected"), RANGES)
-def test_as_slice(value: str | None, expected: range) -> None:
-    assert range(10)[as_slice(value, "frames")] == expected
-
-
-@pytest.mark.parametrize("value", ["", "5", "a:b", "-3:", "1:2:3", "5:5", "6:2", ":0", 7])
-def test_as_slice_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match=f"^frames={value!r} is (not A:B|empty)"):
-        as_slice(value, "frames")
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD_NUMBERS)
@@ -86,7 +53,18 @@ def test_a_validation_that_never_comes() -> None:
         check_numbers(val_interval=5, max_epochs=4)
 
 
-def test_what_only_several_processes_have() -> None:
-    check_alone("false")
-    with pytest.raises(InputError, match=r"^sync_batchnorm=true needs several processes: .*multi_gpu_train\.json"):
-        check_alone("true")
+@pytest.mark.parametrize("path", [None, "out", Path("out")])
+def test_check_paths(path: Any) -> None:
+    check_paths(output_dir=path)
+
+
+@pytest.mark.parametrize("path", [20240101, 1.5, True])
+def test_check_paths_refuses(path: Any) -> None:
+    with pytest.raises(InputError, match=f"^output_dir={path!r} reads as a number, not as a path: write ./ before"):
+        check_paths(checkpoint="model.pt", output_dir=path)
+
+
+def test_check_exported() -> None:
+    check_exported(adjacent="previous", forgetting="usage", amp_dtype=None)
+    with pytest.raises(InputError, match=r"^adjacent='next': an export has 'previous' alone, so leave adjacent out"):
+        check_exported(forgetting="usage", adjacent="next")

@@ -1,4 +1,4 @@
-"""Pictures of predictions for TensorBoard."""
+"""Pictures of predictions for TensorBoard, during validation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["PredictionPictures"]
 
 
 class PredictionPictures:
-    """Write, once per clip and validation, a frame with truth and prediction outlined.
+    """Write one frame of each validation clip with the label and the predicted mask outlined, in every validation.
 
-    Attached to an evaluator that runs pieces of clips (:class:`lsinet_monai.data.ClipPieces`); the frame is the middle
-    one of the clip's first piece.
+    Attach it to an evaluator of :class:`lsinet_monai.data.ClipPieces`. The frame is the middle one of the clip's first
+    piece.
 
     Args:
         log_dir: TensorBoard's folder.
         threshold: probability above which a pixel belongs to the mask.
-        max_clips: pictures of so many clips at most.
+        max_clips: at most so many clips get a picture.
     """
 
     def __init__(self, log_dir: str | Path, threshold: float = 0.5, max_clips: int = 6) -> None:

@@ -9,11 +9,11 @@ from lsinet_monai.handlers import ClipProgress
 
 
 def _piece(clip_id: str, index: list[int], frame_count: int, is_last: bool) -> dict[str, Any]:
-    return {"clip_id": clip_id, "index": index, "frame_count": frame_count, "is_last": is_last}
+    return {"clip_id": [clip_id], "index": index, "frame_count": frame_count, "is_last": [is_last]}
 
 
 def _fail_at_bad(engine: Engine, batch: dict[str, Any]) -> None:
-    if batch["clip_id"] == "bad":
+    if batch["clip_id"] == ["bad"]:
         raise RuntimeError("bad")
 
 
@@ -25,7 +25,7 @@ def engine() -> Engine:
 
 
 def test_each_clip_has_a_bar(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    # Frame 2 is damaged; the second clip goes on after 3 of 4 frames.
+    # Frame 2 is damaged; the second clip is resumed after 3 of 4 frames.
     engine.run([_piece("a", [0, 1], 5, False), _piece("a", [3, 4], 5, True), _piece("b", [3], 4, True)])
     bars = capsys.readouterr().err.replace("\r", "\n")
     assert "a: 100%" in bars and "5/5 [" in bars

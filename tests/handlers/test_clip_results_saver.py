@@ -12,15 +12,15 @@ import torch
 from ignite.engine import Engine
 from PIL import Image
 
-from lsinet_monai.data import FieldOfView
+from lsinet_monai.data import Clip, FieldOfView
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import WriteClipResults, remaining_clips
-from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.handlers import ClipResultsSaver
+from lsinet_monai.writers import Outputs
 
 CLIPS = [
-    {"clip_id": "case1", "image": ["x/0.jpg", "x/1.jpg", "x/2.jpg"]},
-    {"clip_id": "a/b", "image": ["y/7.png"]},
-    {"clip_id": "video", "video": "z.mp4"},
+    Clip("case1", image=["x/0.jpg", "x/1.jpg", "x/2.jpg"]),
+    Clip("a/b", image=["y/7.png"]),
+    Clip("video", video="z.mp4"),
 ]
 WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summary.json"}
 
@@ -28,9 +28,9 @@ WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summ
 def _piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others: Any) -> dict[str, Any]:
     piece = {
         "frame": [torch.full((40, 50, 3), 90, dtype=torch.uint8)] * frames,
-        "clip_id": clip_id,
-        "frame_index": frame_index,
-        "is_last": is_last,
+        "clip_id": [clip_id],
+        "frame_index": [frame_index],
+        "is_last": [is_last],
         "index": list(range(frame_index, frame_index + frames)),
         "seconds": [None] * frames,
         "frame_count": 3,
@@ -45,14 +45,9 @@ def _piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others:
 def _segment(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
     """A logit of 1 everywhere, at a size other than the frames'."""
     errors = {"unreadable": InputError("unreadable"), "out of memory": RuntimeError("out of memory")}
-    if error := errors.get(batch["clip_id"]):
+    if error := errors.get(batch["clip_id"][0]):
         raise error
     return {"pred": torch.ones(1, 1, len(batch["frame"]), 64, 64)}
-
-
-class _Inferer(SequentialVideoInferer):
-    def save_clip(self, clip_id: str) -> dict[str, Any]:
-        return {"clip": clip_id}
 
 
 def _files(folder: Path) -> set[str]:
@@ -61,8 +56,7 @@ def _files(folder: Path) -> set[str]:
 
 def _run(folder: Path, *pieces: dict[str, Any], **options: Any) -> None:
     engine = Engine(_segment)
-    engine.state.device = torch.device("cpu")
-    WriteClipResults(CLIPS, folder, _Inferer(), **options).attach(engine)
+    ClipResultsSaver(CLIPS, folder, **options).attach(engine)
     engine.run(pieces)
 
 
@@ -104,26 +98,12 @@ def test_the_overlay_is_a_gif_where_pyav_is_not_installed(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(("option", "missing"), [("write_masks", "masks/"), ("write_overlay", "overlays/")])
 def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing: str) -> None:
-    _run(tmp_path, _piece("a/b", 0, 1, True), **{option: False})
+    _run(tmp_path, _piece("a/b", 0, 1, True), outputs=Outputs(**{option: False}))
     assert _files(tmp_path) == {name for name in WHOLE_CLIP if not name.startswith(missing)}
 
 
 # the frames for a stack, of five where there is room for four, with their pictures or without, and whether they fit
 STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, True)]
-
-BAD_OPTIONS = [
-    ({"write_stack": "tiff"}, "neither nifti nor nrrd"),
-    ({"frames": "0:2"}, "give write_stack"),
-    ({"write_stack": "nrrd", "frames": "2:2"}, "empty"),
-    ({"write_stack": "nrrd", "frames": "-3:"}, "is not A:B"),
-    ({"write_coco": True, "write_masks": False}, "write the masks too"),
-]
-
-
-@pytest.mark.parametrize(("options", "said"), BAD_OPTIONS)
-def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        WriteClipResults(CLIPS, tmp_path, _Inferer(), **options)
 
 
 @pytest.mark.parametrize(("frames", "with_images", "fits"), STACKS)
@@ -133,9 +113,10 @@ def test_a_stack_has_room_before_a_run_starts(
     monkeypatch.setattr("lsinet_monai.formats.stack.LARGEST_STACK", 6 * 8 * 4)
     for index in range(5):
         Image.new("RGB", (8, 6)).save(tmp_path / f"{index}.png")
-    clips = [{"clip_id": "a", "image": [str(tmp_path / f"{index}.png") for index in range(5)]}]
+    clip = Clip("a", image=[str(tmp_path / f"{index}.png") for index in range(5)])
+    outputs = Outputs(exports=["nrrd"], frames=frames, with_images=with_images)
     with nullcontext() if fits else pytest.raises(InputError, match=r"frames of 'a' does not fit.*--frames A:B"):
-        WriteClipResults(clips, tmp_path, _Inferer(), write_stack="nrrd", frames=frames, with_images=with_images)
+        ClipResultsSaver([clip], tmp_path, outputs)
 
 
 def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
@@ -146,35 +127,7 @@ def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
     assert not any("unreadable" in name for name in _files(tmp_path))
 
 
-def test_what_remains_after_another_error(tmp_path: Path) -> None:
-    pieces = [_piece("a/b", 0, 1, True), _piece("case1", 0, 2, False), _piece("out of memory", 0, 1, True)]
-    with pytest.raises(RuntimeError, match="out of memory"):
-        _run(tmp_path, *pieces, save_frames=1, settings={"adjacent": "next"})
-    case1, _, video = CLIPS
-    settings = {"adjacent": "next"}
-    assert remaining_clips(CLIPS, tmp_path, True, settings) == [case1 | {"start": (2, 2)}, video]
-    with pytest.raises(InputError, match=r"'case1' was begun with adjacent='next'.*'previous'.*--overwrite"):
-        remaining_clips(CLIPS, tmp_path, True, {"adjacent": "previous"})
-    with pytest.raises(InputError, match="'a/b' was begun with adjacent='next'"):
-        remaining_clips(CLIPS[1:], tmp_path, True, {"adjacent": "previous"})
-    assert remaining_clips(CLIPS, tmp_path, False, settings) == CLIPS
-    assert remaining_clips(CLIPS, tmp_path, True, settings) == CLIPS
-
-
-def test_a_clip_that_breaks_off_leaves_the_next_one_whole_and_can_go_on(tmp_path: Path) -> None:
-    pieces = _piece("case1", 0, 2, False), _piece("a/b", 0, 1, True), _piece("video", 0, 1, False)
-    settings = {"adjacent": "next"}
-    _run(tmp_path, *pieces, save_frames=1, settings=settings)
+def test_a_clip_that_breaks_off_leaves_the_next_one_complete(tmp_path: Path) -> None:
+    _run(tmp_path, _piece("case1", 0, 2, False), _piece("a/b", 0, 1, True))
     assert _files(tmp_path) >= WHOLE_CLIP
     assert not (tmp_path / "case1/summary.json").exists()
-    remaining = remaining_clips(CLIPS, tmp_path, True, settings)
-    assert {clip["clip_id"]: clip.get("start") for clip in remaining} == {"case1": (2, 2), "video": (1, 1)}
-
-
-def test_another_clip_of_the_same_name_is_not_taken_for_the_one_that_is_done(tmp_path: Path) -> None:
-    settings = {"threshold": 0.5}
-    _run(tmp_path, _piece("a/b", 0, 1, True), settings=settings)
-    assert remaining_clips(CLIPS[1:2], tmp_path, True, settings) == []
-    other = {"clip_id": "a/b", "image": ["elsewhere/0.png", "elsewhere/1.png"]}
-    with pytest.raises(InputError, match="'a/b' was begun with source='1 frames', and this run has '2 frames'"):
-        remaining_clips([other], tmp_path, True, settings)

@@ -1,4 +1,4 @@
-"""Where a long inference stands."""
+"""Progress bars for inference."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["ClipProgress"]
 
 
 class ClipProgress:
-    """A progress bar for each clip: frames, frames per second, and the time that is left.
+    """Show a progress bar for each clip: frames, frames per second, and the time that is left.
 
-    Attached to an evaluator that runs :class:`lsinet_monai.data.VideoPieces`.
+    Attach it to an evaluator of :class:`lsinet_monai.data.ClipPieces`.
     """
 
     def __init__(self) -> None:
@@ -21,17 +21,20 @@ class ClipProgress:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda engine: self._close())  # of a run that an error ended
+        engine.add_event_handler(
+            Events.STARTED, lambda engine: self._close()
+        )  # the bar of an earlier run that ended in an error
         engine.add_event_handler(Events.ITERATION_STARTED, self._iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
 
     def _iteration_started(self, engine: Engine) -> None:
         batch = engine.state.batch
-        if self._bar is not None and self._bar.desc.removesuffix(": ") != batch["clip_id"]:
-            self._close()  # of a video that could not be read to its end
+        clip_id = batch["clip_id"][0]
+        if self._bar is not None and self._bar.desc.removesuffix(": ") != clip_id:
+            self._close()  # the bar of a video that could not be read to its end
         if self._bar is None:
             self._bar = tqdm(
-                desc=batch["clip_id"],
+                desc=clip_id,
                 total=batch["frame_count"],
                 initial=batch["index"][0],
                 unit="frame",
@@ -40,7 +43,7 @@ class ClipProgress:
     def _iteration_completed(self, engine: Engine) -> None:
         batch = engine.state.batch
         self._bar.update(batch["index"][-1] + 1 - self._bar.n)
-        if batch["is_last"]:
+        if batch["is_last"][0]:
             self._close()
 
     def _close(self) -> None:

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import math
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer
 from torch import nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import GradientClipping, SamplerEpoch, SaveModel, TrainingLosses, TrainingProgress
-from lsinet_monai.losses import LSINetLoss
-from lsinet_monai.networks import LSINet, save_checkpoint
+from lsinet_monai.handlers import SaveModel
+from lsinet_monai.networks import LSINet, save_model
 from lsinet_monai.utils.files import atomic_write
 
 # The metric of each validation, and the epochs at which the network is saved.
@@ -28,12 +23,12 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths to which networks were saved, in place of networks."""
     paths: list[Path] = []
 
-    def save(path: Path, network: nn.Module, image_size: int) -> None:
+    def save(network: nn.Module, path: Path, image_size: int) -> None:
         paths.append(path)
         with atomic_write(path) as temporary:
             temporary.write_text(f"save {len(paths)}")
 
-    monkeypatch.setattr("lsinet_monai.handlers.training.save_checkpoint", save)
+    monkeypatch.setattr("lsinet_monai.handlers.save_model.save_model", save)
     return paths
 
 
@@ -45,36 +40,6 @@ def _evaluator(metrics: list[float]) -> Engine:
         Events.EPOCH_COMPLETED, lambda engine: engine.state.metrics.update(val_mean_dice=next(values))
     )
     return engine
-
-
-# How many steps of two are done, and which epochs then begin, with the samples of them that are done, three to a step.
-BEGINNINGS = [(0, [(1, 0), (2, 0), (3, 0)]), (2, [(2, 0), (3, 0)]), (3, [(2, 3), (3, 0)])]
-
-
-@pytest.mark.parametrize(("steps", "begun"), BEGINNINGS)
-def test_sampler_epoch(steps: int, begun: list[tuple[int, int]]) -> None:
-    epochs: list[tuple[int, int]] = []
-    engine = Engine(lambda engine, batch: None)
-    SamplerEpoch(SimpleNamespace(set_epoch=lambda *epoch: epochs.append(epoch)), batch_size=3).attach(engine)
-    engine.load_state_dict({"iteration": steps, "epoch_length": 2, "max_epochs": 3})
-    engine.run([0, 1], max_epochs=3)
-    assert epochs == begun
-
-
-def test_clip_gradients() -> None:
-    network = nn.Linear(1, 1, bias=False)
-    before = network.weight.item()
-    trainer = SupervisedTrainer(
-        device=torch.device("cpu"),
-        max_epochs=1,
-        train_data_loader=[{"image": torch.full((1, 1), 10.0), "label": torch.zeros(1, 1)}],
-        network=network,
-        optimizer=torch.optim.SGD(network.parameters(), lr=1.0),
-        loss_function=lambda prediction, label: prediction.sum(),
-        train_handlers=[GradientClipping(0.5)],
-    )
-    trainer.run()
-    assert network.weight.item() == pytest.approx(before - 0.5)  # the gradient is 10
 
 
 @pytest.mark.parametrize(("metrics", "saved"), METRICS)
@@ -146,7 +111,7 @@ def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:
     evaluator.run([0], max_epochs=2)
     assert not [*tmp_path.glob("model_*.pt")]
     torch.nn.init.normal_(network.encoder.receptive_field[0].parameters().__next__())
-    save_checkpoint(path, network, 64)
+    save_model(network, path, 64)
     evaluator.run([0], max_epochs=3)
     assert len([*tmp_path.glob("model_*.pt")]) == 1
 
@@ -170,62 +135,3 @@ def test_save_model_replaces_the_best_of_a_resumed_run_only_by_a_better_one(tmp_
     evaluator.run([0], max_epochs=2)
     assert len(saves) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
-
-
-def _diverging_trainer(network: nn.Module) -> SupervisedTrainer:
-    """A trainer whose third step has the loss infinity."""
-    loss = LSINetLoss()
-
-    def diverge(prediction: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        value = loss((prediction,) * 4, label)
-        loss.parts = loss.parts + (math.inf if trainer.state.iteration == 3 else 0)
-        return value
-
-    trainer = SupervisedTrainer(
-        device=torch.device("cpu"),
-        max_epochs=2,
-        train_data_loader=[{"image": torch.ones(1, 1, 4, 4), "label": torch.zeros(1, 1, 4, 4)}] * 2,
-        network=network,
-        optimizer=torch.optim.SGD(network.parameters(), lr=0.25),
-        loss_function=diverge,
-        train_handlers=[TrainingLosses(loss)],
-        decollate=False,
-    )
-    return trainer
-
-
-def test_training_losses() -> None:
-    network = nn.Conv2d(1, 1, 1)
-    trainer = _diverging_trainer(network)
-    curves: list[dict[str, float]] = []
-    weights: list[float] = []
-
-    def note(engine: Any) -> None:
-        curves.append(engine.state.output["curves"])
-        weights.append(network.weight.item())
-
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, note)
-    with pytest.raises(InputError, match="the loss is inf in epoch 2, step 3"):
-        trainer.run()
-    assert len(curves) == 2
-    assert curves[0]["learning_rate"] == 0.25
-    parts = [curves[0][f"train_loss/{name}"] for name in ("S_g", "S_5", "S_4", "S_3")]
-    assert len(set(parts)) == 1 and sum(parts) == pytest.approx(curves[0]["train_loss"])
-    assert network.weight.item() == weights[-1]  # the third step changed nothing
-
-
-@pytest.mark.parametrize("metrics", [None, [0.5, 0.7512]])
-def test_training_progress(capsys: pytest.CaptureFixture[str], metrics: list[float] | None) -> None:
-    evaluator = None if metrics is None else _evaluator(metrics)
-
-    def step(engine: Engine, batch: float) -> dict[str, Any]:
-        return {"curves": {"train_loss": batch}}
-
-    trainer = Engine(step)
-    if evaluator is not None:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: evaluator.run([0]))
-    TrainingProgress(evaluator).attach(trainer)
-    trainer.run([0.5, 0.25], max_epochs=2)
-    last = capsys.readouterr().err.rstrip().rpartition("\r")[2]
-    assert all(text in last for text in ("training: 100%", "4/4", "epoch=2", "loss=0.250"))
-    assert ("dice=0.751" in last) == (metrics is not None)

@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import FailureReporter, FiniteLogits
+from lsinet_monai.handlers import FailureReporter
 
 # What is raised in an engine, and what the one line says of it.
 EXPLAINED = [
@@ -55,24 +55,13 @@ def test_how_a_run_goes_on_is_the_callers_to_say() -> None:
 
 def test_a_full_disk_before_the_first_step() -> None:
     def fail(engine: Engine) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "out/checkpoint.pt")
+        raise OSError(errno.ENOSPC, "No space left on device", "out/training_state.pt")
 
     engine = Engine(lambda engine, batch: None)
     FailureReporter().attach(engine)
     engine.add_event_handler(Events.STARTED, fail)
     with pytest.raises(InputError, match="start it again as before; nothing was replaced"):
         engine.run([0])
-
-
-@pytest.mark.parametrize(("value", "clip_id"), [(float("nan"), ["a", "b"]), (float("inf"), "a")])
-def test_logits_that_are_no_numbers(value: float, clip_id: list[str] | str) -> None:
-    kept: list[int] = []
-    engine = Engine(lambda engine, batch: {"pred": torch.tensor([0.0, batch["value"]])})
-    FiniteLogits().attach(engine)
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: kept.append(engine.state.iteration))
-    with pytest.raises(InputError, match=r"^a: the network's masks are not numbers.* lower learning_rate"):
-        engine.run([{"value": 5.0, "clip_id": clip_id}, {"value": value, "clip_id": clip_id}])
-    assert kept == [1]
 
 
 def test_what_is_done_first_at_a_failure() -> None:

@@ -23,7 +23,7 @@ def _piece(clip_id: str, frame_index: int) -> dict[str, Any]:
         "image": torch.zeros(1, 3, 3, 64, 80),
         "label": label,
         "clip_id": [clip_id],
-        "frame_index": torch.tensor([frame_index]),
+        "frame_index": [frame_index],
     }
 
 

@@ -1,0 +1,31 @@
+"""Clip gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.engines import IterationEvents
+
+__all__ = ["GradientClipping"]
+
+
+class GradientClipping:
+    """Clip each gradient value to a range before the optimiser's step.
+
+    Args:
+        limit: gradients are clipped to [-limit, limit]; the released program has 0.5.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        if engine.scaler is not None:
+            engine.scaler.unscale_(engine.optimizer)
+        torch.nn.utils.clip_grad_value_(engine.network.parameters(), self.limit)

@@ -1,0 +1,85 @@
+"""The configs read like the paper: the recipe is in train.json, and overlays override keys without repeating it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+ZOO_LINES = 287  # of the train.json of the zoo's endoscopic bundle
+
+# The method in the order of the file: a key, and the classes that it names.
+METHOD = [
+    ("network_def", ["lsinet_monai.networks.create_network"]),
+    ("loss", ["lsinet_monai.losses.LSINetLoss"]),
+    (
+        "transforms",
+        [
+            "lsinet_monai.transforms.LoadFramesd",
+            "lsinet_monai.transforms.RandFlipClipd",
+            "lsinet_monai.transforms.RandRotateClipd",
+            "lsinet_monai.transforms.RandColourd",
+            "lsinet_monai.transforms.RandMaskNoised",
+            "lsinet_monai.transforms.FramesToTensord",
+            "ConcatItemsd",
+            "DeleteItemsd",
+        ],
+    ),
+    ("sampler", ["lsinet_monai.data.TrainingSampler"]),
+    ("optimizer", ["torch.optim.Adam"]),
+    ("lr_scheduler", ["torch.optim.lr_scheduler.StepLR"]),
+    ("train", ["SupervisedTrainer"]),
+]
+
+# Overlays, and the config that each goes on top of.
+OVERLAYS = {
+    "evaluate": "train", "finetune": "train", "multi_gpu_train": "train", "res2net50": "train", "fast": "train",
+    "cpu": "train", "cvc_clinicdb": "train", "demo": "train", "export": "inference", "multi_gpu_inference": "inference",
+}  # fmt: skip
+NEW_KEYS = {
+    "evaluate": {"model", "released_maps", "frames_per_second", "splits", "evaluating"},
+    "finetune": {"model"},
+    "multi_gpu_train": {"finalize"},
+    "multi_gpu_inference": {"finalize"},
+    "export": {"filepath", "exporting"},
+}
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_method_is_in_train_json_in_the_papers_order() -> None:
+    config = _read("train")
+    places = [list(config).index(key) for key, _ in METHOD]
+    assert places == sorted(places)
+    for key, targets in METHOD:
+        found = config[key]["trainer"] if key == "train" else config[key]
+        assert [part["_target_"] for part in (found if isinstance(found, list) else [found])] == targets
+
+
+def test_train_json_is_short() -> None:
+    assert len((CONFIGS / "train.json").read_text(encoding="utf-8").splitlines()) < ZOO_LINES
+
+
+def test_the_published_numbers_are_in_train_json() -> None:
+    config = _read("train")
+    _, flip, rotation, colour, noise, *_ = config["transforms"]
+    assert flip["prob"] == 0.5
+    assert (rotation["prob"], rotation["max_degrees"]) == (0.2, 15)
+    assert [eval(colour[name][1:]) for name in ("brightness", "contrast", "saturation", "sharpness")] == [
+        (0.5, 1.5), (0.5, 1.5), (0, 2), (0, 3)
+    ]  # fmt: skip
+    assert noise["fraction"] == 0.0015
+    assert eval(config["max_skip"][1:]) == [5, 10, 15, 20, 25, 5]
+
+
+@pytest.mark.parametrize(("overlay", "base"), OVERLAYS.items())
+def test_overlays_override_and_do_not_repeat(overlay: str, base: str) -> None:
+    content, below = _read(overlay), _read(base)
+    assert not {"imports", "initialize", "settings", "options"} & content.keys()
+    new = {key.lstrip("+").partition("#")[0] for key in content} - below.keys()
+    assert new == NEW_KEYS.get(overlay, set())

@@ -1,0 +1,174 @@
+"""The floor plan holds: imports go downwards only, modules are short, and nothing is written twice.
+
+CONTRIBUTING.md says which room has which job.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "lsinet_monai"
+APP = ROOT / "apps" / "lsinet_label"
+
+# From top to bottom. A room imports from the floors below it, and from its neighbours as long as no circle results.
+FLOORS = [
+    {"__main__"},
+    {"archive"},
+    {"workflow"},
+    {"handlers"},
+    {"writers"},
+    {"evaluation"},
+    {"export"},
+    {"inferers"},
+    {"networks"},
+    {"metrics", "formats"},
+    {"transforms", "losses"},
+    {"data"},
+    {"masks", "ops", "csrc"},
+    {"utils", "errors", "version"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+UPWARDS = {("evaluation", "writers")}  # evaluation draws with the same pens as the overlays
+
+LONGEST = 350
+LONG_MODULES = {
+    "lsinet_monai/csrc/deform_conv_cpu_kernels_impl.h",
+    "lsinet_monai/csrc/deform_conv_cuda.cu",
+}
+"""Kernels and tables."""
+
+SUFFIXES = {".py", ".js", ".css", ".html", ".cpp", ".cu", ".h"}
+EQUAL_LINES = 10
+
+
+def _modules(*folders: Path, suffixes: set[str]) -> list[Path]:
+    return sorted(
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.suffix in suffixes and path.is_file() and not {"__pycache__", "bin"} & set(path.parts)
+    )
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _room(module: str) -> str | None:
+    """The room of a module's full name; None for the package itself and for modules outside it."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == PACKAGE.name and len(parts) > 1 else None
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The full names of the modules that a file imports, also within its functions."""
+    package = [*path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            yield module
+            if module == PACKAGE.name:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _rooms() -> dict[str, set[str]]:
+    """The rooms that each room imports from."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in _modules(PACKAGE, suffixes={".py"}):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if room == "__init__":
+            continue
+        found[room] |= {other for module in _imports(path) if (other := _room(module)) is not None} - {room}
+    return {room: {other for other in others if other != "__version__"} for room, others in found.items()}
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} <= {
+        *FLOOR,
+        "__init__",
+    }
+
+
+def test_imports_go_downwards() -> None:
+    upwards = {(room, other) for room, others in _rooms().items() for other in others if FLOOR[other] < FLOOR[room]}
+    assert upwards <= UPWARDS
+
+
+def test_rooms_import_in_no_circle() -> None:
+    TopologicalSorter(_rooms()).prepare()  # raises CycleError
+
+
+def test_modules_import_in_no_circle() -> None:
+    """At the top of files; an import within a function may come later, when everything is there."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in _modules(PACKAGE, suffixes={".py"})
+    }
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        if path.name == "__init__.py":
+            continue  # it only gathers what its modules have
+        top = ast.Module([x for x in ast.parse(path.read_text(encoding="utf-8")).body if _is_import(x)], [])
+        package = [*path.relative_to(ROOT).parent.parts]
+        names = set()
+        for node in ast.walk(top):
+            if isinstance(node, ast.ImportFrom):
+                above = package[: len(package) + 1 - node.level] if node.level else []
+                names.add(".".join([*above, *filter(None, [node.module])]))
+        graph[module] = names & modules.keys()
+    TopologicalSorter(graph).prepare()
+
+
+def _is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+@pytest.mark.parametrize("folder", ["lsinet_monai", "apps", "experiments", "benchmarks", "scripts", "examples"])
+def test_only_operators_reach_the_kernels(folder: str) -> None:
+    reaching = {
+        _name(path)
+        for path in _modules(ROOT / folder, suffixes={".py"})
+        if any(_room(module) == "csrc" for module in _imports(path))
+    }
+    assert {name for name in reaching if not name.startswith("lsinet_monai/ops/")} == set()
+
+
+def test_modules_are_short() -> None:
+    lengths = {_name(path): len(path.read_bytes().splitlines()) for path in _modules(PACKAGE, APP, suffixes=SUFFIXES)}
+    assert {name: length for name, length in lengths.items() if length > LONGEST and name not in LONG_MODULES} == {}
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """A file's lines by their numbers, stripped, without blank ones, imports, and lists of exports."""
+    text = path.read_text(encoding="utf-8")
+    skipped: set[int] = set()
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(text)):
+            is_export = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+            if _is_import(node) or is_export:
+                skipped.update(range(node.lineno, node.end_lineno + 1))
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
+    return [
+        (number, line) for number, line in lines if line and number not in skipped and not line.startswith("import")
+    ]
+
+
+def test_nothing_is_written_twice() -> None:
+    places: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    # The kernels for CPUs and GPUs have the same structure, so that each explains the other.
+    for path in _modules(PACKAGE, APP, suffixes={".py", ".js", ".css", ".html"}):
+        lines = _lines(path)
+        for at in range(len(lines) - EQUAL_LINES):
+            window = lines[at : at + EQUAL_LINES + 1]
+            places[tuple(line for _, line in window)].append(f"{_name(path)}:{window[0][0]}")
+    twice = sorted(found for found in places.values() if len(found) > 1)
+    assert twice == []

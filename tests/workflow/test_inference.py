@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.workflow.inference import all_exports, record_settings
+from lsinet_monai.writers import Outputs
+
+# the values of the keys, the exports that follow, and what the log names
+KEYS: list[tuple[dict[str, Any], list[str], str]] = [
+    ({"exports": "csv,nrrd"}, ["csv", "nrrd"], ""),
+    ({"exports": ["coco"]}, ["coco"], ""),
+    ({"exports": [], "write_csv": "true"}, ["csv"], "write_csv: 'exports' replaces these keys, give --exports csv"),
+    (
+        {"exports": ["csv"], "write_cvat": True, "write_stack": "nifti"},
+        ["csv", "cvat", "nifti"],
+        "write_cvat, write_stack: 'exports' replaces these keys, give --exports csv,cvat,nifti",
+    ),
+    ({"exports": [], "write_coco": False}, [], "write_coco: 'exports' replaces these keys, leave them out"),
+]
+
+
+@pytest.mark.parametrize(("keys", "exports", "logged"), KEYS)
+def test_all_exports(caplog: pytest.LogCaptureFixture, keys: dict[str, Any], exports: list[str], logged: str) -> None:
+    assert all_exports(**keys) == exports
+    assert [record.getMessage() for record in caplog.records] == ([logged] if logged else [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [({"write_stack": "tiff"}, "neither nifti nor nrrd"), ({"write_csv": "yes"}, "write_csv='yes' is neither true")],
+)
+def test_old_keys_are_checked(keys: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        all_exports([], **keys)
+
+
+def test_settings_are_those_that_shape_the_results() -> None:
+    inferer = SequentialVideoInferer(memory_interval=2, adjacent="previous", encode_batch=4)
+    settings = record_settings("model.pt", [64, 96], inferer, Outputs(exports=["csv"], threshold=0.3), "true")
+    assert settings == {
+        "checkpoint": "model.pt",
+        "image_size": [64, 96],
+        "memory_interval": 2,
+        "memory_frames": 35,
+        "forgetting": "usage",
+        "adjacent": "previous",
+        "amp_dtype": None,
+        "crop_field": True,
+        "threshold": 0.3,
+        "write_masks": True,
+        "write_maps": True,
+        "write_overlay": True,
+        "show_score": True,
+        "exports": ["csv"],
+        "frames": None,
+        "with_images": False,
+    }
