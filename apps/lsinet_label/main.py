@@ -21,9 +21,9 @@ from lib.import_export import read_masks, write_each_mask
 from lib.infers import AllVideosInferTask, VideoInferTask
 from lib.model import ServedModel
 from lib.queue import Job, JobQueue
-from lib.routes import add_routes
+from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
-from lib.security import Guard, current_owner, current_user
+from lib.security import Guard, current_caller, current_user
 from lib.store import StoredVideo, VideoStore
 from lib.strategies import STRATEGIES, DoubtStrategy
 from lib.trainers import FineTuneTask
@@ -32,40 +32,45 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import as_bool
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.version import __version__
-from lsinet_monai.workflow.checks import as_bool, check_device, check_numbers
+from lsinet_monai.workflow.checks import check_device, check_numbers
 
 __all__ = ["LSINetLabel"]
 
 logger = logging.getLogger(__name__)
 
-# In the repository, and in an installed package, the bundle is beside the app; a copy of the app takes the package's.
-_BESIDE = Path(__file__).resolve().parent / "../../bundle"
-_BUNDLE = _BESIDE.resolve() if (_BESIDE / "configs").is_dir() else shipped_folder("bundle")
+# The repository and an installed package have the bundle next to the app; a copy of the app uses the package's.
+_NEXT_TO_APP = Path(__file__).resolve().parent / "../../bundle"
+_BUNDLE = _NEXT_TO_APP.resolve() if (_NEXT_TO_APP / "configs").is_dir() else shipped_folder("bundle")
 _KEYS = ("checkpoint", "device", "threshold", "max_upload_gb", "allow_network", "server_mode")
+_LOOK_SECONDS = 2
 
 
 class LSINetLabel(MONAILabelApp):
-    """Polyps in colonoscopy video, one video a task.
+    """Polyps in colonoscopy video. One video is one task.
 
     Keys of ``--conf``: ``checkpoint``, a model file of ours or the authors' (``bundle/models/model.pt``); ``device``;
-    ``threshold`` (0.5); ``max_upload_gb`` (4), of one video; ``allow_network`` (false), whether other machines may call
+    ``threshold`` (0.5); ``max_upload_gb`` (4) of one video; ``allow_network`` (false), whether other machines may call
     though nobody signs in.
 
     MONAI Label makes this app in the server's process, and again in each process that trains, scores or infers a batch.
-    Only in the server's does the queue of jobs work and are calls served: both begin in :meth:`on_init_complete`.
+    Only the server's process works on jobs and answers calls: :meth:`on_init_complete` starts both.
+
+    Raises:
+        InputError: a key of ``--conf`` is not known or its value is out of range.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_KEYS))
         if unknown:
-            raise InputError(f"--conf {unknown[0]} is not known: there are {', '.join(_KEYS[:-1])}")
+            raise InputError(f"--conf {unknown[0]} is not known: choose from {', '.join(_KEYS[:-1])}")
         device = conf.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         check_device(device)
         threshold = float(conf.get("threshold", 0.5))
         check_numbers(threshold=threshold)
-        # Scores are cheap to ask for, and a process for each would not be; a video is uploaded to stay.
+        # Scoring takes a moment on request, and would start a process after each save. Uploaded videos stay.
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         settings.MONAI_LABEL_SESSIONS = False
 
@@ -84,7 +89,7 @@ class LSINetLabel(MONAILabelApp):
             studies,
             conf,
             name="LSI-Net",
-            description="Polyps in colonoscopy video: the page for people is at /lsinet/",
+            description="Polyps in colonoscopy video. The page for annotators is at /lsinet/",
             version=__version__,
             labels=["polyp"],
         )
@@ -92,25 +97,31 @@ class LSINetLabel(MONAILabelApp):
     # What MONAI Label asks for ---------------------------------------------------------------------------------------
 
     def init_datastore(self) -> VideoDatastore:
+        """The videos' folder."""
         return VideoDatastore(self.studies, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, self._removal)
 
     def init_infers(self) -> dict[str, VideoInferTask]:
+        """Inference of one video."""
         return {"lsinet": VideoInferTask(self.videos, self.jobs, self.model, self.datastore)}
 
     def init_batch_infer(self) -> AllVideosInferTask:
+        """Inference of many videos."""
         return AllVideosInferTask(self.jobs)
 
     def init_trainers(self) -> dict[str, FineTuneTask]:
+        """Fine-tuning."""
         return {"lsinet": FineTuneTask(self.videos, self.model, _BUNDLE / "configs" / "train.json", self._turns)}
 
     def init_strategies(self) -> dict[str, DoubtStrategy]:
+        """Active learning."""
         return {name: DoubtStrategy(name, self.videos) for name in STRATEGIES}
 
     def init_scoring_methods(self) -> dict[str, DiceOfCorrections]:
+        """Scoring."""
         return {"dice_of_corrections": DiceOfCorrections(self.videos)}
 
     def info(self) -> dict[str, Any]:
-        """What clients are told of the app; ``model`` says how to get one where there is none."""
+        """What clients learn of the app. Without a model the description says how to get one."""
         state = self.model.state()
         described = super().info()
         if not state["available"]:
@@ -118,17 +129,17 @@ class LSINetLabel(MONAILabelApp):
         return described | {"model": state}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Answer an inference request, see :class:`lib.infers.VideoInferTask`; ``image`` is an id and never a path."""
+        """Answer an inference request, see :class:`lib.infers.VideoInferTask`. ``image`` is an id, never a path."""
         name = request.get("model")
         if name not in self._infers:
-            raise InputError(f"model={name!r} is not known: there is {', '.join(self._infers)}")
+            raise InputError(f"model={name!r} is not known: choose from {', '.join(self._infers)}")
         self.datastore().path(request["image"])
         file, params = self._infers[name](request)
         return {"label": file, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
 
     def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """There are no slides here."""
-        raise InputError("a video is no slide: POST /infer/lsinet?image=ID")
+        """Raises InputError: videos are not slides."""
+        raise InputError("this app has videos and no slides: use POST /infer/lsinet?image=ID")
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The video that a strategy chooses, and its most doubtful frame."""
@@ -139,11 +150,12 @@ class LSINetLabel(MONAILabelApp):
         return found | {"path": self.datastore().get_image_uri(found["id"])}
 
     def model_file(self, model: str, validate: bool = True) -> str | None:
+        """The model file in service, for clients that download it."""
         task = self._infers.get(model)
         return task.get_path(validate) if task else None
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
-        """Take a label that a client saved over: what is new in it is a correction, and spreads.
+        """Import a label that a client saved: masks that differ from ours become corrections, and spread.
 
         Returns:
             the corrected frames, and the job.
@@ -157,18 +169,17 @@ class LSINetLabel(MONAILabelApp):
         except InputError:
             self.save_final(video)
             raise
-        # Either job writes the label anew, with what has become of it.
+        # Either job writes the label again, as it is after the import.
         kind = "propagate" if frames else "label"
-        job = self.jobs.submit(image_id, kind, None, current_user(), current_owner())
+        job = self.jobs.submit(image_id, kind, None, *current_caller())
         return {"corrected": frames, "job": job.job}
 
     def on_init_complete(self) -> None:
-        """Serve: this is the server's process, and everything is made."""
+        """Start to answer calls and to work on jobs: this is the server's process, and all parts are made."""
         from monailabel.app import app
 
         guard = Guard(self.datastore(), self._largest_upload, self._allow_network)
-        guard.protect(app)
-        add_routes(app, guard, self.datastore(), self.videos, self.jobs, self.model, self.save_final)
+        add_routes(app, guard, Services(self.datastore(), self.videos, self.jobs, self.model, self.save_final))
         self.jobs.run()
         threading.Thread(target=self._look_at_new_videos, name="lsinet-new-videos", daemon=True).start()
         logger.info("model: %s", self.model.state()["how"])
@@ -177,50 +188,54 @@ class LSINetLabel(MONAILabelApp):
     # What the app's own parts ask for --------------------------------------------------------------------------------
 
     def save_final(self, video: StoredVideo) -> Job | None:
-        """Let the datastore's final label follow from whether a video is final; a job writes it."""
-        if video.is_final:
-            return self.jobs.submit(video.id, "label", None, current_user(), current_owner())
+        """Bring the datastore's final label in line with the video: a job writes it if the video is final.
+
+        Returns:
+            the job; None for a video that is not final, whose label is removed at once.
+        """
+        if video.info.is_final:
+            return self.jobs.submit(video.id, "label", None, *current_caller())
         if self.datastore().get_label_uri(video.id, DefaultLabelTag.FINAL):
             self.datastore().remove_label(video.id, DefaultLabelTag.FINAL)
         return None
 
     def _look_at_new_videos(self) -> None:
-        """Open videos that come or change, so that lists tell their size, and which of them cannot be read."""
-        told: dict[str, str] = {}
+        """Open videos that come or change, so that lists show their size, and which of them cannot be read."""
+        reported: dict[str, str] = {}
         while True:
             for image_id in sorted(self.datastore().list_images()):
                 try:
-                    self.videos[image_id].open_once()
-                except Exception as error:  # of one video, and no reason to look at no other
-                    if told.get(image_id) != str(error):
+                    self.videos[image_id].info.open_once()
+                except Exception as error:  # one bad video must not hide the others
+                    if reported.get(image_id) != str(error):
                         logger.warning("%s", error)
-                    told[image_id] = str(error)
-            time.sleep(2)
+                    reported[image_id] = str(error)
+            time.sleep(_LOOK_SECONDS)
 
     def _write_labels(self, video: StoredVideo, is_new: bool) -> Iterator[int]:
-        """Write the model's masks as the original label, where they are new, and bring the final one up to date.
+        """Write the original label if the model's masks are new, and the final label if the video has one.
 
         Yields:
-            each frame that is written.
+            the index of each written frame.
         """
         store = self.datastore()
-        has_final = video.is_final or bool(store.get_label_uri(video.id, DefaultLabelTag.FINAL))
+        has_final = video.info.is_final or bool(store.get_label_uri(video.id, DefaultLabelTag.FINAL))
         tags = [DefaultLabelTag.ORIGINAL] * is_new + [DefaultLabelTag.FINAL] * has_final
         for tag in tags:
             with self.videos.scratch(".json") as path:
                 yield from write_each_mask(video, "coco", path, original=tag == DefaultLabelTag.ORIGINAL)
                 store.save_label(video.id, str(path), tag.value, {})
-        known = {"doubt": video.rank(), "corrected": len(video.corrections)}
+        known = {"doubt": video.values.rank(), "corrected": len(video.corrections)}
         for tag in (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL):
             if store.get_label_uri(video.id, tag):
                 store.update_label_info(video.id, tag.value, known)
 
     def _on_end(self, job: Job) -> None:
         if job.kind == "annotate" and job.image in self.datastore():
-            self.videos[job.image].note_error(job.message if job.state == "failed" else None)
+            self.videos[job.image].info.set_job_error(job.message if job.state == "failed" else None)
 
     @contextmanager
     def _removal(self, image_id: str) -> Iterator[None]:
-        self.jobs.remove(image_id)  # first, so that no job meets a video that is gone
+        self.jobs.remove(image_id)  # first: no job may meet a video that is gone
         yield
         self.videos.remove(image_id)

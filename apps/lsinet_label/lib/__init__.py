@@ -1,1 +1,1 @@
-"""The label app's rooms: what is stored, what runs, and what is served."""
+"""The parts of the label app: the store of videos, the jobs, and the answers of the server."""

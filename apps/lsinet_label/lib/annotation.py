@@ -1,4 +1,4 @@
-"""What jobs do: the model goes through a video, and corrections go on from the frames that a person drew."""
+"""The work of jobs: the model goes through a video, and corrections spread from the frames that people drew."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from lib.queue import Job, Work
 from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers import ClipState, MemoryBank, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
 from lsinet_monai.masks import LesionLinker, frame_score, logit_to_probability, mask_change, uncertainty
-from lsinet_monai.networks import Features
-from lsinet_monai.networks.model_file import Checkpoint
+from lsinet_monai.networks import LoadedModel
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
 __all__ = ["Worker"]
@@ -30,20 +29,20 @@ logger = logging.getLogger(__name__)
 
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # as many as a LesionLinker looks back
-_MIN_AREA = 0.001  # of the frame, as where a frame has a polyp
-_MOST_CORRECTIONS = 16  # in memory: each costs every frame as much as one of the memory's own
+_MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
+_MOST_CORRECTIONS = 16  # in memory: with each one every frame takes longer
 
 
 @dataclass
 class Worker:
-    """Makes the work of jobs.
+    """Does the work of jobs.
 
     Args:
         videos: what is stored.
-        model: what is in service when a job begins.
-        on_labels: writes the labels of a video whose masks are others now, in pieces; it is told whether the model's
-            own are among them.
-        threshold: a pixel belongs to the mask where its probability is above this.
+        model: the model in service when a job begins.
+        on_labels: writes the datastore's labels of a video, frame by frame. Its second argument says whether the
+            model's own masks have changed.
+        threshold: a pixel belongs to the mask if its probability is above this.
     """
 
     videos: VideoStore
@@ -52,6 +51,11 @@ class Worker:
     threshold: float = 0.5
 
     def __call__(self, job: Job) -> Work:
+        """The work of a job, piece by piece.
+
+        Raises:
+            InputError: (from the work) there is no model or no correction, or the video is final or cannot be read.
+        """
         video = self.videos[job.image]
         if job.kind == "annotate":
             return self._annotate(video)
@@ -62,42 +66,41 @@ class Worker:
     # The model goes through the video --------------------------------------------------------------------------------
 
     def _annotate(self, video: StoredVideo) -> Work:
-        if video.is_final:
-            raise InputError(f"'{video.id}' is marked as final: open it again to annotate it")
+        video.info.check_not_final()
         mark, model = self.model.load()
         inferer = SequentialVideoInferer()
-        progress = _Progress(video.folder / "annotate.pt", mark, inferer)
-        linker, count = LesionLinker(), video.frame_count
-        state = progress.load(self.model.device)
-        if state is None:
-            state = inferer.start()
+        state = inferer.new_state()
+        progress = _Progress(video.folder / "annotate.pt", mark)
+        first = progress.resume(state, self.model.device)
+        if first is None:
+            first = 0
             video.begin_annotation()
-        first = progress.next_frame
+        linker, count = LesionLinker(), video.info.frame_count
         before: np.ndarray | None = None
         for frame in range(max(0, first - _LINKED_FRAMES), first):
             labels = video.mask(frame, original=True).labels
             linker.follow(labels)
             before = labels > 0
-        linker.next_id = max(linker.next_id, video.next_lesion())
+        linker.next_id = max(linker.next_id, video.lesions.next_id())
         corrections = video.corrections
         with open_video(video.path) as source:
-            for frame, probability in _predict(source, first, model.network, model.image_size, inferer, state):
+            for frame, probability in _predict(source, first, model, inferer, state):
                 mask = _without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
-                linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
+                linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
                 if frame in corrections:
                     person = video.mask(frame).labels
                     linker.follow(person)
                     labels = _name(mask, person)
                 else:
                     labels = _as_bytes(linker(mask))
-                numbers = _numbers(probability)
+                values = _values(probability)
                 if before is not None:
-                    numbers["changes"] = mask_change(before, labels > 0)
-                video.write_prediction("predicted", frame, labels, **numbers)
+                    values["changes"] = mask_change(before, labels > 0)
+                video.write_prediction("predicted", frame, labels, **values)
                 before = labels > 0
                 if (frame + 1) % _SAVE_FRAMES == 0:
-                    video.flush()
+                    video.values.flush()
                     progress.save(state, frame + 1)
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
         progress.save(state, count)
@@ -105,32 +108,35 @@ class Worker:
         if corrections := video.corrections:
             yield from self._propagate(video, sorted(corrections))
         for frame in self.on_labels(video, True):
-            yield 1.0, f"the label, frame {frame} of {count}"
-        # Last: what a restart interrupts before this goes on from here.
+            yield 1.0, f"writing the label, frame {frame} of {count}"
+        # Last, so that a restart before this resumes after the last frame.
         progress.path.unlink(missing_ok=True)
         return []
 
     def _write_labels(self, video: StoredVideo) -> Work:
-        """Write the labels only."""
+        count = video.info.frame_count
         for frame in self.on_labels(video, False):
-            yield (frame + 1) / video.frame_count, f"the label, frame {frame} of {video.frame_count}"
+            yield (frame + 1) / count, f"writing the label, frame {frame} of {count}"
         return []
 
     # Corrections spread ----------------------------------------------------------------------------------------------
 
     def _propagate(self, video: StoredVideo, frames: list[int]) -> Work:
-        """Predict anew the frames that corrected ones act on, and note how much their masks changed.
+        """Predict the frames around corrected ones again, and note how much their masks changed.
 
-        A frame whose correction was taken back acts on none any more: those around it are the model's again, and those
-        that another correction reaches follow that one.
+        If a correction was taken back, the frames around it have the model's masks again, or follow another correction
+        that reaches them.
+
+        Args:
+            video: the video.
+            frames: whose correction was saved or taken back.
         """
-        if video.is_final:
-            raise InputError(f"'{video.id}' is marked as final: open it again to change it")
+        video.info.check_not_final()
         if not frames:
-            raise InputError(f"'{video.id}' has no correction to go on from: save a mask first")
+            raise InputError(f"'{video.id}' has no correction to propagate: save a mask first")
         _, model = self.model.load()
         with open_video(video.path) as source:
-            changed = _Changed(video)
+            changed = _Changes(video)
             left: set[int] = set()
             for frame in [frame for frame in frames if frame not in video.corrections]:
                 session = self._session(video, source, model, frame)
@@ -151,21 +157,21 @@ class Worker:
                         step = np.sign(other - frame)
                         linker = LesionLinker()
                         linker.follow(named)
-                        linker.next_id = max(linker.next_id, video.next_lesion())
-                    linker.next_id = max(linker.next_id, video.last_named_lesion() + 1)
+                        linker.next_id = max(linker.next_id, video.lesions.next_id())
+                    linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
                     labels = _as_bytes(linker(_without_specks(probability > self.threshold)))
-                    video.write_prediction("propagated", other, labels, **_numbers(probability))
+                    video.write_prediction("propagated", other, labels, **_values(probability))
                     left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
-        video.drop_propagated(left)
+        video.remove_propagated(left)
         result = changed.note()
-        video.flush()
+        video.values.flush()
         for frame in self.on_labels(video, False):
-            yield 1.0, f"the label, frame {frame}"
+            yield 1.0, f"writing the label, frame {frame}"
         return result
 
-    def _session(self, video: StoredVideo, source: Video, model: Checkpoint, frame: int) -> VideoSession:
+    def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
         """A session with the corrections around a frame."""
         session = VideoSession(model.network, source, model.image_size)
         corrections = video.corrections
@@ -174,12 +180,12 @@ class Worker:
         return session
 
 
-class _Changed:
+class _Changes:
     """How much the masks of a video change while a job works on it."""
 
     def __init__(self, video: StoredVideo) -> None:
         self._video = video
-        self._before: dict[int, bytes] = {}  # as PNG files, for they may be many
+        self._before: dict[int, bytes] = {}  # as PNG files: there may be many
 
     def remember(self, frames: range) -> None:
         """Keep the masks of frames that may change, as they are before the first change."""
@@ -188,99 +194,94 @@ class _Changed:
                 self._before[frame] = encode_mask(self._video.mask(frame).labels)
 
     def note(self) -> list[dict[str, Any]]:
-        """Store how much each frame differs from the one before it, and say which masks are others now: 1 - IoU.
+        """Store how much each frame differs from the one before it.
 
-        What people drew is no change of the job's.
+        Returns:
+            the frames whose masks the job changed, each with ``change``, 1 - IoU. Frames that people drew do not count.
         """
         video, corrections = self._video, self._video.corrections
         frames = {other for frame in self._before for other in (frame, frame + 1)}
-        for frame in sorted(frames - {0, video.frame_count}):
-            video.set_change(frame, mask_change(video.mask(frame - 1).labels > 0, video.mask(frame).labels > 0))
+        for frame in sorted(frames - {0, video.info.frame_count}):
+            change = mask_change(video.mask(frame - 1).labels > 0, video.mask(frame).labels > 0)
+            video.values.set_change(frame, change)
         changes = {
-            frame: mask_change(decode_mask(content, video.size) > 0, video.mask(frame).labels > 0)
+            frame: mask_change(decode_mask(content, video.info.size) > 0, video.mask(frame).labels > 0)
             for frame, content in sorted(self._before.items())
             if frame not in corrections
         }
         return [{"frame": frame, "change": round(change, 4)} for frame, change in changes.items() if change]
 
 
+class _Progress:
+    """A file from which an interrupted annotation resumes, with the same masks.
+
+    Args:
+        path: the file.
+        model: names the model file; an annotation resumes only with the model that began it.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path = path
+        self._model = model
+
+    def save(self, state: ClipState, next_frame: int) -> None:
+        """Store the inferer's state before a frame."""
+        write_torch_file({"model": self._model, "next_frame": next_frame, **state.state_dict()}, self.path)
+
+    def resume(self, state: ClipState, device: str) -> int | None:
+        """Load the stored state into a new one.
+
+        Returns:
+            the frame to resume at, or None if this model has stored nothing that can be read.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content = read_torch_file(self.path, device)
+        except InputError as error:
+            logger.warning("'%s' cannot be read (%s): the annotation starts again at the first frame", self.path, error)
+            return None
+        if content["model"] != self._model:
+            return None
+        state.load_state_dict(content)
+        return int(content["next_frame"])
+
+
 def _predict(
-    source: Video,
-    first: int,
-    network: Any,
-    image_size: int | list[int],
-    inferer: SequentialVideoInferer,
-    state: ClipState,
+    source: Video, first: int, model: LoadedModel, inferer: SequentialVideoInferer, state: ClipState
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The frames of a video from one on that can be read, each with its probabilities, float32, (H, W)."""
-    device = next(network.parameters()).device
+    """The readable frames of a video from one on, each with its probability map, float32, (H, W)."""
+    device = next(model.network.parameters()).device
     waiting: deque[tuple[int, tuple[int, int]]] = deque()
 
     def tensors() -> Iterator[Tensor]:
         for index, _, frame in source.frames(first):
-            waiting.append((index, frame.shape[:2]))
-            yield frames_to_tensor([frame], image_size).movedim(1, 0).to(device)
+            waiting.append((index, (frame.shape[0], frame.shape[1])))
+            yield frames_to_tensor([frame], model.image_size).movedim(1, 0).to(device)
 
-    for logits in inferer.stream(tensors(), network, state):
+    for logits in inferer.stream(tensors(), model.network, state):
         index, size = waiting.popleft()
         yield index, logit_to_probability(logits, size)[0, 0].cpu().numpy()
 
 
-def _numbers(probability: np.ndarray) -> dict[str, Any]:
+def _values(probability: np.ndarray) -> dict[str, float]:
     return {"scores": frame_score(probability), "uncertainty": uncertainty(probability)}
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
-    """Drop the parts that by themselves would be no polyp: nobody wants a list of them, or to erase them one by one."""
+    """Drop parts that are too small for a polyp, which people would have to erase one by one."""
     parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
     areas = np.bincount(parts.ravel())
     return mask & (areas > _MIN_AREA * mask.size)[parts]
 
 
 def _as_bytes(labels: np.ndarray) -> np.ndarray:
-    """Lesions' ids in 8 bits: after the last one they begin again."""
+    """Lesion ids in 8 bits: after the last id they start again at 1."""
     return np.where(labels > 0, (labels - 1) % LAST_LESION + 1, 0).astype(np.uint8)
 
 
 def _name(mask: np.ndarray, named: np.ndarray) -> np.ndarray:
-    """Name the parts of a mask, bool, (H, W), after the lesions, uint8, (H, W), of the same frame."""
+    """Give the parts of a mask, bool, (H, W), the ids of the lesions in the same frame, uint8, (H, W)."""
     linker = LesionLinker()
     linker.follow(named)
     return _as_bytes(linker(mask))
-
-
-class _Progress:
-    """Where an annotation stands: a file from which it goes on, with the same masks, after a restart."""
-
-    def __init__(self, path: Path, model: str, inferer: SequentialVideoInferer) -> None:
-        self.path = path
-        self.next_frame = 0
-        self._model = model
-        self._inferer = inferer
-
-    def save(self, state: ClipState, next_frame: int) -> None:
-        content = {
-            "model": self._model,
-            "next_frame": next_frame,
-            "frame_index": state.frame_index,
-            "memory": state.memory.state_dict(),
-            "previous": [list(scales) for scales in state.previous] if state.previous else None,
-        }
-        write_torch_file(content, self.path)
-
-    def load(self, device: str) -> ClipState | None:
-        """The state to go on from, or None if there is none of this model that can be read."""
-        if not self.path.exists():
-            return None
-        try:
-            content = read_torch_file(self.path, device)
-        except InputError as error:
-            logger.warning("'%s' cannot be read (%s): the video is begun anew", self.path, error)
-            return None
-        if content["model"] != self._model:
-            return None
-        memory = MemoryBank(self._inferer.memory_frames, self._inferer.forgetting)
-        memory.load_state_dict(content["memory"])
-        previous = Features(*map(tuple, content["previous"])) if content["previous"] else None
-        self.next_frame = content["next_frame"]
-        return ClipState(memory, content["frame_index"], previous)

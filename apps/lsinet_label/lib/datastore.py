@@ -1,4 +1,4 @@
-"""MONAI Label's local datastore for a folder of videos: an id is a file name; a folder ``NAME.frames`` is one video."""
+"""MONAI Label's local datastore for a folder of videos. An id is a file name; a folder ``NAME.frames`` is one video."""
 
 from __future__ import annotations
 
@@ -34,28 +34,31 @@ _NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")
 
 
 def check_name(name: str) -> str:
-    """Make sure that a name for a new video is a plain file name of a video.
+    """Check that a name for a new video is a plain file name with a video's suffix.
+
+    Returns:
+        the name.
 
     Raises:
         InputError: it is not.
     """
     if not _NAME.fullmatch(name) or not name.lower().endswith(VIDEO_SUFFIXES):
         raise InputError(
-            f"image={name!r} is no name for a video: letters, digits, spaces and _.()+,=@- that end with one of "
-            f"{' '.join(VIDEO_SUFFIXES)}"
+            f"{name!r} cannot be the name of a video: use letters, digits, spaces and _.()+,=@-, and one of these "
+            f"endings: {' '.join(VIDEO_SUFFIXES)}"
         )
     return name
 
 
 class VideoDatastore(LocalDatastore):
-    """A folder of videos, with labels below ``labels/original`` and ``labels/final``.
+    """A folder of videos, with labels in ``labels/original`` and ``labels/final``.
 
-    Everything that a client names is looked up among the videos that are there, and never taken for a path.
+    A name from a client is looked up in the list of videos and never used as a path.
 
     Args:
         folder: the videos' folder.
-        auto_reload: whether videos that come or go while the server runs are noticed.
-        removal: a block, made with the id of a video, within which that video is removed.
+        auto_reload: notice videos that come or go while the server runs.
+        removal: makes a context manager from a video's id; the video is removed inside it.
     """
 
     def __init__(self, folder: str, auto_reload: bool, removal: Callable[[str], AbstractContextManager[None]]) -> None:
@@ -72,7 +75,7 @@ class VideoDatastore(LocalDatastore):
         return image_id in self._datastore.objects
 
     def path(self, image_id: str) -> Path:
-        """Where a video lies.
+        """The path of a video.
 
         Raises:
             NotFound: the folder has no such video.
@@ -82,21 +85,24 @@ class VideoDatastore(LocalDatastore):
 
     def _check(self, image_id: str, tag: str | None = None) -> None:
         if image_id not in self:
-            raise NotFound(f"image={image_id!r} is none of the videos; GET /lsinet/videos lists them")
+            raise NotFound(f"there is no video {image_id!r} here: choose one from the list")
         if tag is not None and tag not in LABEL_TAGS:
             raise InputError(f"tag={tag!r} must be one of {', '.join(LABEL_TAGS)}")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Take a video into the folder, if it is one; it appears whole or not at all.
+        """Copy a video into the folder. It appears whole or not at all.
 
         Args:
-            image_id: its file name. MONAI Label leaves the suffix to ``image_filename``.
-            image_filename: where it lies now.
-            image_info: what else to keep of it.
+            image_id: its file name. MONAI Label may leave the suffix to ``image_filename``.
+            image_filename: the file to copy.
+            image_info: further facts to store.
+
+        Returns:
+            its id.
 
         Raises:
-            InputError: the name is no video's, or the file is none that can be read.
-            Conflict: there is a video of this name.
+            InputError: the name is not allowed, or the file cannot be read as a video.
+            Conflict: there is a video with this name already.
         """
         if not image_id.lower().endswith(VIDEO_SUFFIXES):
             image_id += "".join(Path(image_filename).suffixes)
@@ -107,7 +113,7 @@ class VideoDatastore(LocalDatastore):
             raise InputError(str(error).replace(str(image_filename), image_id)) from error
         place = Path(self._datastore.image_path()) / image_id
         if place.exists():
-            raise Conflict(f"image={image_id!r} is there already: choose another name")
+            raise Conflict(f"a video {image_id!r} is there already: choose another name")
         with atomic_write(place) as temporary:
             shutil.copyfile(image_filename, temporary)
         self.refresh()
@@ -116,18 +122,23 @@ class VideoDatastore(LocalDatastore):
         return image_id
 
     def remove_image(self, image_id: str) -> None:
-        """Remove a video, its labels, and all that was stored of it."""
+        """Remove a video, its labels, and all that is stored of it."""
         self._check(image_id)
         with self._removal(image_id):
             super().remove_image(image_id)
             self.refresh()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Keep a file as a video's label. It takes the place of the one before as a whole."""
+        """Store a file as a video's label. It replaces the label before it as a whole.
+
+        Raises:
+            InputError: there is no such tag, or the file has another suffix than labels.
+            NotFound: there is no such video.
+        """
         self._check(image_id, label_tag)
         suffix = self._to_id(os.path.basename(label_filename))[1]
         if not suffix:
-            raise InputError(f"a label must be a file named {' '.join(f'*{end}' for end in LABEL_SUFFIXES)}")
+            raise InputError(f"a label must be a file that ends with one of {' '.join(LABEL_SUFFIXES)}")
         place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"
         with self._saving:
             before = self.get_label_uri(image_id, label_tag)
@@ -141,19 +152,19 @@ class VideoDatastore(LocalDatastore):
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Remove a label's file; what the app stores of the video stays."""
+        """Remove a label's file. The masks that the app stores stay."""
         self._check(label_id, label_tag)
         super().remove_label(label_id, label_tag)
         self.refresh()
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """The path of a label, or "" if there is none."""
+        """The path of a label, or "" without one."""
         return super().get_label_uri(label_id, label_tag) if label_tag in LABEL_TAGS else ""
 
-    # What follows takes the place of what the local datastore does inside.
+    # These replace internals of the local datastore.
 
     def _to_id(self, file: str) -> tuple[str, str]:
-        """A video's id is its file name; that of a label is its video's, with the suffix of the label behind it."""
+        """Split a file name into id and suffix. A video's name is all id; a label's is its video's plus a suffix."""
         suffix = next((end for end in LABEL_SUFFIXES if file.lower().endswith(end)), "")
         return file[: len(file) - len(suffix)], file[len(file) - len(suffix) :]
 
@@ -167,7 +178,7 @@ class VideoDatastore(LocalDatastore):
         return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
 
     def _is_inside(self, path: Path) -> bool:
-        """Whether a video, and each frame of one that is a folder, is no link that leads out of the videos' folder."""
+        """Whether a video, and each frame in a folder, stays in the videos' folder when links are followed."""
         folder = path.parent.resolve()
         links = [path]
         if path.is_dir():
@@ -176,11 +187,11 @@ class VideoDatastore(LocalDatastore):
         is_inside = all(link.resolve().is_relative_to(folder) for link in links)
         if not is_inside and path.name not in self._strangers:
             self._strangers.add(path.name)
-            logger.warning("'%s' is or has a link that leads out of the videos' folder, and is left out", path.name)
+            logger.warning("'%s' is left out: a link leads out of the videos' folder", path.name)
         return is_inside
 
     def _remove_non_existing(self) -> int:
-        """Forget what is gone, at a stroke: other threads look things up meanwhile."""
+        """Drop videos and labels that are gone, in one step: other threads read the list meanwhile."""
         self._init_from_datastore_file()
         images = Path(self._datastore.image_path())
         before = self._datastore.objects
@@ -198,7 +209,7 @@ class VideoDatastore(LocalDatastore):
         return after != before
 
     def _update_datastore_file(self, lock: bool = True) -> None:
-        """Write the list of videos and labels so that a server that is killed meanwhile leaves the one before."""
+        """Write the list of videos and labels, whole or not at all: a server may be killed meanwhile."""
         if lock:
             with FileLock(self._lock_file):
                 self._update_datastore_file(lock=False)

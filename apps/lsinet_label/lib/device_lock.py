@@ -1,4 +1,4 @@
-"""The device that jobs and training share, though they are different processes."""
+"""Turns at the device, which jobs and training share as different processes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ __all__ = ["DeviceTurns"]
 
 
 class DeviceTurns:
-    """Lets processes compute in turns: whoever asks while another computes is the next, so that none has to wait for
-    more than one turn. A process that dies gives its turn back.
+    """Let processes compute in turns.
+
+    A process that asks during a turn gets the next turn, so that none waits for more than one. A process that dies
+    gives its turn back.
 
     Args:
-        folder: the same one for all of them.
-        slice_seconds: after so long :meth:`hand_over` lets the next one compute.
+        folder: for the locks, the same in all processes.
+        slice_seconds: how long a turn lasts at least, see :meth:`hand_over`.
     """
 
     def __init__(self, folder: Path, slice_seconds: float = 3.0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Whoever computes cannot be the next as well: who has waited comes before who asks again.
+        # Two locks: a process that has just computed and asks again queues behind one that waits.
         self._next = FileLock(folder / ".next.lock")
         self._computes = FileLock(folder / ".computes.lock")
         self._slice_seconds = slice_seconds
@@ -40,7 +42,7 @@ class DeviceTurns:
         self._computes.release()
 
     def hand_over(self) -> None:
-        """Let the next one compute, if the turn is over, and go on after it; to be called between small pieces."""
+        """If the turn is over, let the next process compute, and wait for a turn. Call it between small pieces."""
         if time.monotonic() >= self._end:
             self.__exit__(None, None, None)
             self.__enter__()

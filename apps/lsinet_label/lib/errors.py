@@ -1,4 +1,4 @@
-"""What a client did wrong, as HTTP tells it."""
+"""Errors of a client that have a status of their own. All other errors of clients are :class:`InputError`: 400."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["Conflict", "NotFound"]
 
 
 class NotFound(InputError):
-    """There is nothing of this name: 404."""
+    """There is no such video, frame, mask or job: 404."""
 
 
 class Conflict(InputError):
-    """Something else happened first: 409.
+    """Somebody else changed something first, or the video is final: 409.
 
     Args:
         message: one line.
-        details: what the client needs to know beside it.
+        details: further fields of the answer, such as the current ``version``.
     """
 
     def __init__(self, message: str, **details: Any) -> None:

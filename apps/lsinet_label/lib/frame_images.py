@@ -1,4 +1,4 @@
-"""Pictures of frames, of any video that can be read, whatever a browser can play."""
+"""Frames as JPEG images, of every video that can be read, whether or not a browser can play it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from PIL import Image
 
 from lsinet_monai.data import Video, open_video, resize_frame
 
-__all__ = ["FramePictures"]
+__all__ = ["FrameImages"]
 
 _QUALITY = 90
 
 
-class FramePictures:
-    """Frames as JPEG files. A few videos stay open, since the next frame of an open one costs little.
+class FrameImages:
+    """Frames as JPEG files. A few videos stay open: the next frame of an open video costs little.
 
     Args:
         most_open: how many videos stay open.
-        most_at_once: how many frames are decoded at the same time; other requests wait for them.
+        most_at_once: how many frames are decoded at the same time. Further requests wait.
     """
 
     def __init__(self, most_open: int = 4, most_at_once: int = 2) -> None:
@@ -30,13 +30,13 @@ class FramePictures:
         self._lock = threading.Lock()
         self._open: OrderedDict[tuple[Path, int], tuple[Video, threading.Lock]] = OrderedDict()
 
-    def picture(self, path: Path, frame: int, width: int | None = None) -> bytes:
+    def jpeg(self, path: Path, frame: int, width: int | None = None) -> bytes:
         """A frame as a JPEG file.
 
         Args:
             path: the video.
             frame: its index.
-            width: of the picture in pixels; the frame's own if not given, and never more than that.
+            width: of the image in pixels, at most the frame's own width; the frame's own by default.
 
         Raises:
             InputError: the video or the frame cannot be read.
@@ -49,9 +49,9 @@ class FramePictures:
                 except ValueError as error:
                     if "is closed" not in str(error):
                         raise
-                    # Another request needed the place.
-                    with open_video(path) as anew:
-                        pixels = anew.frame(frame)
+                    # Another request has closed it to make room for its own video.
+                    with open_video(path) as reopened:
+                        pixels = reopened.frame(frame)
             if width is not None and width < pixels.shape[1]:
                 pixels = resize_frame(pixels, (max(1, round(pixels.shape[0] * width / pixels.shape[1])), width))
             file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A video's masks as files of other tools, and back."""
+"""A video's masks as files of other tools: export and import."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = ["FORMATS", "Format", "read_masks", "write_each_mask", "write_masks"]
 
 
 class Format(NamedTuple):
-    """A kind of file."""
+    """A file format."""
 
     suffix: str
     media_type: str
     has_lesions: bool
-    """Whether it tells lesions apart; if not, a mask that comes back has their ids where it overlaps them."""
+    """Whether it holds the lesions' ids. If not, an imported mask takes the ids of the lesions that it overlaps."""
     tolerance: float
-    """A mask that comes back has changed if more than this, in 1 - IoU, has: polygons are drawn within 2%."""
+    """An imported mask counts as changed from this 1 - IoU on: a polygon alone may differ by 2% of the mask."""
 
 
 FORMATS = {
@@ -53,7 +53,7 @@ _LARGEST_ARCHIVE = 2**32
 
 
 def write_masks(video: StoredVideo, name: str, path: Path, original: bool = False, frames: range | None = None) -> None:
-    """Write masks of a video into a file at a stroke, see :func:`write_each_mask`."""
+    """Write masks of a video to a file in one call, see :func:`write_each_mask`."""
     for _ in write_each_mask(video, name, path, original, frames):
         pass
 
@@ -61,45 +61,45 @@ def write_masks(video: StoredVideo, name: str, path: Path, original: bool = Fals
 def write_each_mask(
     video: StoredVideo, name: str, path: Path, original: bool = False, frames: range | None = None
 ) -> Iterator[int]:
-    """Write all masks of a video as they stand, or the model's own; an hour of video takes a while.
+    """Write the current masks of a video, or the model's own, frame by frame: an hour of video takes a while.
 
-    COCO and CVAT have the lesions' ids and names and, for corrected frames, who saved them and when; an archive of PNG
-    files has that in ``corrections.json``.
+    COCO and CVAT files have the lesions' ids and names and, for corrected frames, who saved them and when. An archive
+    of PNG files has that in ``corrections.json``.
 
     Args:
         video: the video.
         name: one of :data:`FORMATS`.
         path: the file, with the format's suffix.
-        original: the model's own masks.
-        frames: only these, without gaps; all by default.
+        original: write the model's own masks.
+        frames: a range without gaps; all frames by default.
 
     Yields:
-        each frame that is written; the file appears when the last one is.
+        the index of each written frame. The file appears after the last one.
 
     Raises:
-        InputError: NIfTI or NRRD would be too large; an extra is not installed.
+        InputError: a NIfTI or NRRD file would be too large, or a package is missing.
     """
-    clip = video.clip
+    clip = video.info.clip
     frames = range(clip.frame_count) if frames is None else frames
     if name == "png":
         yield from _write_archive(video, path, original, frames)
         return
-    writers: dict[str, AbstractContextManager[AddFrame]] = {}
+    writer: AbstractContextManager[AddFrame]
     if name == "cvat":
-        writers[name] = write_cvat(path, clip)
+        writer = write_cvat(path, clip)
     elif name == "coco":
-        writers[name] = write_coco(path, clip)
+        writer = write_coco(path, clip)
     else:
-        writers[name] = write_stack(path, clip, frames)
-    with writers[name] as add:
+        writer = write_stack(path, clip, frames)
+    with writer as add:
         for frame, labels, attributes in _masks(video, original, frames):
             add(frame, labels, attributes)
             yield frame
 
 
 def _masks(video: StoredVideo, original: bool, frames: range) -> Iterator[tuple[int, np.ndarray, Attributes]]:
-    names = {entry["id"]: entry["name"] for entry in video.lesions()}
-    corrections, scores = video.corrections, video.per_frame("scores")
+    names = {entry["id"]: entry["name"] for entry in video.lesions.entries()}
+    corrections, scores = video.corrections, video.values.per_frame("scores")
     for frame in frames:
         labels = video.mask(frame, original).labels
         of_frame: dict[str, Any] = {"source": "model"}
@@ -117,7 +117,7 @@ def _masks(video: StoredVideo, original: bool, frames: range) -> Iterator[tuple[
 
 
 def _write_archive(video: StoredVideo, path: Path, original: bool, frames: range) -> Iterator[int]:
-    clip = video.clip
+    clip = video.info.clip
     folder = path.with_suffix(".folder")
     folder.mkdir(parents=True)
     try:
@@ -137,36 +137,36 @@ def _write_archive(video: StoredVideo, path: Path, original: bool, frames: range
 
 
 def read_masks(video: StoredVideo, path: Path, user: str, videos: VideoStore) -> list[int]:
-    """Take over masks that came back from another tool: every mask that is not as it stands here is a correction.
+    """Import masks from another tool. Each mask that differs from the current one becomes a correction.
 
     Args:
         video: the video.
-        path: the file; its suffix says what it is.
-        user: who is said to have corrected them.
+        path: the file. Its suffix gives the format.
+        user: who is recorded as having corrected them.
         videos: gives a place to unpack an archive.
 
     Returns:
-        The frames that are corrected now and were not so before.
+        The frames whose masks changed.
 
     Raises:
-        InputError: the file cannot be read, or belongs to another video. Then nothing is taken over.
+        InputError: the file cannot be read, or belongs to another video. Then no mask changes.
         Conflict: the video is final.
     """
     name = next((name for name, kind in FORMATS.items() if path.name.lower().endswith(kind.suffix)), "")
     if name == "png":
         with videos.scratch() as folder:
-            _unpack(path, folder, video.frame_count)
-            return _take_over(video, read_labels(folder, video.clip), FORMATS[name], user)
+            _unpack(path, folder, video.info.frame_count)
+            return _save_changes(video, read_labels(folder, video.info.clip), FORMATS[name], user)
     try:
-        labels = read_labels(path, video.clip)
+        labels = read_labels(path, video.info.clip)
     except InputError as error:
         raise InputError(str(error).replace(f"{path}: ", f"{video.id}: the file ")) from error
     kind = FORMATS.get(name, FORMATS["nifti"])
-    return _take_over(video, labels, kind, user)
+    return _save_changes(video, labels, kind, user)
 
 
 def _unpack(path: Path, folder: Path, frame_count: int) -> None:
-    """Take the PNG files out of an archive, by their bare names, bounded."""
+    """Unpack the PNG files of an archive, without the folders in their names, up to a size."""
     folder.mkdir(parents=True)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -184,11 +184,11 @@ def _unpack(path: Path, folder: Path, frame_count: int) -> None:
         raise InputError(f"the file cannot be read as a ZIP archive ({error})") from error
 
 
-def _take_over(video: StoredVideo, labels: ClipLabels, kind: Format, user: str) -> list[int]:
-    # Everything is read before anything is saved: a file that is damaged in its last frame changes nothing.
+def _save_changes(video: StoredVideo, labels: ClipLabels, kind: Format, user: str) -> list[int]:
+    # Read everything before saving anything: a file that is damaged in its last frame must change nothing.
     changed = [frame for frame in labels if _is_changed(video.mask(frame).labels, labels[frame], kind)]
     for frame in changed:
-        video.save_correction(frame, _to_store(video.mask(frame).labels, labels[frame], kind), user)
+        video.save_correction(frame, _to_ids(video.mask(frame).labels, labels[frame], kind), user)
     return changed
 
 
@@ -201,7 +201,7 @@ def _is_changed(before: np.ndarray, after: np.ndarray, kind: Format) -> bool:
     return any(mask_change(before == lesion, after == lesion) > kind.tolerance for lesion in lesions - {0})
 
 
-def _to_store(before: np.ndarray, after: np.ndarray, kind: Format) -> np.ndarray:
+def _to_ids(before: np.ndarray, after: np.ndarray, kind: Format) -> np.ndarray:
     if kind.has_lesions:
         if after.max(initial=0) > LAST_LESION:
             raise InputError(f"a lesion has the id {after.max()}: ids go up to {LAST_LESION}")

@@ -1,4 +1,4 @@
-"""Inference as MONAI Label's clients know it: a request for one video, or for all of them."""
+"""Inference for MONAI Label's clients: of one video, or of all."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lib.model import ServedModel
 from lib.queue import JobQueue
-from lib.security import current_owner, current_user
-from lib.store import VideoStore
+from lib.security import current_caller
+from lib.store import VideoStore, summarise_video
 from lsinet_monai.errors import InputError
 
 __all__ = ["AllVideosInferTask", "VideoInferTask"]
@@ -27,17 +27,18 @@ __all__ = ["AllVideosInferTask", "VideoInferTask"]
 logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 8
-_PATIENCE = 60  # seconds that a client waits that does not say how long
+_DEFAULT_TIMEOUT = 60  # seconds
 
 
 class VideoInferTask(InferTask):
-    """The masks of a video: those that are stored or, where there are none, those of a job that is asked for and waited
-    for. A job that would outlast the request's limit is answered with its id.
+    """The masks of a video. If none are stored, ask for a job and wait for it.
+
+    If the job would outlast the request's time limit, the answer is the job's state.
 
     Args:
         videos: what is stored.
         jobs: the queue.
-        model: what is in service.
+        model: the model in service.
         datastore: gives the datastore, which is made after this.
     """
 
@@ -54,33 +55,38 @@ class VideoInferTask(InferTask):
         self.jobs = jobs
         self.model = model
         self._datastore = datastore
-        # Requests that wait hold a thread each, and threads are few.
+        # A request that waits holds one of the server's few threads.
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
 
     def is_valid(self) -> bool:
+        """Whether there is a model."""
         return self.model.path() is not None
 
     def get_path(self, validate: bool = True) -> str | None:
-        """The model file for those who download it; None for those who would write over it."""
+        """The model file for clients that download it; None for those that would overwrite it."""
         path = self.model.path()
         return str(path) if validate and path else None
 
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """Answer a request: ``image`` is the video's id, ``timeout`` the seconds that the client waits at most.
+        """Answer a request.
+
+        Args:
+            request: ``image`` is the video's id, ``timeout`` how many seconds the client waits at most (60).
 
         Returns:
-            a copy of the video's COCO file, which the server removes when it is sent, and the summary of the video; or
-            no file, and the job's state.
+            a copy of the video's COCO file, which the server removes after sending, and the video's summary; or None
+            and the job's state.
+
+        Raises:
+            InputError: the video cannot be read, there is no model, or the job failed.
         """
         video = self.videos[request["image"]]
-        video.open_once()
+        video.info.open_once()
         if not self._label(video.id):
-            if not video.is_final and not self.is_valid():
+            if not video.info.is_final and not self.is_valid():
                 raise InputError(self.model.state()["how"])
-            kind = "label" if video.is_final else "annotate"
-            job = self.jobs.of_image(video.id) or self.jobs.submit(
-                video.id, kind, None, current_user(), current_owner()
-            )
+            kind = "label" if video.info.is_final else "annotate"
+            job = self.jobs.of_image(video.id) or self.jobs.submit(video.id, kind, None, *current_caller())
             limit = min(_seconds(request.get("timeout")), settings.MONAI_LABEL_INFER_TIMEOUT)
             if not self._waiting.acquire(blocking=False):
                 return None, job.public()
@@ -94,29 +100,28 @@ class VideoInferTask(InferTask):
                 return None, job.public()
         with tempfile.NamedTemporaryFile(suffix=".json", delete=False) as file:
             shutil.copyfile(self._label(video.id), file.name)
-        return file.name, {"label_names": {"polyp": 1}, "video": video.summary()}
+        return file.name, {"label_names": {"polyp": 1}, "video": summarise_video(video)}
 
     def _label(self, image_id: str) -> str:
-        """The path of the stored result, final where it is that, or ""."""
+        """The path of the stored label, the final one first, or ""."""
         datastore = self._datastore()
         found = [datastore.get_label_uri(image_id, tag) for tag in (DefaultLabelTag.FINAL, DefaultLabelTag.ORIGINAL)]
         return next((path for path in found if path and Path(path).is_file()), "")
 
 
 def _seconds(timeout: Any) -> float:
-    """How long a client waits."""
     try:
-        return float(timeout or _PATIENCE)
+        return float(timeout or _DEFAULT_TIMEOUT)
     except (TypeError, ValueError):
         raise InputError(f"timeout={timeout!r} must be a number of seconds") from None
 
 
 class AllVideosInferTask(BatchInferTask):
-    """Annotate many videos, one after the other, so that a batch that is stopped leaves no queue behind.
+    """Annotate many videos, one after the other: a batch that is stopped leaves at most one job in the queue.
 
     Args:
-        jobs: the queue. MONAI Label runs a batch in a process of its own: there the queue only passes files to the
-            server's.
+        jobs: a queue that does not work itself. MONAI Label runs a batch in a process of its own, and the server's
+            queue takes up the files that this one writes.
     """
 
     def __init__(self, jobs: JobQueue) -> None:
@@ -124,6 +129,16 @@ class AllVideosInferTask(BatchInferTask):
         self.jobs = jobs
 
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
+        """Annotate each video that has no original label yet.
+
+        Args:
+            request: MONAI Label's choice of videos; ``max_batch_size`` limits their number.
+            datastore: lists the videos.
+            infer: not used.
+
+        Returns:
+            ``state`` and ``message`` by the videos' ids.
+        """
         image_ids = sorted(self.get_images(request, datastore))
         most = int(request.get("max_batch_size") or 0)
         result = {}

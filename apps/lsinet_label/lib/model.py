@@ -1,4 +1,4 @@
-"""The model in service: the one that was given, or what was fine-tuned from it since."""
+"""The model in service: the given file, or what was fine-tuned from it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks.model_file import Checkpoint, load_checkpoint
+from lsinet_monai.networks import LoadedModel, load_checkpoint
 
 __all__ = ["ServedModel"]
 
 
 class ServedModel:
-    """A model file, loaded when it is first needed, and again when another one takes its place.
+    """A model file. It is loaded when it is first needed, and again when another file takes its place.
 
-    A fine-tuned model is ``TIME.pt`` in ``trained``, with ``TIME.json`` beside it that says which file it came from.
-    The newest one that came from the given file is in service. The others stay; to go back, move the newest away.
+    A fine-tuned model is ``NAME.pt`` in ``trained``; ``NAME.json`` next to it says which file it was trained from. The
+    newest one that was trained from the given file is in service, and the others stay. To go back, move the newest
+    away.
 
     Args:
-        checkpoint: the file that the server was given.
+        checkpoint: the model file that the server was given.
         trained: the folder of fine-tuned models.
         device: where the network runs.
     """
@@ -30,10 +31,10 @@ class ServedModel:
         self.trained = trained
         self.device = device
         self._lock = threading.Lock()
-        self._loaded: tuple[str, Checkpoint] | None = None
+        self._loaded: tuple[str, LoadedModel] | None = None
 
     def path(self) -> Path | None:
-        """The model file in service, or None if there is none."""
+        """The model file in service, or None without a model."""
         for file in sorted(self.trained.glob("*.json"), reverse=True):
             model = file.with_suffix(".pt")
             if model.is_file() and json.loads(file.read_text(encoding="utf-8"))["from"] == self.given():
@@ -41,11 +42,11 @@ class ServedModel:
         return self.checkpoint if self.checkpoint.is_file() else None
 
     def given(self) -> str:
-        """What tells the given file from others."""
+        """The full path of the given file, by which fine-tuned models name it."""
         return str(self.checkpoint.resolve())
 
     def state(self) -> dict[str, Any]:
-        """Which model is in service, and how to get one."""
+        """The model in service: ``path`` (its name), ``available``, and ``how`` to get one."""
         path = self.path()
         how = (
             "in service"
@@ -55,14 +56,14 @@ class ServedModel:
         )
         return {"path": path.name if path else None, "available": path is not None, "how": how}
 
-    def load(self) -> tuple[str, Checkpoint]:
-        """The model in service.
+    def load(self) -> tuple[str, LoadedModel]:
+        """Load the model in service.
 
         Returns:
-            a text that names this very file, and the network with its image size.
+            a text that identifies this file, and the network with its image size.
 
         Raises:
-            InputError: there is none, or it cannot be read.
+            InputError: there is no model, or it cannot be read.
         """
         path = self.path()
         if path is None:
@@ -70,6 +71,6 @@ class ServedModel:
         mark = f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}"
         with self._lock:
             if self._loaded is None or self._loaded[0] != mark:
-                self._loaded = None
+                self._loaded = None  # first, so that memory never holds two
                 self._loaded = mark, load_checkpoint(path, self.device)
             return self._loaded

@@ -1,4 +1,4 @@
-"""Long work: a queue for the device, one worker, turns for everybody."""
+"""Long work: jobs that wait for one device, one worker thread, and turns for everybody."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SAVE_SECONDS = 2.0
 
 @dataclass
 class Job:
-    """What is asked for, and how it stands."""
+    """A request for work, and its progress."""
 
     job: str
     image: str
@@ -40,16 +40,16 @@ class Job:
     user: str
     """Who asked for it."""
     owner: str
-    """Whose turn it takes: the user or, where nobody signs in, the machine that asked."""
+    """Whose turn it takes: the user's or, if nobody signs in, that of the machine that asked."""
     created: float
     state: str = "queued"
     progress: float = 0.0
     seconds_left: float | None = None
-    message: str = "waits for the device"
+    message: str = "waiting"
     changed: list[dict[str, Any]] | None = None
 
     def public(self) -> dict[str, Any]:
-        """What clients see."""
+        """The fields that clients see."""
         return {name: value for name, value in asdict(self).items() if name not in ("owner", "created")}
 
 
@@ -64,21 +64,21 @@ class _Open:
 
 
 class JobQueue:
-    """Jobs for one device. One thread works on them; all else may be called from any thread.
+    """Jobs for one device. One thread works on them; everything else may be called from any thread.
 
-    Owners take turns: after a slice of time the next owner's job goes on, so that an hour of video delays nobody else
-    by more than the others' slices. Among an owner's jobs what follows from a correction comes first, since a person
-    waits for it, and else the oldest. Two jobs on one video never alternate: the second waits for the first.
+    Owners take turns: after a slice of time the next owner's job continues. So an hour of video delays the others by
+    slices only. Among the jobs of one owner, propagation comes first because a person waits for it, then the oldest.
+    Two jobs on one video never alternate: the second waits for the first.
 
-    A job is a file until some time after it ended. One that a restart of the server interrupted is taken up again, and
-    one that another process writes into the folder is taken up too.
+    Each job is a file, until some time after it ended. The queue takes up again what a restart of the server
+    interrupted, and takes up jobs that another process writes into the folder.
 
     Args:
         folder: for the jobs' files.
-        start: makes a job's work.
+        start: makes the work of a job.
         on_end: called with each job that is done, failed or cancelled.
-        device: is held for the length of a turn.
-        slice_seconds: the length of a turn, at least one small piece of work.
+        device: held during a turn.
+        slice_seconds: the length of a turn. A turn does at least one small piece of work.
     """
 
     def __init__(
@@ -106,9 +106,10 @@ class JobQueue:
     # For everybody ---------------------------------------------------------------------------------------------------
 
     def submit(self, image: str, kind: str, frame: int | None = None, user: str = "", owner: str = "") -> Job:
-        """Ask for a job. One that is asked for already is not asked for twice, unless it would miss what is new.
+        """Ask for a job, or get the same one if it was asked for already.
 
-        That is a correction that came after the job began; the model goes through a video once, whoever asks again.
+        A job that has begun counts as the same only if it annotates: the model goes through a video once, whoever asks.
+        A running propagation does not count, because it would miss a correction that came after it began.
         """
         with self._lock:
             for job in self._jobs.values():
@@ -129,28 +130,28 @@ class JobQueue:
         """
         with self._lock:
             if job_id not in self._jobs:
-                raise NotFound(f"job={job_id!r} is not known: GET /lsinet/jobs lists them")
+                raise NotFound(f"job {job_id!r} is not known: it may have ended long ago")
             return self._jobs[job_id]
 
     def jobs(self) -> list[Job]:
-        """All jobs that are known, the oldest first."""
+        """All known jobs, the oldest first."""
         with self._lock:
             return sorted(self._jobs.values(), key=lambda job: job.created)
 
     def of_image(self, image: str) -> Job | None:
-        """The job that changes a video's masks: the one that runs or, if none does, waits."""
+        """The job that changes a video's masks: the running one, or else one that waits."""
         jobs = [job for job in self.jobs() if job.image == image and job.kind != "label" and job.state not in _ENDED]
         return max(jobs, key=lambda job: job.state == "running", default=None)
 
     def cancel(self, job_id: str) -> Job:
-        """Let a job end before it is done; what it has stored until then stays."""
+        """End a job before it is done. What it has stored so far stays."""
         job = self[job_id]
         self._end(job, "cancelled", "cancelled")
         self._news.set()
         return job
 
     def remove(self, image: str) -> None:
-        """Cancel the jobs of a video, and wait until nothing of it is worked on any more."""
+        """Cancel the jobs of a video, and wait until the worker has left them."""
         ids = [job.job for job in self.jobs() if job.image == image]
         for job_id in ids:
             self.cancel(job_id)
@@ -158,12 +159,12 @@ class JobQueue:
             time.sleep(0.02)
 
     def wait(self, job: Job, seconds: float, longest: float | None = None) -> bool:
-        """Wait for a job, in a thread that may be kept.
+        """Block until a job ends.
 
         Args:
             job: the job.
             seconds: how long to wait at most.
-            longest: do not wait if the job itself expects to take longer.
+            longest: do not wait if the job expects to need more seconds than this.
 
         Returns:
             Whether it ended.
@@ -176,21 +177,21 @@ class JobQueue:
         return job.state in _ENDED
 
     def reread(self, job: Job) -> Job:
-        """How a job stands that another process works on, by its file."""
+        """Read from its file a job that another process works on."""
         try:
             return Job(**json.loads((self.folder / f"{job.job}.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise NotFound(f"job={job.job!r} is gone") from None
+            raise NotFound(f"job {job.job!r} was removed") from None
 
     # The worker ------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Start to work."""
+        """Start the worker."""
         self._thread = threading.Thread(target=self._work, name="lsinet-jobs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the work; jobs that have begun go on when another queue is made of this folder."""
+        """Stop the worker. Jobs that have begun resume when a queue is made of this folder again."""
         self._stopping = True
         self._news.set()
         if self._thread is not None:
@@ -208,11 +209,11 @@ class JobQueue:
                     with self._device:
                         self._turn(job)
             except Exception:
-                logger.exception("the queue of jobs met an error, and goes on")
+                logger.exception("the queue of jobs met an error and continues")
                 time.sleep(1.0)
 
     def _next(self) -> Job | None:
-        """Whose turn it is, and with which job."""
+        """The job to work on: whose turn it is, and which of that owner's jobs."""
         with self._lock:
             for job_id in [job_id for job_id in self._open if self._jobs[job_id].state in _ENDED]:
                 self._open.pop(job_id).work.close()
@@ -228,12 +229,12 @@ class JobQueue:
             return min(mine, key=lambda job: (job.kind != "propagate", job.created))
 
     def _turn(self, job: Job) -> None:
-        """Work on a job for a while."""
+        """Work on a job for the length of a turn."""
         self._turns[job.owner] = time.monotonic()
         end = time.monotonic() + self._slice_seconds
         try:
             if job.job not in self._open:
-                job.state, job.message = "running", "starts"
+                job.state, job.message = "running", "starting"
                 self._save(job)
                 self._open[job.job] = _Open(self._start(job))
             opened = self._open[job.job]
@@ -242,7 +243,7 @@ class JobQueue:
                 with self._lock:
                     if job.state != "running":
                         return
-                    self._tell(job, opened, progress, message)
+                    self._report(job, opened, progress, message)
                 if time.monotonic() >= end or self._stopping:
                     return
         except StopIteration as stop:
@@ -253,17 +254,17 @@ class JobQueue:
         except Exception as error:
             logger.exception("job %s failed", job.job)
             reason = f"{type(error).__name__}: {error}"
-            if describe_no_room(error):  # where on the server is in its log, and nothing to annotators
-                reason = "the server's disk is full: make room and start it again"
+            if describe_no_room(error):  # annotators do not need the path, which is in the log
+                reason = "the server's disk is full: make room, then start this job again"
             self._end(job, "failed", reason.partition("\n")[0])
 
-    def _tell(self, job: Job, opened: _Open, progress: float, message: str) -> None:
+    def _report(self, job: Job, opened: _Open, progress: float, message: str) -> None:
         now = time.monotonic()
         if opened.first_progress is None:
             opened.first_progress, opened.begun = progress, now
         done = progress - opened.first_progress
         job.progress, job.message = progress, message
-        # By the clock, so that others' turns are counted in.
+        # By the clock, so that it counts the turns of others.
         job.seconds_left = (now - opened.begun) / done * (1 - progress) if done > 0 else None
         if now - opened.saved > _SAVE_SECONDS:
             opened.saved = now
@@ -289,7 +290,7 @@ class JobQueue:
             temporary.write_text(json.dumps(asdict(job)), encoding="utf-8")
 
     def _scan(self) -> None:
-        """Take up jobs that are files only, and forget those that ended long ago."""
+        """Take up jobs that are known as files only, and forget those that ended long ago."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob("[0-9a-f]*.json"):
             if path.stem in self._jobs:
@@ -297,10 +298,10 @@ class JobQueue:
             try:
                 job = Job(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
-                logger.warning("%s is no job, and is left alone", path)
+                logger.warning("%s is not a job's file and is ignored", path)
                 continue
             if job.state == "running":
-                job.state, job.message = "queued", "goes on after a restart"
+                job.state, job.message = "queued", "resumes after a restart"
             with self._lock:
                 self._jobs[job.job] = job
         with self._lock:

@@ -1,4 +1,4 @@
-"""Scoring: what people's corrections say of the model."""
+"""Scoring: how well the model's masks agree with people's corrections."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ __all__ = ["DiceOfCorrections"]
 
 
 class DiceOfCorrections(ScoringMethod):
-    """The mean Dice of the model's own masks with those that people saved, per video, over the corrected frames.
+    """The mean Dice between the model's own masks and people's, per video, over the corrected frames.
 
     Args:
         videos: what is stored.
     """
 
     def __init__(self, videos: VideoStore) -> None:
-        super().__init__("Mean Dice of the model's masks with people's, over the corrected frames")
+        super().__init__("Mean Dice between the model's masks and people's, over the corrected frames")
         self.videos = videos
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, float]:
+        """Score each video that has both kinds of masks, and store its score in the datastore.
+
+        Returns:
+            the scores by the videos' ids.
+        """
         scores = {}
         for image_id in datastore.list_images():
             video = self.videos[image_id]
-            if not (video.is_annotated and video.corrections):
+            if not (video.info.is_annotated and video.corrections):
                 continue
             dice = [
                 frame_dice(video.mask(frame, original=True).labels > 0, video.mask(frame).labels > 0)

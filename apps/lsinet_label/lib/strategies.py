@@ -16,26 +16,35 @@ from lsinet_monai.masks import temporal_disagreement, video_doubt
 __all__ = ["STRATEGIES", "DoubtStrategy", "next_frame"]
 
 
+def _doubt(video: StoredVideo) -> list[float | None]:
+    return video.values.doubts()
+
+
 def _uncertainty(video: StoredVideo) -> list[float | None]:
-    return video.per_frame("uncertainty")
+    return video.values.per_frame("uncertainty")
 
 
 def _disagreement(video: StoredVideo) -> list[float | None]:
-    return temporal_disagreement(video.per_frame("changes"))
+    return temporal_disagreement(video.values.per_frame("changes"))
 
 
 STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] = {
-    "doubt": ("Videos, and their frames, by uncertainty and temporal disagreement together", StoredVideo.doubts),
-    "uncertainty": ("Videos, and their frames, by the uncertainty of their maps", _uncertainty),
-    "disagreement": ("Videos, and their frames, by how little their masks agree over time", _disagreement),
+    "doubt": ("Videos and their frames by uncertainty and temporal disagreement together", _doubt),
+    "uncertainty": ("Videos and their frames by the uncertainty of their probability maps", _uncertainty),
+    "disagreement": ("Videos and their frames by how little their masks agree over time", _disagreement),
 }
+"""By name: a description, and the function that ranks the frames of a video."""
 
 
 def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
     """Find the most doubtful frame of the most doubtful video.
 
-    Frames that are corrected, and videos that are final, are out of the question. Where the model has seen no video, it
-    is the first one's first frame.
+    Corrected frames, final videos and damaged videos do not count. If the model has not seen any video, the answer is
+    the first frame of the first one.
+
+    Args:
+        videos: to choose from.
+        strategy: one of :data:`STRATEGIES`.
 
     Returns:
         ``id``, ``frame``, and ``doubt``, in [0, 1] or None.
@@ -49,11 +58,11 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
     values_of = STRATEGIES[strategy][1]
     best: dict[str, Any] | None = None
     for video in videos:
-        if video.is_final or video.error:
+        if video.info.is_final or video.info.error:
             continue
         corrected = video.corrections
         values = [None if i in corrected else value for i, value in enumerate(values_of(video))]
-        doubt = video_doubt(values) if video.is_annotated else None
+        doubt = video_doubt(values) if video.info.is_annotated else None
         known = [(value, -frame) for frame, value in enumerate(values) if value is not None]
         frame = -max(known)[1] if known and doubt is not None else 0
         if best is None or (-1 if doubt is None else doubt) > (-1 if best["doubt"] is None else best["doubt"]):
@@ -64,7 +73,7 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
 
 
 class DoubtStrategy(Strategy):
-    """A strategy of MONAI Label's.
+    """MONAI Label's interface to a strategy.
 
     Args:
         name: one of :data:`STRATEGIES`.
@@ -77,4 +86,5 @@ class DoubtStrategy(Strategy):
         self.videos = videos
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Choose among the datastore's videos, see :func:`next_frame`."""
         return next_frame([self.videos[image_id] for image_id in sorted(datastore.list_images())], self.name)

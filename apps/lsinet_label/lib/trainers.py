@@ -1,4 +1,4 @@
-"""Fine-tuning on what people corrected, by the bundle's own training."""
+"""Fine-tuning on people's corrections, by the bundle's own training."""
 
 from __future__ import annotations
 
@@ -42,27 +42,26 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def patient_of_video(image_id: str) -> str:
-    """Name the patient of a video: what stands before the first ``_`` of its file name, without the suffix.
+    """The patient of a video: the part of its file name before the first ``_``, without the suffix.
 
-    ``p07_caecum.mp4`` and ``p07_2.mkv`` are both of ``p07``. A name without ``_`` is a patient of its own.
+    ``p07_caecum.mp4`` and ``p07_2.mkv`` both belong to ``p07``. A name without ``_`` is a patient of its own.
     """
     return Path(image_id).stem.partition("_")[0]
 
 
 class FineTuneTask(TrainTask):
-    """Go on training the model in service on corrected videos, and put what comes of it in service.
+    """Fine-tune the model in service on corrected videos, and put the result in service.
 
-    It takes the frames whose masks people stand for: all frames of a final video; of one that is only corrected, the
-    corrected frames and those that a correction spread to. Whole patients are held out for validation, see
-    :func:`patient_of_video`; of the epochs the one with their best Dice is kept, the last one where there is only one
-    patient. MONAI Label runs this in a process of its own, which computes in turns with the server's jobs. The server
-    takes the new model with its next job.
+    It trains on frames whose masks people vouch for: all frames of a final video; in other videos the corrected frames
+    and those that a correction spread to. Whole patients are held out for validation, see :func:`patient_of_video`, and
+    the epoch with their best Dice is kept. With only one patient the last epoch is kept. MONAI Label runs this in a
+    process of its own, which computes in turns with the server's jobs. The server's next job uses the new model.
 
     Args:
         videos: what is stored.
-        model: what is in service.
+        model: the model in service.
         config: the bundle's ``train.json``.
-        device: is held while it computes.
+        device: held while it computes.
     """
 
     def __init__(self, videos: VideoStore, model: ServedModel, config: Path, device: DeviceTurns) -> None:
@@ -73,10 +72,11 @@ class FineTuneTask(TrainTask):
         self._device = device
 
     def config(self) -> dict[str, Any]:
+        """The options that a request may set, with their defaults."""
         return {**_DEFAULTS, "device": self.model.device}
 
     def stats(self) -> dict[str, Any]:
-        """What is known of the model in service: what it came from, and its score."""
+        """Where the model in service came from, and its score. Empty for the given file."""
         path = self.model.path()
         record = path.with_suffix(".json") if path else None
         if path is None or record is None or not record.is_file() or record.parent != self.model.trained:
@@ -84,13 +84,17 @@ class FineTuneTask(TrainTask):
         return {"model": path.name, **json.loads(record.read_text(encoding="utf-8"))}
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train; of the request's keys those of :meth:`config` count.
+        """Train.
+
+        Args:
+            request: options of :meth:`config`; other keys are ignored.
+            datastore: lists the videos.
 
         Returns:
             the new model's name, the videos that it was trained and validated on, and its score.
 
         Raises:
-            InputError: there is no model, no corrected video, or a number makes no sense.
+            InputError: there is no model or no corrected video, or an option is out of range.
         """
         start = self.model.path()
         if start is None:
@@ -119,11 +123,11 @@ class FineTuneTask(TrainTask):
                 shutil.copyfile(root / "model.pt", temporary)
             with atomic_write(self.model.trained / f"{name}.json") as temporary:
                 temporary.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
-        logger.info("%s.pt is in service; %s stays", name, start.name)
+        logger.info("%s.pt is in service now; %s is kept", name, start.name)
         return {"model": f"{name}.pt", **record}
 
     def _train(self, root: Path, start: Path, options: dict[str, Any]) -> None:
-        """Run the bundle's training with the network that is in service to start from."""
+        """Run the bundle's training, starting with the network in service."""
         workflow = ConfigWorkflow(
             config_file=str(self._config_file),
             workflow_type="train",
@@ -140,7 +144,7 @@ class FineTuneTask(TrainTask):
             with self._device:
                 workflow.initialize()
                 parsed = workflow.parser.get_parsed_content
-                engines = ["train#trainer", "validate#evaluator"] if parsed("shares")[1] else ["train#trainer"]
+                engines = ["train#trainer", "validate#evaluator"] if parsed("val_clips") else ["train#trainer"]
                 for name in engines:
                     parsed(name).add_event_handler(Events.ITERATION_COMPLETED, lambda: self._device.hand_over())
                 workflow.run()
@@ -152,19 +156,24 @@ class FineTuneTask(TrainTask):
 
 
 def _trustworthy(video: StoredVideo) -> list[int]:
-    if video.error:
+    """The frames whose masks people vouch for."""
+    if video.info.error:
         return []
-    if video.is_final:
-        return list(range(video.frame_count))
-    propagated = [int(path.stem) for path in (video.folder / "propagated").glob("[0-9]*.png")]
-    return sorted({*video.corrections, *propagated}) if video.corrections else []
+    if video.info.is_final:
+        return list(range(video.info.frame_count))
+    return sorted({*video.corrections, *video.propagated_frames()}) if video.corrections else []
 
 
 def _lay_out(videos: list[StoredVideo], chosen: dict[str, list[int]], root: Path) -> dict[str, str]:
-    """Write frames and masks as SUN-SEG has them: ``case<patient>_<video>``, so that patients are told apart.
+    """Write frames and masks in SUN-SEG's layout, as ``case<patient>_<video>``, so that patients can be split.
+
+    Args:
+        videos: to write.
+        chosen: the frames by the videos' ids.
+        root: the folder to write to.
 
     Returns:
-        the case of each video's id.
+        the case names by the videos' ids.
     """
     patients = sorted({patient_of_video(video.id) for video in videos})
     cases = {}
@@ -185,14 +194,14 @@ def _lay_out(videos: list[StoredVideo], chosen: dict[str, list[int]], root: Path
 
 
 def _held_out(root: Path, cases: dict[str, str], options: dict[str, Any]) -> list[str]:
-    """The videos that the training's own split holds out."""
+    """The videos that the training's split holds out."""
     validation = split_by_patient(read_split(root), float(options["validation_fraction"]), int(options["seed"]))[1]
     held_out = {clip["clip_id"].rpartition("/")[2] for clip in validation}
     return sorted(image_id for image_id, case in cases.items() if case in held_out)
 
 
 def _score(folder: Path) -> float | None:
-    """The best mean Dice on the patients that were held out, from the training's own log."""
+    """The best mean Dice on the held-out patients, from the training's log; None without any."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))

@@ -1,92 +1,90 @@
-/** All that can be done on the page: each action once, for the buttons, the keys and the help. */
+/** Everything that can be done on the page: each action with its name in the help, its keys, and what it does. */
 
-/**
- * @typedef {{id: string, group: string, name: string, keys: string[], run: () => void}} Action
- * `keys` as "Shift+ArrowLeft", "Ctrl+Z" (the command key of a Mac counts as Ctrl), or "N". An action without a name
- * stands in the help with another.
- */
+import { showHelp } from "./dialogs.js";
+import { element } from "./dom.js";
 
-const NAMES = {
-  ArrowLeft: "←",
-  ArrowRight: "→",
-  " ": "Space",
-  PageUp: "Page up",
-  PageDown: "Page down",
-  Enter: "Enter",
-  Delete: "Del",
-};
+const action = (id, name, keys, run) => ({ id, name, keys, run });
 
-const display = (key) =>
-  key === "+"
-    ? key
-    : key
-        .split("+")
-        .map((part) => NAMES[part] ?? part)
-        .join(" ");
-
-/** The name of the key that was pressed, as actions write it. */
-function pressed({ key, ctrlKey, metaKey, shiftKey }) {
-  const name = key.length === 1 ? key.toUpperCase() : key;
-  // Signs are written with Shift on some keyboards and without on others; letters and named keys count with it.
-  const counts = key.length > 1 || name !== key.toLowerCase();
-  return `${ctrlKey || metaKey ? "Ctrl+" : ""}${shiftKey && counts ? "Shift+" : ""}${name}`;
+/** @returns {import("./controls.js").Action[]} */
+export function listActions(parts) {
+  const groups = {
+    Player: playerActions(parts),
+    Draw: drawActions(parts),
+    Lesions: lesionActions(parts),
+    View: viewActions(parts),
+    Save: saveActions(parts),
+    Videos: videoActions(parts),
+  };
+  return Object.entries(groups).flatMap(([group, actions]) => actions.map((one) => ({ ...one, group })));
 }
 
-/** Wire the actions to the buttons that name them in data-action, to their keys, and write the help's table. */
-export function wire(actions, { takeKey, help }) {
-  const byKey = new Map(actions.flatMap((action) => action.keys.map((key) => [key, action])));
-  for (const action of actions) {
-    for (const button of document.querySelectorAll(`[data-action="${action.id}"]`)) {
-      button.addEventListener("click", (event) => {
-        // After a click with the mouse or a finger the keys belong to the stage again; after a key the button keeps them.
-        if (event.detail) document.getElementById("stage").focus({ preventScroll: true });
-        action.run();
-      });
-      const [key] = action.keys;
-      if (!key) continue;
-      button.setAttribute(
-        "aria-keyshortcuts",
-        action.keys.map((name) => name.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "),
-      );
-      button.title = `${action.name} (${display(key)})`;
-      if (!button.hasAttribute("aria-label") && !key.startsWith("Ctrl"))
-        button.append(Object.assign(document.createElement("kbd"), { textContent: display(key) }));
-    }
-  }
-  const told = actions.filter(({ name }) => name);
-  for (const group of new Set(told.map((action) => action.group))) {
-    const section = document.createElement("section");
-    section.append(Object.assign(document.createElement("h3"), { textContent: group }));
-    const rows = document.createElement("dl");
-    for (const { name, keys } of told.filter((action) => action.group === group)) {
-      const term = document.createElement("dt");
-      keys.forEach((key, i) =>
-        term.append(i ? " or " : "", Object.assign(document.createElement("kbd"), { textContent: display(key) })),
-      );
-      rows.append(term, Object.assign(document.createElement("dd"), { textContent: name }));
-    }
-    section.append(rows);
-    help.append(section);
-  }
+const playerActions = ({ navigation, player }) => [
+  action("play", "Play or pause", [" "], () => player.toggle()),
+  action("previous", "Previous frame", ["ArrowLeft"], () => navigation.step(-1)),
+  action("next", "Next frame", ["ArrowRight"], () => navigation.step(1)),
+  action("back-10", "10 frames back", ["Shift+ArrowLeft"], () => navigation.step(-10)),
+  action("on-10", "10 frames forward", ["Shift+ArrowRight"], () => navigation.step(10)),
+  action("first", "First frame", ["Home"], () => navigation.step(-Infinity)),
+  action("last", "Last frame", ["End"], () => navigation.step(Infinity)),
+  action("go-to", "Go to a frame number", ["G"], () => element("frame-number").select()),
+  action("next-doubtful", "Next doubtful frame", ["N"], () => navigation.goToDoubtful(1)),
+  action("previous-doubtful", "Previous doubtful frame", ["Shift+N"], () => navigation.goToDoubtful(-1)),
+  action("next-corrected", "Next corrected or unsaved frame", ["."], () => navigation.goToCorrected(1)),
+  action("previous-corrected", "Previous corrected or unsaved frame", [","], () => navigation.goToCorrected(-1)),
+  action("most-changed", "Frame that the last propagation changed most", ["J"], () => navigation.goToMostChanged()),
+];
 
-  document.addEventListener("keydown", (event) => {
-    const { target } = event;
-    if (event.altKey || document.querySelector("dialog[open]")) return;
-    const isButton = target.matches("button, a, summary");
-    if (isButton && (event.key === " " || event.key === "Enter") && !event.ctrlKey) return; // the button's own
-    if (target.matches("select") || target.matches("input")) {
-      const isText = !target.matches("[type=range], [type=checkbox], [type=color]");
-      if (event.key === "Escape") target.blur();
-      if (isText ? !(event.ctrlKey || event.metaKey) || event.key !== "s" : /^(Arrow|Home|End|Page| )/.test(event.key))
-        return;
-    }
-    if (takeKey(event)) {
-      event.preventDefault();
-      return;
-    }
-    const action = byKey.get(pressed(event));
-    if (!action) return;
-    event.preventDefault();
-    action.run();
-  });
-}
+const drawActions = ({ editor, pen }) => [
+  action("brush", "Brush", ["B"], () => pen.setTool("brush")),
+  action("eraser", "Eraser", ["E"], () => pen.setTool("eraser")),
+  action("polygon", "Polygon (Enter closes it, Backspace removes the last point, Esc cancels it)", ["P"], () =>
+    pen.setTool("polygon"),
+  ),
+  action("smaller", "Smaller brush", ["["], () => pen.setRadius(Math.min(pen.radius - 1, pen.radius / 1.2))),
+  action("larger", "Larger brush", ["]"], () => pen.setRadius(Math.max(pen.radius + 1, pen.radius * 1.2))),
+  action("by-keys", "Move the pen with the arrow keys", ["K"], () => pen.toggleCursor()),
+  action("clear", "Clear the chosen lesion from the frame", ["C"], () => pen.clear(editor.lesion)),
+  action("no-polyp", "No polyp in this frame", ["0"], () => pen.clear(null)),
+  action("undo", "Undo", ["Ctrl+Z"], () => pen.undo()),
+  action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => pen.redo()),
+];
+
+const lesionActions = ({ workflow }) => [
+  ...Array.from({ length: 9 }, (_, i) =>
+    action(`lesion-${i + 1}`, "", [String(i + 1)], () => workflow.chooseLesion(i + 1)),
+  ),
+  action("new-lesion", "New lesion (1 to 9 choose one)", ["L"], () => workflow.newLesion()),
+  action("rename", "Name and colour of the chosen lesion", ["R"], () => workflow.rename()),
+  action("merge", "Merge two lesions", ["M"], () => workflow.merge()),
+];
+
+const viewActions = ({ timeline, view }) => [
+  action("outline", "Show or hide the outline", ["O"], () => view.setStyle({ outline: !view.style.outline })),
+  action("hide", "Hide or show the mask", ["H"], () => view.setStyle({ hidden: !view.style.hidden })),
+  action("zoom-in", "Zoom in", ["+", "="], () => view.zoomBy(1.5)),
+  action("zoom-out", "Zoom out", ["-"], () => view.zoomBy(1 / 1.5)),
+  action("timeline-in", "Zoom in on the timeline", ["T"], () => timeline.zoomBy(2)),
+  action("timeline-out", "Zoom out on the timeline", ["Shift+T"], () => timeline.zoomBy(1 / 2)),
+  action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
+];
+
+const saveActions = ({ workflow }) => [
+  action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
+  action("save", "Save (an unchanged frame counts as checked)", ["S"], () => workflow.save()),
+  action("revert", "Discard the changes, or remove the correction", ["Delete"], () => workflow.revert()),
+  action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
+  action("export", "Export the masks", ["X"], () => workflow.export()),
+  action("import", "Import masks", ["I"], () => workflow.import()),
+];
+
+const videoActions = ({ navigation, videoList, watch, workflow }) => [
+  action("videos", "Show or hide the list of videos", ["V"], () => videoList.toggle()),
+  action("next-video", "Next video", ["PageDown"], () => videoList.step(1)),
+  action("previous-video", "Previous video", ["PageUp"], () => videoList.step(-1)),
+  action("most-doubtful", "Most doubtful frame of all videos", ["D"], () => navigation.openMostDoubtful()),
+  action("annotate", "Find the polyps in this video", ["A"], () => workflow.findPolyps()),
+  action("annotate-all", "Find the polyps in all new videos", ["Shift+A"], () =>
+    workflow.findPolypsInNew(watch.videos),
+  ),
+  action("help", "Show this help", ["?"], () => showHelp()),
+];

@@ -1,4 +1,4 @@
-/** The server's REST calls. A lost connection is waited out; an expired sign-in is asked for again. */
+/** The calls to the server. A lost connection is waited for; an expired sign-in is asked for again. */
 
 const ROOT = new URL("./", document.baseURI);
 const TOKEN = "lsinet.token";
@@ -6,9 +6,9 @@ const LONGEST_WAIT = 10; // seconds between two tries to reach the server
 
 export class ServerError extends Error {
   constructor(status, body) {
-    // What FastAPI itself refuses comes as a list.
+    // FastAPI reports what it refuses itself as a list.
     const detail = Array.isArray(body?.detail) ? body.detail.map(({ msg }) => msg).join("; ") : body?.detail;
-    super(detail ?? `The server answered ${status}`);
+    super(detail ?? `The server answered with error ${status}`);
     Object.assign(this, { status, body });
   }
 }
@@ -34,7 +34,7 @@ export class Api extends EventTarget {
   markFinal = (id, final) => this.#send("POST", `${this.#path(id)}/final`, { final });
   cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
 
-  // A job is not asked for twice: nobody knows whether the first call arrived.
+  // Sent once only: if the connection is lost, the first call may have arrived.
   startJob = (id, kind, frame) => this.#send("POST", "jobs", { image: id, kind, frame }, { once: true });
 
   /** The picture of a frame as an ImageBitmap. */
@@ -55,9 +55,9 @@ export class Api extends EventTarget {
     return this.#call(path, { method: "PUT", body: png, headers });
   }
 
-  takeBackMask = (id, frame) => this.#call(this.#maskPath(id, frame), { method: "DELETE" });
+  removeCorrection = (id, frame) => this.#call(this.#maskPath(id, frame), { method: "DELETE" });
 
-  /** A file to keep: {blob, name}. */
+  /** The masks of a video as a file: {blob, name}. */
   async export(id, format, original) {
     const query = new URLSearchParams(original ? { format, original } : { format });
     const { body, headers } = await this.#call(`${this.#path(id)}/export?${query}`, {}, "blob");
@@ -77,7 +77,7 @@ export class Api extends EventTarget {
     return this.#call(path, { method, body: JSON.stringify(body), headers, ...options });
   }
 
-  /** The answer's JSON; or {body, headers} with the body as the Response's method `as` gives it. */
+  /** Resolves to the JSON of the answer; or to {body, headers}, the body read by the Response's method `as`. */
   async #call(path, { once = false, ...options } = {}, as = "json") {
     for (;;) {
       const token = sessionStorage.getItem(TOKEN);
@@ -105,7 +105,7 @@ export class Api extends EventTarget {
     }
   }
 
-  /** Wait until the server answers again; all calls that fail wait together. */
+  /** Wait until the server answers again, once for all calls that wait. */
   #reconnect() {
     this.reconnecting ??= (async () => {
       this.dispatchEvent(new Event("offline"));

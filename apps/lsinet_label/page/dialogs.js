@@ -1,8 +1,8 @@
-/** The page's dialogs, each as a promise of what was answered. */
+/** The page's dialogs: each function opens one and resolves to the answer. */
 
-const element = (id) => document.getElementById(id);
+import { element, make } from "./dom.js";
 
-/** Open a dialog; resolves to its form's values, or null where it was left without an answer. */
+/** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
 function open(dialog) {
   const form = dialog.querySelector("form");
   dialog.returnValue = "";
@@ -18,9 +18,7 @@ function open(dialog) {
 export async function ask(title, text, answers) {
   element("question-title").textContent = title;
   element("question-text").textContent = text;
-  const buttons = answers.map(([value, label]) =>
-    Object.assign(document.createElement("button"), { value, textContent: label }),
-  );
+  const buttons = answers.map(([value, textContent]) => make("button", { value, textContent }));
   element("question-answers").replaceChildren(...buttons);
   const dialog = element("question-dialog");
   const answer = open(dialog);
@@ -67,7 +65,7 @@ export async function askForMerge(lesions, active) {
   into.replaceChildren(...options());
   into.value = active;
   from.value = lesions.find(({ id }) => id !== active).id;
-  // The two always differ: choosing the other's lesion swaps them.
+  // The two always differ: choosing the same lesion twice swaps them.
   let before = [from.value, into.value];
   from.onchange = into.onchange = () => {
     if (from.value === into.value) [from.value, into.value] = [before[1], before[0]];
@@ -77,7 +75,7 @@ export async function askForMerge(lesions, active) {
   return answer && { from: Number(answer.from), into: Number(answer.into) };
 }
 
-/** @returns {Promise<{username: string, password: string}>} it does not go away without an answer */
+/** @returns {Promise<{username: string, password: string}>} stays open until it is answered */
 export async function askToSignIn(problem) {
   const dialog = element("sign-in-dialog");
   element("sign-in-problem").textContent = problem;

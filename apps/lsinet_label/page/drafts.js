@@ -1,7 +1,8 @@
 /**
- * Unsaved masks, kept in the browser's storage too: a tablet may close a page in the background, and a browser may crash.
+ * Drafts: unsaved masks, also kept in the browser's storage, because a tablet may close a page in the background and a
+ * browser may crash.
  *
- * It holds masks and the names of videos, no pictures; what is saved or discarded is removed.
+ * The storage holds masks and the names of videos, but no pictures. A mask that is saved or discarded is removed.
  */
 
 import { encodePng } from "./png.js";
@@ -10,17 +11,17 @@ const PREFIX = "lsinet.draft";
 
 const key = (id, frame) => JSON.stringify([PREFIX, id, frame]);
 
-/** Keep a mask; what cannot be stored (a full storage) is still in the page. */
+/** Keep a mask. If the storage is full, it is still in the page. */
 export async function keep(id, frame, mask) {
   const { state } = mask;
   if (!mask.isChanged) return forget(id, frame);
   const bytes = new Uint8Array(await (await encodePng(mask.labels, mask.width, mask.height)).arrayBuffer());
-  if (mask.state !== state || !mask.isChanged) return; // painted on or saved meanwhile
+  if (mask.state !== state || !mask.isChanged) return; // painted on or saved in the meantime
   const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   try {
     localStorage.setItem(key(id, frame), JSON.stringify({ png: btoa(text), version: mask.version }));
   } catch {
-    localStorage.removeItem(key(id, frame)); // an older state of it would be worse than none
+    localStorage.removeItem(key(id, frame)); // an older state would be worse than none
   }
 }
 
@@ -28,7 +29,7 @@ export function forget(id, frame) {
   localStorage.removeItem(key(id, frame));
 }
 
-/** The masks kept of a video: [{frame, png (ArrayBuffer), version}]. */
+/** The kept masks of a video: [{frame, png (ArrayBuffer), version}]. */
 export function kept(id) {
   return Object.keys(localStorage).flatMap((name) => {
     if (!name.startsWith(`["${PREFIX}"`)) return [];

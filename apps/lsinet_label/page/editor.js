@@ -1,45 +1,25 @@
-/** What is being looked at and worked on: one video, one frame of it, and every change that is not saved yet. */
+/** The state of the work: the open video, the frame in sight, and every change that is not saved yet. */
 
 import { ServerError } from "./api.js";
+import { doubtfulFrames } from "./doubt.js";
 import * as drafts from "./drafts.js";
 import { FrameMask, newLesion } from "./mask.js";
 import { decodePng, encodePng } from "./png.js";
 import { FrameWindow } from "./window.js";
 
-const MEMORY = 192e6; // bytes of pictures and masks around the frame that is shown
+const MEMORY = 192e6; // bytes of pictures and masks around the frame in sight
 const BEHIND = 0.25; // share of them on the side that the player comes from
-const DOUBTFUL_SHARE = 0.25; // of the frames, the most doubtful: a peak outside them is not worth a person's look
 
-/**
- * The frames worth a look, in order: the peaks of the doubt, one per half second at most, among the most doubtful
- * quarter of the video.
- *
- * @param {(number|null)[]} doubt  per frame; null where nothing is known, or a person has looked
- */
-export function doubtfulFrames(doubt, fps) {
-  const known = doubt.filter((value) => value > 0).sort((a, b) => b - a);
-  const rest = known[Math.floor(DOUBTFUL_SHARE * known.length)];
-  const reach = Math.max(1, Math.round((fps || 25) / 2));
-  const isPeak = (frame) => {
-    const value = doubt[frame];
-    if (!(value > rest)) return false;
-    for (let other = Math.max(0, frame - reach); other <= frame + reach; other++) {
-      if (doubt[other] > value || (doubt[other] === value && other < frame)) return false;
-    }
-    return true;
-  };
-  return [...doubt.keys()].filter(isPeak);
-}
-
-/** A video with a lesion to draw, where it has none yet. */
+/** The video, with a first lesion to draw if it has none. */
 function withLesion(video) {
   if (video.lesions.length) return video;
   return { ...video, lesions: [newLesion(video.free_lesion ?? 1)], hasNewLesion: true };
 }
 
 /**
- * Events: "video" (another, or news of it), "frame" (another is wanted), "shown" (picture and mask of the frame are
- * there), "lesion" (another is drawn), "mask" (painted on; detail: rectangle), "drafts", "problem" (detail: Error).
+ * Events: "video" (another video, or an update of it), "frame" (another frame is wanted), "shown" (picture and mask of
+ * the frame have arrived), "lesion" (the pen draws another one), "mask" (it was painted on; detail: rectangle, null: all),
+ * "drafts" (a mask was changed, saved or discarded), "problem" (a frame could not be loaded; detail: Error).
  */
 export class Editor extends EventTarget {
   constructor(api) {
@@ -48,10 +28,10 @@ export class Editor extends EventTarget {
     this.video = null;
     this.frame = 0;
     this.shown = null; // {frame, picture, mask} on the stage
-    this.lesion = 1; // the id of the one that the pen draws
-    this.chosenAt = -Infinity; // the frame where a person last chose or drew it
-    this.drafts = new Map(); // video id -> Map of frame -> FrameMask
-    this.changed = []; // [{frame, change}] of the last propagation
+    this.lesion = 1; // id of the lesion that the pen draws
+    this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
+    this.drafts = new Map(); // of changed masks: video id -> Map of frame -> FrameMask
+    this.changed = []; // frames that the last propagation changed: [{frame, change}], change is 1 - IoU
     this.pictures = new FrameWindow(
       (n, signal) => api.picture(this.video.id, n, signal),
       (picture) => picture.close(),
@@ -68,7 +48,7 @@ export class Editor extends EventTarget {
     return Math.max(0, (this.video?.frames ?? 1) - 1);
   }
 
-  /** The mask to edit, or null while picture and mask of the wanted frame are not both there, or editing is off. */
+  /** The mask to edit; null while picture or mask of the frame are loading, and if the video is final. */
   get mask() {
     return this.shown?.frame === this.frame && !this.video.final ? this.shown.mask : null;
   }
@@ -81,11 +61,16 @@ export class Editor extends EventTarget {
     return new Set(this.video?.corrections.map(({ frame }) => frame));
   }
 
+  /** The frame that the last propagation changed most, {frame, change}, or null. */
+  get mostChanged() {
+    return this.changed.reduce((most, next) => (most && most.change >= next.change ? most : next), null);
+  }
+
   get doubtful() {
     return this.video ? doubtfulFrames(this.video.doubt, this.video.fps) : [];
   }
 
-  /** The frames of the video that is open with changes that are not saved. */
+  /** The frames of the open video with changes that are not saved. */
   get unsaved() {
     return this.video ? this.unsavedOf(this.video.id) : [];
   }
@@ -115,7 +100,7 @@ export class Editor extends EventTarget {
     this.seek(frame);
   }
 
-  /** Fetch the news of the video; masks that others changed are loaded anew. */
+  /** Fetch the video again, and the masks that others have changed. */
   async refresh() {
     const id = this.video?.id;
     if (!id) return;
@@ -134,7 +119,7 @@ export class Editor extends EventTarget {
     this.reload(differs.map(({ frame }) => frame));
   }
 
-  /** Load the masks of these frames (all: null) anew, save those with unsaved changes. */
+  /** Load the masks of these frames (null: all) again, except those with unsaved changes. */
   reload(frames) {
     this.masks.drop(...(frames ?? this.masks.entries.keys()));
     if (this.video?.frames !== 0) this.seek(this.frame);
@@ -147,7 +132,7 @@ export class Editor extends EventTarget {
     this.frame = target;
     this.#emit("frame");
     const wanted = this.#around(target, step);
-    // The frame itself first: the window fills the rest with what loads it has left.
+    // The frame itself loads first, then those around it.
     const loads = [this.pictures.get(target), this.masks.get(target)];
     this.pictures.move(wanted);
     this.masks.move(wanted);
@@ -163,14 +148,14 @@ export class Editor extends EventTarget {
     }
   }
 
-  /** Whether the player can go on to a frame at once. */
+  /** Whether the player can show a frame at once. */
   isLoaded(frame) {
     return this.pictures.peek(frame) !== undefined && this.masks.peek(frame) !== undefined;
   }
 
   #show(picture, mask) {
     this.shown = { frame: this.frame, picture, mask };
-    // The pen goes on with the lesion that the frame shows; not with another that a person has just chosen.
+    // The pen takes the lesion that the frame shows, unless a person has just chosen another one.
     const [largest, ...others] = mask.ids();
     const isFar = Math.abs(this.frame - this.chosenAt) > (this.video.fps || 25);
     if (largest && isFar && ![largest, ...others].includes(this.lesion)) this.lesion = largest;
@@ -203,8 +188,8 @@ export class Editor extends EventTarget {
 
   // Painting ---------------------------------------------------------------------------------------------------------
 
-  /** Tell that the mask on the stage was painted on. */
-  touch(rectangle, { isStrokeDone = true } = {}) {
+  /** Note that the mask on the stage was painted on. */
+  markPainted(rectangle, { isStrokeDone = true } = {}) {
     const { mask, frame } = this.shown;
     this.chosenAt = frame;
     this.#draftsOf(this.video.id).set(frame, mask);
@@ -215,7 +200,7 @@ export class Editor extends EventTarget {
     this.#emit("mask", rectangle);
   }
 
-  /** Give a draft up: the frame is what the server has. */
+  /** Drop the unsaved changes of a frame, and load its mask from the server. */
   async discard(frame) {
     this.drafts.get(this.video.id)?.delete(frame);
     drafts.forget(this.video.id, frame);
@@ -242,12 +227,12 @@ export class Editor extends EventTarget {
   // Saving -----------------------------------------------------------------------------------------------------------
 
   /**
-   * Save a frame's mask, as it is when this is called.
+   * Save the mask of a frame as it is now.
    *
-   * Someone may have saved the frame since it was loaded. What a person saved is only written over if
-   * `askAboutConflict()` resolves to "mine"; what the network predicted gives way.
+   * If the server's mask has changed since it was loaded, a prediction is overwritten; a person's correction is
+   * overwritten only if `askAboutConflict(frame)` resolves to "mine".
    *
-   * @returns {Promise<{job: string|undefined}|null>} null where the person chose to leave it
+   * @returns {Promise<{job: string|undefined}|null>} null if the mask was not saved
    */
   async save(frame, { propagate = false, askAboutConflict }) {
     const { id, lesions, hasNewLesion } = this.video;
@@ -269,7 +254,7 @@ export class Editor extends EventTarget {
       const theirs = await this.api.mask(id, frame);
       const saved = (await decodePng(theirs.png)).labels;
       if (theirs.source === "corrected" && saved.every((value, i) => value === labels[i])) {
-        // Our own save, whose answer was lost on the way.
+        // This is our own save, whose answer was lost.
         this.#saved(id, frame, mask, state, { version: theirs.version });
         return { job: propagate ? (await this.api.startJob(id, "propagate", frame)).job : undefined };
       }
@@ -283,7 +268,7 @@ export class Editor extends EventTarget {
   #saved(id, frame, mask, state, { version, user, time }) {
     mask.markSaved(state, version);
     if (mask.isChanged) {
-      drafts.keep(id, frame, mask); // painted on while it was on its way
+      drafts.keep(id, frame, mask); // painted on while it was being saved
     } else {
       drafts.forget(id, frame);
       this.drafts.get(id).delete(frame);

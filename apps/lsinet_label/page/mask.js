@@ -1,15 +1,15 @@
-/** The mask of one frame: a map of lesion ids that can be painted on, undone, and drawn over the picture. */
+/** The mask of one frame: a lesion id per pixel, to paint on, undo, and draw over the picture. */
 
 const HISTORY = 100; // strokes that can be undone, per frame
 
-/** Okabe and Ito's colours, which people with any colour vision tell apart, without its black. */
+/** Okabe and Ito's colours without black: people with any colour vision can tell them apart. */
 const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"];
 
 const colourOf = (id) => PALETTE[(id - 1) % PALETTE.length];
 
 export const newLesion = (id) => ({ id, name: `Polyp ${id}`, colour: colourOf(id) });
 
-/** The smallest rectangle [x0, y0, x1, y1) around two; null is an empty one. */
+/** The smallest rectangle [x0, y0, x1, y1) around two others; null is an empty one. */
 export function union(a, b) {
   if (!a || !b) return a ?? b;
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
@@ -18,19 +18,19 @@ export function union(a, b) {
 export class FrameMask {
   /**
    * @param {Uint8Array} labels  lesion id per pixel, row by row; 0 is background
-   * @param {number} version     the server's, for saving: somebody else's save raises it
+   * @param {number} version     counts the saves of this frame on the server: another person's save raises it
    * @param {string} source      "predicted", "corrected" or "none"
    */
   constructor(width, height, labels, version, source) {
     Object.assign(this, { width, height, labels, version, source });
     this.strokes = [];
-    this.position = 0; // strokes that are not undone
-    this.base = {}; // stands for the state before the first stroke that is kept
+    this.position = 0; // how many strokes are not undone
+    this.base = {}; // the state before the first stroke in `strokes`
     this.saved = this.base;
-    this.before = null; // the labels before the stroke that is being painted
+    this.before = null; // the labels before the stroke in progress
   }
 
-  /** The last stroke, which names the state that it left. */
+  /** The state of the mask, named by its last stroke. */
   get state() {
     return this.strokes[this.position - 1] ?? this.base;
   }
@@ -39,12 +39,12 @@ export class FrameMask {
     return this.before !== null || this.state !== this.saved;
   }
 
-  /** Let it count as changed from the beginning: a draft from an earlier visit. */
+  /** Count it as changed: it is a draft from an earlier visit. */
   markChanged() {
     this.saved = null;
   }
 
-  /** Note that `state` is what the server has now. */
+  /** Note that the server has `state` now. */
   markSaved(state, version) {
     Object.assign(this, { saved: state, version, source: "corrected" });
   }
@@ -57,7 +57,7 @@ export class FrameMask {
     return present.sort((a, b) => areas[b] - areas[a]);
   }
 
-  /** Change the labels by `paint(labels)`, which returns the rectangle that it touched, as one stroke. */
+  /** Change the labels in one stroke by `paint(labels)`, which returns the rectangle that it painted on. */
   stroke(paint) {
     this.beginStroke();
     this.endStroke(paint(this.labels));
@@ -82,7 +82,7 @@ export class FrameMask {
     this.before = null;
   }
 
-  /** Give up the stroke that was begun. */
+  /** Drop the stroke in progress. */
   cancelStroke() {
     this.labels.set(this.before);
     this.before = null;
@@ -108,7 +108,7 @@ export class FrameMask {
       this.labels.set(piece.subarray((y - y0) * wide, (y - y0 + 1) * wide), y * this.width + x0);
   }
 
-  /** Paint `id` along the line from (x0, y0) to (x1, y1), with a round brush; returns the rectangle touched. */
+  /** Paint `id` along the line from (x0, y0) to (x1, y1), with a round brush; returns the rectangle painted on. */
   paintLine(x0, y0, x1, y1, radius, id) {
     const rectangle = [
       Math.max(0, Math.floor(Math.min(x0, x1) - radius)),
@@ -131,7 +131,7 @@ export class FrameMask {
     return rectangle;
   }
 
-  /** Fill the polygon [[x, y], ...] with `id`, even-odd, by the pixels' centres; returns the rectangle touched. */
+  /** Fill the polygon [[x, y], ...] with `id`: pixels whose centre is inside (even-odd); returns their rectangle. */
   fillPolygon(points, id) {
     let rectangle = null;
     for (let y = 0; y < this.height; y++) {
@@ -152,7 +152,7 @@ export class FrameMask {
     return rectangle;
   }
 
-  /** Turn every pixel of lesion `from` (any lesion: null) into `to`; returns the rectangle touched. */
+  /** Turn every pixel of lesion `from` (null: any lesion) into `to`; returns their rectangle. */
   replace(from, to) {
     let rectangle = null;
     this.labels.forEach((id, i) => {
@@ -168,10 +168,10 @@ export class FrameMask {
   /**
    * Draw the mask into a 2D context of the mask's size.
    *
-   * @param {number[]|null} rectangle  what to draw; null: all
+   * @param {number[]|null} rectangle  the part to draw; null: all
    * @param {Map<number, string>} colours  "#rrggbb" by lesion id
-   * @param {number} opacity  of the filling, 0..1
-   * @param {number} line     thickness of the outline in pixels of the mask; 0: none
+   * @param {number} opacity  of the filling, 0 to 1
+   * @param {number} line     thickness of the outline in pixels of the mask; 0: no outline
    */
   draw(context, rectangle, colours, opacity, line) {
     const { width, height, labels } = this;

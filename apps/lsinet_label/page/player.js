@@ -1,4 +1,4 @@
-/** Playing: every frame in its time, later where the server is slower; none is left out. */
+/** Plays the video at its own speed; if the server is slower, frames come later, but none is skipped. */
 
 export class Player {
   constructor(editor, onChange) {
@@ -28,9 +28,9 @@ export class Player {
     const next = editor.frame + 1;
     if (next > editor.lastFrame) return this.stop();
     const due = this.due + 1000 * (editor.secondsAt(next) - editor.secondsAt(editor.frame));
-    // Half a refresh of the screen early is nearer than half a refresh late.
+    // The screen refreshes every 16 ms: up to half of that early is closer than late.
     if (now >= due - 8 && editor.shown?.frame === editor.frame && editor.isLoaded(next)) {
-      this.due = Math.max(due, now - 50); // what was lost while loading is not caught up
+      this.due = Math.max(due, now - 50); // do not catch up on time lost while loading
       editor.seek(next);
     }
     requestAnimationFrame((later) => this.#tick(later));

@@ -1,8 +1,8 @@
 /**
- * Masks as PNG: 8 bits, one channel, a pixel is the id of a lesion.
+ * Masks as PNG files: 8 bits, one channel; a pixel's value is the id of its lesion.
  *
- * Not by way of a canvas: it writes RGBA only, and browsers that guard against fingerprinting disturb what is read back
- * from one, while a mask has to be exact.
+ * A mask has to be exact. A canvas cannot read and write it: it writes RGBA only, and browsers that guard against
+ * fingerprinting change its pixels slightly.
  */
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
@@ -36,7 +36,7 @@ function chunk(name, data) {
 
 /** Encode labels (Uint8Array of width * height, row by row) as a PNG; resolves to a Blob. */
 export async function encodePng(labels, width, height) {
-  const rows = new Uint8Array(height * (width + 1)); // each row begins with its filter: 0, none
+  const rows = new Uint8Array(height * (width + 1)); // each row begins with its filter; 0: no filter
   for (let y = 0; y < height; y++) rows.set(labels.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
   const header = new Uint8Array(13);
   new DataView(header.buffer).setUint32(0, width);
@@ -47,16 +47,18 @@ export async function encodePng(labels, width, height) {
   return new Blob(parts, { type: "image/png" });
 }
 
-/** Decode such a PNG (ArrayBuffer) to {width, height, labels}; throws an Error if it is another kind of image. */
+/** Decode a PNG (ArrayBuffer) to {width, height, labels}; throws an Error for other kinds of images. */
 export async function decodePng(buffer) {
   const bytes = new Uint8Array(buffer);
   const view = new DataView(buffer);
-  if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) throw new Error("the mask is not a PNG");
+  if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) throw new Error("The mask is not a PNG file.");
   const width = view.getUint32(16);
   const height = view.getUint32(20);
   const [depth, kind, , , interlaced] = bytes.subarray(24, 29);
   if (depth !== 8 || (kind !== GREY && kind !== PALETTE) || interlaced) {
-    throw new Error(`the mask's PNG has ${depth} bits, colour type ${kind}: 8 bits in one channel are read`);
+    throw new Error(
+      `The PNG file of the mask has ${depth} bits and colour type ${kind}; it must have 8 bits and one channel.`,
+    );
   }
   const data = [];
   for (let at = 8; at + 12 <= bytes.length;) {
@@ -83,7 +85,7 @@ const FILTERS = [
   },
 ];
 
-/** Take back the filters of the rows (PNG specification, section 9) for one byte per pixel. */
+/** Undo the filters of the rows (PNG specification, section 9), for one byte per pixel. */
 function unfilter(rows, width, height) {
   const labels = new Uint8Array(width * height);
   for (let y = 0, from = 0, to = 0; y < height; y++) {

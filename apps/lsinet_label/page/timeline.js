@@ -1,10 +1,10 @@
 /**
- * The timeline: what the network found along the video, what a person did, and a way to any frame by hand. A long video
- * is zoomed by the wheel or two fingers; what is shown then goes with the frame.
+ * The timeline: shows the network's scores and people's corrections along the video, and leads to any frame. The wheel
+ * or two fingers zoom it; the part in sight then follows the frame.
  */
 
-// Shares of the height; the curves begin 4 pixels below the edge.
-const FEWEST = 30; // frames that are shown at least
+const FEWEST = 30; // frames in sight at the largest zoom
+// Each row's top and bottom, as shares of the height; the curves begin 4 pixels below the edge.
 const ROW = { curves: [0, 0.56], polyps: [0.61, 0.7], changed: [0.74, 0.83], marks: [0.87, 1] };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -13,7 +13,7 @@ export class Timeline {
   constructor(canvas, editor) {
     Object.assign(this, { canvas, editor, hover: null, zoom: 1, first: 0 });
     this.pointers = new Map(); // id -> x on the element, as a share of its width
-    this.findings = document.createElement("canvas"); // all but the flags, which move with every frame
+    this.findings = document.createElement("canvas"); // all but the flags, which are drawn with every frame
     this.isStale = true;
     const redraw = () => {
       this.isStale = true;
@@ -60,13 +60,13 @@ export class Timeline {
     );
   }
 
-  /** How many frames are shown. */
+  /** How many frames are in sight. */
   get #count() {
     const { frames } = this.editor.video ?? {};
     return frames ? Math.min(frames, Math.max(FEWEST, Math.round(frames / this.zoom))) : 1;
   }
 
-  /** Show the frames from one on. */
+  /** Let the part in sight begin at a frame. */
   #show(first) {
     const { lastFrame } = this.editor;
     this.first = Math.round(Math.max(0, Math.min(lastFrame + 1 - this.#count, first)));
@@ -74,7 +74,7 @@ export class Timeline {
     this.draw();
   }
 
-  /** Zoom by a factor around a place, a share of the width; around the frame where none is given. */
+  /** Zoom by a factor around a place, as a share of the width; by default around the frame. */
   zoomBy(factor, at = (this.editor.frame + 0.5 - this.first) / this.#count) {
     const { editor } = this;
     if (!editor.video?.frames) return;
@@ -83,7 +83,7 @@ export class Timeline {
     this.#show(frame - at * this.#count);
   }
 
-  /** Let the frames under two fingers stay there. */
+  /** Keep the frames under the two fingers. */
   #pinch(moved, at) {
     const between = () => {
       const [a, b] = [...this.pointers.values()];
@@ -106,7 +106,7 @@ export class Timeline {
     return Math.max(this.first, Math.min(last, this.first + Math.floor(share * this.#count)));
   }
 
-  /** Draw once before the screen's next frame, however often it is asked for. */
+  /** Draw once before the next refresh of the screen, however often this is called. */
   draw() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null;
@@ -134,7 +134,7 @@ export class Timeline {
     this.#describe();
     if (!editor.video?.frames) return;
     if (this.#count < editor.video.frames) {
-      // Which part of the video is shown.
+      // The part of the video in sight.
       context.fillStyle = colour("muted");
       const wide = (frames) => (frames / editor.video.frames) * width;
       context.fillRect(wide(this.first), height - 3, Math.max(6, wide(this.#count)), 3);
@@ -153,7 +153,7 @@ export class Timeline {
     const top = 4;
     const bottom = ROW.curves[1] * height;
 
-    // One value per pixel at most, the highest: no peak of a long video is lost.
+    // At most one value per pixel, the highest, so that no peak of a long video is lost.
     const { first } = this;
     const shown = this.#count;
     const count = Math.min(Math.ceil(width), shown);
@@ -169,7 +169,7 @@ export class Timeline {
     const bars = (values, from, to, style) => {
       context.fillStyle = style;
       columns(values).forEach((value, i) => {
-        // A little wider than it is: no gaps between neighbours.
+        // A little wider, to leave no gaps between neighbours.
         if (value) context.fillRect(i * wide, to - value * (to - from), wide + 0.5, value * (to - from));
       });
     };

@@ -1,10 +1,10 @@
-/** What lies around the frame that is shown: loaded ahead of need, dropped behind it, so its size is bounded. */
+/** Pictures or masks around the frame in sight: loaded ahead of it, and dropped behind it to bound the memory. */
 
 export class FrameWindow {
   /**
    * @param {(frame: number, signal: AbortSignal) => Promise} load
-   * @param {(value) => void} release  called with what is dropped
-   * @param {number} parallel          loads at one time
+   * @param {(value) => void} release  called with each value that is dropped
+   * @param {number} parallel          how many load at one time
    */
   constructor(load, release, parallel) {
     Object.assign(this, { load, release, parallel });
@@ -12,7 +12,7 @@ export class FrameWindow {
     this.wanted = [];
   }
 
-  /** Move the window: `wanted` are the frames in it, the most urgent first; all others are dropped. */
+  /** Move the window to the `wanted` frames, the most urgent first; drop all others. */
   move(wanted) {
     this.wanted = wanted;
     const kept = new Set(wanted);
@@ -20,7 +20,7 @@ export class FrameWindow {
     this.#fill();
   }
 
-  /** Drop frames, so that they are loaded anew when next wanted. */
+  /** Drop frames: the next request loads them again. */
   drop(...frames) {
     for (const frame of frames) {
       const entry = this.entries.get(frame);
@@ -36,12 +36,12 @@ export class FrameWindow {
     this.drop(...this.entries.keys());
   }
 
-  /** What is loaded of the frame, or undefined. */
+  /** The value of a frame if it is loaded, or undefined. */
   peek(frame) {
     return this.entries.get(frame)?.value;
   }
 
-  /** A promise of the frame; one that is dropped before it is there rejects with an AbortError. */
+  /** Resolves to the value of a frame; rejects with an AbortError if it is dropped before it has loaded. */
   get(frame) {
     return (this.entries.get(frame) ?? this.#start(frame)).promise;
   }
@@ -54,14 +54,14 @@ export class FrameWindow {
         entry.isLoading = false;
         if (entry.abort.signal.aborted) {
           this.release(value);
-          throw new DOMException("The frame is not wanted any more", "AbortError");
+          throw new DOMException("The frame is no longer wanted", "AbortError");
         }
         entry.value = value;
         this.#fill();
         return value;
       },
       (error) => {
-        // Forgotten, so that the next wish for it tries again.
+        // Forget it, so that the next request tries again.
         if (this.entries.get(frame) === entry) this.entries.delete(frame);
         throw error;
       },

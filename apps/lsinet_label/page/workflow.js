@@ -1,40 +1,35 @@
-/** The steps of the work that need the server's answer or a person's: save, propagate, final, export, import, jobs. */
+/** The steps of the work that need an answer, of the server or of a person: save, propagate, lesions, jobs, files. */
 
-import { ServerError } from "./api.js";
 import * as dialogs from "./dialogs.js";
 import { newLesion } from "./mask.js";
-
-const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
+import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say } from "./messages.js";
 
 export class Workflow {
-  /**
-   * @param {{say: (text: string) => void, complain: (error: Error|string) => void}} voice
-   * @param {() => void} watch  called when the server has a new job, or news of the videos
-   */
-  constructor(api, editor, voice, watch) {
-    Object.assign(this, { api, editor, watch }, voice);
+  /** @param {() => void} onStep  called after each step: the server's videos and jobs may have changed */
+  constructor(api, editor, onStep) {
+    Object.assign(this, { api, editor, onStep });
     this.isBusy = false; // one step at a time: a second Enter does not save twice
-    this.model = null; // the server's news of it
+    this.model = null; // as the server's status describes it
   }
 
-  /** Run a step that may fail; the person is told, and nothing is lost. */
+  /** Run a step; if it fails, people read why, and nothing is lost. */
   async #step(act) {
-    if (this.isBusy) return this.say("The step before is still on its way to the server.");
+    if (this.isBusy) return say("Please wait: the server has not answered the last step yet.");
     this.isBusy = true;
     try {
       await act();
     } catch (error) {
-      this.complain(error);
+      complain(error);
     } finally {
       this.isBusy = false;
-      this.watch();
+      this.onStep();
     }
   }
 
   #isOpen({ toEdit = false } = {}) {
     const { video } = this.editor;
-    if (!video) this.say("Choose a video first.");
-    else if (toEdit && video.final) this.say("This video is marked as final. Press F to work on it again.");
+    if (!video) say(CHOOSE_VIDEO);
+    else if (toEdit && video.final) say(IS_FINAL);
     else return true;
     return false;
   }
@@ -45,17 +40,17 @@ export class Workflow {
     await this.editor.refresh();
     const by = this.editor.video.corrections.find((correction) => correction.frame === frame);
     return dialogs.ask(
-      `Frame ${frame} was saved by ${by?.user ?? "somebody else"} meanwhile`,
-      `Your mask of this frame is still here, and not saved. Whose mask is to stay?`,
+      `Frame ${frame} was saved by ${by?.user ?? "somebody else"} in the meantime`,
+      "Your mask of this frame is not saved yet. Which mask do you want to keep?",
       [
-        ["mine", "Save mine over it"],
-        ["theirs", "Take theirs, drop mine"],
+        ["mine", "Keep mine"],
+        ["theirs", "Keep theirs"],
         ["", "Decide later"],
       ],
     );
   };
 
-  /** Save some frames; returns how many were, and the last one's job. */
+  /** Save frames; returns how many were saved, and the job of the last one. */
   async #saveFrames(frames, propagateLast = false) {
     let saved = 0;
     let job;
@@ -68,7 +63,7 @@ export class Workflow {
     return { saved, job };
   }
 
-  /** Save all that is not saved; where there is nothing, the frame that is shown, as it is: a person approves it. */
+  /** Save all unsaved frames. If there are none, save the frame in sight as it is: a person has checked it. */
   save() {
     if (!this.#isOpen({ toEdit: true })) return null;
     return this.#step(async () => {
@@ -76,24 +71,24 @@ export class Workflow {
       const { unsaved, frame } = editor;
       if (unsaved.length) {
         const { saved } = await this.#saveFrames(unsaved);
-        if (saved) this.say(`Saved ${saved === 1 ? `frame ${unsaved[0]}` : `${saved} frames`}.`);
+        if (saved) say(`Saved ${saved === 1 ? `frame ${unsaved[0]}` : `${saved} frames`}.`);
       } else if (editor.mask) {
         const { saved } = await this.#saveFrames([frame]);
-        if (saved) this.say(`Saved frame ${frame} as it is: it counts as looked at.`);
+        if (saved) say(`Saved frame ${frame} unchanged: it counts as checked.`);
       }
     });
   }
 
-  /** Save all that is not saved and the frame that is shown, and let the frames around it follow. */
+  /** Save all unsaved frames and the one in sight, and propagate that one to the frames around it. */
   propagate() {
     if (!this.#isOpen({ toEdit: true })) return null;
-    if (!this.editor.mask) return this.say("The frame is still loading.");
+    if (!this.editor.mask) return say("The frame is still loading.");
     return this.#step(async () => {
       const { editor } = this;
       const { unsaved, frame } = editor;
       if (!this.model?.available) {
         await this.#saveFrames([...unsaved.filter((other) => other !== frame), frame]);
-        return this.complain(`Saved. There is no model to propagate with: ${this.model?.how ?? "the server has none"}`);
+        return complain(`Saved, but not propagated: ${this.#whyNoModel}`);
       }
       if (!unsaved.includes(frame) && editor.corrected.has(frame)) {
         await this.#saveFrames(unsaved);
@@ -102,23 +97,27 @@ export class Workflow {
         const { saved } = await this.#saveFrames([...unsaved.filter((other) => other !== frame), frame], true);
         if (!saved) return null;
       }
-      return this.say(`Saved. The frames around frame ${frame} follow it now; you can go on meanwhile.`);
+      return say(`Saved. Frame ${frame} is being propagated to the frames around it; you can continue meanwhile.`);
     });
   }
 
-  /** Give up the draft of the frame; where there is none, take the saved correction back. */
+  /** Discard the unsaved changes of the frame; if there are none, remove its saved correction. */
   async revert() {
     if (!this.#isOpen({ toEdit: true })) return;
     const { editor, api } = this;
     const { frame, video } = editor;
     const isDraft = editor.unsaved.includes(frame);
     if (!isDraft && !editor.corrected.has(frame)) {
-      this.say("This frame has no correction.");
+      say("This frame has no correction.");
       return;
     }
     const [title, text, yes] = isDraft
-      ? [`Discard your changes to frame ${frame}?`, "The mask becomes what the server has.", "Discard"]
-      : [`Take the correction of frame ${frame} back?`, "The mask becomes what the network predicts.", "Take back"];
+      ? [`Discard your changes to frame ${frame}?`, "The frame goes back to its last saved mask.", "Discard"]
+      : [
+          `Remove the correction of frame ${frame}?`,
+          "The frame goes back to the mask that the network predicts.",
+          "Remove",
+        ];
     if (
       (await dialogs.ask(title, text, [
         ["yes", yes],
@@ -128,11 +127,15 @@ export class Workflow {
       return;
     await this.#step(async () => {
       if (!isDraft) {
-        await api.takeBackMask(video.id, frame);
+        await api.removeCorrection(video.id, frame);
         await editor.refresh();
       }
       await editor.discard(frame);
-      this.say(isDraft ? `Frame ${frame} is as the server has it.` : `The correction of frame ${frame} is taken back; the frames around it follow.`);
+      say(
+        isDraft
+          ? `The changes to frame ${frame} are discarded.`
+          : `The correction of frame ${frame} is removed; the frames around it follow.`,
+      );
     });
   }
 
@@ -145,7 +148,7 @@ export class Workflow {
       if (!final && unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       await api.markFinal(id, !final);
       await editor.refresh();
-      this.say(final ? "The video can be worked on again." : "The video is final: its masks are kept as they are.");
+      say(final ? "The video can be worked on again." : "The video is final: its masks are kept as they are.");
     });
   }
 
@@ -157,15 +160,15 @@ export class Workflow {
       const { editor, api } = this;
       await editor.refresh();
       const { id: video, lesions, free_lesion: id } = editor.video;
-      if (id === null) throw new Error("A video holds up to 255 lesions, and all were given.");
+      if (id === null) throw new Error("This video has used all 255 lesion numbers.");
       await api.saveLesions(video, [...lesions, newLesion(id)]);
       await editor.refresh();
       editor.chooseLesion(id);
-      this.say(`Lesion ${id} is new: draw it; R gives it a name.`);
+      say(`Lesion ${id} is new. Draw it, or press R to name it.`);
     });
   }
 
-  /** Ask for another name and colour of the chosen lesion. */
+  /** Ask for the name and colour of the chosen lesion. */
   async rename() {
     if (!this.#isOpen({ toEdit: true })) return;
     const { id, lesions } = this.editor.video;
@@ -179,7 +182,7 @@ export class Workflow {
         lesions.map((other) => (other === lesion ? renamed : other)),
       );
       await this.editor.refresh();
-      this.say(`Lesion ${lesion.id} is ${renamed.name} now.`);
+      say(`Lesion ${lesion.id} is now called ${renamed.name}.`);
     });
   }
 
@@ -188,9 +191,9 @@ export class Workflow {
     const lesion = this.editor.video.lesions.find((other) => other.id === id);
     if (lesion) {
       this.editor.chooseLesion(id);
-      this.say(`Drawing lesion ${id}, ${lesion.name}.`);
+      say(`Drawing lesion ${id}, ${lesion.name}.`);
     } else {
-      this.say(`There is no lesion ${id}. L adds one.`);
+      say(`There is no lesion ${id}. Press L to add one.`);
     }
   }
 
@@ -199,46 +202,59 @@ export class Workflow {
     const { editor, api } = this;
     const { id, lesions } = editor.video;
     if (lesions.length < 2) {
-      this.say("There are no two lesions to merge.");
+      say("This video has only one lesion: there is nothing to merge.");
       return;
     }
     const choice = await dialogs.askForMerge(lesions, editor.lesion);
     if (!choice) return;
     await this.#step(async () => {
-      // Saved first: a draft would bring the lesion back that is merged away.
+      // Save first: an unsaved mask would bring back the lesion that disappears.
       const { unsaved } = editor;
       if ((await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       await api.mergeLesions(id, choice.from, choice.into);
       await editor.refresh();
       editor.chooseLesion(choice.into);
       editor.reload(null);
-      this.say(`Lesion ${choice.from} is a part of lesion ${choice.into} now.`);
+      say(`Lesion ${choice.from} is now part of lesion ${choice.into}.`);
     });
   }
 
   // Jobs -------------------------------------------------------------------------------------------------------------
 
-  annotate(videos = [this.editor.video]) {
-    if (!videos[0]) return this.say("There is no video to find polyps in: choose one, or all are done.");
-    if (!this.model?.available) return this.complain(`There is no model: ${this.model?.how ?? "the server has none"}`);
+  findPolyps() {
+    const { video } = this.editor;
+    return video ? this.#findPolypsIn([video]) : say(CHOOSE_VIDEO);
+  }
+
+  findPolypsInNew(videos) {
+    const fresh = videos.filter(({ state }) => state === "new");
+    return fresh.length ? this.#findPolypsIn(fresh) : say("There are no new videos.");
+  }
+
+  #findPolypsIn(videos) {
+    if (!this.model?.available) return complain(`The network cannot find polyps: ${this.#whyNoModel}`);
     return this.#step(async () => {
       for (const { id } of videos) await this.api.startJob(id, "annotate");
-      this.say(`The network looks for polyps in ${plural(videos.length, "video")}; corrected frames stay as they are.`);
+      say(`Looking for polyps in ${plural(videos.length, "video")}. Corrected frames stay as they are.`);
     });
+  }
+
+  get #whyNoModel() {
+    return this.model?.how ?? "the server has no model";
   }
 
   cancel(job) {
     return this.#step(async () => {
       await this.api.cancelJob(job.job);
-      this.say("The job is cancelled.");
+      say("The job is cancelled.");
     });
   }
 
-  /** Tell what a job that has just ended did. */
-  async finished(job, nameOf) {
+  /** Say what a job did that has just ended, and show it. */
+  async reportEnd(job, nameOf) {
     const { editor } = this;
     const isHere = job.image === editor.video?.id;
-    if (job.state === "failed") this.complain(`${nameOf(job.image)}: ${job.message}`);
+    if (job.state === "failed") complain(`${nameOf(job.image)}: ${job.message}`);
     if (!isHere || job.kind === "label") return;
     const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
     editor.changed = job.kind === "propagate" ? changed : [];
@@ -246,19 +262,15 @@ export class Workflow {
     editor.reload(null);
     if (job.state !== "done") return;
     if (job.kind === "annotate") {
-      this.say("The polyps are found. N goes to the next frame that is worth a look.");
+      say("The polyps are found. Press N for the next doubtful frame.");
     } else if (!changed.length) {
-      this.say("No other frame had to change: they agreed already.");
+      say("No other frame has changed: their masks already agreed.");
     } else {
-      const most = this.mostChanged();
-      this.say(
-        `${plural(changed.length, "frame")} changed, most of all frame ${most.frame} (${Math.round(100 * most.change)}% of it). J goes there.`,
+      const most = editor.mostChanged;
+      say(
+        `${plural(changed.length, "frame")} changed, most of all frame ${most.frame} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
       );
     }
-  }
-
-  mostChanged() {
-    return this.editor.changed.reduce((most, next) => (most && most.change >= next.change ? most : next), null);
   }
 
   // Files ------------------------------------------------------------------------------------------------------------
@@ -267,17 +279,17 @@ export class Workflow {
     if (!this.#isOpen()) return;
     const { editor, api } = this;
     const { unsaved, video } = editor;
-    const note = unsaved.length ? `${plural(unsaved.length, "frame")} not saved yet will be saved first.` : "";
+    const note = unsaved.length ? `${plural(unsaved.length, "unsaved frame")} will be saved first.` : "";
     const choice = await dialogs.askForExport(note);
     if (!choice) return;
     await this.#step(async () => {
       if (unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
-      this.say("The server writes the file…");
+      say("Writing the file…");
       const { blob, name } = await api.export(video.id, choice.format, Boolean(choice.original));
       const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      this.say(`Exported ${name}.`);
+      say(`Exported ${name}.`);
     });
   }
 
@@ -287,23 +299,15 @@ export class Workflow {
     if (!choice) return;
     await this.#step(async () => {
       const { editor, api } = this;
-      this.say("The server reads the file…");
+      say("Reading the file…");
       const { frames } = await api.import(editor.video.id, choice.format, choice.file);
       await editor.refresh();
       editor.reload(null);
-      this.say(
+      say(
         frames
-          ? `Imported: ${plural(frames, "frame")} corrected; those around follow.`
-          : "The file's masks are those that are here already.",
+          ? `Imported: ${plural(frames, "frame")} corrected. Propagating to the frames around.`
+          : "Nothing has changed: the file has the same masks.",
       );
     });
   }
-}
-
-/** One line for a person about what went wrong. */
-export function explain(error) {
-  if (typeof error === "string") return error;
-  if (error instanceof ServerError && error.status === 507)
-    return `The server's disk is full; your change is still here. ${error.message}`;
-  return error.message;
 }

@@ -1,7 +1,8 @@
-"""The app's folder is on the path, as MONAI Label has it; a video, and what is stored of it; the real server."""
+"""What the app's tests share: its folder on the path, as in MONAI Label; a video and its store; the real server."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -43,10 +44,39 @@ def studies(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_store(studies: Path):
-    """Opens the store of the videos, as a server that starts does."""
+    """Opens the store of the videos from the disk, as a server does when it starts."""
     from lib.store import VideoStore
 
     return lambda: VideoStore(studies / "labels" / "lsinet", lambda image_id: studies / image_id)
+
+
+@pytest.fixture
+def video(open_store):
+    """The stored video ``p1_a.frames``."""
+    return open_store()["p1_a.frames"]
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[..., np.ndarray]:
+    """Makes a person's mask of one lesion."""
+
+    def draw(lesion: int = 1) -> np.ndarray:
+        labels = np.zeros(SIZE, np.uint8)
+        labels[10:30, 20:40] = lesion
+        return labels
+
+    return draw
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Lets one of the system's functions fail as on a full disk, until it is called with nothing."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        yield lambda name="": patch.setattr(os, name, fail) if name else patch.undo()
 
 
 class Answer(NamedTuple):
@@ -73,7 +103,7 @@ class Server:
         self.command += ["--studies", str(studies), "--host", "127.0.0.1", "--port", str(self.port)]
         for name, value in conf.items():
             self.command += ["--conf", name, str(value)]
-        # MONAI Label calls `python`: the one that runs this.
+        # MONAI Label calls `python`: let it be the one that runs this.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**os.environ, "PATH": path, **environment}
 
@@ -126,7 +156,7 @@ class Server:
         return state
 
     def annotate(self, image: str) -> None:
-        """Annotate a video where that has not been done."""
+        """Annotate a video, unless that has been done."""
         if self.call("GET", f"/lsinet/videos/{image}").json["scores"][0] is None:
             answer = self.call("POST", "/lsinet/jobs", {"image": image, "kind": "annotate"})
             assert answer.status == 202
@@ -140,7 +170,7 @@ class Server:
         )
 
     def get(self, path: str) -> Any:
-        """What a call of the app's own answers."""
+        """The answer of one of the app's own calls."""
         return self.call("GET", f"/lsinet/{path}").json
 
     def labels(self, image: str, frame: int) -> np.ndarray:
@@ -156,7 +186,7 @@ class Server:
 def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """Starts servers over folders of videos, with variables of the environment and keys of ``--conf``."""
     pytest.importorskip("monailabel", reason='needs monailabel: pip install "lsinet_monai[label]"')
-    model = request.getfixturevalue("demo_model")  # may have to be trained: not for tests that are skipped
+    model = request.getfixturevalue("demo_model")  # trained here if it is missing, so not before the skip
     servers = []
 
     def start(studies: Path, environment: dict[str, str] | None = None, **conf: Any) -> Server:

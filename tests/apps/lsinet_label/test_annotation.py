@@ -1,9 +1,10 @@
-"""What jobs do to a video."""
+"""The work of jobs on a video."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from lib.annotation import Worker
 from lib.model import ServedModel
 from lib.queue import Job
@@ -11,7 +12,7 @@ from lib.queue import Job
 from lsinet_monai.data import frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.networks import save_checkpoint
+from lsinet_monai.networks import save_model
 
 VIDEO = "p1_a.frames"
 SIZE = (64, 80)
@@ -19,12 +20,12 @@ SIZE = (64, 80)
 
 @pytest.fixture
 def worker(open_store, small_network, tmp_path):
-    """Works on the store of a server that has just started."""
-    save_checkpoint(tmp_path / "model.pt", small_network, list(SIZE))
+    """Makes a worker with the store of a server that has just started."""
+    save_model(small_network, tmp_path / "model.pt", list(SIZE))
 
     def make():
         model = ServedModel(tmp_path / "model.pt", tmp_path / "trained", "cpu")
-        # Random weights find something everywhere: a threshold in the middle of what they give.
+        # Random weights find something everywhere: the threshold is in the middle of their probabilities.
         return Worker(open_store(), model, lambda video, is_new: iter(()), threshold=0.45)
 
     return make
@@ -35,7 +36,7 @@ def job(kind, frame=None):
 
 
 def run(work):
-    """Runs a job's work to its end; gives what it changed, and its progress."""
+    """Runs a job's work to its end; gives the changed frames and each progress."""
     progress = []
     while True:
         try:
@@ -54,7 +55,7 @@ def drawn(lesion=9):
     return labels
 
 
-def test_masks_are_those_of_the_inferer(worker, studies, small_network):
+def test_masks_equal_the_inferers(worker, studies, small_network):
     annotating = worker()
     changed, progress = run(annotating(job("annotate")))
     with open_video(studies / VIDEO) as video:
@@ -65,53 +66,67 @@ def test_masks_are_those_of_the_inferer(worker, studies, small_network):
     assert not (found & ~expected).any() and (expected & ~found).sum() <= 0.01 * expected.size
     video = annotating.videos[VIDEO]
     assert changed == [] and progress == pytest.approx([(i + 1) / 12 for i in range(12)])
-    assert video.is_annotated and None not in video.per_frame("scores") and video.rank() is not None
+    assert video.info.is_annotated and None not in video.values.per_frame("scores")
+    assert video.values.rank() is not None
 
 
-def test_labels_that_are_interrupted_are_written_without_a_second_pass(worker):
+def test_interrupted_labels_are_written_without_a_second_pass(worker):
     interrupted = worker()
     interrupted.on_labels = lambda video, is_new: iter(range(12))
     work = interrupted(job("annotate"))
     while "the label" not in next(work)[1]:
         pass
     work.close()
-    again, told = worker(), []
-    again.on_labels = lambda video, is_new: iter([told.append(is_new)])
+    again, written = worker(), []
+    again.on_labels = lambda video, is_new: iter([written.append(is_new)])
     _, progress = run(again(job("annotate")))
-    assert (told, progress) == ([True], [1.0]) and again.videos[VIDEO].is_annotated
-    assert len(run(again(job("annotate")))[1]) == 13  # asked for again, it is done again
+    assert (written, progress) == ([True], [1.0]) and again.videos[VIDEO].info.is_annotated
+    assert len(run(again(job("annotate")))[1]) == 13  # a second request is a second pass
 
 
-def test_goes_on_where_it_was_interrupted(worker, monkeypatch):
-    monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 3)
-    whole = worker()
-    run(whole(job("annotate")))
-    expected, numbers = masks(whole), whole.videos[VIDEO].per_frame("changes")
-
-    work = worker()(job("annotate"))
+def interrupt(worker):
+    """Annotates 8 of 12 frames, and gives the file of its progress."""
+    working = worker()
+    work = working(job("annotate"))
     for _ in range(8):
         next(work)
     work.close()
-    again = worker()
-    _, progress = run(again(job("annotate")))
-    assert progress[0] == pytest.approx(7 / 12)  # the last save was after 6 frames
-    assert (masks(again) == expected).all() and again.videos[VIDEO].per_frame("changes") == numbers
+    return working.videos[VIDEO].folder / "annotate.pt"
 
 
-def test_begins_anew_where_its_progress_cannot_be_read(worker, monkeypatch):
+def as_before(file):
+    """As older versions wrote it: without the frame that waits."""
+    content = torch.load(file, weights_only=True)
+    content.pop("waiting")
+    assert content.keys() == {"model", "next_frame", "frame_index", "memory", "previous"}
+    torch.save(content, file)
+
+
+def of_another_model(file):
+    torch.save(torch.load(file, weights_only=True) | {"model": "another.pt 1 2"}, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        (lambda file: None, 7),  # the last save was after 6 frames
+        (as_before, 7),
+        (of_another_model, 1),
+        (lambda file: file.write_bytes(b""), 1),  # after a power cut
+    ],
+)
+def test_an_interrupted_annotation_resumes_with_the_same_masks(worker, monkeypatch, change, first):
     monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 3)
     whole = worker()
     run(whole(job("annotate")))
-    expected = masks(whole)
-    work = worker()(job("annotate"))
-    for _ in range(8):
-        next(work)
-    work.close()
+    expected, changes = masks(whole), whole.videos[VIDEO].values.per_frame("changes")
+
+    change(interrupt(worker))
     again = worker()
-    (progress_file,) = again.videos[VIDEO].folder.rglob("*.pt")
-    progress_file.write_bytes(b"")  # as a power cut may leave it
     _, progress = run(again(job("annotate")))
-    assert progress[0] == pytest.approx(1 / 12) and (masks(again) == expected).all()
+    assert progress[0] == pytest.approx(first / 12)
+    assert (masks(again) == expected).all() and again.videos[VIDEO].values.per_frame("changes") == changes
+    assert not (again.videos[VIDEO].folder / "annotate.pt").exists()
 
 
 def test_a_correction_spreads_and_stays(worker):
@@ -130,7 +145,7 @@ def test_a_correction_spreads_and_stays(worker):
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
 
 
-def test_what_changed_is_told_against_the_masks_before_the_job(worker):
+def test_changes_count_from_the_masks_before_the_job(worker):
     working = worker()
     run(working(job("annotate")))
     before = masks(working)
@@ -151,7 +166,7 @@ def test_a_correction_that_is_taken_back_leaves_nothing(worker):
     working = worker()
     run(working(job("annotate")))
     video = working.videos[VIDEO]
-    before, numbers = masks(working), [video.per_frame(name) for name in ("scores", "lesions")]
+    before, values = masks(working), [video.values.per_frame(name) for name in ("scores", "lesions")]
     video.save_correction(5, drawn(), "ann")
     run(working(job("propagate", 5)))
     moved = {frame for frame in range(12) if ((masks(working)[frame] > 0) != (before[frame] > 0)).any()} - {5}
@@ -159,7 +174,7 @@ def test_a_correction_that_is_taken_back_leaves_nothing(worker):
     changed, _ = run(working(job("propagate", 5)))
     assert moved and {entry["frame"] for entry in changed} == moved
     assert (masks(working) == before).all()
-    assert [video.per_frame(name) for name in ("scores", "lesions")] == numbers
+    assert [video.values.per_frame(name) for name in ("scores", "lesions")] == values
 
 
 def test_a_lesion_that_a_person_adds_meanwhile_keeps_its_id(worker):
@@ -167,13 +182,13 @@ def test_a_lesion_that_a_person_adds_meanwhile_keeps_its_id(worker):
     video = working.videos[VIDEO]
     work = working(job("annotate"))
     next(work)
-    free = video.free_lesion()
-    video.name_lesions([{"id": free, "name": "mine", "colour": "#123456"}])
+    free = video.lesions.free_id()
+    video.lesions.rename([{"id": free, "name": "mine", "colour": "#123456"}])
     run(work)
     assert free not in np.unique(masks(working)) and (masks(working).max(axis=(1, 2)) > 0).all()
 
 
-def test_the_correction_beside_one_that_is_taken_back_reaches_farther(worker):
+def test_the_correction_next_to_one_that_is_taken_back_reaches_farther(worker):
     def corrected(*frames):
         working = worker()
         for frame in frames:
@@ -188,7 +203,7 @@ def test_the_correction_beside_one_that_is_taken_back_reaches_farther(worker):
     found = masks(working)
     video.take_back(2, "ann")
     run(working(job("propagate", 2)))
-    assert not masks(working).any()  # the model has not seen this video
+    assert not masks(working).any()  # the model has not gone through this video
     assert (found == masks(corrected(2))).all()
 
 
@@ -199,7 +214,7 @@ def test_the_correction_beside_one_that_is_taken_back_reaches_farther(worker):
         (lambda video: video.set_final(True, "ann"), "annotate", None, "is marked as final"),
     ],
 )
-def test_what_cannot_be_done(worker, prepare, kind, frame, message):
+def test_jobs_that_cannot_be_done(worker, prepare, kind, frame, message):
     working = worker()
     prepare(working.videos[VIDEO])
     with pytest.raises(InputError, match=message):
@@ -211,14 +226,3 @@ def test_without_a_model(worker, tmp_path):
     (tmp_path / "model.pt").unlink()
     with pytest.raises(InputError, match="--conf checkpoint FILE"):
         next(working(job("annotate")))
-
-
-def test_the_newest_model_that_came_from_the_given_one_serves(tmp_path, small_network):
-    trained = tmp_path / "trained"
-    for name, source in (("a", "given.pt"), ("b", "given.pt"), ("c", "another.pt")):
-        save_checkpoint(trained / f"{name}.pt", small_network, 64)
-        (trained / f"{name}.json").write_text(f'{{"from": "{tmp_path / source}"}}')
-    model = ServedModel(tmp_path / "given.pt", trained, "cpu")
-    assert model.path() == trained / "b.pt"
-    (trained / "b.pt").unlink()
-    assert model.path() == trained / "a.pt"

@@ -1,4 +1,4 @@
-"""Processes take turns at the device."""
+"""Turns at the device, of threads and processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from lib.device_lock import DeviceTurns
 
 
-def test_who_waits_comes_before_who_asks_again(tmp_path):
+def test_a_waiting_process_comes_before_one_that_asks_again(tmp_path):
     log, stop = [], threading.Event()
 
     def compute(name):

@@ -37,14 +37,14 @@ def video(open_store):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_comes_back_unchanged_corrects_nothing(video, open_store, tmp_path, name):
+def test_masks_that_come_back_unchanged_correct_nothing(video, open_store, tmp_path, name):
     path = tmp_path / f"masks{FORMATS[name].suffix}"
     write_masks(video, name, path)
     assert read_masks(video, path, "eve", open_store()) == []
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_was_drawn_elsewhere_comes_back_as_corrections(video, open_store, tmp_path, name):
+def test_masks_that_were_drawn_elsewhere_become_corrections(video, open_store, tmp_path, name):
     path = tmp_path / f"masks{FORMATS[name].suffix}"
     video.save_correction(1, two(6), "ann")
     write_masks(video, name, path)
@@ -57,7 +57,7 @@ def test_what_was_drawn_elsewhere_comes_back_as_corrections(video, open_store, t
     assert video.corrections[1].user == "eve"
 
 
-def test_the_models_own(video, tmp_path):
+def test_the_models_own_masks(video, tmp_path):
     write_masks(video, "coco", tmp_path / "masks.json", original=True)
     content = json.loads((tmp_path / "masks.json").read_text())
     assert {entry["attributes"]["source"] for entry in content["annotations"]} == {"model"}
@@ -67,14 +67,14 @@ def test_the_models_own(video, tmp_path):
     assert first == fourth
 
 
-def test_who_corrected_is_told(video, tmp_path):
+def test_files_say_who_corrected(video, tmp_path):
     write_masks(video, "coco", tmp_path / "masks.json")
     annotations = json.loads((tmp_path / "masks.json").read_text())["annotations"]
     corrected = [entry["attributes"] for entry in annotations if entry["attributes"]["source"] == "person"]
     assert {entry["corrected_by"] for entry in corrected} == {"ann"} and corrected[0]["corrected_at"].endswith("Z")
     write_masks(video, "png", tmp_path / "masks.zip")
-    told = json.loads(zipfile.ZipFile(tmp_path / "masks.zip").read("corrections.json"))
-    assert [(entry["file"], entry["user"], entry["lesions"]) for entry in told] == [
+    corrections = json.loads(zipfile.ZipFile(tmp_path / "masks.zip").read("corrections.json"))
+    assert [(entry["file"], entry["user"], entry["lesions"]) for entry in corrections] == [
         ("003.png", "ann", [2, 5]),
         ("006.png", "bob", []),
     ]
@@ -101,14 +101,14 @@ def test_bad_archives(video, open_store, tmp_path, entries, message):
 
 
 @pytest.mark.parametrize("kind", FORMATS.values())
-def test_other_files(video, open_store, tmp_path, kind):
+def test_files_of_another_kind(video, open_store, tmp_path, kind):
     path = tmp_path / f"bad{kind.suffix}"
-    path.write_bytes(b"nothing of the kind")
+    path.write_bytes(b"something else")
     with pytest.raises(InputError, match="file"):
         read_masks(video, path, "eve", open_store())
 
 
-def test_a_final_video_takes_nothing(video, open_store, tmp_path):
+def test_a_final_video_imports_nothing(video, open_store, tmp_path):
     path = tmp_path / "masks.json"
     video.save_correction(1, two(6), "ann")
     write_masks(video, "coco", path)

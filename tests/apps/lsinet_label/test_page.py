@@ -48,7 +48,7 @@ def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def static_pages() -> Iterator[str]:
-    """The page's files alone, for tests of a module."""
+    """Serves the page's files alone, for tests of one module."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=PAGE)
     handler.extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
@@ -71,7 +71,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test where a script of it fails."""
+    """A page that fails its test if one of its scripts fails."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -85,7 +85,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def open_video(page: Page, server: Any, name: str) -> None:
-    """Open a video in which the network has found polyps."""
+    """Open a video, and let the network find its polyps if it is new."""
     page.goto(server.url)
     page.get_by_role("button", name=name).click()
     shows(page, 0)
@@ -112,7 +112,7 @@ def go_to(page: Page, frame: int) -> None:
 
 
 def draw(page: Page, *points: tuple[float, float]) -> None:
-    """Draw a stroke, between points as shares of the stage."""
+    """Draw a stroke through points, given as shares of the stage."""
     box = page.locator("#stage").bounding_box()
     assert box is not None
     for i, (x, y) in enumerate(points):
@@ -130,12 +130,12 @@ DRAWN = """() => {
 
 
 def drawn_pixels(page: Page) -> int:
-    """Pixels of the mask that are seen over the picture."""
+    """Count the pixels of the mask that are drawn over the picture."""
     return page.evaluate(DRAWN)
 
 
 def draws(page: Page, pixels: int) -> None:
-    """Waits until so many are seen."""
+    """Wait until so many are drawn."""
     page.wait_for_function(f"pixels => ({DRAWN})() === pixels", arg=pixels)
 
 
@@ -180,7 +180,7 @@ class TestWork:
 
     def test_by_keyboard_alone(self, page: Page, server: Any) -> None:
         page.goto(server.url)
-        page.wait_for_selector("#video-list button:focus")  # the focus waits on the first video
+        page.wait_for_selector("#video-list button:focus")  # the first video has the focus
         page.fill("#video-filter", "case-02")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
@@ -240,7 +240,7 @@ class TestWork:
         go_to(again, 5)
         assert drawn_pixels(again) == pixels
 
-    def test_it_warns_before_unsaved_work_is_left(self, page: Page, server: Any) -> None:
+    def test_it_warns_before_unsaved_work_is_lost(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         page.keyboard.press("0")
         with page.expect_event("dialog") as question:
@@ -263,7 +263,7 @@ class TestWork:
         says(page, "Saved frame 2.")
         assert server.labels("case-01.frames", 2).any()
 
-    @pytest.mark.parametrize(("answer", "mine"), [("Save mine over it", True), ("Take theirs, drop mine", False)])
+    @pytest.mark.parametrize(("answer", "mine"), [("Keep mine", True), ("Keep theirs", False)])
     def test_two_people_at_one_frame(self, page: Page, server: Any, answer: str, mine: bool) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 7)
@@ -292,7 +292,7 @@ class TestWork:
         draws(page, pixels)
         other.context.close()
 
-    def test_a_correction_is_taken_back(self, page: Page, server: Any) -> None:
+    def test_a_correction_is_removed(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         before = [server.labels("case-01.frames", frame) for frame in range(20)]
         go_to(page, 15)
@@ -303,8 +303,8 @@ class TestWork:
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
         page.keyboard.press("Delete")
-        page.get_by_role("button", name="Take back").click()
-        says(page, "is taken back")
+        page.get_by_role("button", name="Remove").click()
+        says(page, "is removed")
         page.wait_for_function(
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
@@ -360,7 +360,7 @@ class TestWork:
         page.mouse.wheel(0, -278)  # doubled: exp(278 / 400) = 2
         page.mouse.click(left, y)
         shows(page, 50)
-        page.keyboard.press("End")  # what is shown goes with the frame
+        page.keyboard.press("End")  # the part in sight follows the frame
         shows(page, 199)
         page.mouse.click(left, y)
         shows(page, 100)
@@ -376,7 +376,7 @@ class TestWork:
         page.keyboard.press("r")
         page.keyboard.type("Flat, right")
         page.keyboard.press("Enter")
-        says(page, "is Flat, right now")
+        says(page, "is now called Flat, right")
         draw(page, (0.5, 0.4), (0.6, 0.4))
         page.keyboard.press("s")
         says(page, "Saved frame 0.")
@@ -385,14 +385,14 @@ class TestWork:
         page.keyboard.press("m")
         page.select_option("#merge-dialog [name=from]", str(mine))
         page.locator("#merge-dialog").get_by_role("button", name="Merge").click()
-        says(page, "is a part of lesion")
+        says(page, "is now part of lesion")
         assert len(server.get("videos/case-02.frames")["lesions"]) == count
         assert not (server.labels("case-02.frames", 0) == mine).any()
-        page.keyboard.press("l")  # not the id that was merged: masks that have it mean the other lesion
+        page.keyboard.press("l")  # it does not get the merged id: masks with that id show the other lesion
         says(page, "is new")
         assert mine not in {lesion["id"] for lesion in server.get("videos/case-02.frames")["lesions"]}
 
-    def test_the_pen_goes_on_with_the_lesion_of_the_frame(self, page: Page, server: Any) -> None:
+    def test_the_pen_takes_the_lesion_of_the_frame(self, page: Page, server: Any) -> None:
         theirs = np.zeros(SIZE, np.uint8)
         theirs[10:20, 10:20] = 3
         server.save_mask("case-01.frames", 19, theirs)
@@ -462,7 +462,7 @@ class TestWork:
         session = context.new_cdp_session(page)
 
         def spread(selector: str, *halves: float) -> None:
-            """Put two fingers down beside the middle of an element, and draw them apart."""
+            """Put two fingers down on either side of an element's middle, and spread them."""
             box = page.locator(selector).bounding_box()
             assert box is not None
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -513,7 +513,7 @@ class TestModules:
     @pytest.mark.parametrize("kind", ["noise", "slope", "palette"])
     def test_png_is_read_exactly(self, page: Page, static_pages: str, kind: str) -> None:
         truth = labels()
-        if kind == "slope":  # lets the encoder use its filters
+        if kind == "slope":  # the encoder uses its filters
             truth = (np.arange(200)[:, None] + np.arange(300)[None]).astype(np.uint8)
         image = Image.fromarray(truth)
         if kind == "palette":
@@ -562,7 +562,7 @@ class TestModules:
         [
             ([0.1] * 8 + [0.9] + [0.1] * 8 + [0.8] + [0.1] * 8, [8, 17]),
             ([0.1] * 8 + [None] + [0.1] * 8 + [0.8] + [0.1] * 8, [17]),
-            ([0.1, 0.8, 0.9, 0.8, 0.1], [2]),  # neighbours of a peak are no peaks
+            ([0.1, 0.8, 0.9, 0.8, 0.1], [2]),  # neighbours of a peak are not peaks
             ([None, None], []),
             ([0.0, 0.0], []),
         ],
@@ -571,7 +571,7 @@ class TestModules:
         page.goto(static_pages + "icon.svg")
         found = page.evaluate(
             """async (doubt) => {
-              const { doubtfulFrames } = await import("/editor.js");
+              const { doubtfulFrames } = await import("/doubt.js");
               return doubtfulFrames(doubt, 8);
             }""",
             doubt,

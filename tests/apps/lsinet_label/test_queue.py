@@ -1,4 +1,4 @@
-"""The queue: turns, restarts, errors that stay where they are."""
+"""The queue: turns, restarts, and errors that end one job only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wait(queue, jobs):
 
 @pytest.fixture
 def run(tmp_path):
-    """Starts a queue whose jobs do what a function says."""
+    """Starts a queue whose jobs do the work of a function."""
     queues = []
 
     def start(work, **options):
@@ -50,7 +50,7 @@ def test_a_job_is_done(run):
     assert "owner" not in job.public()
 
 
-def test_an_owner_with_many_jobs_starves_nobody(tmp_path):
+def test_one_owner_with_many_jobs_does_not_delay_another(tmp_path):
     log = []
     queue = JobQueue(tmp_path, lambda job: steps(5, log, job.image), slice_seconds=0)
     many = [queue.submit(f"many{i}", "annotate", owner="x") for i in range(10)]
@@ -61,7 +61,7 @@ def test_an_owner_with_many_jobs_starves_nobody(tmp_path):
     assert log.index("many1") > max(i for i, name in enumerate(log) if name == "one")
 
 
-def test_corrections_come_before_the_owners_long_jobs(tmp_path):
+def test_propagation_comes_before_the_owners_long_jobs(tmp_path):
     log = []
     queue = JobQueue(tmp_path, lambda job: steps(1, log, job.kind))
     jobs = [queue.submit("a", "annotate"), queue.submit("b", "annotate"), queue.submit("c", "propagate", 3)]
@@ -75,7 +75,10 @@ def test_corrections_come_before_the_owners_long_jobs(tmp_path):
     ("error", "message"),
     [
         (InputError("v.mp4: is damaged"), "v.mp4: is damaged"),
-        (OSError(errno.ENOSPC, "No space left on device"), "the server's disk is full: make room and start it again"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "the server's disk is full: make room, then start this job again",
+        ),
         (RuntimeError("a\nb"), "RuntimeError: a"),
     ],
 )
@@ -115,7 +118,7 @@ def test_a_cancelled_job_is_closed(run):
     assert (job.state, closed[:1]) == ("cancelled", ["a"])
 
 
-def test_goes_on_after_a_restart(tmp_path, run):
+def test_jobs_resume_after_a_restart(tmp_path, run):
     queue = JobQueue(tmp_path, lambda job: steps(1))
     waiting = queue.submit("waiting", "annotate")
     running = queue.submit("running", "propagate", 4, "ann")
@@ -129,7 +132,7 @@ def test_goes_on_after_a_restart(tmp_path, run):
     assert (jobs[1].frame, jobs[1].user) == (4, "ann")
 
 
-def test_takes_up_what_another_process_asks_for(tmp_path, run):
+def test_a_job_of_another_process_is_taken_up(tmp_path, run):
     queue = run(lambda job: steps(1))
     other = JobQueue(tmp_path, lambda job: steps(1))
     job = other.submit("a", "annotate")
@@ -140,13 +143,13 @@ def test_takes_up_what_another_process_asks_for(tmp_path, run):
     assert job.state == "done"
 
 
-def test_is_not_asked_for_twice(tmp_path):
+def test_the_same_job_is_queued_once(tmp_path):
     queue = JobQueue(tmp_path, lambda job: steps(1))
     assert queue.submit("a", "annotate") is queue.submit("a", "annotate")
     assert queue.submit("a", "propagate", 1) is not queue.submit("a", "propagate", 2)
 
 
-def test_while_it_runs_a_video_is_not_annotated_twice_but_a_later_correction_counts(tmp_path):
+def test_a_running_annotation_is_the_same_job_and_a_running_propagation_is_not(tmp_path):
     queue = JobQueue(tmp_path, lambda job: steps(1))
     annotate, propagate = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1)
     annotate.state = propagate.state = "running"
@@ -154,7 +157,7 @@ def test_while_it_runs_a_video_is_not_annotated_twice_but_a_later_correction_cou
     assert queue.submit("a", "propagate", 1) is not propagate
 
 
-def test_a_video_that_is_removed_is_worked_on_no_more(run):
+def test_the_jobs_of_a_removed_video_end(run):
     worked = []
 
     def work(job):
@@ -185,7 +188,7 @@ def test_a_job_that_only_writes_labels_changes_no_masks(tmp_path):
 def test_an_unknown_job(tmp_path):
     (tmp_path / "0badbadbadbad000.json").write_text("{")
     queue = JobQueue(tmp_path, lambda job: steps(1))
-    with pytest.raises(NotFound, match="job='0badbadbadbad000'"):
+    with pytest.raises(NotFound, match="job '0badbadbadbad000' is not known"):
         queue["0badbadbadbad000"]
 
 

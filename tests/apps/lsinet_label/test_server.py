@@ -1,4 +1,4 @@
-"""The real server process on this machine, with phantom videos and the demo's model, over HTTP."""
+"""The real server process on this machine over HTTP, with phantom videos and the demo's model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def drawn() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def server(start_server, tmp_path_factory):
-    """Runs over three videos, and one that is damaged."""
+    """Serves three videos, and one that is damaged."""
     folder = tmp_path_factory.mktemp("label")
     (folder / "videos").mkdir()
     for name, (frames, clip) in VIDEOS.items():
@@ -66,7 +66,7 @@ def server(start_server, tmp_path_factory):
     return start_server(folder / "videos", max_upload_gb=0.001)
 
 
-def test_a_video_is_seen_and_a_seek_is_exact(server):
+def test_videos_are_listed_and_a_seek_is_exact(server):
     listed = {video["id"]: video for video in server.call("GET", "/lsinet/videos").json}
     assert listed.keys() == {*VIDEOS, "damaged.avi"}
     details = server.call("GET", "/lsinet/videos/p01_a.mp4").json
@@ -154,8 +154,8 @@ def test_only_videos_are_read(server, name):
     ("name", "content", "status", "said"),
     [
         ("new.mp4", b"no video", 400, "new.mp4"),
-        ("new.txt", b"no video", 400, "no name for a video"),
-        ("..mp4", b"no video", 400, "no name for a video"),
+        ("new.txt", b"no video", 400, "cannot be the name of a video"),
+        ("..mp4", b"no video", 400, "cannot be the name of a video"),
         ("p01_a.mp4", None, 409, "is there already"),
         ("huge.mp4", bytes(2**21), 413, "is larger than"),
     ],
@@ -168,7 +168,7 @@ def test_uploads_that_are_refused(server, name, content, status, said):
     assert sorted(path.name for path in server.studies.iterdir()) == before
 
 
-def test_an_uploaded_video_is_served_and_removed_with_all_that_was_stored(server):
+def test_an_uploaded_video_is_served_and_removed_with_its_store(server):
     assert server.upload("PUT", "/datastore/image", "file", "p09_new.mp4", mp4(3, 8)).status == 200
     assert server.call("GET", "/lsinet/videos/p09_new.mp4").json["frames"] == 3
     assert server.call("PUT", "/lsinet/videos/p09_new.mp4/frames/1/mask", png(drawn())).status == 200
@@ -185,7 +185,7 @@ def test_a_damaged_video_fails_alone(server):
     server.annotate("p01_b.mp4")
 
 
-def test_inference_as_monai_label_has_it(server):
+def test_inference_as_in_monai_label(server):
     server.annotate("p01_a.mp4")
     stored = server.call("POST", "/infer/lsinet", image="p01_a.mp4", output="image")
     assert stored.status == 200 and len(json.loads(stored.body)["images"]) == 20
@@ -237,7 +237,7 @@ def test_the_models_own_label_is_written_by_the_model_alone(server):
     assert label.read_bytes() == before
 
 
-def test_what_is_final_becomes_the_final_label(server):
+def test_a_final_video_becomes_the_final_label(server):
     server.annotate("p01_b.mp4")
     labels = server.studies / "labels"
     before = (labels / "original" / "p01_b.mp4.json").read_bytes()
@@ -255,7 +255,7 @@ def test_what_is_final_becomes_the_final_label(server):
     assert not (labels / "final" / "p01_b.mp4.json").exists()
 
 
-def test_a_correction_is_taken_back_with_what_it_did(server):
+def test_a_correction_is_taken_back_with_its_effects(server):
     server.annotate("p01_b.mp4")
     server.call("DELETE", "/lsinet/videos/p01_b.mp4/frames/7/mask")
     server.wait(server.call("POST", "/lsinet/jobs", {"image": "p01_b.mp4", "kind": "annotate"}).json["job"])
@@ -277,7 +277,7 @@ def test_a_video_is_not_annotated_twice_at_once(server):
         time.sleep(0.05)
     asked.append(server.call("POST", "/lsinet/jobs", {"image": "p07.mp4", "kind": "annotate"}).json["job"])
     assert len(set(asked)) == 1
-    # Removed while it is worked on, it leaves nothing behind.
+    # A video that is removed during its job leaves nothing behind.
     assert server.call("DELETE", "/datastore/image", id="p07.mp4").status == 200
     job = server.get(f"jobs/{asked[0]}")
     assert job["state"] == "cancelled", job
@@ -319,7 +319,7 @@ def test_a_browser_asks_whether_a_picture_is_still_the_same(server):
     assert server.call("GET", path, headers={"If-None-Match": '"another"'}).status == 200
 
 
-def test_a_server_that_is_killed_while_people_save_keeps_every_save_that_it_answered(server):
+def test_a_killed_server_keeps_every_save_that_it_answered(server):
     saved, stop = {}, threading.Event()
 
     def save(lesion):
@@ -347,7 +347,7 @@ def test_a_server_that_is_killed_while_people_save_keeps_every_save_that_it_answ
     server.start()
     for frame, (version, lesion) in saved.items():
         labels, source, now = server.mask("p01_a.mp4", frame)
-        # Of a save that was not answered nobody knows: it may be there, whole.
+        # A save that was not answered may be there too, whole.
         assert source == "corrected" and int(now) in (version, version + 1) and len(np.unique(labels)) == 1
         assert int(now) > version or (labels == lesion).all()
         server.call("DELETE", f"/lsinet/videos/p01_a.mp4/frames/{frame}/mask")
@@ -368,7 +368,7 @@ def test_other_sites_may_not_call(server):
 
 
 @pytest.mark.parametrize("path", ["/session/x", "/proxy/dicom/wado/x"])
-def test_what_the_app_has_not_is_refused(server, path):
+def test_calls_that_the_app_does_not_have_are_refused(server, path):
     assert server.call("GET", path).status == 400
 
 
@@ -377,7 +377,7 @@ def test_fine_tuning_puts_a_new_model_in_service(server):
         server.annotate(name)
         assert server.call("PUT", f"/lsinet/videos/{name}/frames/2/mask", png(drawn())).status == 200
     assert server.call("POST", "/train/lsinet", {"max_epochs": 1, "batch_size": 2}).status == 200
-    # Meanwhile jobs take turns with it, and nobody waits for its end.
+    # Jobs take turns with the training, and do not wait for its end.
     job = server.call("POST", "/lsinet/jobs", {"image": "p01_b.mp4", "kind": "annotate"}).json["job"]
     assert server.wait(job)["state"] == "done"
     end = time.monotonic() + TRAINING
@@ -399,7 +399,7 @@ def test_fine_tuning_puts_a_new_model_in_service(server):
 
 @pytest.fixture
 def realm():
-    """Stands in for the server that people sign in with: its address, and what signs a token for a user and a role."""
+    """A sign-in server: its address, and a function that signs a token for a user and a role."""
     jwt = pytest.importorskip("jwt")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -424,7 +424,7 @@ def realm():
     served.shutdown()
 
 
-def test_who_signs_in_sees_and_corrects_as_the_servers_settings_say(start_server, tmp_path, realm):
+def test_people_who_sign_in_see_and_correct_by_their_roles(start_server, tmp_path, realm):
     address, token = realm
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_bytes(mp4(2, 1))

@@ -1,4 +1,4 @@
-"""Fine-tuning on what people corrected; the server's own way to it is in test_server.py."""
+"""Fine-tuning on people's corrections. test_server.py starts it through the server."""
 
 from __future__ import annotations
 
@@ -8,19 +8,39 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lsinet_monai.networks import save_checkpoint
+pytest.importorskip("monailabel")
+
+from lib.device_lock import DeviceTurns
+from lib.model import ServedModel
+from lib.trainers import FineTuneTask, patient_of_video
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import save_model
 
 BUNDLE = Path(__file__).parents[3] / "bundle"
 
-pytest.importorskip("monailabel")
+
+@pytest.mark.parametrize(
+    ("name", "patient"), [("p07_caecum.mp4", "p07"), ("p07_2.frames", "p07"), ("p7.mkv", "p7"), ("a b_c_d.avi", "a b")]
+)
+def test_the_patient_of_a_video(name, patient):
+    assert patient_of_video(name) == patient
+
+
+def test_without_a_model_or_a_correction(open_store, tmp_path):
+    model = ServedModel(tmp_path / "model.pt", tmp_path / "trained", "cpu")
+    task = FineTuneTask(open_store(), model, BUNDLE / "configs" / "train.json", DeviceTurns(tmp_path / "turns"))
+    datastore = SimpleNamespace(list_images=lambda: ["p1_a.frames"])
+    with pytest.raises(InputError, match="--conf checkpoint FILE"):
+        task({}, datastore)
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(InputError, match="no corrected video to train on"):
+        task({}, datastore)
+    assert task.stats() == {} and task.config()["device"] == "cpu"
 
 
 @pytest.mark.slow
 def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
-    from lib.device_lock import DeviceTurns
-    from lib.model import ServedModel
-    from lib.trainers import FineTuneTask
-
     turns = []
 
     class Counted(DeviceTurns):
@@ -32,7 +52,7 @@ def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
             turns.append("ends")
             super().__exit__(*error)
 
-    save_checkpoint(tmp_path / "model.pt", small_network, [64, 80])
+    save_model(small_network, tmp_path / "model.pt", [64, 80])
     videos = open_store()
     labels = np.zeros((64, 80), np.uint8)
     labels[10:50, 20:60] = 1
@@ -43,7 +63,7 @@ def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
     task = FineTuneTask(videos, model, BUNDLE / "configs" / "train.json", device)
     datastore = SimpleNamespace(list_images=lambda: ["p1_a.frames"])
     record = task({"max_epochs": 2, "batch_size": 2}, datastore)
-    # Nobody is held out, so the last epoch is kept; the turn was handed over at least once an epoch.
+    # No patient is held out, so the last epoch is kept. The turn was handed over at least once an epoch.
     assert (record["validation_videos"], record["val_mean_dice"]) == ([], None)
     assert model.path().name == record["model"] and model.load()[1].network is not None
     assert turns == ["begins", "ends"] * (len(turns) // 2) and len(turns) >= 6

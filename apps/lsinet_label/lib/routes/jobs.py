@@ -1,0 +1,55 @@
+"""Jobs: ask for one, follow it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from lib.errors import Conflict
+from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
+from lib.security import current_caller
+
+__all__ = ["router"]
+
+router = lsinet_router()
+
+
+class JobRequest(BaseModel):
+    """The job that a client asks for."""
+
+    image: str
+    kind: Literal["annotate", "propagate"]
+    frame: int | None = None
+
+
+@router.post("/jobs", summary="Ask for a job", status_code=202, dependencies=[ANNOTATOR])
+def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
+    video = app.videos[wanted.image]
+    video.info.open_once()
+    if wanted.frame is not None:
+        video.info.check_frame(wanted.frame)
+        if wanted.kind == "propagate" and wanted.frame not in video.corrections:
+            raise Conflict(f"frame {wanted.frame} of '{video.id}' is not corrected: save its mask first")
+    video.info.check_not_final()
+    state = app.model.state()
+    if not state["available"]:
+        raise Conflict(state["how"])
+    frame = wanted.frame if wanted.kind == "propagate" else None
+    return {"job": app.jobs.submit(video.id, wanted.kind, frame, *current_caller()).job}
+
+
+@router.get("/jobs", summary="All jobs", dependencies=[READER])
+def list_jobs(app: AppServices) -> list[dict[str, Any]]:
+    # Without the frames that each job changed: they would make a long list much longer.
+    return [{name: value for name, value in job.public().items() if name != "changed"} for job in app.jobs.jobs()]
+
+
+@router.get("/jobs/{job_id}", summary="A job", dependencies=[READER])
+def get_job(job_id: str, app: AppServices) -> dict[str, Any]:
+    return app.jobs[job_id].public()
+
+
+@router.delete("/jobs/{job_id}", summary="Cancel a job", dependencies=[ANNOTATOR])
+def delete_job(job_id: str, app: AppServices) -> dict[str, Any]:
+    return app.jobs.cancel(job_id).public()

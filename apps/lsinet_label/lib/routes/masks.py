@@ -1,0 +1,70 @@
+"""Masks of frames: read, correct, take back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response
+
+from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
+from lib.security import current_caller, current_user
+from lib.store import decode_mask, encode_mask
+from lsinet_monai.errors import InputError
+
+__all__ = ["router"]
+
+router = lsinet_router()
+
+_PATH = "/videos/{image_id}/frames/{frame}/mask"
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.get(_PATH, summary="A frame's mask as PNG", dependencies=[READER])
+def get_mask(image_id: str, frame: int, app: AppServices, original: bool = False) -> Response:
+    mask = app.videos[image_id].mask(frame, original)
+    headers = {"X-Mask-Source": mask.source, "X-Mask-Version": str(mask.version), "Cache-Control": "no-store"}
+    return Response(encode_mask(mask.labels), media_type="image/png", headers=headers)
+
+
+@router.put(_PATH, summary="Correct a frame", dependencies=[ANNOTATOR])
+def put_mask(
+    image_id: str,
+    frame: int,
+    app: AppServices,
+    body: Annotated[bytes, Depends(_body)],
+    if_match: Annotated[str | None, Header()] = None,
+    propagate: bool = False,
+) -> dict[str, Any]:
+    video = app.videos[image_id]
+    labels = decode_mask(body, video.info.size)
+    saved = video.save_correction(frame, labels, current_user(), _version(if_match))
+    answer: dict[str, Any] = {
+        "version": saved.version, "frame": saved.frame, "user": saved.user, "time": saved.time,
+    }  # fmt: skip
+    if propagate:
+        answer["job"] = app.jobs.submit(image_id, "propagate", frame, *current_caller()).job
+    return answer
+
+
+@router.delete(_PATH, summary="Take a correction back", dependencies=[ANNOTATOR])
+def delete_mask(image_id: str, frame: int, app: AppServices) -> dict[str, Any]:
+    video = app.videos[image_id]
+    answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
+    # It has spread, or is about to.
+    if video.is_propagated(frame - 1) or video.is_propagated(frame + 1) or app.jobs.of_image(image_id):
+        answer["job"] = app.jobs.submit(image_id, "propagate", frame, *current_caller()).job
+    return answer
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    try:
+        return int(if_match.strip('"'))
+    except ValueError:
+        raise InputError(
+            f"If-Match: {if_match!r} is not a version: send the X-Mask-Version of the mask that you started from"
+        ) from None

@@ -1,0 +1,71 @@
+"""What all calls share: the app's parts, and who may call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC
+
+from lib.datastore import VideoDatastore
+from lib.frame_images import FrameImages
+from lib.model import ServedModel
+from lib.queue import Job, JobQueue
+from lib.security import GuardedRoute
+from lib.store import StoredVideo, VideoStore
+
+__all__ = ["ANNOTATOR", "READER", "AppServices", "Services", "include_first", "lsinet_router"]
+
+READER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
+"""Lets those call who may look."""
+ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
+"""Lets those call who may correct."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The app's parts that calls work with.
+
+    Attributes:
+        datastore: lists the videos.
+        videos: what is stored of them.
+        jobs: the queue.
+        model: the model in service.
+        on_final: called with a video that was marked as final or opened again; gives the job that follows.
+        images: the frames as pictures.
+    """
+
+    datastore: VideoDatastore
+    videos: VideoStore
+    jobs: JobQueue
+    model: ServedModel
+    on_final: Callable[[StoredVideo], Job | None]
+    images: FrameImages = field(default_factory=FrameImages)
+
+    def all_videos(self) -> list[StoredVideo]:
+        """The videos in the order of their ids."""
+        return [self.videos[image_id] for image_id in sorted(self.datastore.list_images())]
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.lsinet
+    return services
+
+
+AppServices = Annotated[Services, Depends(_services)]
+
+
+def lsinet_router() -> APIRouter:
+    """A router for calls below ``/lsinet/``, behind the checks."""
+    return APIRouter(route_class=GuardedRoute, prefix="/lsinet", tags=["LSI-Net"])
+
+
+def include_first(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
+    """Include a router before all that is there, so that it answers first."""
+    before = len(app.router.routes)
+    app.include_router(router, prefix=prefix)
+    routes = app.router.routes
+    routes[:] = routes[before:] + routes[:before]

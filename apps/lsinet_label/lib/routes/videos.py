@@ -1,0 +1,80 @@
+"""Videos: the list, one video frame by frame, its pictures, its history, and whether it is final."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Header, Query, Response
+from pydantic import BaseModel
+
+from lib.errors import Conflict
+from lib.routes.services import ANNOTATOR, READER, AppServices, Services, lsinet_router
+from lib.security import current_user
+from lib.store import StoredVideo, describe_video, summarise_video
+from lsinet_monai.errors import InputError
+
+__all__ = ["router"]
+
+router = lsinet_router()
+
+
+class Final(BaseModel):
+    """Whether nothing of a video changes any more."""
+
+    final: bool
+
+
+def _job_fields(video: StoredVideo, app: Services) -> dict[str, Any]:
+    """What the job that works on a video adds to its summary."""
+    job = app.jobs.of_image(video.id)
+    if job is None:
+        return {"progress": None, "job": None}
+    return {"state": "annotating", "progress": job.progress, "job": job.job}
+
+
+@router.get("/videos", summary="All videos", dependencies=[READER])
+def list_videos(app: AppServices) -> list[dict[str, Any]]:
+    return [summarise_video(video) | _job_fields(video, app) for video in app.all_videos()]
+
+
+@router.get("/videos/{image_id}", summary="A video, frame by frame", dependencies=[READER])
+def get_video(image_id: str, app: AppServices) -> dict[str, Any]:
+    video = app.videos[image_id]
+    return describe_video(video) | _job_fields(video, app)
+
+
+@router.get("/videos/{image_id}/frames/{frame}", summary="A frame as JPEG", dependencies=[READER])
+def get_frame(
+    image_id: str,
+    frame: int,
+    app: AppServices,
+    width: Annotated[int | None, Query(ge=16, le=8192)] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    video = app.videos[image_id]
+    video.info.check_frame(frame)
+    # Browsers ask each time: another video may take the place of this one.
+    stat = video.path.stat()
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'}
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        content = app.images.jpeg(video.path, frame, width)
+    except InputError as error:
+        raise InputError(f"frame {frame} of '{image_id}' is damaged or missing: choose another frame") from error
+    return Response(content, media_type="image/jpeg", headers=headers)
+
+
+@router.post("/videos/{image_id}/final", summary="Mark as final, or open again", dependencies=[ANNOTATOR])
+def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
+    video = app.videos[image_id]
+    if final.final and app.jobs.of_image(image_id):
+        raise Conflict(f"a job is working on '{image_id}': wait until it is done, or cancel it")
+    video.set_final(final.final, current_user())
+    job = app.on_final(video)
+    return {"final": video.info.is_final, "job": job.job if job else None}
+
+
+@router.get("/videos/{image_id}/history", summary="Who did what, and when", dependencies=[READER])
+def get_history(image_id: str, app: AppServices) -> list[dict[str, Any]]:
+    return app.videos[image_id].history.entries()

@@ -1,0 +1,42 @@
+"""What the app stores of each video, in ``labels/lsinet/<id>/`` of the videos' folder.
+
+======================  ===============================================================================================
+``video.json``          size, number of frames, names and colours of the lesions, whether the video is final
+``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions. The model's
+                        own values, and below ``propagated`` those that corrections changed
+``predicted/N.png``     the model's masks. In all masks a pixel is its lesion's id, and 0 is background
+``propagated/N.png``    masks that follow from corrections
+``corrected/N.png``     masks that people saved. The same file says who saved it, and when
+``history.jsonl``       every save, and every correction that was taken back
+``annotate.pt``         where an interrupted annotation resumes
+======================  ===============================================================================================
+
+A person's mask wins over a propagated one, and a propagated one over the model's. Every file appears whole or not at
+all. A correction is on the disk before the server answers its save.
+
+Each module has one job: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
+``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``video`` (changes that touch several of these),
+``summary`` (the facts that clients see), ``videos`` (all videos).
+"""
+
+from lib.store.lesions import Lesions
+from lib.store.masks import LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
+from lib.store.summary import describe_video, summarise_video
+from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, StoredVideo
+from lib.store.videos import VideoStore
+
+__all__ = [
+    "LABEL_SUFFIXES",
+    "LABEL_TAGS",
+    "LAST_LESION",
+    "Correction",
+    "Lesions",
+    "Mask",
+    "Masks",
+    "StoredVideo",
+    "VideoStore",
+    "decode_mask",
+    "describe_video",
+    "encode_mask",
+    "summarise_video",
+]

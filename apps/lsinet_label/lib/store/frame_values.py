@@ -1,0 +1,136 @@
+"""What the model found in each frame, as numbers: ``frames.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.store.files import write_durably
+from lib.store.masks import PROPAGATED, Masks
+from lib.store.video_info import VideoInfo
+from lsinet_monai.masks import frame_doubts, has_polyp, temporal_disagreement, video_doubt
+
+__all__ = ["FrameValues"]
+
+_NAMES = ("scores", "uncertainty", "changes", "has_polyp", "lesions")
+
+
+class FrameValues:
+    """Values of each frame of one video.
+
+    Args:
+        folder: the folder of what is stored of the video.
+        lock: the video's lock.
+        info: knows the number of frames.
+        masks: knows which frames are corrected: a person's mask has no uncertainty.
+    """
+
+    def __init__(self, folder: Path, lock: AbstractContextManager[Any], info: VideoInfo, masks: Masks) -> None:
+        self._file = folder / "frames.json"
+        self._lock = lock
+        self._info = info
+        self._masks = masks
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the values from the disk."""
+        try:
+            self._predicted: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._predicted = {}
+        # Apart from the model's own values, which are needed again when a correction is taken back.
+        propagated = self._predicted.pop(PROPAGATED, {})
+        self._propagated = {int(frame): values for frame, values in propagated.items()}
+        self.forget_rank()
+
+    def flush(self) -> None:
+        """Write the values to the disk."""
+        with self._lock:
+            write_durably(self._file, json.dumps({**self._predicted, PROPAGATED: self._propagated}).encode())
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Forget all values: the model starts at the first frame."""
+        with self._lock:
+            self._predicted = {name: [None] * self._info.frame_count for name in _NAMES}
+            self._propagated = {}
+            self.forget_rank()
+
+    def set(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:
+        """Store the values of a frame. Values that are not given keep what they are.
+
+        Args:
+            kind: ``predicted`` or ``propagated``.
+            frame: its index.
+            labels: its mask, uint8, (H, W): lesion ids.
+            values: ``scores``, ``uncertainty``, ``changes``.
+        """
+        found: dict[str, Any] = {name: round(value, 4) for name, value in values.items()}
+        found |= {"has_polyp": has_polyp(labels > 0), "lesions": np.unique(labels[labels > 0]).tolist()}
+        with self._lock:
+            self.forget_rank()
+            if kind == PROPAGATED:
+                self._propagated.setdefault(frame, {}).update(found)
+                return
+            for name, value in found.items():
+                self._predicted.setdefault(name, [None] * self._info.frame_count)[frame] = value
+
+    def set_change(self, frame: int, change: float) -> None:
+        """Store how much a frame's mask differs from the mask of the frame before, after a correction moved one."""
+        with self._lock:
+            self._propagated.setdefault(frame, {})["changes"] = round(change, 4)
+            self.forget_rank()
+
+    def remove_propagated(self, frames: Iterable[int]) -> None:
+        """Forget the values of some frames that follow from corrections."""
+        with self._lock:
+            for frame in frames:
+                self._propagated.pop(frame, None)
+            self.forget_rank()
+
+    def forget_rank(self) -> None:
+        """Compute the rank again when it is next needed. Call this after each change of values or corrections."""
+        self._rank: tuple[float | None] | None = None
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def per_frame(self, name: str) -> list[Any]:
+        """One value of each frame, None where it is not known. Corrected frames have the values of the person's mask.
+
+        Args:
+            name: ``scores``, ``uncertainty``, ``changes``, ``has_polyp`` or ``lesions``.
+        """
+        count = self._info.get("frames") or 0
+        with self._lock:
+            values = list(self._predicted.get(name) or [None] * count)
+            for frame, known in self._propagated.items():
+                if frame < count:
+                    values[frame] = known.get(name, values[frame])
+            for frame, correction in self._masks.corrections.items():
+                if frame < len(values):
+                    sure = {"scores": float(correction.has_polyp), "uncertainty": 0.0, "changes": values[frame]}
+                    values[frame] = sure.get(name, getattr(correction, name, None))
+        return values
+
+    def doubts(self) -> list[float | None]:
+        """How much each frame needs a person's look, in [0, 1]; None if it is corrected or its values are not known."""
+        doubts = frame_doubts(self.per_frame("uncertainty"), temporal_disagreement(self.per_frame("changes")))
+        return [
+            None if doubt is None or frame in self._masks.corrections else round(doubt, 4)
+            for frame, doubt in enumerate(doubts)
+        ]
+
+    def rank(self) -> float | None:
+        """How much the video needs a person's look, in [0, 1]; None if it is final or not annotated."""
+        if self._info.is_final or not self._info.is_annotated:
+            return None
+        with self._lock:
+            if self._rank is None:  # an hour of video takes a while, and the list of videos is asked for every second
+                self._rank = (video_doubt(self.doubts()),)
+            return self._rank[0]

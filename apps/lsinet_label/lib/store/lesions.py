@@ -1,0 +1,111 @@
+"""The lesions of a video: ids, names, colours, and which of them are one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from lib.store.frame_values import FrameValues
+from lib.store.history import History
+from lib.store.masks import LAST_LESION
+from lib.store.video_info import VideoInfo
+from lsinet_monai.errors import InputError
+
+__all__ = ["Lesions"]
+
+# Okabe and Ito's colours for people with colour blindness, without black.
+_PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+
+
+class Lesions:
+    """The lesions of one video.
+
+    Args:
+        lock: the video's lock.
+        info: holds names and merges.
+        values: knows which ids the masks have.
+        history: notes merges.
+    """
+
+    def __init__(
+        self, lock: AbstractContextManager[Any], info: VideoInfo, values: FrameValues, history: History
+    ) -> None:
+        self._lock = lock
+        self._info = info
+        self._values = values
+        self._history = history
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The lesions that masks show or that have a name: ``id``, ``name`` and ``colour`` of each."""
+        with self._lock:
+            table = self.merges()
+            named = {int(lesion): entry for lesion, entry in self._named().items()}
+            seen = {int(table[lesion]) for lesion in self._in_masks()}
+        present = sorted(lesion for lesion in seen | named.keys() if table[lesion] == lesion)
+        return [
+            {"id": lesion, "name": f"Polyp {lesion}", "colour": _PALETTE[(lesion - 1) % len(_PALETTE)]}
+            | named.get(lesion, {})
+            for lesion in present
+        ]
+
+    def merges(self) -> np.ndarray:
+        """Which lesion each id stands for: uint8, (256,)."""
+        table = np.arange(LAST_LESION + 1, dtype=np.uint8)
+        for lesion, into in self._merged().items():
+            table[int(lesion)] = into
+        return table
+
+    def rename(self, lesions: Sequence[dict[str, Any]]) -> None:
+        """Give lesions names and colours: ``id``, ``name`` and ``colour`` of each."""
+        with self._lock:
+            given = {str(entry["id"]): {"name": entry["name"], "colour": entry["colour"]} for entry in lesions}
+            self._info.update(lesions={**self._named(), **given})
+
+    def merge(self, into: int, other: int, user: str) -> None:
+        """Make two lesions one, in all masks.
+
+        Raises:
+            Conflict: the video is final.
+            InputError: the video does not have both lesions, or they are the same.
+        """
+        with self._lock:
+            self._info.check_not_final()
+            table = self.merges()
+            into = int(table[into])
+            if into == other or not {into, other} <= {entry["id"] for entry in self.entries()}:
+                raise InputError(
+                    f"lesions {other} and {into} cannot be merged: choose two lesions of '{self._info.id}'"
+                )
+            merged = {str(lesion): into for lesion in range(1, len(table)) if table[lesion] == other}
+            self._history.add(user, "merge", into=into, **{"from": other})
+            self._info.update(merged={**self._merged(), **merged})
+
+    def next_id(self) -> int:
+        """The id after all that were ever used."""
+        return max(self._used(), default=0) + 1
+
+    def free_id(self) -> int | None:
+        """The first id that was never used, or None if all were."""
+        return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._used())), None)
+
+    def last_named_id(self) -> int:
+        """The highest id that a person named or merged into another; 0 without one."""
+        with self._lock:
+            return max(map(int, {**self._named(), **self._merged()}), default=0)
+
+    def _used(self) -> set[int]:
+        """The ids in masks, with a name, or merged into others: masks of frames yet to come may have those too."""
+        with self._lock:
+            return self._in_masks() | {int(lesion) for lesion in (*self._named(), *self._merged())}
+
+    def _in_masks(self) -> set[int]:
+        return {lesion for lesions in self._values.per_frame("lesions") for lesion in lesions or ()}
+
+    def _named(self) -> dict[str, dict[str, Any]]:
+        return self._info.get("lesions", {})
+
+    def _merged(self) -> dict[str, int]:
+        return self._info.get("merged", {})

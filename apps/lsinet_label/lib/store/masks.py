@@ -1,0 +1,206 @@
+"""The masks of a video: PNG files, by the model, by propagation, and by people."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from lib.store.files import write_durably
+from lib.store.history import History
+from lsinet_monai.errors import InputError
+from lsinet_monai.masks import has_polyp
+from lsinet_monai.utils.files import atomic_write
+
+__all__ = ["LAST_LESION", "PROPAGATED", "Correction", "Mask", "Masks", "decode_mask", "encode_mask"]
+
+LAST_LESION = 255
+"""The highest lesion id: masks have 8 bits."""
+
+PROPAGATED = "propagated"
+
+
+class Correction(NamedTuple):
+    """A mask that a person saved."""
+
+    frame: int
+    user: str
+    time: str
+    """ISO 8601, UTC."""
+    version: int
+    """1 for the first save of the frame, and 1 more for each later save."""
+    lesions: tuple[int, ...]
+    has_polyp: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says that the frame shows no polyp."""
+        return not self.lesions
+
+
+class Mask(NamedTuple):
+    """The current mask of a frame."""
+
+    labels: np.ndarray
+    """uint8, (H, W): lesion ids, 0 for background."""
+    source: str
+    """``corrected``, ``predicted`` (propagated masks too) or ``none``."""
+    version: int
+
+
+def encode_mask(labels: np.ndarray, texts: dict[str, str] | None = None) -> bytes:
+    """Write lesion ids, uint8, (H, W), as a PNG file.
+
+    Args:
+        labels: the ids.
+        texts: what else the file says, by key.
+    """
+    info = PngImagePlugin.PngInfo()
+    for name, text in (texts or {}).items():
+        info.add_itxt(name, text)
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, format="PNG", pnginfo=info, compress_level=1)
+    return file.getvalue()
+
+
+def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
+    """Read lesion ids from a PNG file that a client sent.
+
+    Args:
+        content: the file.
+        size: height and width of the frame.
+
+    Returns:
+        uint8, (H, W).
+
+    Raises:
+        InputError: it is not a PNG file, has more than 8 bits a pixel or several channels, or has another size.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.mode not in ("L", "P", "1"):
+                raise InputError(
+                    f"the mask has the mode {image.mode}: save it as 8-bit grey, each pixel with its lesion's id"
+                )
+            if (image.height, image.width) != size:
+                raise InputError(
+                    f"the mask is {image.width}x{image.height} (width x height), but the frame is {size[1]}x{size[0]}"
+                )
+            return np.array(image, np.uint8)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's errors for damaged files have no common class
+        raise InputError("the mask cannot be read as a PNG file: save it as 8-bit grey") from error
+
+
+class Masks:
+    """The mask files of one video. Callers hold the video's lock where they change them.
+
+    Args:
+        folder: the folder of what is stored of the video.
+        history: knows the versions of frames whose correction was taken back.
+
+    Attributes:
+        corrections: by frame.
+    """
+
+    corrections: dict[int, Correction]
+
+    def __init__(self, folder: Path, history: History) -> None:
+        self._folder = folder
+        self._history = history
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the corrections from the disk."""
+        self.corrections = {c.frame: c for c in map(_read_correction, self._files("corrected"))}
+        self._versions = self._history.versions()
+        for frame, correction in self.corrections.items():
+            self._versions[frame] = max(correction.version, self._versions.get(frame, 0))
+
+    def version(self, frame: int) -> int:
+        """How often a frame was saved or taken back: 0 for a frame that nobody corrected."""
+        return self._versions.get(frame, 0)
+
+    def read(self, kinds: Sequence[str], frame: int) -> tuple[np.ndarray, str] | None:
+        """The first mask of a frame that there is: lesion ids, uint8, (H, W), and its kind; None without a mask.
+
+        Args:
+            kinds: ``corrected``, ``propagated``, ``predicted``, the one to prefer first.
+            frame: its index.
+        """
+        for kind in kinds:
+            try:
+                with Image.open(self._file(kind, frame)) as image:
+                    return np.array(image), kind
+            except FileNotFoundError:
+                continue
+        return None
+
+    def write_correction(self, correction: Correction, labels: np.ndarray) -> None:
+        """Store a person's mask. It is on the disk when this returns."""
+        texts = {
+            "Author": correction.user, "Creation Time": correction.time, "Version": str(correction.version),
+        }  # fmt: skip
+        write_durably(self._file("corrected", correction.frame), encode_mask(labels, texts))
+        self.corrections[correction.frame] = correction
+        self._versions[correction.frame] = correction.version
+
+    def remove_correction(self, frame: int, version: int) -> None:
+        """Remove a person's mask.
+
+        Args:
+            frame: its index.
+            version: the frame's version from now on.
+        """
+        self._file("corrected", frame).unlink(missing_ok=True)
+        del self.corrections[frame]
+        self._versions[frame] = version
+
+    def write_prediction(self, kind: str, frame: int, labels: np.ndarray) -> None:
+        """Store a mask of the model's, ``predicted`` or ``propagated``."""
+        with atomic_write(self._file(kind, frame)) as temporary:
+            temporary.write_bytes(encode_mask(labels))
+
+    def remove_predictions(self) -> None:
+        """Remove the model's masks, and all that follow from corrections."""
+        for kind in ("predicted", PROPAGATED):
+            shutil.rmtree(self._folder / kind, ignore_errors=True)
+
+    def remove_propagated(self, frames: Iterable[int]) -> None:
+        """Remove the masks of some frames that follow from corrections."""
+        for frame in frames:
+            self._file(PROPAGATED, frame).unlink(missing_ok=True)
+
+    def is_propagated(self, frame: int) -> bool:
+        """Whether a correction has spread to a frame."""
+        return self._file(PROPAGATED, frame).exists()
+
+    def propagated_frames(self) -> list[int]:
+        """The frames that corrections have spread to, in order."""
+        return [int(path.stem) for path in self._files(PROPAGATED)]
+
+    def _file(self, kind: str, frame: int) -> Path:
+        return self._folder / kind / f"{frame:06d}.png"
+
+    def _files(self, kind: str) -> list[Path]:
+        return sorted((self._folder / kind).glob("[0-9]*.png"))
+
+
+def _read_correction(path: Path) -> Correction:
+    with Image.open(path) as image:
+        labels = np.array(image)
+        texts = getattr(image, "text", {})
+    return Correction(
+        int(path.stem),
+        texts.get("Author", ""),
+        texts.get("Creation Time", ""),
+        int(texts.get("Version", 1)),
+        tuple(np.unique(labels[labels > 0]).tolist()),
+        has_polyp(labels > 0),
+    )

@@ -1,0 +1,59 @@
+"""What clients see of a video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib.store.video import StoredVideo
+
+__all__ = ["describe_video", "summarise_video"]
+
+
+def summarise_video(video: StoredVideo) -> dict[str, Any]:
+    """One row of the list of videos. Nothing is opened for it: facts that are not known yet are None."""
+    info = video.info
+    height, width = info.get("size") or (None, None)
+    corrected = len(video.corrections)
+    return {
+        "id": video.id,
+        "name": video.id,
+        "frames": info.get("frames"),
+        "fps": info.get("fps"),
+        "width": width,
+        "height": height,
+        "state": _state(video),
+        "rank": video.values.rank(),
+        "corrected": corrected,
+        "error": info.error,
+    }
+
+
+def _state(video: StoredVideo) -> str:
+    if video.info.error:
+        return "failed"
+    if video.info.is_final:
+        return "final"
+    if video.corrections:
+        return "corrected"
+    return "annotated" if video.info.is_annotated else "new"
+
+
+def describe_video(video: StoredVideo) -> dict[str, Any]:
+    """The summary, and all that is known of the frames, the corrections and the lesions.
+
+    Raises:
+        InputError: the video cannot be read.
+    """
+    video.info.open_once()
+    return summarise_video(video) | {
+        "seconds": video.info.get("seconds"),
+        **{name: video.values.per_frame(name) for name in ("scores", "uncertainty", "has_polyp")},
+        "doubt": video.values.doubts(),
+        "corrections": [
+            {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty} for c in video.corrections.values()
+        ],
+        "lesions": video.lesions.entries(),
+        "free_lesion": video.lesions.free_id(),
+        "final": video.info.is_final,
+        "warnings": video.info.get("warnings"),
+    }

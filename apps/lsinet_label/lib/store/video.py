@@ -1,0 +1,200 @@
+"""One video, and the changes that touch several of its files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+
+from lib.errors import Conflict, NotFound
+from lib.store.files import utc_now
+from lib.store.frame_values import FrameValues
+from lib.store.history import History
+from lib.store.lesions import Lesions
+from lib.store.masks import PROPAGATED, Correction, Mask, Masks
+from lib.store.video_info import VideoInfo
+from lsinet_monai.masks import has_polyp
+
+__all__ = ["LABEL_SUFFIXES", "LABEL_TAGS", "StoredVideo"]
+
+logger = logging.getLogger(__name__)
+
+LABEL_TAGS = ("original", "final")
+"""The datastore's labels of a video: their folders lie next to this store's."""
+LABEL_SUFFIXES = (".json", ".xml", ".nii.gz", ".nii", ".nrrd", ".zip")
+
+
+class StoredVideo:
+    """One video and what is stored of it.
+
+    Args:
+        image_id: its id in the datastore.
+        path: the video.
+        folder: the folder of what is stored of it.
+
+    Attributes:
+        lock: held by every change. Only the server changes anything; other processes read.
+        info: what the video is, and whether it is final.
+        history: who did what.
+        values: scores and doubts of the frames.
+        lesions: their ids, names and colours.
+    """
+
+    def __init__(self, image_id: str, path: Path, folder: Path) -> None:
+        self.id = image_id
+        self.path = path
+        self.folder = folder
+        self.lock = RLock()
+        self.info = VideoInfo(image_id, path, folder, self.lock, self._set_aside)
+        self.history = History(folder)
+        self._masks = Masks(folder, self.history)
+        self.values = FrameValues(folder, self.lock, self.info, self._masks)
+        self.lesions = Lesions(self.lock, self.info, self.values, self.history)
+
+    def _set_aside(self) -> None:
+        """Move what belongs to another video that had this name out of the way, with its labels."""
+        aside = self.folder.with_name(f".replaced-{datetime.now():%Y%m%d-%H%M%S}-{self.id}")
+        self.folder.rename(aside)
+        for tag in LABEL_TAGS:
+            for suffix in LABEL_SUFFIXES:
+                label = self.folder.parents[1] / tag / f"{self.id}{suffix}"
+                if label.exists():
+                    label.rename(aside / f"{tag}{suffix}")
+        for part in (self.info, self._masks, self.values):
+            part.reload()
+
+    # Masks -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def corrections(self) -> dict[int, Correction]:
+        """A copy of the corrections, by frame, in order."""
+        with self.lock:
+            return dict(sorted(self._masks.corrections.items()))
+
+    def mask(self, frame: int, original: bool = False) -> Mask:
+        """The current mask of a frame, or the model's own.
+
+        Raises:
+            NotFound: the video has no such frame.
+        """
+        self.info.check_frame(frame)
+        with self.lock:
+            version = self._masks.version(frame)
+            found = self._masks.read(("predicted",) if original else ("corrected", PROPAGATED, "predicted"), frame)
+            if found is not None:
+                labels, kind = found
+                merged = labels if original else self.lesions.merges()[labels]
+                return Mask(merged, "corrected" if kind == "corrected" else "predicted", version)
+        return Mask(np.zeros(self.info.size, np.uint8), "none", version)
+
+    def is_propagated(self, frame: int) -> bool:
+        """Whether a correction has spread to a frame."""
+        return self._masks.is_propagated(frame)
+
+    def propagated_frames(self) -> list[int]:
+        """The frames that corrections have spread to, in order."""
+        return self._masks.propagated_frames()
+
+    # What people do --------------------------------------------------------------------------------------------------
+
+    def save_correction(self, frame: int, labels: np.ndarray, user: str, version: int | None = None) -> Correction:
+        """Store a person's mask. It is on the disk when this returns.
+
+        Args:
+            frame: its index.
+            labels: uint8, (H, W): lesion ids; all 0 says that there is no polyp.
+            user: who saves it.
+            version: the version that the person started from; None replaces any version.
+
+        Raises:
+            Conflict: somebody else saved meanwhile, or the video is final.
+            NotFound: the video has no such frame.
+        """
+        self.info.check_frame(frame)
+        with self.lock:
+            self.info.check_not_final()
+            current = self._masks.version(frame)
+            if version is not None and version != current:
+                raise Conflict(
+                    f"somebody else saved frame {frame} of '{self.id}' meanwhile: load its mask again", version=current
+                )
+            lesions = tuple(np.unique(labels[labels > 0]).tolist())
+            correction = Correction(frame, user, utc_now(), current + 1, lesions, has_polyp(labels > 0))
+            self._masks.write_correction(correction, labels)
+            self.values.forget_rank()
+            try:
+                self.history.add(user, "save", frame=frame, version=correction.version, empty=correction.empty)
+            except OSError:  # not lost: the mask's own file says who saved it, and when
+                logger.exception("the save of frame %d of '%s' is missing in its history", frame, self.id)
+            return correction
+
+    def take_back(self, frame: int, user: str) -> int:
+        """Remove a person's mask, so that the model's is back.
+
+        Returns:
+            the frame's new version.
+
+        Raises:
+            Conflict: the video is final.
+            NotFound: the frame is not corrected.
+        """
+        self.info.check_frame(frame)
+        with self.lock:
+            self.info.check_not_final()
+            if frame not in self._masks.corrections:
+                raise NotFound(f"frame {frame} of '{self.id}' is not corrected")
+            version = self._masks.version(frame) + 1
+            self.history.add(user, "take back", frame=frame, version=version)
+            self._masks.remove_correction(frame, version)
+            self.values.forget_rank()
+            return version
+
+    def set_final(self, final: bool, user: str) -> None:
+        """Mark the video as final, so that nothing changes any more; or open it again."""
+        with self.lock:
+            if final != self.info.is_final:
+                self.history.add(user, "final" if final else "open again")
+                self.info.update(final=final)
+
+    # What jobs do ----------------------------------------------------------------------------------------------------
+
+    def begin_annotation(self) -> None:
+        """Forget the model's masks, and all that follow from corrections. People's masks stay."""
+        self.info.open_once()
+        with self.lock:
+            self._masks.remove_predictions()
+            self.values.begin()
+            self.info.update(annotated=None)
+
+    def end_annotation(self, model: str) -> None:
+        """Note that the model has gone through the whole video.
+
+        Args:
+            model: names the model file.
+        """
+        with self.lock:
+            self.values.flush()
+            self.info.update(annotated={"model": model, "time": utc_now()})
+
+    def write_prediction(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:
+        """Store a frame's mask and values.
+
+        Args:
+            kind: ``predicted`` for the model's own, ``propagated`` for one that follows from a correction.
+            frame: its index.
+            labels: uint8, (H, W): lesion ids.
+            values: ``scores``, ``uncertainty``, ``changes``. Values that are not given keep what they are.
+        """
+        self._masks.write_prediction(kind, frame, labels)
+        self.values.set(kind, frame, labels, **values)
+
+    def remove_propagated(self, frames: Iterable[int]) -> None:
+        """Forget what corrections did to some frames: these have the model's masks again."""
+        frames = list(frames)
+        with self.lock:
+            self._masks.remove_propagated(frames)
+            self.values.remove_propagated(frames)

@@ -1,0 +1,60 @@
+"""All videos of a datastore, and what is stored of each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lib.store.video import StoredVideo
+
+__all__ = ["VideoStore"]
+
+
+class VideoStore:
+    """What is stored of all videos.
+
+    Args:
+        folder: ``labels/lsinet`` of the videos' folder.
+        path_of: gives a video's path by its id; raises NotFound.
+    """
+
+    def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
+        self.folder = folder
+        self._path_of = path_of
+        self._videos: dict[str, StoredVideo] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, image_id: str) -> StoredVideo:
+        """A video by its id.
+
+        Raises:
+            NotFound: the datastore has no such video.
+        """
+        path = self._path_of(image_id)
+        with self._lock:
+            if image_id not in self._videos:
+                self._videos[image_id] = StoredVideo(image_id, path, self.folder / image_id)
+            return self._videos[image_id]
+
+    def remove(self, image_id: str) -> None:
+        """Remove what is stored of a video."""
+        with self._lock:
+            self._videos.pop(image_id, None)
+        shutil.rmtree(self.folder / image_id, ignore_errors=True)
+
+    @contextmanager
+    def scratch(self, suffix: str = "") -> Iterator[Path]:
+        """A name for a file or folder on the videos' disk. It is removed when the block ends."""
+        folder = self.folder / ".scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{threading.get_ident()}-{os.urandom(4).hex()}{suffix}"
+        try:
+            yield path
+        finally:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+/** Connects the actions to the buttons and keys that start them, and writes them into the help. */
+
+import { element, make } from "./dom.js";
+
+/**
+ * @typedef {{id: string, group: string, name: string, keys: string[], run: () => void}} Action
+ * `keys` are written as "Shift+ArrowLeft", "Ctrl+Z" (which is also the command key of a Mac) or "N". An action without
+ * a name is left out of the help.
+ */
+
+const KEY_NAMES = {
+  ArrowLeft: "←",
+  ArrowRight: "→",
+  " ": "Space",
+  PageUp: "Page up",
+  PageDown: "Page down",
+  Enter: "Enter",
+  Delete: "Del",
+};
+
+const display = (key) =>
+  key === "+"
+    ? key
+    : key
+        .split("+")
+        .map((part) => KEY_NAMES[part] ?? part)
+        .join(" ");
+
+/** The pressed key as actions write it. */
+function pressed({ key, ctrlKey, metaKey, shiftKey }) {
+  const name = key.length === 1 ? key.toUpperCase() : key;
+  // Some keyboards need Shift for a sign and others do not, so it counts for letters and named keys only.
+  const counts = key.length > 1 || name !== key.toLowerCase();
+  return `${ctrlKey || metaKey ? "Ctrl+" : ""}${shiftKey && counts ? "Shift+" : ""}${name}`;
+}
+
+/**
+ * @param {Action[]} actions  started by the buttons with their id in data-action, and by their keys
+ * @param {(event: KeyboardEvent) => boolean} takeKey  called first with each key; returns whether it acted on it
+ */
+export function connect(actions, takeKey) {
+  const byKey = new Map(actions.flatMap((action) => action.keys.map((key) => [key, action])));
+  for (const action of actions) {
+    for (const button of document.querySelectorAll(`[data-action="${action.id}"]`)) {
+      button.addEventListener("click", (event) => {
+        // A click by mouse or finger returns the keys to the stage; after a key press the button keeps them.
+        if (event.detail) element("stage").focus({ preventScroll: true });
+        action.run();
+      });
+      const [key] = action.keys;
+      if (!key) continue;
+      button.setAttribute(
+        "aria-keyshortcuts",
+        action.keys.map((name) => name.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "),
+      );
+      button.title = `${action.name} (${display(key)})`;
+      if (!button.hasAttribute("aria-label") && !key.startsWith("Ctrl"))
+        button.append(make("kbd", { textContent: display(key) }));
+    }
+  }
+  writeHelp(actions.filter(({ name }) => name));
+
+  document.addEventListener("keydown", (event) => {
+    const { target } = event;
+    if (event.altKey || document.querySelector("dialog[open]")) return;
+    const isButton = target.matches("button, a, summary");
+    if (isButton && (event.key === " " || event.key === "Enter") && !event.ctrlKey) return; // these press the button
+    if (target.matches("select") || target.matches("input")) {
+      const isText = !target.matches("[type=range], [type=checkbox], [type=color]");
+      if (event.key === "Escape") target.blur();
+      if (isText ? !(event.ctrlKey || event.metaKey) || event.key !== "s" : /^(Arrow|Home|End|Page| )/.test(event.key))
+        return;
+    }
+    if (takeKey(event)) {
+      event.preventDefault();
+      return;
+    }
+    const action = byKey.get(pressed(event));
+    if (!action) return;
+    event.preventDefault();
+    action.run();
+  });
+}
+
+function writeHelp(actions) {
+  for (const group of new Set(actions.map((action) => action.group))) {
+    const rows = make("dl");
+    for (const { name, keys } of actions.filter((action) => action.group === group)) {
+      const shown = keys.flatMap((key, i) => [i ? " or " : "", make("kbd", { textContent: display(key) })]);
+      rows.append(make("dt", {}, ...shown), make("dd", { textContent: name }));
+    }
+    element("keys").append(make("section", {}, make("h3", { textContent: group }), rows));
+  }
+}

@@ -1,0 +1,43 @@
+/** The list of jobs: what the server is working on, and what has failed. */
+
+import { element, isHeldDown, make, refill } from "./dom.js";
+
+const KINDS = { annotate: "Finding polyps", propagate: "Propagating", label: "Saving the final masks" };
+
+/** Seconds as "40 s" or "3 min". */
+function duration(seconds) {
+  return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
+}
+
+/**
+ * @param {(job) => void} onCancel   called for a job that waits or runs
+ * @param {(job) => void} onDismiss  called for a job that has failed
+ */
+export function drawJobs(jobs, nameOf, onCancel, onDismiss) {
+  const list = element("job-list");
+  if (isHeldDown(list)) return;
+  const rows = jobs.map((job) => {
+    const what = `${KINDS[job.kind] ?? job.kind}${job.frame !== null ? ` from frame ${job.frame}` : ""}`;
+    const hasFailed = job.state === "failed";
+    const act = hasFailed ? "Dismiss" : "Cancel";
+    const button = make("button", {
+      type: "button",
+      textContent: act,
+      attributes: { "data-key": job.job, "aria-label": `${act}: ${what}, ${nameOf(job.image)}` },
+    });
+    button.addEventListener("click", () => (hasFailed ? onDismiss(job) : onCancel(job)));
+    const name = make("span", { className: "name", textContent: `${what}: ${nameOf(job.image)}` });
+    return make("li", {}, name, button, ...(hasFailed ? [problem(job)] : progress(job, what)));
+  });
+  refill(list, rows);
+}
+
+const problem = ({ message }) => make("span", { className: "problem", textContent: message });
+
+function progress(job, what) {
+  const left = job.seconds_left === null ? "" : `${duration(job.seconds_left)} left`;
+  return [
+    make("progress", { value: job.progress, attributes: { "aria-label": what } }),
+    make("span", { textContent: job.state === "queued" ? "waiting" : left }),
+  ];
+}

@@ -1,0 +1,36 @@
+/** The list of a video's lesions: which one the pen draws, and which ones the frame shows. */
+
+import { element, make, refill } from "./dom.js";
+
+/**
+ * @param {number} active   id of the lesion that the pen draws
+ * @param {number[]} inFrame  ids of the lesions that the frame shows
+ */
+export function drawLesions(lesions, active, inFrame, onChoose) {
+  const list = element("lesion-list");
+  // Playing asks for this with every frame, and it seldom differs.
+  const drawn = JSON.stringify([lesions, active, inFrame]);
+  if (list.dataset.drawn === drawn) return;
+  list.dataset.drawn = drawn;
+  const rows = lesions.map(({ id, name, colour }) => {
+    const swatch = make("span", { className: "swatch" });
+    swatch.style.background = colour;
+    const mark = make("span", {
+      className: "here",
+      textContent: inFrame.includes(id) ? "●" : "",
+      title: "In this frame",
+    });
+    const button = make(
+      "button",
+      { type: "button", attributes: { "data-key": id, "aria-pressed": String(id === active) } },
+      make("kbd", { textContent: id }),
+      swatch,
+      make("span", { className: "name", textContent: name }),
+      mark,
+    );
+    button.addEventListener("click", () => onChoose(id));
+    return make("li", {}, button);
+  });
+  refill(list, rows);
+  list.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,34 @@
+/** What the page tells people: the line below the picture, and the banner for what lasts. */
+
+import { ServerError } from "./api.js";
+import { element, setText } from "./dom.js";
+
+export const IS_FINAL = "This video is marked as final. Press F to work on it again.";
+export const CHOOSE_VIDEO = "Choose a video first.";
+
+export function say(text) {
+  element("message").className = "";
+  setText("message", text);
+}
+
+/** @param {Error|string} error */
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  element("message").className = "problem";
+  setText("message", explain(error));
+}
+
+export function showBanner(text, kind = "") {
+  if (element("banner").textContent !== text)
+    Object.assign(element("banner"), { hidden: !text, className: kind, textContent: text });
+}
+
+/** Explain in one line what went wrong. */
+export function explain(error) {
+  if (typeof error === "string") return error;
+  if (error instanceof ServerError && error.status === 507)
+    return `The server's disk is full; your change is still here. ${error.message}`;
+  return error.message;
+}
+
+export const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;

@@ -1,0 +1,84 @@
+/** The way to a video and to a frame. */
+
+import { element, setText } from "./dom.js";
+import { CHOOSE_VIDEO, complain, explain, say } from "./messages.js";
+
+const NO_DOUBTFUL = "No doubtful frame is left. Press F to mark the video as final.";
+const NO_CORRECTED = "No frame is corrected yet.";
+
+export class Navigation {
+  /** @param {() => void} onOpen  called before a video is opened */
+  constructor(api, editor, player, watch, onOpen) {
+    Object.assign(this, { api, editor, player, watch, onOpen });
+    element("frame-number").addEventListener("change", ({ target }) => {
+      this.step(Number(target.value) - editor.frame);
+      element("stage").focus({ preventScroll: true });
+    });
+  }
+
+  async openVideo(video, frame = 0) {
+    const { editor } = this;
+    this.player.stop();
+    this.onOpen();
+    setText("stage-state", "");
+    try {
+      await editor.open(video.id, frame);
+      location.hash = encodeURIComponent(video.id);
+      element("stage").focus({ preventScroll: true });
+      const { unsaved } = editor;
+      if (editor.video.error) complain(editor.video.error);
+      else if (unsaved.length) say(`Frames that are not saved: ${unsaved.join(", ")}.`);
+      else if (!editor.video.frames) say("The video has no frames.");
+      else if (editor.video.state === "new") say("A new video. Press A to find the polyps in it.");
+      else say("Press N for the next doubtful frame, ? for all keys.");
+    } catch (error) {
+      complain(error);
+      if (!editor.video) setText("stage-state", explain(error));
+    }
+  }
+
+  /** Open the most doubtful frame of all videos. */
+  async openMostDoubtful() {
+    try {
+      const next = await this.api.next();
+      await this.openVideo(next, next.frame);
+      say(`${this.watch.nameOf(next.id)}, frame ${next.frame}: the most doubtful frame of all videos.`);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  step(frames) {
+    this.player.stop();
+    this.editor.seek(this.editor.frame + frames);
+  }
+
+  /** Go to the next doubtful frame (direction 1) or the one before (-1). */
+  goToDoubtful(direction) {
+    this.#goTo(this.editor.doubtful, direction, NO_DOUBTFUL);
+  }
+
+  /** Go to the next corrected or unsaved frame (direction 1) or the one before (-1). */
+  goToCorrected(direction) {
+    this.#goTo([...this.editor.corrected, ...this.editor.unsaved], direction, NO_CORRECTED);
+  }
+
+  goToMostChanged() {
+    const most = this.editor.mostChanged;
+    if (most) this.step(most.frame - this.editor.frame);
+    else say("No propagation has changed a frame yet.");
+  }
+
+  /** Go to the next of these frames; after the last one, start from the other end. */
+  #goTo(frames, direction, none) {
+    const { editor } = this;
+    if (!editor.video) return say(CHOOSE_VIDEO);
+    if (!frames.length) return say(none);
+    const sorted = [...frames].sort((a, b) => direction * (a - b));
+    const next = sorted.find((frame) => direction * (frame - editor.frame) > 0) ?? sorted[0];
+    const isAround = direction * (next - editor.frame) <= 0;
+    this.player.stop();
+    editor.seek(next);
+    return say(isAround ? `Continued from the ${direction > 0 ? "beginning" : "end"} of the video.` : "");
+  }
+}

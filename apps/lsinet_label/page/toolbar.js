@@ -1,0 +1,37 @@
+/** The tools' buttons and sliders: they show the state of the pen, the view and the player, and outlive the page. */
+
+import { element, setPressed, setText } from "./dom.js";
+
+const KEY = "lsinet.view"; // in the browser's storage
+
+export class Toolbar {
+  constructor({ pen, view }, player) {
+    Object.assign(this, { pen, view, player });
+    element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
+    element("opacity").addEventListener("input", ({ target }) =>
+      view.setStyle({ opacity: Number(target.value) / 100 }),
+    );
+  }
+
+  /** Set brush and mask as they were on the last visit. */
+  restore() {
+    const { radius, view } = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    if (radius) this.pen.setRadius(radius);
+    this.view.setStyle(view ?? {});
+  }
+
+  draw() {
+    const { pen, view, player } = this;
+    for (const tool of ["brush", "eraser", "polygon"]) setPressed(tool, pen.tool === tool);
+    setPressed("by-keys", Boolean(pen.cursor));
+    setPressed("outline", view.style.outline);
+    setPressed("hide", view.style.hidden);
+    setPressed("play", player.isPlaying);
+    element("brush-size").value = pen.radius;
+    setText("brush-reading", `${2 * pen.radius} px`);
+    const percent = Math.round(100 * view.style.opacity);
+    element("opacity").value = percent;
+    setText("opacity-reading", `${percent}%`);
+    localStorage.setItem(KEY, JSON.stringify({ radius: pen.radius, view: { ...view.style, hidden: false } }));
+  }
+}

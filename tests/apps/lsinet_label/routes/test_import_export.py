@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+VIDEO = "p1_a.frames"
+
+
+@pytest.fixture
+def corrected(services, drawn):
+    video = services.videos[VIDEO]
+    video.save_correction(3, drawn(2), "ann")
+    return video
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "kind"),
+    [("coco", ".json", "application/json"), ("cvat", ".xml", "application/xml"), ("png", ".zip", "application/zip")],
+)
+@pytest.mark.usefixtures("corrected")
+def test_an_export_is_sent_and_leaves_nothing(client, services, name, suffix, kind):
+    answer = client.get(f"videos/{VIDEO}/export", params={"format": name})
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+    assert answer.headers["content-disposition"].endswith(f'"{VIDEO}{suffix}"') and answer.content
+    assert list((services.videos.folder / ".scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(("frames", "count"), [("0:3", 0), ("3:4", 1), ("2:99", 1)])
+@pytest.mark.usefixtures("corrected")
+def test_a_stretch_of_frames(client, frames, count):
+    content = client.get(f"videos/{VIDEO}/export", params={"format": "coco", "frames": frames}).json()
+    assert len(content["annotations"]) == count
+    assert client.get(f"videos/{VIDEO}/export", params={"format": "coco", "frames": "a:b"}).status_code == 422
+
+
+def test_an_import_corrects_and_spreads(client, services, corrected):
+    path = f"videos/{VIDEO}/import"
+    content = client.get(f"videos/{VIDEO}/export", params={"format": "coco"}).content
+    unchanged = client.post(path, content=content, params={"format": "coco"}).json()
+    assert unchanged == {"frames": 0, "corrected": [], "job": None}
+    corrected.save_correction(3, np.zeros(corrected.info.size, np.uint8), "ann")
+    answer = client.post(path, content=content, params={"format": "coco"}).json()
+    assert (answer["frames"], answer["corrected"]) == (1, [3]) and corrected.corrections[3].user == "admin"
+    job = services.jobs[answer["job"]]
+    assert (job.kind, job.frame) == ("propagate", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", json.dumps({"images": 3}).encode()])
+def test_a_bad_file_changes_nothing(client, corrected, content):
+    before = corrected.corrections
+    answer = client.post(f"videos/{VIDEO}/import", content=content, params={"format": "coco"})
+    assert answer.status_code == 400 and answer.json()["detail"].startswith(VIDEO) and corrected.corrections == before
+
+
+@pytest.mark.parametrize(("method", "call"), [("GET", "export"), ("POST", "import")])
+def test_an_unknown_format(client, method, call):
+    answer = client.request(method, f"videos/{VIDEO}/{call}", params={"format": "gif"})
+    assert answer.status_code == 400 and "format='gif' must be one of cvat" in answer.json()["detail"]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+
+VIDEO = "p1_a.frames"
+
+
+def predict(video, drawn, uncertain: int) -> None:
+    """Values of all frames, of which one is uncertain."""
+    video.begin_annotation()
+    for frame in range(12):
+        values = {"scores": 0.9, "uncertainty": 0.8 * (frame == uncertain), "changes": 0.0}
+        video.write_prediction("predicted", frame, drawn(), **values)
+    video.end_annotation("model")
+
+
+def test_values_are_read_again(open_store, drawn):
+    predict(open_store()[VIDEO], drawn, 7)
+    values = open_store()[VIDEO].values
+    assert values.per_frame("uncertainty") == [0.8 * (frame == 7) for frame in range(12)]
+    assert values.per_frame("has_polyp") == [True] * 12 and values.per_frame("lesions") == [[1]] * 12
+
+
+def test_a_correction_replaces_the_models_values(video, drawn):
+    predict(video, drawn, 7)
+    video.write_prediction("propagated", 6, drawn(2), scores=0.5, uncertainty=0.3)
+    video.save_correction(7, np.zeros_like(drawn()), "ann")
+    values = video.values
+    assert values.per_frame("uncertainty")[6:8] == [0.3, 0.0] and values.per_frame("scores")[6:8] == [0.5, 0.0]
+    assert values.per_frame("has_polyp")[7] is False and values.per_frame("lesions")[6:8] == [[2], ()]
+    video.take_back(7, "ann")
+    video.remove_propagated({6})
+    assert values.per_frame("uncertainty")[6:8] == [0.0, 0.8] and values.per_frame("lesions")[6] == [1]
+
+
+def test_doubt_follows_each_change(video, drawn):
+    assert video.values.rank() is None and video.values.doubts() == []
+    predict(video, drawn, 7)
+    before = video.values.rank()
+    assert np.argmax(video.values.doubts()) == 7
+    video.save_correction(7, drawn(), "ann")
+    assert video.values.doubts()[7] is None and video.values.rank() < before
+    assert video.values.rank() == 0
+    for frame in (3, 4):  # the mask of frame 3 differs from both neighbours
+        video.values.set_change(frame, 1.0)
+    assert video.values.per_frame("changes")[2:6] == [0, 1, 1, 0] and video.values.rank() > 0
+    video.set_final(True, "ann")
+    assert video.values.rank() is None

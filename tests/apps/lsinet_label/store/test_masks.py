@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from lib.store.history import History
+from lib.store.masks import Correction, Masks, decode_mask, encode_mask
+from PIL import Image
+
+from lsinet_monai.errors import InputError
+
+SIZE = (64, 80)
+
+
+def png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as a PNG"),
+        (b"GIF89a", "cannot be read as a PNG"),
+        (png(np.full(SIZE, 7, np.uint8))[:60], "cannot be read as a PNG"),
+        (png(np.zeros((8, 8), np.uint8)), "is 8x8"),
+        (png(np.zeros((*SIZE, 3), np.uint8)), "mode RGB"),
+        (png(np.zeros(SIZE, np.uint16)), "mode I"),
+    ],
+)
+def test_bad_masks(content, message):
+    with pytest.raises(InputError, match=message):
+        decode_mask(content, SIZE)
+
+
+def test_a_mask_comes_back(drawn):
+    assert (decode_mask(encode_mask(drawn(200)), SIZE) == drawn(200)).all()
+
+
+@pytest.fixture
+def masks(tmp_path):
+    return Masks(tmp_path, History(tmp_path))
+
+
+def test_the_preferred_kind_wins(masks, drawn):
+    assert masks.read(("propagated", "predicted"), 5) is None
+    masks.write_prediction("predicted", 5, drawn(1))
+    assert masks.read(("propagated", "predicted"), 5)[1] == "predicted"
+    masks.write_prediction("propagated", 5, drawn(2))
+    labels, kind = masks.read(("propagated", "predicted"), 5)
+    assert kind == "propagated" and (labels == drawn(2)).all()
+
+
+def test_a_corrections_file_says_who_and_when(masks, tmp_path, drawn):
+    correction = Correction(3, "Zoë", "2026-01-02T03:04:05Z", 2, (7,), True)
+    masks.write_correction(correction, drawn(7))
+    again = Masks(tmp_path, History(tmp_path))
+    assert again.corrections == {3: correction} and again.version(3) == 2 and again.version(4) == 0
+    again.remove_correction(3, 3)
+    assert again.corrections == {} and again.version(3) == 3
+    assert Masks(tmp_path, History(tmp_path)).corrections == {}
+
+
+def test_propagated_masks_are_removed(masks, drawn):
+    for frame in (4, 2, 3):
+        masks.write_prediction("propagated", frame, drawn())
+    masks.remove_propagated([3, 9])
+    assert masks.propagated_frames() == [2, 4] and not masks.is_propagated(3) and masks.is_propagated(4)
+    masks.write_prediction("predicted", 0, drawn())
+    masks.remove_predictions()
+    assert masks.propagated_frames() == [] and masks.read(("predicted",), 0) is None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("monailabel")
+
+from lib.errors import NotFound
+from lib.strategies import STRATEGIES, DoubtStrategy, next_frame
+
+from lsinet_monai.errors import InputError
+
+VIDEO = "p1_a.frames"
+
+
+@pytest.fixture
+def annotated(video):
+    """Frame 7 is uncertain; the mask of frame 4 differs from its neighbours."""
+    video.begin_annotation()
+    before = None
+    for frame in range(12):
+        labels = np.zeros(video.info.size, np.uint8)
+        labels[:20, :20] = frame != 4
+        change = float(before is not None and (before != labels).any())
+        video.write_prediction("predicted", frame, labels, scores=0.9, uncertainty=0.9 * (frame == 7), changes=change)
+        before = labels
+    video.end_annotation("model")
+    return video
+
+
+def test_a_new_video_starts_at_its_first_frame(video):
+    assert next_frame([video], "doubt") == {"id": VIDEO, "frame": 0, "doubt": None}
+
+
+@pytest.mark.parametrize(("strategy", "frame"), [("uncertainty", 7), ("disagreement", 4), ("doubt", 4)])
+def test_the_most_doubtful_frame(annotated, strategy, frame):
+    found = next_frame([annotated], strategy)
+    assert found["frame"] == frame and 0 < found["doubt"] <= 1
+    task = DoubtStrategy(strategy, {VIDEO: annotated})
+    assert (
+        task({}, SimpleNamespace(list_images=lambda: [VIDEO])) == found and task.description == STRATEGIES[strategy][0]
+    )
+
+
+def test_corrected_frames_and_final_videos_do_not_count(annotated):
+    annotated.save_correction(4, annotated.mask(4).labels, "ann")
+    assert next_frame([annotated], "doubt")["frame"] == 7
+    annotated.set_final(True, "ann")
+    with pytest.raises(NotFound, match="no video left"):
+        next_frame([annotated], "doubt")
+
+
+def test_an_unknown_strategy(video):
+    with pytest.raises(InputError, match="strategy='luck' must be one of doubt, uncertainty, disagreement"):
+        next_frame([video], "luck")
