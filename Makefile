@@ -1,11 +1,11 @@
-# `make demo` and `make test` do all of their set-up; a second run reuses the environment in .venv.
+# `make demo` and `make test` set up the environment in .venv; a second run reuses it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KERNELS := $(VENV)/.kernels
 LABEL_INSTALLED := $(VENV)/.installed-label
-# MONAI Label needs Python below 3.12; on later ones its tests are skipped.
+# MONAI Label needs Python below 3.12; its tests are skipped on later versions.
 HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
 .PHONY: demo label test lint docs check-kernels release-check clean
@@ -24,15 +24,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Warnings are errors, links that lead nowhere among them. Material's notice of a later MkDocs is none of ours.
+# Warnings, such as broken links, are errors. The variable hides Material's notice about the next MkDocs.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# The kernels with the oldest PyTorch that is promised, in an environment of its own; up to five minutes.
+# Builds the kernels with the oldest supported PyTorch in a separate environment; takes up to five minutes.
 check-kernels: $(INSTALLED)
 	$(BIN)/python scripts/check_kernels.py
 
-# The wheel as people get it, without any extra, in a clean environment outside of this tree.
+# Tests the wheel, without extras, in a clean environment outside the repository.
 release-check: $(INSTALLED)
 	rm -rf dist
 	$(BIN)/python -m build
@@ -46,7 +46,7 @@ release-check: $(INSTALLED)
 	cp -r scripts "$$clean" && cd "$$clean" && \
 	venv/bin/python -m lsinet_monai copy bundle bundle && venv/bin/python scripts/demo.py --short
 
-# uv installs in seconds what takes pip minutes; where it is not to be had, pip does the same.
+# uv is much faster than pip; without uv, pip does the same.
 $(INSTALLED): pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	if $(BIN)/python -m pip install --quiet uv; then \
@@ -56,8 +56,8 @@ $(INSTALLED): pyproject.toml setup.py
 	fi
 	touch $@
 
-# SAM 2, which MONAI Label brings, is built with the PyTorch that is there, rather than with another one that is fetched
-# for it; uv leaves MONAI Label's start script out, pip does not.
+# MONAI Label needs SAM 2. Without build isolation, it is built with the installed PyTorch instead of a downloaded one. uv
+# does not install MONAI Label's start script, but pip does.
 $(LABEL_INSTALLED): $(INSTALLED)
 	if test -x $(BIN)/uv; then \
 		SAM2_BUILD_CUDA=0 VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-build-isolation-package sam2 \
@@ -68,7 +68,7 @@ $(LABEL_INSTALLED): $(INSTALLED)
 	test -e $(BIN)/monailabel || $(BIN)/python -m pip install --quiet --no-deps --force-reinstall monailabel==0.8.5
 	touch $@
 
-# Compiled now, so that no test waits for it; without a compiler nothing is built, and torchvision's operator serves.
+# Compiles the kernels now, so that no test has to wait. Without a compiler, torchvision's operator is used.
 $(KERNELS): $(INSTALLED) $(wildcard lsinet_monai/csrc/*.*)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@

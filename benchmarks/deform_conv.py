@@ -1,12 +1,11 @@
-"""How fast the deformable convolution is: ours against torchvision's, in one run.
+"""The speed of the deformable convolution: ours against torchvision's, in one run.
 
     taskset -c 0,1 python benchmarks/deform_conv.py
     python benchmarks/deform_conv.py --device cuda
 
-Both are called as a network calls them, through their public functions, at the sizes of the alignment's three scales
-for frames of 352x352 and at a larger one. They take turns, so that what else the machine does slows both, and the
-fastest of all turns counts. Prints a table in Markdown. On a machine that does other work too, OMP_PROC_BIND=true keeps
-the threads apart.
+Both are called through their public functions, at the sizes of the alignment's three scales for frames of 352x352, and
+at a larger size. They take turns, so that other work on the machine slows both alike, and the fastest turn of each
+counts. The script prints a table in Markdown. On a busy machine, OMP_PROC_BIND=true keeps the threads apart.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Function = Callable[..., Tensor]
 
 
 def make_step(function: Function, tensors: list[Tensor], backward: bool) -> Callable[[], None]:
-    """One forward pass, or one with the gradients of all five tensors."""
+    """Make a forward pass, or one with the gradients of all five tensors."""
     input, offset, weight, bias, mask = (tensor.detach().requires_grad_(backward) for tensor in tensors)
     leaves = [input, offset, weight, bias, mask]
 
@@ -49,7 +48,7 @@ def make_step(function: Function, tensors: list[Tensor], backward: bool) -> Call
 
 
 def compare(steps: list[Callable[[], None]], seconds: float) -> list[float]:
-    """The fastest run of each step, in milliseconds; each gets an equal share of the time."""
+    """Time the fastest run of each step, in milliseconds; each step gets an equal share of the time."""
     best, spent = [float("inf")] * len(steps), [0.0] * len(steps)
     for step in steps:
         step()
@@ -63,6 +62,7 @@ def compare(steps: list[Callable[[], None]], seconds: float) -> list[float]:
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=2.0, help="per row, direction and operator (2)")

@@ -1,8 +1,8 @@
-"""How fast maps are scored: ``score_folders`` on some cores against a loop over the frames with pysodmetrics on one.
+"""The speed of scoring maps: ``score_folders`` in several processes against a loop with pysodmetrics in one.
 
-Maps are made of the masks of CVC-ClinicDB by the parity tests' recipe. The loop computes the benchmark's scores alone;
-ours are those and the clinical ones. Also: how much memory the scoring of a short and of a long clip takes, on top of
-the libraries, of which PyTorch and MONAI are the most.
+The maps are made from the masks of CVC-ClinicDB by the recipe of the parity tests. The loop computes the benchmark's
+scores only; ours computes the clinical scores too. The script also prints the peak memory for a short and a long clip;
+most of it is taken by libraries, mainly PyTorch and MONAI.
 
     python benchmarks/evaluation.py [--data ../shared/data/CVC-ClinicDB] [--processes 2]
 """
@@ -34,6 +34,7 @@ SPLITS = ("TrainDataset", "TestEasyDataset/Unseen")
 
 
 def load_recipe() -> ModuleType:
+    """Load the recipe for maps from the parity tests, which are not a package."""
     spec = importlib.util.spec_from_file_location("recipe", ROOT / "tests" / "parity" / "recipe.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -42,6 +43,7 @@ def load_recipe() -> ModuleType:
 
 
 def write_maps(data: Path, maps: Path) -> None:
+    """Write a map for each mask of the dataset."""
     recipe = load_recipe()
     masks = [path for split in SPLITS for path in sorted((data / split / "GT").rglob("*.png"))]
     for path in tqdm(masks, desc="making maps", unit="frame"):
@@ -59,7 +61,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def loop(data: Path, maps: Path) -> dict[str, float]:
-    """The benchmark's scores of every clip as pysodmetrics is meant to be used, averaged over each split's clips."""
+    """Score every clip as pysodmetrics is meant to be used: the mean S-measure of each split's clips."""
     handlers = (sod.FmeasureHandler, sod.DICEHandler, sod.IOUHandler, sod.SensitivityHandler, sod.SpecificityHandler)
     scores = {}
     for split in SPLITS:
@@ -81,19 +83,20 @@ def loop(data: Path, maps: Path) -> dict[str, float]:
 
 
 def ours(data: Path, maps: Path, processes: int) -> dict[str, float]:
+    """Score every clip with ``score_folders``: the mean S-measure of each split's clips."""
     scores = score_folders({"ours": maps}, data, processes=processes, progress=False).scores()["ours"]
     return {split: scores[split]["dataset"]["Smeasure"] for split in SPLITS}
 
 
 def peak_memory(truth: Path, maps: Path) -> tuple[float, float]:
-    """MiB that a process has taken at most before and when it has scored a lone folder."""
+    """Score one folder of maps: the peak memory of this process before and after, in MiB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     score_folders({"ours": maps}, truth, processes=1, progress=False)
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def long_clip(data: Path, maps: Path, folder: Path, frames: int) -> tuple[Path, Path]:
-    """One clip, its frames again and again, as links."""
+    """Make one long clip: links to the frames of a short one, repeated."""
     case = min((data / SPLITS[1] / "GT").iterdir())
     names = [path.name for path in case.iterdir()]
     for number in range(frames):
@@ -106,9 +109,10 @@ def long_clip(data: Path, maps: Path, folder: Path, frames: int) -> tuple[Path, 
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("LSINET_DATA", ROOT.parent / "shared" / "data")) / "CVC-ClinicDB"
-    parser.add_argument("--data", type=Path, default=default, help="a dataset in SUN-SEG's layout")
+    parser.add_argument("--data", type=Path, default=default, help="a dataset in SUN-SEG's layout (%(default)s)")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -123,8 +127,10 @@ def main() -> None:
         assert np.allclose(list(scores.values()), list(expected.values())), (scores, expected)
         one, several = middle - start, end - middle
         print(f"{frames} frames of {args.data.name}")
-        print(f"pysodmetrics, one process  {one:6.2f} s  {1000 * one / frames:5.1f} ms a frame")
-        print(f"score_folders, {args.processes} processes {several:6.2f} s  {1000 * several / frames:5.1f} ms a frame")
+        print(f"pysodmetrics, one process  {one:6.2f} s  {1000 * one / frames:5.1f} ms per frame")
+        print(
+            f"score_folders, {args.processes} processes {several:6.2f} s  {1000 * several / frames:5.1f} ms per frame"
+        )
         print(f"{one / several:.2f} times as fast")
         for length in (100, 1000):
             context = multiprocessing.get_context("spawn")

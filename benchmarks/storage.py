@@ -1,9 +1,9 @@
-"""How many bytes the results of inference take on disk, a frame, for 1080p.
+"""The size of inference results on disk, in bytes per 1080p frame.
 
     python benchmarks/storage.py
 
-The frames are phantom clips, enlarged; the network is the demo's (``demo/model.pt``, which ``make demo`` trains). What
-a mask takes depends on its outline, a map on how sure the network is, and neither on how fast the machine is.
+The frames are enlarged phantom clips; the network is the demo's (``demo/model.pt``, which ``make demo`` trains). The
+size of a mask depends on its outline, the size of a map on the network's certainty, and neither on the machine's speed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXPORTS = {"summary.json": "summary", "frames.csv": "frames.csv", "coco.json": "
 
 
 def make_clips(folder: Path, clips: int, frames: int) -> None:
-    """Write clips as folders of frames, each of a phantom patient of its own."""
+    """Write clips as folders of frames, each of another phantom patient."""
     for clip in tqdm(range(clips), desc="making clips", leave=False):
         target = folder / f"clip{clip}"
         target.mkdir(parents=True)
@@ -38,18 +38,18 @@ def make_clips(folder: Path, clips: int, frames: int) -> None:
 
 
 def infer(frames: Path, checkpoint: Path, output: Path) -> None:
-    """Run the bundle's inference, with the exports that are asked for."""
-    options = {"input": frames, "checkpoint": checkpoint, "output_dir": output, "write_overlay": "true"}
-    exports = {name: "true" for name in ("write_csv", "write_coco", "write_cvat")}
-    flags = [text for key, value in (options | exports).items() for text in (f"--{key}", str(value))]
+    """Run the bundle's inference with the exports that are measured."""
+    options = {"input": frames, "checkpoint": checkpoint, "output_dir": output, "exports": "csv,coco,cvat"}
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
     command = ["-m", "monai.bundle", "run", "inference", "--config_file", "bundle/configs/inference.json", *flags]
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clips", type=int, default=6)
-    parser.add_argument("--frames", type=int, default=40, help="of each clip")
+    parser.add_argument("--frames", type=int, default=40, help="frames of each clip")
     parser.add_argument("--checkpoint", type=Path, default=ROOT / "demo" / "model.pt")
     arguments = parser.parse_args()
     frames = arguments.clips * arguments.frames
@@ -61,7 +61,7 @@ def main() -> None:
         masks = sorted((output / "masks").rglob("*.png"))
         with_polyp = {path for path in masks if Image.open(path).getextrema()[1]}
         print(f"{frames} frames of {HEIGHT}x{WIDTH}, {len(with_polyp)} with a mask that is not empty\n")
-        print("| | bytes a frame | with a mask | empty |")
+        print("| | bytes per frame | with a mask | empty |")
         print("|---|---:|---:|---:|")
         for kind in ("masks", "maps"):
             size = {path: (output / kind / path.relative_to(output / "masks")).stat().st_size for path in masks}
@@ -76,7 +76,7 @@ def main() -> None:
         print(f"| overlay, MP4 | {overlays / frames:,.0f} | | |")
         annotations = [a for path in output.rglob("coco.json") for a in json.loads(path.read_bytes())["annotations"]]
         rle = fmean(len(annotation["segmentation"]["counts"]) for annotation in annotations)
-        print(f"\nA lesion's RLE takes {rle:,.0f} bytes on average, of {len(annotations)} lesions' masks.")
+        print(f"\nThe RLE of a lesion's mask takes {rle:,.0f} bytes on average, over {len(annotations)} masks.")
 
 
 if __name__ == "__main__":

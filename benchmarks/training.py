@@ -1,9 +1,9 @@
-"""What a step of training costs, against the released procedure; and whether the data come in fast enough for it.
+"""The cost of a training step against the released procedure, and whether the data arrive fast enough for it.
 
-A step is the network, its loss, the gradients, and Adam's update; MONAI's engine and its handlers are left out, of all
-ways alike. Each way runs in a process of its own, by turns, so that what else the machine does falls on all alike;
-figures are medians over all steps. Frames are the phantom's, of SUN-SEG's size, which the network gets at that of
-``train.json``; weights are random, which changes no cost.
+A step is the network, its loss, the gradients and Adam's update, without MONAI's engine and handlers. Each way runs in
+its own process, and the ways take turns, so that other work on the machine slows all alike; figures are medians over
+all steps. The frames are phantom frames of SUN-SEG's size, resized to the input size of ``train.json``. The weights are
+random, which does not change the cost.
 
     python benchmarks/training.py [--backbone pvt_v2_b1] [--image-size 352] [--batch-size 4] [--quick]
 """
@@ -27,25 +27,22 @@ import numpy as np
 import torch
 from monai.data import DataLoader
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
+from released import released_loss, released_read
 from tqdm import tqdm
 
-from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
+from lsinet_monai.data import Clip, FrameCache, TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
 from lsinet_monai.inferers import MixedPrecisionInferer
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import create_network
-from lsinet_monai.networks import lsinet as network_module
+from lsinet_monai.networks import memory as memory_module
 from lsinet_monai.ops.builds import VARIABLE as KERNELS_VARIABLE
-from lsinet_monai.ops.memory_read import MemoryRead
 from lsinet_monai.transforms import training_transforms
 
 FRAME = (1008, 1158)
-FRAMES_A_SAMPLE = 3
-TOP_K = 20
+FRAMES_PER_SAMPLE = 3
 KEYS = ("image", "adjacent", "memory", "label", "memory_mask")
 
-# The options of the bundle that each way sets; "released" is the released procedure.
+# The bundle's options of each way; "released" is the released procedure.
 WAYS: dict[str, dict[str, Any]] = {
     "released": {},
     "ours": {},
@@ -61,54 +58,30 @@ WAYS_BY_DEVICE = {
 }
 
 
-def released_loss(logits: tuple[Tensor, ...], mask: Tensor) -> Tensor:
-    """The loss as it is written in the released program: the weight is made anew for each output, by a square mean."""
-
-    def one(logit: Tensor) -> Tensor:
-        weight = 1 + 5 * torch.abs(F.avg_pool2d(mask, kernel_size=31, stride=1, padding=15) - mask)
-        bce = F.binary_cross_entropy_with_logits(logit, mask, reduction="mean")
-        bce = (weight * bce).sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
-        probability = torch.sigmoid(logit)
-        intersection = (probability * mask * weight).sum(dim=(2, 3))
-        union = ((probability + mask) * weight).sum(dim=(2, 3))
-        return (bce + 1 - (intersection + 1) / (union - intersection + 1)).mean()
-
-    return sum((one(logit) for logit in logits), start=torch.zeros((), device=mask.device))
-
-
-def released_read(queries: Tensor, keys: Tensor, values: Tensor, *_: Any) -> MemoryRead:
-    """The memory read as it is written there: all scores, the best down the long axis, their weights spread again."""
-    scores = (2 * keys @ queries.mT - keys.square().sum(2, keepdim=True)) * keys.shape[2] ** -0.5
-    best, indices = scores.topk(min(TOP_K, keys.shape[1]), dim=1)
-    weights = best.softmax(1)
-    spread = torch.zeros_like(scores).scatter(1, indices, weights)
-    return MemoryRead(spread.mT @ values, indices.mT, weights.mT)
-
-
 def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps: int, device: str) -> dict[str, Any]:
-    """Train a few steps in one way: seconds of each, and the peak of memory in bytes."""
+    """Train a few steps in one way: the seconds of each step, and the peak memory in bytes."""
     options = dict(WAYS[way])
     amp_dtype, compiled = options.pop("amp_dtype", None), options.pop("compile", False)
     every_frame = options.pop("every_frame", False)
     torch.manual_seed(0)
     network: Any = create_network(backbone, **options).to(device)
     for parameter in network.parameters():
-        if parameter.ndim > 1 and not parameter.any():  # offsets of zero would all be read from one place
+        if parameter.ndim > 1 and not parameter.any():  # zero offsets would all read from the same place
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     loss_function: Any = LSINetLoss()
     if way == "released":
-        network_module.read_memory = released_read
+        memory_module.read_memory = released_read
         loss_function = released_loss
     step_network = torch.compile(network) if compiled else network
     inferer = MixedPrecisionInferer(amp_dtype, device, every_frame)
-    # A scale that suits from the start: a step that the scaler leaves out would be none to time.
+    # A scale that fits from the start: the scaler would skip steps, which must not be timed.
     scaler = torch.amp.GradScaler(device, init_scale=2.0**10, enabled=amp_dtype == "float16")
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     frames = {key: torch.randn(batch_size, 3, image_size, image_size, device=device) for key in KEYS[:3]}
     masks = {key: torch.zeros(batch_size, 1, image_size, image_size, device=device) for key in KEYS[3:]}
     for mask in masks.values():
         mask[..., image_size // 4 : image_size // 2, image_size // 4 : image_size // 2] = 1
-    label = masks["label"].expand(-1, FRAMES_A_SAMPLE if every_frame else 1, -1, -1)
+    label = masks["label"].expand(-1, FRAMES_PER_SAMPLE if every_frame else 1, -1, -1)
     seconds = []
     for _ in range(steps + 2):
         start = time.perf_counter()
@@ -129,11 +102,11 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds[2:], "peak": peak}  # the first ones also load kernels, or compile
+    return {"seconds": seconds[2:], "peak": peak}  # the first two also load kernels or compile
 
 
 def compare_ways(arguments: argparse.Namespace) -> float:
-    """Run all ways by turns, and print what each comes to; returns samples a second of ours on this device."""
+    """Run all ways in turns and print their figures; returns our samples per second on this device."""
     ways = WAYS_BY_DEVICE[arguments.device]
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     rounds = [way for turn in range(arguments.rounds) for way in (ways if turn % 2 == 0 else ways[::-1])]
@@ -159,29 +132,29 @@ def compare_ways(arguments: argparse.Namespace) -> float:
     return arguments.batch_size / seconds["ours"]
 
 
-def make_clips(folder: Path, count: int, frames: int) -> list[dict[str, Any]]:
-    """Clips of the phantom, enlarged to SUN-SEG's frames, as JPEG, with masks as PNG."""
-    clips: list[dict[str, Any]] = []
+def make_clips(folder: Path, count: int, frames: int) -> list[Clip]:
+    """Write phantom clips, enlarged to SUN-SEG's size, as JPEG, with masks as PNG."""
+    clips = []
     for number in tqdm(range(count), desc="making frames", leave=False):
-        clip: dict[str, Any] = {"clip_id": f"case{number}", "image": [], "label": []}
+        images, masks = [], []
         for index, (frame, mask) in enumerate(phantom_clip(frames, (FRAME[0] // 4, FRAME[1] // 4), seed=number)):
             paths = folder / f"{number}_{index}.jpg", folder / f"{number}_{index}.png"
             for path, pixels in zip(paths, (frame, mask.astype(np.uint8) * 255), strict=True):
                 Image.fromarray(pixels).resize(FRAME[::-1], Image.Resampling.BICUBIC).save(path, quality=90)
-            clip["image"].append(str(paths[0]))
-            clip["label"].append(str(paths[1]))
-        clips.append(clip)
+            images.append(str(paths[0]))
+            masks.append(str(paths[1]))
+        clips.append(Clip(f"case{number}", image=images, label=masks))
     return clips
 
 
 def _own_memory(pid: int) -> int:
-    """What a process has for itself, in bytes, without what it shares with its parent."""
+    """The memory of a process in bytes, without the part that it shares with its parent."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def measure_worker(dataset: TrainingDataset, sampler: TrainingSampler) -> list[int]:
-    """Load six epochs in a process of its own: what that has for itself in the middle of each, in bytes."""
+    """Load six epochs in a worker process: its own memory in the middle of each epoch, in bytes."""
     loader = DataLoader(dataset, sampler=sampler, batch_size=4, num_workers=1, persistent_workers=True)
     memory = []
     for epoch in range(1, 7):
@@ -194,32 +167,32 @@ def measure_worker(dataset: TrainingDataset, sampler: TrainingSampler) -> list[i
     return memory
 
 
-def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, needed: float) -> None:
+def measure_data(clips: list[Clip], image_size: int, samples: int, needed: float) -> None:
     """Print how fast one core decodes and augments, and whether a worker grows.
 
     Args:
-        clips: what is read.
-        image_size: what the network gets.
-        samples: so many of them.
-        needed: samples a second that training takes.
+        clips: the clips to read.
+        image_size: side of the network's input in pixels.
+        samples: how many samples to prepare.
+        needed: samples per second that training consumes.
     """
     torch.set_num_threads(1)
     sampler = TrainingSampler(clips)
     drawn = (list(sampler) * (1 + samples // len(sampler)))[:samples]
     print(f"\nframes of {FRAME[1]}x{FRAME[0]}, JPEG, in one process")
-    print(f"{'':28} {'frames/s':>10} {'against what training takes':>30}")
+    print(f"{'':28} {'frames/s':>10} {'times the pace of training':>30}")
 
     def show(what: str, frames: int, seconds: float) -> None:
-        print(f"{what:28} {frames / seconds:10.1f} {frames / seconds / (needed * FRAMES_A_SAMPLE):30.1f}")
+        print(f"{what:28} {frames / seconds:10.1f} {frames / seconds / (needed * FRAMES_PER_SAMPLE):30.1f}")
 
     start = time.perf_counter()
     for sample in drawn:
         clip = clips[sample.clip]
         for at in (sample.current, sample.adjacent, sample.memory):
-            read_frame(clip["image"][at])
+            read_frame(clip.image[at])
         for at in (sample.current, sample.memory):
-            read_mask(clip["label"][at])
-    show("decoding", FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
+            read_mask((clip.label or [])[at])
+    show("decoding", FRAMES_PER_SAMPLE * samples, time.perf_counter() - start)
     small = f"read_size {image_size}"
     datasets = {}
     for name, augment, options in (
@@ -234,22 +207,24 @@ def measure_data(clips: list[dict[str, Any]], image_size: int, samples: int, nee
         start = time.perf_counter()
         for sample in drawn:
             dataset[sample]
-        show(name, FRAMES_A_SAMPLE * samples, time.perf_counter() - start)
+        show(name, FRAMES_PER_SAMPLE * samples, time.perf_counter() - start)
 
     for name in ("as published", "from memory"):
         memory = [f"{value / 1e6:.0f}" for value in measure_worker(datasets[name], sampler)]
-        print(f"a worker's own memory, {name}, MB, epoch by epoch: {', '.join(memory)}")
+        print(f"a worker's own memory by epoch, {name}, MB: {', '.join(memory)}")
 
 
 def main() -> None:
-    """Measure."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="pvt_v2_b1")
     parser.add_argument("--image-size", type=int, default=352)
     parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=4, help="steps that count, in each round")
+    parser.add_argument("--steps", type=int, default=4, help="timed steps in each round")
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--device", choices=sorted(WAYS_BY_DEVICE), default=None, help="the GPU where there is one")
+    parser.add_argument(
+        "--device", choices=sorted(WAYS_BY_DEVICE), default=None, help="by default the GPU if there is one"
+    )
     parser.add_argument("--quick", action="store_true", help="two rounds of two steps, and few frames")
     parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,8 +1,8 @@
-"""What a frame of a video costs: against one pass of the encoder, and against the released procedure.
+"""The cost of a video frame against one pass of the encoder, and against the released procedure.
 
-Everything is measured in turn, round after round, so that what else the machine does falls on all alike; figures are
-medians over the rounds. A write to memory comes at every 5th frame, so the medians of frames that are timed one by one
-leave it out, and it has a row of its own. Frames are the phantom's; weights are random, which changes no cost.
+All variants take turns, round after round, so that other work on the machine slows all alike; figures are medians over
+the rounds. The memory is written at every 5th frame only, so the median of single frames does not include it, and
+writing has its own row. The frames are phantom frames; the weights are random, which does not change the cost.
 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
 """
@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, get_args
 
 import timm
 import torch
+from released import ReleasedProcedure
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -39,59 +40,7 @@ from lsinet_monai.networks.encoder import create_backbone
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = 35
 INTERVAL = 5
-TOP_K = 20
 DTYPES = get_args(AmpDtype)
-
-
-class ReleasedProcedure:
-    """The authors' order of things, from our parts: everything is as slow as theirs, and gives the same numbers.
-
-    Each frame is encoded as the adjacent one and again as the current one, in PyTorch's default layout. Scores are laid
-    out (elements, queries), the best are looked for down the elements, and their weights are spread over a matrix of
-    the same size. It forgets nothing here: what the authors' program does once its memory is full is to keep it.
-    """
-
-    def __init__(self, network: LSINet) -> None:
-        self.network = network
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
-        self.usage: list[Tensor] = []
-        self.life: list[Tensor] = []
-
-    @torch.no_grad()
-    def segment(self, frame: Tensor, adjacent: Tensor, write: bool) -> Tensor:
-        """Segment a frame (1, 3, H, W) beside another: the logit (1, 1, h, w) at stride 8."""
-        beside = self.network.encode(adjacent)
-        current = self.network.encode(frame)
-        logits = self.network.decode(current, beside, self.read(current) if self.keys else current.read_own())
-        if write:
-            self.write(current.keys, self.network.weight_values(current, logits))
-        return logits[-1]
-
-    @torch.no_grad()
-    def read(self, current: Features) -> tuple[Tensor, ...]:
-        results = []
-        for i, query in enumerate(current.keys):
-            keys = self.keys[i]
-            scores = (2 * keys.t() @ query[0].flatten(1) - keys.square().sum(0).unsqueeze(1)) / keys.shape[0] ** 0.5
-            best = scores.topk(min(TOP_K, len(scores)), dim=0)
-            weights = torch.zeros_like(scores).scatter_(0, best.indices, best.values.softmax(0))
-            self.usage[i] += weights.sum(1)
-            self.life[i] += 1
-            results.append((self.values[i] @ weights).view(1, -1, *query.shape[-2:]))
-        return tuple(results)
-
-    def write(self, keys: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> None:
-        new_keys, new_values = ([x[0].flatten(1) for x in scales] for scales in (keys, values))
-        new_usage = [x.new_zeros(x.shape[1]) for x in new_keys]
-        new_life = [x.new_full((x.shape[1],), 1e-7) for x in new_keys]
-        if not self.keys:
-            self.keys, self.values, self.usage, self.life = new_keys, new_values, new_usage, new_life
-            return
-        for held, new in (
-            (self.keys, new_keys), (self.values, new_values), (self.usage, new_usage), (self.life, new_life),
-        ):  # fmt: skip
-            held[:] = [torch.cat(pair, -1) for pair in zip(held, new, strict=True)]
 
 
 class Variant(NamedTuple):
@@ -102,9 +51,9 @@ class Variant(NamedTuple):
 
 
 def make_network(backbone: str, default_layout: bool = False) -> LSINet:
-    """A network with random weights, those that start at zero too: offsets of zero would be read from one place.
+    """Make a network whose weights are all random: zero offsets would all read from the same place.
 
-    Its backbone is in channels_last, as that of a network from ``load_checkpoint``, or in PyTorch's default layout.
+    Its backbone is in channels_last, as in a network from ``load_checkpoint``, or in PyTorch's default layout.
     """
     torch.manual_seed(0)
     network = LSINet(backbone, drop_path_rate=0.0).eval().requires_grad_(False)
@@ -117,12 +66,13 @@ def make_network(backbone: str, default_layout: bool = False) -> LSINet:
 
 
 def make_frames(count: int, size: int, seed: int = 0) -> list[Tensor]:
-    """Frames of the phantom as the network takes them, (1, 3, size, size)."""
+    """Make phantom frames as input of the network, each (1, 3, size, size)."""
     frames = tqdm(phantom_clip(count, (size, size), seed), "phantom", count, leave=False)
     return list(frames_to_tensor([frame for frame, _ in frames], size).unsqueeze(0).unbind(2))
 
 
 def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frames: int) -> None:
+    """Write so many frames to a memory."""
     for frame in itertools.islice(itertools.cycle(features), frames):
         memory.write(frame.keys, frame.values)
 
@@ -130,9 +80,9 @@ def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frame
 def make_engine(
     network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int, **options: Any
 ) -> Callable[[], Any]:
-    """Let each call segment as many frames of an endless clip as are encoded in one pass, with a full memory."""
+    """Return a function that segments one encoder batch of an endless clip, with a full memory."""
     inferer = SequentialVideoInferer(INTERVAL, memory_frames, **options)
-    state = inferer.start()
+    state = inferer.new_state()
     fill(state.memory, features, memory_frames)
     stream = inferer.stream(itertools.cycle(frames), network, state)
     return lambda: list(itertools.islice(stream, inferer.encode_batch))
@@ -141,7 +91,7 @@ def make_engine(
 def make_released(
     network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int
 ) -> Callable[[], Any]:
-    """Let each call segment the next frame of an endless clip, with so much in memory."""
+    """Return a function that segments the next frame of an endless clip, with so many frames in memory."""
     procedure = ReleasedProcedure(network)
     fill(procedure, features, memory_frames)
     pairs = itertools.pairwise(itertools.cycle(frames))
@@ -149,12 +99,13 @@ def make_released(
 
 
 def make_reader(read: Callable[[Features], Any], features: list[Features]) -> Callable[[], Any]:
+    """Return a function that reads for the next frame of an endless clip."""
     queries = itertools.cycle(features)
     return lambda: read(next(queries))
 
 
 def make_variants(backbone: str, size: int) -> list[Variant]:
-    """All that is timed; the first is the yardstick."""
+    """Make all variants that are timed; the first is the yardstick."""
     network, default_layout = make_network(backbone), make_network(backbone, default_layout=True)
     frames = make_frames(MEMORY + 1, size)
     features = [encode_frames([frame], network)[0] for frame in tqdm(frames, "encoding", leave=False)]
@@ -187,13 +138,13 @@ def make_variants(backbone: str, size: int) -> list[Variant]:
 
 
 def computes_in_float16() -> bool:
-    """Whether the CPU has instructions for it; without them it is emulated, and no use."""
+    """Whether the CPU has instructions for float16; without them it is emulated, and too slow to use."""
     return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
 @torch.no_grad()
 def measure(variants: list[Variant], rounds: int) -> dict[str, float]:
-    """Median milliseconds per frame of each variant, after one round that does not count."""
+    """Time each variant, in milliseconds per frame (median), after one round that does not count."""
     times: dict[str, list[float]] = {variant.name: [] for variant in variants}
     for i in tqdm(range(rounds + 1), "timing", unit="round"):
         for variant in variants:
@@ -205,7 +156,7 @@ def measure(variants: list[Variant], rounds: int) -> dict[str, float]:
 
 
 def compare_logits(backbone: str, size: int, count: int) -> dict[str, float]:
-    """How far the engine's logits lie from the released procedure's, at stride 8, while the memory fills."""
+    """Compare logits at stride 8 with the released procedure's while the memory fills: the absolute difference."""
     network, frames = make_network(backbone), make_frames(count, size)
     released, memory = ReleasedProcedure(make_network(backbone, default_layout=True)), MemoryBank(MEMORY)
     features = encode_frames(frames[:1], network)
@@ -213,15 +164,15 @@ def compare_logits(backbone: str, size: int, count: int) -> dict[str, float]:
     for i, frame in enumerate(tqdm(frames, "comparing logits", leave=False)):
         if i % 4 == 0:
             features += encode_frames(frames[i + 1 : i + 5], network) if i + 1 < count else []
-        beside = i + 1 if i + 1 < count else i - 1
-        expected = released.segment(frame, frames[beside], i % INTERVAL == 0)
-        found = segment_frame(features[i], features[beside], memory, network, i % INTERVAL == 0)[-1]
+        adjacent = i + 1 if i + 1 < count else i - 1
+        expected = released.segment(frame, frames[adjacent], i % INTERVAL == 0)
+        found = segment_frame(features[i], features[adjacent], memory, network, i % INTERVAL == 0)[-1]
         errors.append((found - expected).abs())
     return {"mean": float(torch.stack(errors).mean()), "max": float(torch.stack(errors).max())}
 
 
 def compare_masks(model: Path, clips: int, count: int) -> dict[str, float]:
-    """The mean Dice over frames between float32's masks and those of each other dtype, with a trained network."""
+    """Compare the masks of each dtype with those of float32, by a trained network: the mean Dice over frames."""
     network, image_size = load_checkpoint(model)
     scores: dict[str, list[Tensor]] = {dtype: [] for dtype in DTYPES}
     for seed in tqdm(range(1, clips + 1), "comparing masks", leave=False):
@@ -236,13 +187,13 @@ def compare_masks(model: Path, clips: int, count: int) -> dict[str, float]:
 
 
 def memory_use(field: str) -> float:
-    """This process's resident memory in MB: ``VmRSS`` now, ``VmHWM`` at most."""
+    """The resident memory of this process in MB: ``VmRSS`` is the current value, ``VmHWM`` the peak."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
 
 
 def resident(name: str, backbone: str, size: int, options: dict[str, Any] | None) -> tuple[str, float]:
-    """The most memory that 10 frames take, from the start of the process: of the released procedure or the engine."""
+    """Run 10 frames with the engine, or the released procedure (options None): this process's peak memory in MB."""
     frames = make_frames(4, size)
     network = make_network(backbone, default_layout=options is None)
     features = [encode_frames([frame], network)[0] for frame in frames]
@@ -257,10 +208,11 @@ def resident(name: str, backbone: str, size: int, options: dict[str, Any] | None
 
 
 def flatness(size: int, early: int, late: int, count: int) -> dict[str, dict[str, float]]:
-    """Milliseconds per frame (median) and MB, early and late in one long clip; 40 encoded frames come again and again.
+    """Compare frames early and late in one long clip: milliseconds per frame (median) and MB.
 
-    All but the encoding is done for each frame: read, decode, and write at every 5th. The memory as it was early is
-    kept, and its frames are timed in turn with the late ones, so that what else the machine does falls on both alike.
+    The clip repeats 40 encoded frames. Each frame is read, decoded, and every 5th one written; encoding is left out. A
+    copy of the early memory is kept, and early and late frames are timed in turns, so that other work on the machine
+    slows both alike.
     """
     network = make_network("pvt_v2_b0")
     features = encode_frames(make_frames(40, size), network)
@@ -288,12 +240,13 @@ def flatness(size: int, early: int, late: int, count: int) -> dict[str, dict[str
 
 
 def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function where nothing else has taken memory yet."""
+    """Call a function in a new process, where nothing else has taken memory yet."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def describe_machine() -> dict[str, Any]:
+    """Describe the CPU and the versions of libraries."""
     cpu = next((x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")), "")
     return {
         "cpu": cpu.partition(": ")[2] or platform.processor(),
@@ -308,6 +261,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def print_table(figures: dict[str, Any], size: int, backbone: str) -> None:
+    """Print all figures as tables in Markdown."""
     times = figures["ms_per_frame"]
     yardstick, *_ = times.values()
     released = times[f"released procedure, memory {MEMORY}"]
@@ -317,8 +271,8 @@ def print_table(figures: dict[str, Any], size: int, backbone: str) -> None:
         faster = f"{released / ms:.1f}x" if name.startswith("engine") else ""
         print(f"| {name} | {ms:.1f} | {ms / yardstick:.3f} | {faster} |")
     if not figures["machine"]["float16"]:
-        print("\nfloat16 is left out of the times: this CPU has no instructions for it.")
-    print("\n| resident memory at most | MB |\n|---|---:|")
+        print("\nfloat16 is not timed: this CPU has no instructions for it.")
+    print("\n| peak resident memory | MB |\n|---|---:|")
     for name, megabytes in figures["resident_mb"].items():
         print(f"| {name} | {megabytes:.0f} |")
     print("\n| one long clip (PVTv2-B0, without encoding) | ms per frame | MB |\n|---|---:|---:|")
@@ -331,12 +285,15 @@ def print_table(figures: dict[str, Any], size: int, backbone: str) -> None:
 
 
 def main() -> None:
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="pvt_v2_b5", help="any that LSINet takes (default: %(default)s)")
+    parser.add_argument("--backbone", default="pvt_v2_b5", help="any backbone of LSINet (default: %(default)s)")
     parser.add_argument("--size", type=int, default=352, help="height and width of frames (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=10, help="rounds of timing (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds, and a flatness check of 500 frames, not 3,100")
-    parser.add_argument("--output", type=Path, help="write all figures to this JSON file, too")
+    parser.add_argument(
+        "--quick", action="store_true", help="3 rounds of timing, and a long clip of 500 frames instead of 3,100"
+    )
+    parser.add_argument("--output", type=Path, help="also write all figures to this JSON file")
     arguments = parser.parse_args()
     backbone, size = arguments.backbone, arguments.size
     model = ROOT / "demo" / "model.pt"

@@ -1,9 +1,9 @@
-"""How fast frames come in and masks go out: a 1080p H.264 video to PNG masks, the network replaced by a constant.
+"""The speed of reading frames and writing masks: from a 1080p H.264 video to PNG masks, with a constant as network.
 
     python benchmarks/video_io.py
 
-The video is synthetic: the phantom, enlarged, with noise as fine as a camera's. Stages are timed one by one, and then
-as they run in inference, where reading goes on in the background. What that takes is set against a frame of LSI-Net
+The video is an enlarged phantom clip with noise as fine as a camera's. The script times each stage by itself, then all
+stages as they run in inference, where reading happens in the background. It compares the result with a frame of LSI-Net
 with PVTv2-B5 at 352x352, on the same cores.
 """
 
@@ -29,13 +29,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lsinet_monai.data import VideoPieces, find_field_of_view, find_inputs, open_video, phantom_clip, resize_frame
+from lsinet_monai.data import ClipPieces, find_field_of_view, find_inputs, open_video, phantom_clip, resize_frame
 from lsinet_monai.formats import write_png
-from lsinet_monai.handlers import WriteClipResults
+from lsinet_monai.handlers import ClipResultsSaver
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.masks import frame_score, uncertainty
+from lsinet_monai.masks import frame_score, logit_to_probability, uncertainty
 from lsinet_monai.networks import LSINet
-from lsinet_monai.writers import ClipWriter
+from lsinet_monai.writers import ClipWriter, Outputs
 
 HEIGHT, WIDTH = 1080, 1920
 IMAGE_SIZE = (352, 352)
@@ -47,14 +47,14 @@ MASKS_ALONE = {"write_maps": False, "write_overlay": False}
 
 
 class Cost(NamedTuple):
-    """Milliseconds a frame."""
+    """Milliseconds per frame."""
 
     wall: float
     cpu: float
 
 
 def make_video(path: Path, frames: int) -> None:
-    """Write the video that everything is measured on, as a recorder would: H.264, a key frame every second."""
+    """Write the video that is measured, as a recorder would: H.264, a key frame every second."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
@@ -72,7 +72,7 @@ def make_video(path: Path, frames: int) -> None:
 
 
 def repeat_video(path: Path, target: Path, times: int) -> None:
-    """Write a video some times over, its packets as they are, which takes seconds where encoding takes an hour."""
+    """Write a long video by repeating the packets of a short one: this takes seconds, encoding would take an hour."""
     with av.open(str(target), "w") as output:
         end, stream = 0, None
         for _ in range(times):
@@ -80,7 +80,7 @@ def repeat_video(path: Path, target: Path, times: int) -> None:
                 source = container.streams.video[0]
                 stream = stream or output.add_stream_from_template(source)
                 for packet in container.demux(source):
-                    if packet.dts is None or packet.pts is None:  # the last, which is empty
+                    if packet.dts is None or packet.pts is None:  # the last packet, which is empty
                         continue
                     packet.pts, packet.dts, packet.stream = packet.pts + end, packet.dts + end, stream
                     output.mux(packet)
@@ -88,8 +88,8 @@ def repeat_video(path: Path, target: Path, times: int) -> None:
 
 
 def measure_opening(path: Path, frames: int) -> None:
-    """Print what it costs to open a video, and longer ones: once a video, it is no cost of each frame."""
-    open_video(path).close()  # a first one loads libraries
+    """Print the cost of opening videos of several lengths; it arises once per video, not per frame."""
+    open_video(path).close()  # the first one loads libraries
     for times in (1, 10, 100):
         target = path.with_name("long.mp4")
         repeat_video(path, target, times)
@@ -102,7 +102,7 @@ def measure_opening(path: Path, frames: int) -> None:
 
 
 def make_logits() -> Tensor:
-    """The constant: a polyp's logits with an uneven edge, (1, 1, PIECE_FRAMES, height, width)."""
+    """Make the constant: logits of a polyp with an uneven edge, (1, 1, PIECE_FRAMES, height, width)."""
     generator = torch.Generator().manual_seed(0)
     rows, columns = torch.meshgrid(torch.linspace(-3, 3, 44), torch.linspace(-3, 3, 44), indexing="ij")
     coarse = 4 - 4 * (rows**2 + columns**2) + torch.randn(44, 44, generator=generator)
@@ -111,7 +111,7 @@ def make_logits() -> Tensor:
 
 
 def measure(what: str, frames: int, work: Iterable[object]) -> Cost:
-    """Go through something; print how fast that was, and what a GPU that infers fast would ask of the CPU for it."""
+    """Do some work; print its speed, and the CPU cores that it needs next to a GPU of GPU_FPS."""
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in work:
         pass
@@ -121,30 +121,29 @@ def measure(what: str, frames: int, work: Iterable[object]) -> Cost:
 
 
 def infer(path: Path, output_dir: Path, **outputs: bool) -> Iterable[None]:
-    """What the bundle's inference does with a video, but for the network."""
+    """Do what the bundle's inference does with a video, except for the network."""
     logits = make_logits()
     engine = Engine(lambda engine, batch: {"pred": logits[:, :, : len(batch["frame"])]})
     clips = find_inputs(path)
-    WriteClipResults(clips, output_dir, SequentialVideoInferer(), save_frames=2**31, **outputs).attach(engine)
+    ClipResultsSaver(clips, output_dir, Outputs(**outputs)).attach(engine)
     engine.state.device = torch.device("cpu")
-    engine.run(VideoPieces(clips, IMAGE_SIZE, PIECE_FRAMES))
+    engine.run(ClipPieces(clips, IMAGE_SIZE, PIECE_FRAMES))
     yield None
 
 
 def repeat(work: Callable[[], Any]) -> Iterable[Any]:
-    """Do the same for some frames."""
+    """Do the same work for each of STAGE_FRAMES frames."""
     return (work() for _ in range(STAGE_FRAMES))
 
 
 def to_map(logits: Tensor) -> np.ndarray:
-    """A map at the frame's size."""
-    large = F.interpolate(logits[None, None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
-    result: np.ndarray = torch.sigmoid(large)[0, 0].numpy()
+    """Make a map of the frame's size."""
+    result: np.ndarray = logit_to_probability(logits, (HEIGHT, WIDTH)).numpy()
     return result
 
 
 def overlays(frames: list[np.ndarray], map_: np.ndarray, folder: Path) -> Iterable[None]:
-    """Write an overlay and nothing else but the frames' numbers."""
+    """Write an overlay and the frames' scores, but no masks or maps."""
     with ClipWriter(folder, "overlay", write_masks=False, write_maps=False, overlay="mp4") as writer:
         for index, frame in enumerate(frames):
             writer.write(str(index), frame, map_)
@@ -153,7 +152,7 @@ def overlays(frames: list[np.ndarray], map_: np.ndarray, folder: Path) -> Iterab
 
 @torch.no_grad()
 def network_frame() -> float:
-    """The median milliseconds of a frame of LSI-Net, with random weights, which cost the same."""
+    """Time a frame of LSI-Net, in milliseconds (median); random weights cost the same as trained ones."""
     network = LSINet("pvt_v2_b5", pretrained=False).eval().to(memory_format=torch.channels_last)
     times, start = [], time.perf_counter()
     for _ in SequentialVideoInferer().stream((torch.randn(1, 3, *IMAGE_SIZE) for _ in range(9)), network):
@@ -172,7 +171,7 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, Cost]:
         some = [frame for _, _, frame in video.frames(0, STAGE_FRAMES)]
         return {
             "field": measure(
-                "finding the field of view: once a video",
+                "finding the field of view, once per video",
                 frames,
                 (find_field_of_view(video[place] for place in places) for _ in range(1)),
             ),
@@ -193,9 +192,9 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, Cost]:
 
 
 def main() -> None:
-    """Measure."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=300, help="length of the video; 30 are a second")
+    parser.add_argument("--frames", type=int, default=300, help="length of the video; 30 frames are one second")
     frames = parser.parse_args().frames
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
@@ -205,16 +204,16 @@ def main() -> None:
         make_video(path, frames)
         print(f"{WIDTH}x{HEIGHT}, {frames} frames, {path.stat().st_size / 1e6:.1f} MB, {cores} cores\n")
         measure_opening(path, frames)
-        print(f"\n| | frames/s | CPU ms a frame | cores for {GPU_FPS} frames/s |\n|---|---:|---:|---:|")
+        print(f"\n| | frames/s | CPU ms per frame | cores for {GPU_FPS} frames/s |\n|---|---:|---:|---:|")
         stages = measure_stages(path, folder, frames)
         whole = measure("**video to PNG masks**", frames, infer(path, folder / "masks", **MASKS_ALONE))
         measure("video to masks and maps", frames, infer(path, folder / "maps", write_overlay=False))
         measure("video to masks, maps and overlay", frames, infer(path, folder / "all"))
     shares = {stage: stages[stage].cpu / whole.cpu for stage in ("decode", "resize", "encode")}
-    print("\nof video to PNG masks: " + ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
+    print("\nshares of video to PNG masks: " + ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
     network = network_frame()
     print(f"a frame of LSI-Net with PVTv2-B5 at 352x352: {network:.0f} ms")
-    print(f"video to PNG masks: {whole.wall:.0f} ms a frame, {whole.wall / network:.2f} of that")
+    print(f"video to PNG masks: {whole.wall:.0f} ms per frame, {whole.wall / network:.2f} of the network's time")
 
 
 if __name__ == "__main__":

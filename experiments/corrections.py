@@ -1,4 +1,4 @@
-"""How far a corrected mask acts on the frames around it: the package's way beside five others.
+"""How a corrected mask changes the frames around it: the package's way against five others.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
@@ -7,7 +7,7 @@ Run from the repository's root; ``docs/experiments.md`` has the commands and the
     python -m experiments.corrections held-out --output outputs/ways/released/0 --fold 0 --dataset_dir DIR
     python -m experiments.corrections table outputs/corrections/seed*
 
-Options after ``--`` go to the training as they are, such as ``-- --backbone pvt_v2_b5 --max_epochs 1``.
+Options after ``--`` are passed to the training, such as ``-- --backbone pvt_v2_b5 --max_epochs 1``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from tqdm import tqdm
 from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, phantom_clips
 from lsinet_monai.data import write_phantom
 from lsinet_monai.data.frames import frames_to_tensor
-from lsinet_monai.errors import report_input_errors_in_one_line
 from lsinet_monai.inferers import VideoSession, encode_frames
 from lsinet_monai.inferers.corrections import blend
 from lsinet_monai.masks import has_polyp
@@ -41,33 +40,34 @@ from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 from lsinet_monai.utils.files import atomic_write
+from lsinet_monai.workflow.reporting import report_input_errors_in_one_line
 
-TEST_SEED = 2000  # of clips that no network here was trained on, and no way of carrying a mask was tuned on
-NEAR, REACH = 10, 30
-BAD = 0.6  # a frame of a lower Dice is one to correct
-WITHIN_MEMORY = 35 * 5  # frames: as far back as the memory goes, of which every 5th is in it
+TEST_SEED = 2000  # these clips were used neither to train a network nor to tune a way of carrying a mask
+NEAR, REACH = 10, 30  # frames on either side
+BAD = 0.6  # frames with a lower Dice are corrected
+MEMORY_SPAN = 35 * 5  # frames that the memory spans: every 5th of them is in it
 
-Carried = Iterator[tuple[int, Tensor, Tensor]]  # a frame, the mask that is carried to it, and the trust in that
+Carried = Iterator[tuple[int, Tensor, Tensor]]  # a frame, the mask carried to it, and the trust in that mask, in [0, 1]
 
 
 # Other ways to carry a mask -------------------------------------------------------------------------------------------
 
 
 def copy(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -> Carried:
-    """The mask as it is, where it is."""
+    """Copy the mask in place."""
     for frame in frames[1:]:
         yield frame, mask, torch.ones_like(mask)
 
 
 def top_k(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -> Carried:
-    """The mask read as a value, with the memory's keys and weights; trust is the share of weight on its elements.
+    """Read the mask as a value, with the memory's keys and weights; the trust is the mask's share of the weights.
 
-    In memory beside it are the frames that would be there, every 5th of those before.
+    The memory also holds the frames that inference would have written: every 5th of the frames before.
     """
     corrected = clip[frames[0]].keys[0]
     label = F.adaptive_avg_pool2d(mask, corrected.shape[-2:])
     for frame in frames[1:]:
-        others = [clip[t].keys[0] for t in range(max(0, frame - WITHIN_MEMORY), frame) if t % 5 == 0]
+        others = [clip[t].keys[0] for t in range(max(0, frame - MEMORY_SPAN), frame) if t % 5 == 0]
         keys = torch.cat([to_elements(k) for k in (corrected, *others)], 1)
         values = torch.zeros(1, keys.shape[1], 2)
         values[:, : label.numel(), 0] = label.flatten()
@@ -78,7 +78,7 @@ def top_k(network: LSINet, clip: list[Features], mask: Tensor, frames: range) ->
 
 
 def offsets(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -> Carried:
-    """The mask moved from frame to frame by the mean offset of the alignment's convolution at stride 8."""
+    """Move the mask from frame to frame by the mean offset of the alignment's deformable convolution at stride 8."""
     deform, moves = network.alignment.scales[0].deform, []
 
     def mean_offset(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -88,10 +88,10 @@ def offsets(network: LSINet, clip: list[Features], mask: Tensor, frames: range) 
 
     hook = deform.register_forward_pre_hook(mean_offset)
     for frame in frames[1:]:
-        network.alignment(clip[frame - frames.step].maps, clip[frame].maps)
+        network.alignment(clip[frame - frames.step].features, clip[frame].features)
         move = moves.pop()
         height, width = move.shape[-2:]
-        move = move.flip(1).movedim(1, 3) * (2 / torch.tensor([width, height]))  # x and y, where a frame is 2 wide
+        move = move.flip(1).movedim(1, 3) * (2 / torch.tensor([width, height]))  # (x, y); affine_grid spans 2 units
         move = _resize(move.movedim(3, 1), mask).movedim(1, 3)
         places = F.affine_grid(torch.eye(2, 3)[None], list(mask.shape), align_corners=False) + move
         mask = F.grid_sample(mask, places, padding_mode="border", align_corners=False)
@@ -99,12 +99,12 @@ def offsets(network: LSINet, clip: list[Features], mask: Tensor, frames: range) 
     hook.remove()
 
 
-def labels(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -> Carried:
-    """Label propagation as it is commonly done: the mask at stride 8, averaged over the positions that match best.
+def propagate_labels(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -> Carried:
+    """Propagate the mask at stride 8 as label propagation usually does: average it over the best matches.
 
-    Each position looks at the corrected frame and the three frames before, within two cells, 10 best of all.
+    Each position takes its 10 best matches within two cells, in the corrected frame and the three frames before.
     """
-    shape = clip[0].maps[0].shape[-2:]
+    shape = clip[0].features[0].shape[-2:]
     y, x = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
     far = ((y.flatten()[:, None] - y.flatten()).abs() > 2) | ((x.flatten()[:, None] - x.flatten()).abs() > 2)
     context = [(_directions(clip[frames[0]]), F.adaptive_avg_pool2d(mask, shape).flatten())]
@@ -119,7 +119,7 @@ def labels(network: LSINet, clip: list[Features], mask: Tensor, frames: range) -
 
 
 def _directions(features: Features) -> Tensor:
-    x = to_elements(features.maps[0])[0]
+    x = to_elements(features.features[0])[0]
     return F.normalize(x - x.mean(0), dim=1)
 
 
@@ -131,7 +131,7 @@ OTHERS: dict[str, Callable[[LSINet, list[Features], Tensor, range], Carried]] = 
     "copied in place": copy,
     "top-k read of the mask": top_k,
     "alignment's offsets": offsets,
-    "label propagation": labels,
+    "label propagation": propagate_labels,
 }
 MEMORY_ONLY, MATCHED = "in memory only (as released)", "matched features (the package)"
 
@@ -139,15 +139,17 @@ MEMORY_ONLY, MATCHED = "in memory only (as released)", "matched features (the pa
 # Measuring ------------------------------------------------------------------------------------------------------------
 
 
-class Clip(NamedTuple):
+class SegmentedClip(NamedTuple):
+    """A clip and the network's own result for it."""
+
     frames: list[np.ndarray]
     masks: np.ndarray
     own: np.ndarray
-    """Probabilities without a correction."""
+    """Probabilities without a correction, (T, H, W)."""
 
 
-def carry(way: str, network: LSINet, features: list[Features], clip: Clip, frame: int) -> np.ndarray:
-    """Correct one frame, and blend what is carried both ways with the network's own probabilities."""
+def carry(way: str, network: LSINet, features: list[Features], clip: SegmentedClip, frame: int) -> np.ndarray:
+    """Correct one frame, carry its mask in both directions, and blend it with the network's own probabilities."""
     result = clip.own.copy()
     mask = torch.from_numpy(clip.masks[frame]).float()[None, None]
     last = len(clip.frames) - 1
@@ -159,22 +161,22 @@ def carry(way: str, network: LSINet, features: list[Features], clip: Clip, frame
     return result
 
 
-def run_session(network: LSINet, image_size: int, clip: Clip, frame: int, reach: int) -> np.ndarray:
-    """Correct one frame in a session, and segment the whole clip anew."""
+def run_session(network: LSINet, image_size: int, clip: SegmentedClip, frame: int, reach: int) -> np.ndarray:
+    """Correct one frame in a session, and segment the whole clip again."""
     session = VideoSession(network, clip.frames, image_size, reach=reach)
     session.add_mask(frame, clip.masks[frame])
     return np.stack([probability for _, probability in session.propagate()])
 
 
-def score(probabilities: np.ndarray, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-    """Per frame: Dice at 0.5 (1 where prediction and truth are empty), and the number of false-positive pixels."""
+def score(probabilities: np.ndarray, clip: SegmentedClip) -> tuple[np.ndarray, np.ndarray]:
+    """Score each frame: its Dice at 0.5 (1 if prediction and truth are empty), and its false-positive pixels."""
     predicted = probabilities > 0.5
     dice = np.array([frame_dice(*pair) for pair in zip(predicted, clip.masks, strict=True)])
     return dice, (predicted & ~clip.masks).sum((1, 2))
 
 
-def choose(dice: np.ndarray, clip: Clip, most: int) -> list[int]:
-    """Frames to correct, evenly over the clip: as many as ``most`` that show a polyp, and as many that show none."""
+def choose(dice: np.ndarray, clip: SegmentedClip, most: int) -> list[int]:
+    """Choose frames to correct, evenly over the clip: up to ``most`` with a polyp, and up to ``most`` without."""
     bad = np.flatnonzero(dice < BAD)
     shows = np.array([has_polyp(mask) for mask in clip.masks])
     empty = ~clip.masks.any((1, 2))
@@ -187,12 +189,12 @@ def choose(dice: np.ndarray, clip: Clip, most: int) -> list[int]:
 
 @torch.no_grad()
 def measure(output: Path, clips: Iterable[ReadClip], most: int) -> None:
-    """Correct frames of clips one by one, in each way, and write what it brought to ``OUTPUT/corrections.json``."""
+    """Correct frames one by one in each way, and write the changes in Dice to ``OUTPUT/corrections.json``."""
     network, image_size = load_checkpoint(output / "model.pt")
     rows, seconds, dices = [], dict.fromkeys((MEMORY_ONLY, *OTHERS, MATCHED), 0.0), []
     for name, pictures, masks in clips:
         own = [probability for _, probability in VideoSession(network, pictures, image_size).propagate()]
-        clip = Clip(list(pictures), np.stack(masks), np.stack(own))
+        clip = SegmentedClip(list(pictures), np.stack(masks), np.stack(own))
         features = [encode_frames([x], network)[0] for x in frames_to_tensor(pictures, image_size)[None].unbind(2)]
         before, false_before = score(clip.own, clip)
         dices.append(before.mean())
@@ -226,7 +228,7 @@ def measure(output: Path, clips: Iterable[ReadClip], most: int) -> None:
 
 
 def table(outputs: list[Path]) -> None:
-    """Print, per way, the mean over networks of each figure, and its least and greatest."""
+    """Print each figure per way: its mean, minimum and maximum over the networks."""
     results = [json.loads((output / "corrections.json").read_text(encoding="utf-8")) for output in outputs]
     print("mean Dice without corrections:", ", ".join(f"{result['dice']:.2f}" for result in results))
     for empty in (False, True):
@@ -246,7 +248,7 @@ def table(outputs: list[Path]) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{round(value, 3) + 0.0:.3f}"  # and no -0.000
+    return f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 turns -0.000 into 0.000
 
 
 def _figures(rows: list[dict]) -> list[float]:
@@ -261,10 +263,10 @@ def _figures(rows: list[dict]) -> list[float]:
 
 
 def train(output: Path, seed: int, clips: int, options: list[str]) -> None:
-    """Train the demo's network on a phantom of its own seed: ``OUTPUT/model.pt``."""
+    """Train the demo's network on a phantom with this seed, and save it to ``OUTPUT/model.pt``."""
     if not (output / "phantom" / "TrainDataset").exists():
         partial = output / "phantom.partial"
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was interrupted
+        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted run
         write_phantom(partial, clips, 20, PHANTOM_SIZE, seed)
         partial.rename(output / "phantom")
     configs = "['bundle/configs/train.json','bundle/configs/demo.json']"
@@ -277,32 +279,32 @@ def main() -> None:
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("train", help="make a phantom and train a network on it")
+    command = commands.add_parser("train", help="make a phantom dataset and train a network on it")
     command.add_argument("--output", type=Path, required=True)
     command.add_argument("--seed", type=int, required=True)
     command.add_argument("--clips", type=int, default=60)
-    command = commands.add_parser("measure", help="correct frames of other clips, and see what it brings")
+    command = commands.add_parser("measure", help="correct frames of other phantom clips, and measure the change")
     command.add_argument("--output", type=Path, required=True)
     command.add_argument("--clips", type=int, default=8)
     command.add_argument("--frames", type=int, default=70)
-    command.add_argument("--most", type=int, default=2, help="corrections of a clip, of either kind")
-    command = commands.add_parser("held-out", help="correct frames of the clips that a fold's training held out")
+    command.add_argument("--most", type=int, default=2, help="corrections of a clip, with and without a polyp each")
+    command = commands.add_parser("held-out", help="correct frames of the clips that a fold holds out")
     command.add_argument("--output", type=Path, required=True)
     command.add_argument("--dataset_dir", type=Path, required=True)
     command.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
     command.add_argument("--most", type=int, default=2, help="corrections of a clip")
     command = commands.add_parser("table", help="print the results of several networks")
     command.add_argument("outputs", type=Path, nargs="+")
-    given = parser.parse_args(sys.argv[1:at])
+    arguments = parser.parse_args(sys.argv[1:at])
     report_input_errors_in_one_line()
-    if given.command == "train":
-        train(given.output, given.seed, given.clips, sys.argv[at + 1 :])
-    elif given.command == "measure":
-        measure(given.output, phantom_clips(given.clips, given.frames, TEST_SEED), given.most)
-    elif given.command == "held-out":
-        measure(given.output, held_out_clips(given.dataset_dir, given.fold), given.most)
+    if arguments.command == "train":
+        train(arguments.output, arguments.seed, arguments.clips, sys.argv[at + 1 :])
+    elif arguments.command == "measure":
+        measure(arguments.output, phantom_clips(arguments.clips, arguments.frames, TEST_SEED), arguments.most)
+    elif arguments.command == "held-out":
+        measure(arguments.output, held_out_clips(arguments.dataset_dir, arguments.fold), arguments.most)
     else:
-        table(given.outputs)
+        table(arguments.outputs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the memory is worth, and what fills it: ways to run one and the same trained networks over whole clips.
+"""What the memory contributes, and which frames to write to it: trained networks run over whole clips in several ways.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
@@ -17,21 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from experiments.clips import FOLDS, ReadClip, held_out_clips, phantom_clips
 from lsinet_monai.data.frames import frames_to_tensor
-from lsinet_monai.errors import report_input_errors_in_one_line
 from lsinet_monai.inferers import MemoryBank, encode_frames
 from lsinet_monai.inferers.memory_bank import Forgetting
 from lsinet_monai.inferers.sequential import segment_frame
-from lsinet_monai.masks import uncertainty
+from lsinet_monai.masks import logit_to_probability, uncertainty
 from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.utils.files import atomic_write
+from lsinet_monai.workflow.reporting import report_input_errors_in_one_line
 
-TEST_SEED = 3000  # of clips that no network here was trained on
+TEST_SEED = 3000  # no network was trained on these clips
 INTERVAL = 5  # frames from one write to the next
 
 
@@ -42,7 +41,7 @@ class Way(NamedTuple):
     forgetting: Forgetting = "usage"
     looks_ahead: bool = True
     most_uncertain: float = 1.0
-    """A frame is written only where its mean entropy, in bits, is no more than this; the first one always."""
+    """A frame is written only if its uncertainty (mean entropy in bits) is at most this; the first frame always is."""
 
 
 PACKAGE = "the package's: 35 frames, usage, look-ahead"
@@ -52,14 +51,14 @@ WAYS = {
     "memory of 1 frame": Way(memory_frames=1),
     "memory of 10 frames": Way(memory_frames=10),
     "writes of certain frames only": Way(most_uncertain=0.6),
-    "causal: the frame before beside it": Way(looks_ahead=False),
+    "causal: adjacent is the frame before": Way(looks_ahead=False),
 }
 
 
 def run(
     network: LSINet, image_size: int, features: Sequence[Features], size: tuple[int, int], way: Way
 ) -> Iterator[np.ndarray]:
-    """Probabilities, (H, W), of the frames of a clip in order."""
+    """Segment the frames of a clip in order: yields the probability of each, float32, (H, W)."""
     memory = MemoryBank(way.memory_frames, way.forgetting)
     last = len(features) - 1
     for frame, current in enumerate(features):
@@ -67,15 +66,15 @@ def run(
         adjacent = features[max(0, min(last, ahead if way.looks_ahead else frame - 1))]
         logits = segment_frame(current, adjacent, memory, network, write=False)
         logit = network.upsample_logits(logits, torch.Size((image_size, image_size)))[-1]
-        probability = torch.sigmoid(F.interpolate(logit, size, mode="bilinear", align_corners=False))[0, 0].numpy()
+        probability = logit_to_probability(logit, size)[0, 0].numpy()
         if frame % INTERVAL == 0 and (memory.is_empty or uncertainty(probability) <= way.most_uncertain):
-            memory.write(current.keys, network.weight_values(current, logits))
+            memory.write(current.keys, network.values_for_memory(current, logits))
         yield probability
 
 
 @torch.no_grad()
 def measure(folder: Path, clips: Iterable[ReadClip]) -> None:
-    """Run clips in every way: mean Dice at 0.5, to ``FOLDER/memory.json``."""
+    """Run clips in every way, and write the mean Dice at 0.5 to ``FOLDER/memory.json``."""
     network, image_size = load_checkpoint(folder / "model.pt")
     rows: list[dict[str, Any]] = []
     for name, frames, masks in clips:
@@ -94,7 +93,7 @@ def measure(folder: Path, clips: Iterable[ReadClip]) -> None:
 
 
 def table(results: list[Path]) -> None:
-    """Print, per way, the mean Dice and that of the clips' second halves, and how it differs from the package's."""
+    """Print, per way, the mean Dice of clips and of their second halves, and the difference from the package's way."""
     rows = [[*json.loads(path.read_text(encoding="utf-8"))] for path in results]
     clips = {(number, row["clip"]) for number, network in enumerate(rows) for row in network}
     print(f"\n{len(rows)} networks, {len(clips)} clips in all\n")
@@ -117,26 +116,26 @@ def table(results: list[Path]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("phantom", help="run a network, FOLDER/model.pt, over long clips of the phantom")
+    command = commands.add_parser("phantom", help="run the network FOLDER/model.pt over long phantom clips")
     command.add_argument("folder", type=Path)
     command.add_argument("--clips", type=int, default=2)
     command.add_argument("--frames", type=int, default=1000)
     command = commands.add_parser(
-        "held-out", help="run a network, FOLDER/model.pt, over the clips that its training held out"
+        "held-out", help="run the network FOLDER/model.pt over the clips that its training held out"
     )
     command.add_argument("folder", type=Path)
     command.add_argument("--dataset_dir", type=Path, required=True)
     command.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
     command = commands.add_parser("table", help="print the results of several networks")
     command.add_argument("results", type=Path, nargs="+")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     report_input_errors_in_one_line()
-    if given.command == "phantom":
-        measure(given.folder, phantom_clips(given.clips, given.frames, TEST_SEED))
-    elif given.command == "held-out":
-        measure(given.folder, held_out_clips(given.dataset_dir, given.fold))
+    if arguments.command == "phantom":
+        measure(arguments.folder, phantom_clips(arguments.clips, arguments.frames, TEST_SEED))
+    elif arguments.command == "held-out":
+        measure(arguments.folder, held_out_clips(arguments.dataset_dir, arguments.fold))
     else:
-        table(given.results)
+        table(arguments.results)
 
 
 if __name__ == "__main__":

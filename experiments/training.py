@@ -1,4 +1,4 @@
-"""Ways to train, compared by the sequences of the training data that each training held out.
+"""Ways to train, compared on the sequences of the training data that each training holds out.
 
 Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
 
@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,58 +24,54 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from experiments.clips import FOLDS
-from lsinet_monai.data import FrameCache, TrainingDataset, TrainingSample
+from lsinet_monai.data import TrainingDataset, TrainingSample
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet
-from lsinet_monai.networks.lsinet import read_from
-from lsinet_monai.networks.memory import to_elements
-from lsinet_monai.transforms import (
-    FramesToTensord,
-    LoadFramesd,
-    RandColourd,
-    RandFlipClipd,
-    RandMaskNoised,
-    RandRotateClipd,
-    training_transforms,
-)
+from lsinet_monai.networks.memory import read_from, to_elements, weight_by_mask
+from lsinet_monai.transforms import RandColourd
 from lsinet_monai.utils.files import atomic_write
 
-MORE_FRAMES = 2  # in memory, beside the one of the released training
+MORE_FRAMES = 2  # in memory, in addition to the one of the released training
 MEMORY_KEYS = ("memory", *(f"memory_{number}" for number in range(MORE_FRAMES)))
 MASK_KEYS = ("memory_mask", *(f"memory_mask_{number}" for number in range(MORE_FRAMES)))
 
-# What is the same in all ways, besides the recipe of cvc_clinicdb.json: a smaller encoder.
+# All ways change these options of cvc_clinicdb.json; the encoder is smaller than there.
 COMMON: dict[str, Any] = {
     "backbone": "pvt_v2_b0", "amp_dtype": "bfloat16", "channels_last": True, "cache_gb": 1,
 }  # fmt: skip
 RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1, "every_frame": False}
 SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
 STEPS = "@max_epochs * len(@train#dataloader)"
+PREPROCESSING = "train#preprocessing#_target_"
 WAYS: dict[str, dict[str, Any]] = {
     "released": RELEASED,
     "published loss": RELEASED | {"weighted_bce": True},
     "three memory frames": RELEASED
     | {
         "network_def#_target_": "experiments.training.create_network",
+        "frame_keys": ["image", "adjacent", *MEMORY_KEYS],
+        "mask_keys": ["label", *MASK_KEYS],
         "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
-        "train#preprocessing#_target_": "experiments.training.more_memory_transforms",
+        PREPROCESSING: "experiments.training.with_joined_memory",
     },
     "one cycle": RELEASED
     | {
         "lr_scheduler": f"${SCHEDULER}(@optimizer, 0.0006, {STEPS}, pct_start=0.2, cycle_momentum=False)",
-        "train#handlers#4#epoch_level": False,
+        "train#steps#5": "$monai.handlers.LrScheduleHandler(@lr_scheduler, print_lr=False, epoch_level=False)",
     },
     "no drop path": RELEASED | {"drop_path_rate": 0},
-    "no colours": RELEASED | {"train#preprocessing#_target_": "experiments.training.no_colours_transforms"},
+    "no colours": RELEASED | {PREPROCESSING: "experiments.training.without_colours"},
     "every frame": RELEASED | {"every_frame": True},
     "every frame, no drop path": RELEASED | {"every_frame": True, "drop_path_rate": 0},
     "drop path 0.3": RELEASED | {"drop_path_rate": 0.3},
-    "any orientation": RELEASED | {"train#preprocessing#_target_": "experiments.training.any_orientation_transforms"},
+    "any orientation": RELEASED | {PREPROCESSING: "experiments.training.with_any_orientation"},
 }
+
+Transforms = Sequence[Callable[..., Any]]
 
 
 class MoreMemoryNetwork(LSINet):
-    """LSINet that trains with several frames in memory: ``memory`` (B, N * 3, H, W), ``memory_mask`` (B, N, H, W)."""
+    """LSINet that trains with N frames in memory: ``memory`` (B, N * 3, H, W) and ``memory_mask`` (B, N, H, W)."""
 
     def forward(
         self,
@@ -84,76 +80,66 @@ class MoreMemoryNetwork(LSINet):
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
-        """See :meth:`LSINet.forward`; the frames in memory are read together, as from a memory bank."""
+        """See :meth:`LSINet.forward`; all frames in memory are read together, as from a memory bank."""
         if adjacent is None or memory is None or memory_mask is None:
             return super().forward(current, adjacent, memory, memory_mask)
-        features, beside = self.encode(current), self.encode(adjacent)
-        remembered = [self.encode(frame) for frame in memory.split(3, 1)]
-        values = [self._weight_by_truth(r.values, m) for r, m in zip(remembered, memory_mask.split(1, 1), strict=True)]
-        keys = [
-            torch.cat([to_elements(k) for k in scale], 1) for scale in zip(*(r.keys for r in remembered), strict=True)
-        ]
-        read = read_from(
-            features.keys, keys, [torch.cat([to_elements(v) for v in s], 1) for s in zip(*values, strict=True)]
-        )
-        return self.upsample_logits(self.decode(features, beside, read), current.shape[-2:])
+        features, adjacent_features = self.encode(current), self.encode(adjacent)
+        memory_features = [self.encode(frame) for frame in memory.split(3, 1)]
+        masks = memory_mask.split(1, 1)
+        values = [weight_by_mask(x.values, mask) for x, mask in zip(memory_features, masks, strict=True)]
+        read = read_from(features.keys, _join_frames([x.keys for x in memory_features]), _join_frames(values))
+        return self.upsample_logits(self.decode(features, adjacent_features, read), current.shape[-2:])
+
+
+def _join_frames(frames: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Join the elements of several frames, scale by scale: from (B, C, h, w) to (B, N * h * w, C)."""
+    return [torch.cat([to_elements(x) for x in scale], 1) for scale in zip(*frames, strict=True)]
 
 
 def create_network(backbone: str, drop_path_rate: float, **_: Any) -> MoreMemoryNetwork:
-    """Build the network of the bundle's ``network_def``, from random weights."""
+    """Build the network of the bundle's ``network_def`` with random weights."""
     return MoreMemoryNetwork(backbone, drop_path_rate=drop_path_rate)
 
 
 class MoreMemoryDataset(TrainingDataset):
-    """Samples with further frames in memory, drawn from all that lie before the current one."""
+    """Training samples with more frames in memory, drawn from all frames before the current one."""
 
     def __getitem__(self, sample: TrainingSample) -> Any:
         drawn = np.random.default_rng(sample.seed).integers(0, max(sample.current, 1), MORE_FRAMES).tolist()
-        others = [sample._replace(memory=frame) for frame in drawn]
-        clip = self.clips[sample.clip]
+        in_memory = [sample.memory, *drawn]
+        frames, masks = self.clips[sample.clip].image, self.clips[sample.clip].label
         self.transform.set_random_state(seed=sample.seed)
-        paths = {"image": clip["image"][sample.current], "adjacent": clip["image"][sample.adjacent]}
-        paths |= {key: clip["image"][s.memory] for key, s in zip(MEMORY_KEYS, [sample, *others], strict=True)}
-        masks = clip["label"]
-        paths |= {key: masks and masks[s.memory] for key, s in zip(MASK_KEYS, [sample, *others], strict=True)}
-        return self.transform(paths | {"label": masks and masks[sample.current]})
+        paths = {"image": frames[sample.current], "adjacent": frames[sample.adjacent]}
+        paths |= {key: frames[at] for key, at in zip(MEMORY_KEYS, in_memory, strict=True)}
+        mask_paths = {"label": masks and masks[sample.current]}
+        mask_paths |= {key: masks and masks[at] for key, at in zip(MASK_KEYS, in_memory, strict=True)}
+        return self.transform(paths | mask_paths)
 
 
-def more_memory_transforms(
-    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
-) -> Compose:
-    """``training_transforms`` for samples of a :class:`MoreMemoryDataset`, which learn from the current frame alone."""
-    if every_frame:
-        raise InputError("every_frame=true does not go with several frames in memory")
-    frames, masks = ("image", "adjacent", *MEMORY_KEYS), ("label", *MASK_KEYS)
-    augmentation = [
-        RandFlipClipd(frames + masks), RandRotateClipd(frames + masks), RandColourd(frames), RandMaskNoised(masks),
-    ]  # fmt: skip
+def with_joined_memory(transforms: Transforms) -> Compose:
+    """Join the frames in memory and their masks at the end of the bundle's transforms.
+
+    Raises:
+        InputError: on a call, the sample also trains on the memory's masks (``every_frame``).
+    """
 
     def join(data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if len(data["label"]) > 1:
+            raise InputError("every_frame=true cannot be combined with several frames in memory")
         joined = {key: data[key] for key in ("image", "adjacent", "label")}
         joined["memory"] = torch.cat([data[key] for key in MEMORY_KEYS])
         joined["memory_mask"] = torch.cat([data[key] for key in MASK_KEYS])
         return joined
 
-    return Compose(
-        [
-            LoadFramesd(frames, masks, cache),
-            *(augmentation if augment else []),
-            FramesToTensord(frames, masks, image_size),
-            Lambda(join),
-        ]
-    )
+    return Compose([*transforms, Lambda(join)])
 
 
-def any_orientation_transforms(
-    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
-) -> Compose:
-    """``training_transforms``, and then all eight ways to lay a picture, each as likely: an endoscope has no up."""
+def with_any_orientation(transforms: Transforms) -> Compose:
+    """Add all eight orientations of a picture, equally likely, to the bundle's transforms: an endoscope has no up."""
     keys = ("image", "adjacent", "memory", "label", "memory_mask")
     return Compose(
         [
-            *training_transforms(image_size, augment, cache, every_frame).transforms,
+            *transforms,
             RandFlipd(keys, prob=0.5, spatial_axis=0),
             RandRotate90d(keys, prob=0.75, max_k=3),
             EnsureTyped(keys, track_meta=False),
@@ -161,26 +147,23 @@ def any_orientation_transforms(
     )
 
 
-def no_colours_transforms(
-    image_size: int | Sequence[int], augment: bool, cache: FrameCache, every_frame: bool = False
-) -> Compose:
-    """``training_transforms`` without changes of brightness, contrast, saturation and sharpness."""
-    transforms = training_transforms(image_size, augment, cache, every_frame).transforms
+def without_colours(transforms: Transforms) -> Compose:
+    """Leave the changes of brightness, contrast, saturation and sharpness out of the bundle's transforms."""
     return Compose([transform for transform in transforms if not isinstance(transform, RandColourd)])
 
 
 def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[str]) -> None:
-    """Train in one way without one fold, whose number is the seed, to ``OUTPUT/WAY/FOLD``.
+    """Train in one way without one fold, and write the model and the fold's Dice to ``OUTPUT/WAY/FOLD``.
 
-    The Dice of the clips of that fold, after the last epoch, is written beside the network.
+    The number of the fold is also the seed. The Dice of its clips is that after the last epoch.
     """
     folder = output / way.replace(" ", "_") / str(number)
     epochs = json.loads(Path("bundle/configs/cvc_clinicdb.json").read_text(encoding="utf-8"))["max_epochs"]
-    given = COMMON | WAYS[way] | {
+    settings = COMMON | WAYS[way] | {
         "seed": number, "dataset_dir": dataset_dir, "output_dir": folder, "model_file": folder / "model.pt",
-        "val_interval": epochs, "shares": {"_target_": "experiments.clips.fold", "clips": "@clips", "number": number},
+        "val_interval": epochs, "split": {"_target_": "experiments.clips.fold", "clips": "@clips", "number": number},
     }  # fmt: skip
-    arguments = [text for key, value in given.items() for text in (f"--{key}", str(value))]
+    arguments = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
     configs = "['bundle/configs/train.json','bundle/configs/cvc_clinicdb.json']"
     started = time.monotonic()
     subprocess.run(
@@ -199,7 +182,7 @@ def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[
 
 
 def table(output: Path) -> None:
-    """Print, per way, the mean Dice over held-out clips and folds, and how it differs from the released way."""
+    """Print, per way, the mean Dice over held-out clips and folds, and the difference from the released way."""
     print("| | folds | Dice | per fold | standard deviation | difference | over clips | minutes |")
     print("|---|---|---|---|---|---|---|---|")
     found = {
@@ -239,7 +222,7 @@ def table(output: Path) -> None:
 
 
 def main() -> None:
-    """Parse the command line and do what it says."""
+    """Train or print, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     training = verbs.add_parser("train", help="train in one way without one fold")
@@ -247,7 +230,7 @@ def main() -> None:
     training.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
     training.add_argument("--dataset_dir", type=Path, required=True)
     training.add_argument("--output", type=Path, required=True)
-    training.add_argument("options", nargs="*", help="further options of the bundle, behind --")
+    training.add_argument("options", nargs="*", help="more options of the bundle, after --")
     tabling = verbs.add_parser("table", help="print the results of all trainings")
     tabling.add_argument("output", type=Path)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The demo: a phantom, a short training, and masks for a clip that the network has not seen.
+"""The demo: makes a phantom, trains a network briefly, and segments clips that the network has not seen.
 
-Everything is written under ``demo/``. Each step is a command that stands in the documentation, and is printed. The
-short form takes the same steps with so little data that its scores mean nothing: it shows that an installation works.
+It writes only to ``demo/``. Each step is a command of the documentation, and is printed. The short form takes the same
+steps with very little data: it tests an installation, and its scores mean nothing.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ def bundle(verb: str, *configs: str, **options: str | int) -> None:
 
 
 def train(folder: str, short: bool) -> None:
-    """Make the phantom and train the demo's network on it, where that has not been done."""
+    """Make the phantom and train the demo's network on it, unless they exist."""
     clips, frames = (SHORT_CLIPS, SHORT_FRAMES) if short else (CLIPS, FRAMES)
     epochs = {"max_epochs": SHORT_EPOCHS} if short else {}
     phantom, partial = ROOT / folder / "phantom", ROOT / folder / "phantom.partial"
     if not phantom.exists():
-        shutil.rmtree(partial, ignore_errors=True)  # of a demo that was interrupted
+        shutil.rmtree(partial, ignore_errors=True)  # from an interrupted demo
         run("lsinet_monai", "phantom", f"{folder}/{partial.name}", f"--clips={clips}", f"--frames={frames}",
             f"--size={SIZE}", f"--seed={SEED}")  # fmt: skip
         partial.rename(phantom)
     if not (ROOT / folder / "model.pt").exists():
         bundle("training", "train", "demo", dataset_dir=f"{folder}/phantom", output_dir=f"{folder}/training",
                model_file=f"{folder}/training/model.pt", overwrite="true", **epochs)  # fmt: skip
-        # Not before the training is complete: an interrupted one leaves the best network so far.
+        # Only a complete training gets here. An interrupted one leaves its best network so far in training/.
         (ROOT / folder / "training" / "model.pt").rename(ROOT / folder / "model.pt")
 
 
 def evaluate(folder: str, name: str) -> float:
-    """Mean Dice of a model file on the held-out clips."""
+    """Return the mean Dice of a model file on the held-out clips."""
     output = f"{folder}/evaluation_{name}"
     bundle("evaluating", "train", "evaluate", dataset_dir=f"{folder}/phantom", checkpoint=f"{folder}/{name}.pt",
            output_dir=output, overwrite="true")  # fmt: skip
@@ -62,7 +62,7 @@ def evaluate(folder: str, name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only-model", action="store_true", help="stop when demo/model.pt is there")
+    parser.add_argument("--only-model", action="store_true", help="stop after the training, with demo/model.pt")
     parser.add_argument("--short", action="store_true", help="the same steps in a minute, under demo/short")
     arguments = parser.parse_args()
     folder = "demo/short" if arguments.short else "demo"
@@ -74,19 +74,19 @@ def main() -> None:
 
     from lsinet_monai.data import read_split
     from lsinet_monai.metrics import fixed_mask_dice
-    from lsinet_monai.networks import LSINet, load_checkpoint, save_checkpoint
+    from lsinet_monai.networks import LSINet, load_checkpoint, save_model
 
     phantom = ROOT / folder / "phantom"
     trained = load_checkpoint(ROOT / folder / "model.pt")
     set_determinism(0)
-    save_checkpoint(ROOT / folder / "untrained.pt", LSINet(**trained.network.config), trained.image_size)
+    save_model(LSINet(**trained.network.config), ROOT / folder / "untrained.pt", trained.image_size)
     dice = {name: evaluate(folder, name) for name in ("model", "untrained")}
     held_out = read_split(phantom, "TestEasyDataset/Unseen")
     fixed = fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out)
     bundle("inference", "inference", input=f"{folder}/phantom/TestEasyDataset/Unseen", checkpoint=f"{folder}/model.pt",
            output_dir=f"{folder}/inference", overwrite="true")  # fmt: skip
 
-    print(f"\nMean Dice at 0.5 on {len(held_out)} held-out phantom clips (synthetic; says nothing of real data)")
+    print(f"\nMean Dice at 0.5 on {len(held_out)} held-out phantom clips (synthetic; says nothing about real data)")
     print(f"  trained network   {dice['model']:.3f}")
     print(f"  untrained network {dice['untrained']:.3f}")
     print(f"  best fixed mask   {fixed:.3f}")

@@ -1,4 +1,4 @@
-"""Cross-references of the docstrings, :class:`LSINet` and the like, for the documentation's build."""
+"""Turns cross-references in docstrings, such as :class:`LSINet`, into links of the documentation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(~?)([\w.]+)`")
 
 
 class Roles(griffe.Extension):
-    """Turn each into a link to what it names, where the site has that."""
+    """Replaces each role by a link to the object that it names, if the site has it."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Rewrite the docstring of a module, class, function or attribute once it is read."""
+        """Rewrite the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = _ROLE.sub(lambda role: _link(obj, role), obj.docstring.value)
 

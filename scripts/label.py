@@ -1,6 +1,6 @@
-"""The label app on phantom videos: they are made, the demo's model is taken, and the server starts on this machine.
+"""Runs the label app on this machine, with phantom videos and the demo's model, and makes these if needed.
 
-Videos lie under ``demo/label``; what is corrected there is kept. End it with Ctrl+C.
+The videos are in ``demo/label``, and corrections stay there. Press Ctrl+C to end the server.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def write_video(path: Path, patient: int, clip: int) -> None:
         container.mux(stream.encode())
 
 
-def say_when_up(address: str) -> None:
-    """Print the page's address once it answers."""
+def report_when_up(address: str) -> None:
+    """Print the address of the page as soon as the server answers."""
     for _ in range(600):
         try:
             urllib.request.urlopen(f"{address}status", timeout=5).close()
@@ -55,7 +55,7 @@ def say_when_up(address: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--port", type=int, default=8000, help="of this machine, for the page")
+    parser.add_argument("--port", type=int, default=8000, help="the port of the page")
     port = parser.parse_args().port
     videos = ROOT / "demo" / "label"
     for name, (patient, clip) in VIDEOS.items():
@@ -66,11 +66,11 @@ def main() -> None:
         subprocess.run([sys.executable, str(ROOT / "scripts" / "demo.py"), "--only-model"], check=True)
     if importlib.util.find_spec("monailabel") is None:
         sys.exit('error: monailabel is not installed: pip install "lsinet_monai[label]"')
-    # The same as `monailabel start_server`, also where an installer left that script out.
+    # This is `monailabel start_server`, and works even if the installer has left that script out.
     command = ["-m", "monailabel.main", "start_server", "--app", "apps/lsinet_label", "--studies", "demo/label"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "checkpoint", "demo/model.pt"]
     print(f"$ {shlex.join(['python', *command])}", flush=True)
-    threading.Thread(target=say_when_up, args=[f"http://127.0.0.1:{port}/lsinet/"], daemon=True).start()
+    threading.Thread(target=report_when_up, args=[f"http://127.0.0.1:{port}/lsinet/"], daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         subprocess.run([sys.executable, *command], cwd=ROOT)
 

@@ -1,7 +1,6 @@
-"""Hooks of the documentation's build: pages from files that are read elsewhere too, and links that hold in both places.
+"""Hooks of the documentation's build: use README and other files of the repository as pages of the site.
 
-README and the like are written once, for whoever reads the repository, and are pages of the site as they are. Links are
-those of the repository everywhere; here they become those of the site.
+All files link to files of the repository. For the site, these links become links to its pages.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = {  # a file of the repository: where it is in the site
+PAGES = {  # file in the repository: page of the site
     "README.md": "index.md",
     "apps/lsinet_label/README.md": "annotate.md",
     "CHANGELOG.md": "changelog.md",
@@ -28,14 +27,14 @@ _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that do not lie in the site's folder."""
+    """Add the pages whose files are outside ``docs/``."""
     for source, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn a page's links within the repository into links within the site."""
+    """Turn a page's links to files of the repository into links to pages of the site."""
     here = page.file.src_uri
     source = _SOURCES.get(here, f"docs/{here}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from monai.data import DataLoader
 
 from lsinet_monai.data import ClipPieces, read_split
 from lsinet_monai.inferers import SequentialVideoInferer
@@ -19,7 +18,7 @@ def test_it_beats_the_best_fixed_mask(demo_model: Path) -> None:
     phantom = demo_model.parent / "phantom"
     held_out = read_split(phantom, "TestEasyDataset/Unseen")
     inferer, metric = SequentialVideoInferer(), ClipDice()
-    for piece in DataLoader(ClipPieces(held_out, image_size), batch_size=1):
+    for piece in ClipPieces(held_out, image_size):
         logits = inferer(piece["image"], network, piece["clip_id"], piece["frame_index"], piece["is_last"])
         metric.update((logits, piece["label"], piece["clip_id"]))
     dice = metric.compute()

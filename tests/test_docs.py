@@ -1,4 +1,4 @@
-"""The documentation, built as ``make docs`` builds it."""
+"""Builds the documentation like ``make docs`` and checks its pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; mkdocs ends with an error for any warning, and links that lead nowhere are some."""
+    """The built site. Any warning of mkdocs, such as a broken link, is an error."""
     pytest.importorskip("mkdocs", reason='mkdocs is not installed: pip install -e ".[docs]"')
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
@@ -43,6 +43,11 @@ def test_nothing_comes_from_another_host(site: Path) -> None:
         ("inferers", "lsinet_monai.inferers.VideoSession.add_mask"),
         ("data", "lsinet_monai.data.open_video"),
         ("metrics", "lsinet_monai.metrics.clinical_scores"),
+        ("masks", "lsinet_monai.masks.logit_to_probability"),
+        ("evaluation", "lsinet_monai.evaluation.score_folders"),
+        ("export", "lsinet_monai.export.export_network"),
+        ("workflow", "lsinet_monai.workflow.reruns.run_with"),
+        ("transforms", "lsinet_monai.transforms.RandColourd"),
         ("ops", "lsinet_monai.ops.deform_conv2d"),
     ],
 )
@@ -81,5 +86,26 @@ def test_the_container_starts_the_server_as_the_guide_does() -> None:
     starts = [json.loads(words) for words in re.findall(r"^(?:ENTRYPOINT|CMD) (.+)$", dockerfile, re.M)]
     guide = re.search(r"^\$ (monailabel start_server .+)$", (ROOT / "apps/lsinet_label/README.md").read_text(), re.M)
     assert guide
-    told = guide[1].replace("VIDEOS", "/videos").replace("model.pt", "/model.pt").split()
-    assert sorted(word for words in starts for word in words) == sorted(told)
+    documented = guide[1].replace("VIDEOS", "/videos").replace("model.pt", "/model.pt").split()
+    assert sorted(word for words in starts for word in words) == sorted(documented)
+
+
+FOLDERS = "apps|benchmarks|bundle/configs|docs|examples|experiments|lsinet_monai|scripts|tests"
+GUIDE = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    ROOT / "apps/lsinet_label/README.md",
+    ROOT / "bundle/docs/README.md",
+]
+
+
+@pytest.mark.parametrize("page", GUIDE, ids=[str(page.relative_to(ROOT)) for page in GUIDE])
+def test_every_path_that_the_guide_names_exists(page: Path) -> None:
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./]*)`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_contributing_answers_twenty_questions_with_one_place_each() -> None:
+    _, _, section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Where would you change ...\n")
+    rows = re.findall(r"^\| .+\? \| `[\w./]+` \|$", section.partition("\n## ")[0], re.M)
+    assert len(rows) == 20

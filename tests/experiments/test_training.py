@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 from monai.data import DataLoader
+from monai.handlers import LrScheduleHandler
 
-from experiments.training import RELEASED, WAYS
+from experiments.training import MORE_FRAMES, RELEASED, WAYS
 from lsinet_monai.data import write_phantom
+from lsinet_monai.transforms import RandColourd
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 
@@ -32,10 +34,15 @@ def test_every_way_takes_a_step(phantom: Path, way: str) -> None:
     frames = {key: batch[key] for key in ("adjacent", "memory", "memory_mask")}
     logits = parser.get_parsed_content("train#inferer")(batch["image"], network, **frames)
     assert loss(logits, batch["label"]).isfinite()
+    assert batch["memory_mask"].shape[1] == (1 + MORE_FRAMES if way == "three memory frames" else 1)
+    transforms = parser.get_parsed_content("train#preprocessing").transforms
+    assert any(isinstance(transform, RandColourd) for transform in transforms) is (way != "no colours")
+    (scheduling,) = [x for x in parser.get_parsed_content("train#steps") if isinstance(x, LrScheduleHandler)]
+    assert scheduling.epoch_level is (way != "one cycle")
     assert parser.get_parsed_content("lr_scheduler").optimizer is parser.get_parsed_content("optimizer")
 
 
-def test_ways_differ_from_the_released_one_in_what_they_name() -> None:
+def test_a_way_changes_only_what_it_names() -> None:
     for way, given in WAYS.items():
         assert given.keys() >= RELEASED.keys()
         changed = [key for key in RELEASED if given[key] != RELEASED[key]]
