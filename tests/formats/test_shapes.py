@@ -76,8 +76,8 @@ def test_a_polygon_in_float32_draws_the_same_mask() -> None:
     mask = np.ones((9, 11), bool)
     mask[[1, 3, 4, 5, 6], [1, 8, 8, 9, 10]] = False  # its polygon has edges through the centres of pixels
     polygon = mask_to_polygon(mask)
-    drawn = [polygon_to_mask(polygon.astype(kind), mask.shape) for kind in (np.float32, np.float64)]
-    np.testing.assert_array_equal(*drawn)
+    single, double = (polygon_to_mask(polygon.astype(kind), mask.shape) for kind in (np.float32, np.float64))
+    np.testing.assert_array_equal(single, double)
 
 
 def test_few_points_for_people_to_drag() -> None:

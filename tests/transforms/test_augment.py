@@ -178,10 +178,10 @@ def test_training_transforms_give_tensors_in_range(paths, augment):
 def test_the_bundle_has_the_same_transforms(paths, options):
     paths = {**paths, "adjacent_label": paths["label"]}
     parser = ConfigParser(ConfigParser.load_config_file(CONFIG))
-    parser.update({"image_size": 32, "train_clips": [], **options})
+    parser.update({"image_size": 64, "train_clips": [], **options})
     ours, bundles = (
         transform.set_random_state(seed=3)(paths)
-        for transform in (training_transforms(32, **options), parser.get_parsed_content("train#preprocessing"))
+        for transform in (training_transforms(64, **options), parser.get_parsed_content("train#preprocessing"))
     )
     assert ours.keys() == bundles.keys()
     assert all(torch.equal(ours[key], bundles[key]) for key in ours)
