@@ -198,7 +198,7 @@ class _RandomStates:
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
-        """The network's device, whose generator is saved besides the CPU's."""
+        """The network's device, whose generator is saved in addition to the CPU's."""
         self._of_ranks: list[dict[str, Any]] = []
 
     def take(self) -> None:

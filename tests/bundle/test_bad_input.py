@@ -107,7 +107,7 @@ def _model_of_another_network(path: Path) -> None:
     torch.save(timm.create_model("resnet10t").state_dict(), path)
 
 
-# A checkpoint, made where the run is told to find it.
+# Ways to make the checkpoint that a run is given.
 CHECKPOINTS: dict[str, Callable[[Path], Any]] = {
     "missing": lambda path: None,
     "text": lambda path: path.write_text("epoch,loss\n1,0.5\n"),
@@ -142,7 +142,7 @@ BAD_DATA = [
     (None, "training", {"model_file": 7}, ["model_file=7", "write ./ before"]),
 ]
 
-# Options that no run accepts, and what the error says beside the option's name and value.
+# Options that no run accepts, and what the error says in addition to the option's name and value.
 BAD_OPTIONS = [
     ("training", {"backbone": "pvt_v9_b1"}, "is not a model of timm"),
     ("training", {"backbone": "vit_tiny_patch16_224"}, "choose one with strides 8, 16 and 32"),

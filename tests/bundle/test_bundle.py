@@ -255,7 +255,7 @@ def test_evaluation_in_half_precision(run, phantom: Path, model_file: Path) -> N
     assert workflow.parser.get_parsed_content("validate#inferer").amp_dtype == "bfloat16"
 
 
-def test_a_second_inference_overwrites_when_told_to(run, phantom: Path, model_file: Path) -> None:
+def test_a_second_inference_overwrites_if_asked_to(run, phantom: Path, model_file: Path) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"input": str(folder), "checkpoint": str(model_file), "output_dir": "out"}
     workflow = run("inference", **options)

@@ -82,7 +82,7 @@ def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any
 
 
 @pytest.mark.slow
-def test_an_earlier_export_is_kept_unless_told(export: Callable[..., ConfigWorkflow]) -> None:
+def test_an_earlier_export_is_kept_unless_overwrite_is_set(export: Callable[..., ConfigWorkflow]) -> None:
     Path("network.pt2").touch()
     options = {"filepath": "network.pt2", "network_def": "$@model.network"}
     with pytest.raises(Exception) as caught:

@@ -151,7 +151,7 @@ def test_gpus_with_synchronised_batchnorm(clips: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_shared_training_goes_on(clips: Path, tmp_path: Path) -> None:
+def test_a_shared_training_resumes(clips: Path, tmp_path: Path) -> None:
     whole = _train(clips, tmp_path / "whole", 2, frozen=False)
     _train(clips, tmp_path / "parts", 2, frozen=False, max_epochs=1)
     (tmp_path / "parts").rename(tmp_path / "before")
@@ -173,7 +173,7 @@ ERRORS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("wrong", "said"), ERRORS)
-def test_an_error_is_said_once(clips: Path, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+def test_an_error_is_reported_once(clips: Path, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
     configs = [str(CONFIGS / f"{name}.json") for name in ("train", "multi_gpu_train")]
     options = {**OPTIONS, "dataset_dir": clips, "output_dir": tmp_path / "out", "model_file": tmp_path / "model.pt"}
     flags = [text for name, value in {**options, **wrong}.items() for text in (f"--{name}", str(value))]

@@ -71,7 +71,7 @@ def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
     assert len(calls) == step
 
 
-# In which step it is interrupted, how often the state is saved, and the step from which it goes on.
+# In which step it is interrupted, how often the state is saved, and the step from which it resumes.
 INTERRUPTIONS = [
     (6, 2, 5),
     pytest.param(2, None, 1, marks=pytest.mark.slow),
@@ -104,7 +104,7 @@ def test_resumed_training_has_the_losses_of_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-def test_complete_training_goes_on_with_more_epochs_only(run, phantom: Path, uninterrupted: Path) -> None:
+def test_a_complete_training_resumes_with_more_epochs_only(run, phantom: Path, uninterrupted: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 2})
     said = refusal(run, **{**options, "max_epochs": 2, "resume": True})
@@ -188,7 +188,7 @@ def test_an_error_does_not_keep_the_folder_from_the_next_training(run, phantom: 
 
 
 @pytest.mark.slow
-def test_a_training_that_was_stopped_before_its_first_checkpoint_begins_again(run, phantom: Path) -> None:
+def test_a_training_that_was_stopped_before_its_first_state_begins_again(run, phantom: Path) -> None:
     Path("out").mkdir()
     Path("out/events.out.tfevents.1.host.1.0").touch()
     assert "holds files that this run did not write" in refusal(run, dataset_dir=str(phantom))
@@ -210,7 +210,7 @@ def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:
     assert [path.name for path in Path().iterdir()] == ["out"] and len([*Path("out").iterdir()]) == 1
 
 
-def test_overwrite_starts_anew(run, phantom: Path, uninterrupted: Path) -> None:
+def test_overwrite_starts_again(run, phantom: Path, uninterrupted: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1, "seed": 1})
     Path("out/notes.txt").touch()
@@ -235,7 +235,7 @@ def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, m
 
 
 @pytest.mark.parametrize("way", ["resume", pytest.param("overwrite", marks=pytest.mark.slow)])
-def test_a_full_disk_keeps_the_last_checkpoint_and_its_curves(run, phantom: Path, way: str) -> None:
+def test_a_full_disk_keeps_the_last_state_and_its_curves(run, phantom: Path, way: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full, to which writing fails as on a full disk")
     options = {"dataset_dir": str(phantom)}
@@ -248,7 +248,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_its_curves(run, phantom: Path
     assert {path: path.read_bytes() for path in content} == content
 
 
-def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, monkeypatch) -> None:
+def test_a_loss_that_is_no_number_keeps_the_last_state(run, phantom: Path, monkeypatch) -> None:
     forward, calls = LSINetLoss.forward, []
 
     def diverge(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
@@ -266,7 +266,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(run, phantom: Path, 
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monkeypatch) -> None:
-    """In an epoch's last step, after which a checkpoint is written that would replace the last good one."""
+    """In an epoch's last step, after which a state is written that would replace the last good one."""
     backward, calls = torch.Tensor.backward, []
 
     def diverge(loss: torch.Tensor, *arguments: Any, **options: Any) -> None:
@@ -311,7 +311,7 @@ def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, 
     assert seen[0] == before and kept.read_bytes() == before and Path("model.pt").read_bytes() != before
 
 
-def test_a_checkpoint_that_is_damaged_inside_is_refused(run, phantom: Path) -> None:
+def test_a_state_that_is_damaged_inside_is_refused(run, phantom: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
     content = bytearray(Path("out/training_state.pt").read_bytes())

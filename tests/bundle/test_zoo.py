@@ -1,7 +1,7 @@
 """What the MONAI model zoo checks of a bundle, in its order, on the bundle as it would lie there.
 
 Two things are not the zoo's: no weights are shipped, so ``models/model.pt`` is an untrained network, and its check of
-TorchScript scripts, which this network cannot be, so the export is traced here and told where the weights are.
+TorchScript scripts, which this network cannot be, so the export is traced here, and gets the key of the weights.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_what_is_explained(error: BaseException, said: list[str]) -> None:
     assert all(text in str(caught.value) for text in said), caught.value
 
 
-def test_how_a_run_goes_on_is_the_callers_to_say() -> None:
+def test_the_caller_says_how_to_continue() -> None:
     def fail(engine: Engine, batch: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "out/scores.json")
 
@@ -64,7 +64,7 @@ def test_a_full_disk_before_the_first_step() -> None:
         engine.run([0])
 
 
-def test_what_is_done_first_at_a_failure() -> None:
+def test_at_failure_is_called_first() -> None:
     def step(engine: Engine, batch: int) -> None:
         assert not done
         if batch:
@@ -75,11 +75,11 @@ def test_what_is_done_first_at_a_failure() -> None:
     FailureReporter(at_failure=lambda: done.append(engine.state.iteration)).attach(engine)
     with pytest.raises(KeyError):
         engine.run([0, 1])
-    assert set(done) == {2}  # Ignite says it twice
+    assert set(done) == {2}  # Ignite fires the event twice
 
 
 @pytest.mark.parametrize("error", UNEXPLAINED, ids=repr)
-def test_all_else_passes_as_it_is(error: BaseException) -> None:
+def test_other_errors_pass_unchanged(error: BaseException) -> None:
     with pytest.raises(type(error) if isinstance(error, BaseException) else error) as caught:
         _run(error)
     assert not isinstance(caught.value, InputError)

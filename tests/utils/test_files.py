@@ -52,7 +52,7 @@ def test_a_durable_file_is_on_disk_before_it_takes_the_others_place(tmp_path: Pa
     assert calls == [(3, False)] * durable and path.read_text() == "one"
 
 
-def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full, to which writing fails as on a full disk")
     for size in (3, 1_000_000):  # PyTorch's writer fails at the end, or before

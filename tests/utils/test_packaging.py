@@ -13,7 +13,7 @@ FOLDERS = {"bundle": ROOT / "bundle", "label": ROOT / "apps" / "lsinet_label"}
 
 
 @pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
-def test_in_the_repository_they_stand_beside_the_package(name: str, folder: Path) -> None:
+def test_in_the_repository_they_are_next_to_the_package(name: str, folder: Path) -> None:
     assert shipped_folder(name).samefile(folder)
 
 
