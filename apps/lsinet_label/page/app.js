@@ -1,8 +1,8 @@
 /** The page: makes its parts, lets them hear of each other, and opens the first video. */
 
-import { listActions } from "./actions.js";
+import { listActions } from "./buttons.js";
 import { Api } from "./api.js";
-import { connect } from "./controls.js";
+import { connect } from "./bindings.js";
 import { askToSignIn } from "./dialogs.js";
 import { element, setText } from "./dom.js";
 import { Editor } from "./editor.js";
@@ -14,7 +14,7 @@ import { Readings } from "./readings.js";
 import { ServerWatch } from "./server_watch.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
-import { Toolbar } from "./toolbar.js";
+import { ToolSettings } from "./tool_settings.js";
 import { VideoList } from "./video_list.js";
 import { Workflow } from "./workflow.js";
 
@@ -25,10 +25,10 @@ const SLOW = 300; // milliseconds before the page says that a frame is loading
 
 const api = new Api(askToSignIn);
 const editor = new Editor(api);
-const stage = new Stage(element("stage"), editor, () => toolbar.draw());
+const stage = new Stage(element("stage"), editor, () => toolSettings.draw());
 const { pen, view } = stage;
-const player = new Player(editor, () => toolbar.draw());
-const toolbar = new Toolbar(stage, player);
+const player = new Player(editor, () => toolSettings.draw());
+const toolSettings = new ToolSettings(stage, player);
 const workflow = new Workflow(api, editor, () => watch.look());
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
 const timeline = new Timeline(element("timeline"), editor);
@@ -109,7 +109,7 @@ window.addEventListener("beforeunload", (event) => {
 
 const actions = listActions({ editor, navigation, pen, player, timeline, videoList, view, watch, workflow });
 connect(actions, (event) => stage.takeKey(event));
-toolbar.restore();
+toolSettings.restore();
 await watch.look();
 const first = watch.videos.find(({ id }) => id === decodeURIComponent(location.hash.slice(1)));
 if (first) {

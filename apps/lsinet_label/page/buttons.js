@@ -5,7 +5,7 @@ import { element } from "./dom.js";
 
 const action = (id, name, keys, run) => ({ id, name, keys, run });
 
-/** @returns {import("./controls.js").Action[]} */
+/** @returns {import("./bindings.js").Action[]} */
 export function listActions(parts) {
   const groups = {
     Player: playerActions(parts),

@@ -4,7 +4,7 @@ import { element, setPressed, setText } from "./dom.js";
 
 const KEY = "lsinet.view"; // in the browser's storage
 
-export class Toolbar {
+export class ToolSettings {
   constructor({ pen, view }, player) {
     Object.assign(this, { pen, view, player });
     element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
