@@ -1,10 +1,10 @@
 """Corrections: a person's masks, and how they act on the frames around theirs.
 
 Through the memory a mask has little effect: at 352 x 352 it scales a value by about 2% at most (see
-:func:`lsinet_monai.networks.memory.weight_values`). Therefore each corrected mask is also carried to its neighbours, by
-matching the encoder's features: each position of a neighbour finds its place in the corrected frame, takes the mask
-from there, and trusts it less with distance in time and with difference in features. ``docs/experiments.md`` compares
-this with other ways.
+:func:`lsinet_monai.networks.memory.weight_one_scale`). Therefore each corrected mask is also carried to its neighbours,
+by matching the encoder's features: each position of a neighbour finds its place in the corrected frame and takes the
+mask from there. Trust in the mask falls with distance in time and with difference in features. ``docs/experiments.md``
+compares this with other ways.
 """
 
 from __future__ import annotations
@@ -37,32 +37,40 @@ _SAME_PLACE = 0.5
 
 
 class Match(NamedTuple):
-    """For each position of a frame its place in a corrected frame, on the grid of stride 8."""
+    """Where each position of a frame lies in a corrected frame, on the grid of stride 8."""
 
     displacement: Tensor
-    """(1, 2, h, w): x and y in the corrected frame minus x and y in this frame, in cells."""
+    """(1, 2, h, w): x and y in the corrected frame minus x and y in this frame, in cells of the grid."""
     likeness: Tensor
     """(1, 1, h, w) in [0, 1]: how similar the features at the two places are."""
 
     @classmethod
     def identity(cls, features: Tensor) -> Match:
-        """The match of a corrected frame with itself; features (1, C, h, w)."""
+        """Match a corrected frame with itself: every position stays, with likeness 1.
+
+        Args:
+            features: (1, C, h, w), the frame's features.
+        """
         batch, _, height, width = features.shape
         return cls(features.new_zeros(batch, 2, height, width), features.new_ones(batch, 1, height, width))
 
 
 def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
-    """Match a frame with a corrected frame, starting from the match of its neighbour.
+    """Match a frame with a corrected frame, starting from the match of the frame between them.
 
-    Each position of the current frame is compared with all positions of the corrected frame, and prefers those near
-    the place that the neighbour found at the same position. So a place is followed over many frames, but always
-    matched with the corrected frame itself, and errors do not add up. Displacements are averaged over 3 x 3 positions,
-    because neighbouring positions move together.
+    Each position of the current frame is compared with all positions of the corrected frame. Positions near the place
+    from the previous match get a higher score, so a place is followed over many frames. Errors do not add up, because
+    every frame is matched with the corrected frame itself. Displacements are averaged over 3 x 3 positions, because
+    neighbouring positions move together.
 
     Args:
         corrected: (1, C, h, w), the corrected frame's features at stride 8.
         current: (1, C, h, w), the features of the frame to match.
-        before: the match of the adjacent frame on the corrected frame's side; the identity for the first neighbour.
+        before: the match of the frame next to the current one, on the side of the corrected frame. If that is the
+            corrected frame itself, its :meth:`Match.identity`.
+
+    Returns:
+        the current frame's match.
 
     Source: label propagation by space-time correspondence (Jabri et al., NeurIPS 2020), with the encoder's features,
         and with displacements instead of labels so that the mask keeps its outline.
@@ -108,7 +116,7 @@ def carry_mask(
     """
     displacement, likeness = (_to_frame(x, image_size, size) for x in match)
     cells = displacement.new_tensor([side / _STRIDE for side in reversed(image_size)])
-    # In the coordinates of grid_sample a frame is 2 wide.
+    # In grid_sample's coordinates a frame is 2 wide and 2 high.
     moved = displacement.movedim(1, 3) * (2 / cells)
     places = F.affine_grid(torch.eye(2, 3, device=moved.device)[None], [1, 1, *size], align_corners=False) + moved
     carried = F.grid_sample(mask.to(moved), places, padding_mode="border", align_corners=False)
@@ -184,11 +192,17 @@ class Corrections:
         return {frame: correction.thumbnail for frame, correction in self._corrections.items()}
 
     def add(self, frame: int, mask: np.ndarray, thumbnail: np.ndarray) -> None:
-        """Correct a frame, or replace its mask, bool, (H, W)."""
+        """Correct a frame, or replace its mask.
+
+        Args:
+            frame: its index, from 0.
+            mask: bool, (H, W).
+            thumbnail: see :func:`lsinet_monai.data.thumbnail`.
+        """
         self._corrections.setdefault(frame, _Correction(mask, thumbnail)).mask = mask
 
     def remove(self, frame: int) -> None:
-        """Make a frame uncorrected again."""
+        """Make a corrected frame uncorrected again."""
         del self._corrections[frame]
 
     def mask(self, frame: int) -> Tensor:
@@ -196,14 +210,18 @@ class Corrections:
         return torch.from_numpy(self._corrections[frame].mask)[None, None].to(self.store.device)
 
     def features(self, frame: int) -> Features:
-        """A corrected frame's features."""
+        """A corrected frame's features, encoded at the first call and then kept.
+
+        Raises:
+            InputError: the frame is damaged.
+        """
         correction = self._corrections[frame]
         if correction.features is None:
             correction.features = self.store.get_features(frame)
         return correction.features
 
     def reached_from(self, frame: int) -> range:
-        """The frames on which a correction of this frame acts, whether it is corrected now or not; it is among them."""
+        """The frames on which a correction of a frame acts, including this frame, which need not be corrected yet."""
         count = len(self.store.source)
         earlier, later = self._neighbours(frame)
         first = max(0, frame - self.reach, -1 if earlier is None else earlier + 1)
@@ -214,8 +232,12 @@ class Corrections:
         """The masks that are carried to a frame, each with the trust in it.
 
         Args:
-            frame: the frame. To a corrected or damaged frame no mask is carried.
+            frame: its index, from 0.
             without: a corrected frame to leave out, as if it had no mask.
+
+        Returns:
+            up to two pairs of mask and trust, both (1, 1, H, W) in [0, 1], at the frame's own size; an empty list for
+            a corrected or damaged frame, and for one out of reach.
         """
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None:

@@ -30,12 +30,18 @@ class DeformableAlignment(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, source: Tensor, offset_features: Tensor) -> Tensor:
+        """Align a source: source and offset features (B, 32, h, w) -> (B, 32, h, w)."""
         offsets, mask = self.offset(offset_features).split([2 * GROUPS * TAPS, GROUPS * TAPS], dim=1)
         return deform_conv2d(source, offsets, self.weight, self.bias, padding=1, mask=torch.sigmoid(mask))
 
 
 class ScaleAlignment(nn.Module):
-    """One scale of the pyramid. All but the coarsest take offset features and result of the next coarser one."""
+    """Align one scale of the pyramid.
+
+    Args:
+        coarsest: whether this is the coarsest scale. Every other scale starts from the result of the next coarser one.
+        channels: the channels of source, reference and result.
+    """
 
     def __init__(self, coarsest: bool, channels: int = CHANNELS) -> None:
         super().__init__()
@@ -50,6 +56,16 @@ class ScaleAlignment(nn.Module):
     def forward(
         self, source: Tensor, reference: Tensor, coarser: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
+        """Align the source to the reference.
+
+        Args:
+            source: (B, 32, h, w), the features to align.
+            reference: (B, 32, h, w), the features to align them to.
+            coarser: the result at the next coarser scale, two of (B, 32, h / 2, w / 2); None at the coarsest scale.
+
+        Returns:
+            the offset features and the aligned source, both (B, 32, h, w).
+        """
         offset = _lrelu(self.offset1(torch.cat([source, reference], 1)))
         if coarser is None:
             offset = _lrelu(self.offset2(offset))
@@ -62,7 +78,7 @@ class ScaleAlignment(nn.Module):
 
 
 class Alignment(nn.Module):
-    """Align the source's features to the reference's, from coarse to fine: per scale (B, 32, h, w).
+    """Align a source's features to a reference's, from coarse to fine.
 
     Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module, with the pyramid of EDVR (Wang et al., 2019) and
     the convolution of Deformable ConvNets v2 (Zhu et al., 2019).
@@ -74,6 +90,7 @@ class Alignment(nn.Module):
         self.scales = nn.ModuleList([ScaleAlignment(coarsest=i == last) for i in range(len(STRIDES))])
 
     def forward(self, source: tuple[Tensor, ...], reference: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Align all scales: source and reference, each three of (B, 32, h, w) -> three of (B, 32, h, w)."""
         aligned: list[Tensor] = []
         coarser = None
         for i in reversed(range(len(STRIDES))):

@@ -11,7 +11,14 @@ __all__ = ["ConvNorm", "upsample"]
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution without bias that keeps the size, then batch normalisation, without an activation."""
+    """Convolve without bias, then normalise by batch: (B, C_in, H, W) -> (B, C_out, H, W). There is no activation.
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out.
+        kernel_size: side of the kernel in pixels, or (vertical, horizontal).
+        dilation: distance between the kernel's taps in pixels.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], dilation: int = 1):
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding="same", dilation=dilation, bias=False)
@@ -19,5 +26,11 @@ class ConvNorm(nn.Sequential):
 
 
 def upsample(x: Tensor, scale: float, align_corners: bool = False) -> Tensor:
-    """Resize bilinearly by a factor, without antialiasing."""
+    """Resize bilinearly by a factor, without antialiasing: (B, C, h, w) -> (B, C, scale * h, scale * w).
+
+    Args:
+        x: the features or logits.
+        scale: the factor; below 1 it reduces.
+        align_corners: see :func:`torch.nn.functional.interpolate`.
+    """
     return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=align_corners)

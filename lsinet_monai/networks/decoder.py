@@ -12,7 +12,7 @@ __all__ = ["Decoder", "NeighbourConnection", "ReverseStage"]
 
 
 class NeighbourConnection(nn.Module):
-    """Multiply and join the three scales, from coarse to fine, into the guide's logit (B, 1, h, w) at stride 8.
+    """Multiply and join the three scales, from coarse to fine, into the guide: one logit at stride 8.
 
     Source: the neighbour connection decoder of SINet-V2 (Fan et al., Concealed Object Detection, 2022).
     """
@@ -27,6 +27,7 @@ class NeighbourConnection(nn.Module):
         self.score = nn.Conv2d(3 * channels, 1, 1)
 
     def forward(self, f0: Tensor, f1: Tensor, f2: Tensor) -> Tensor:
+        """Features (B, 32, h, w) at strides 8, 16 and 32 -> the guide's logit (B, 1, h, w) at stride 8."""
         f1_up, f2_up = (upsample(f, 2, align_corners=True) for f in (f1, f2))
         middle = self.up1(f2_up) * f1
         fine = self.up2(upsample(middle, 2, align_corners=True)) * self.up3(f1_up) * f0
@@ -36,7 +37,12 @@ class NeighbourConnection(nn.Module):
 
 
 class GroupReversal(nn.Module):
-    """Append the reversed guide to each of ``groups`` groups of features, and refine features and guide."""
+    """Append the reversed guide to each group of features, and refine features and guide.
+
+    Args:
+        groups: the number of groups of channels; it divides ``channels``.
+        channels: the channels of the features.
+    """
 
     def __init__(self, groups: int, channels: int = CHANNELS) -> None:
         super().__init__()
@@ -45,6 +51,7 @@ class GroupReversal(nn.Module):
         self.score = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, features: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, 32, h, w) and reversed guide (B, 1, h, w) -> both refined, of the same shapes."""
         groups = features.unflatten(1, (self.groups, -1))
         guides = guide.unsqueeze(1).expand(-1, self.groups, -1, -1, -1)
         features = features + torch.relu(self.refine(torch.cat([groups, guides], 2).flatten(1, 2)))
@@ -52,7 +59,7 @@ class GroupReversal(nn.Module):
 
 
 class ReverseStage(nn.Module):
-    """Refine a guide: features (B, 32, h, w) and the guide's logit (B, 1, h, w) -> logit (B, 1, h, w).
+    """Refine a guide with its reverse, 1 - sigmoid(guide), which is high where the guide has found no polyp yet.
 
     Source: the group-reversal attention of SINet-V2 (Fan et al., 2022).
     """
@@ -62,6 +69,7 @@ class ReverseStage(nn.Module):
         self.blocks = nn.ModuleList([GroupReversal(groups) for groups in (1, 4, CHANNELS)])
 
     def forward(self, features: Tensor, guide: Tensor) -> Tensor:
+        """Features (B, 32, h, w) and the guide's logit (B, 1, h, w) -> the refined logit (B, 1, h, w)."""
         reversed_guide = 1 - torch.sigmoid(guide)
         for block in self.blocks:
             features, reversed_guide = block(features, reversed_guide)
@@ -69,7 +77,7 @@ class ReverseStage(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Harmonised features -> four logits, coarse to fine: (S_g, S_5, S_4, S_3) at strides 8, 32, 16, 8.
+    """Decode harmonised features into four logits, coarse to fine.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2.
     """
@@ -80,6 +88,7 @@ class Decoder(nn.Module):
         self.reverse = nn.ModuleList([ReverseStage() for _ in STRIDES])
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Three of (B, 32, h, w) -> the logits (S_g, S_5, S_4, S_3), each (B, 1, h, w), at strides 8, 32, 16, 8."""
         s_g = self.guide(*features)
         s_5 = self.reverse[2](features[2], upsample(s_g, STRIDES[0] / STRIDES[2]))
         s_4 = self.reverse[1](features[1], upsample(s_5, 2))

@@ -24,7 +24,11 @@ CHANNELS = 32
 
 
 class ReceptiveFieldBlock(nn.Module):
-    """Four branches of growing receptive field, joined, plus a shortcut: (B, C_in, H, W) -> (B, C, H, W).
+    """Join four branches with growing receptive fields, and add a shortcut.
+
+    Args:
+        in_channels: the channels of the backbone's feature.
+        channels: the channels of the result.
 
     Source: Liu et al., Receptive Field Block Net, ECCV 2018, arranged as in PraNet (Fan et al., MICCAI 2020).
     """
@@ -45,6 +49,7 @@ class ReceptiveFieldBlock(nn.Module):
         self.shortcut = ConvNorm(in_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) -> (B, 32, h, w), 0 or more."""
         joined = self.join(torch.cat([branch(x) for branch in self.branches], 1))
         return torch.relu(joined + self.shortcut(x))
 
@@ -58,7 +63,10 @@ def create_backbone(
         name: any timm model with stages at strides 8, 16 and 32.
         pretrained: load timm's ImageNet weights, from its cache or by download.
         encoder_weights: load this file instead, with names as in timm or in the official PVTv2 or Res2Net.
-        drop_path_rate: stochastic depth, for the models that have it.
+        drop_path_rate: the rate of stochastic depth, in [0, 1), for the models that have it.
+
+    Returns:
+        a module from frames (B, 3, H, W) to a list of features (B, C, H / stride, W / stride), one per stage.
 
     Raises:
         InputError: timm has no such model, the file does not fit it, or timm's weights cannot be loaded.
@@ -144,7 +152,16 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 class Encoder(nn.Module):
-    """Features of a frame at strides 8, 16 and 32, with 32 channels each.
+    """Encode a frame into features at strides 8, 16 and 32, with 32 channels each.
+
+    Args:
+        backbone: see :class:`LSINet`.
+        pretrained: see :class:`LSINet`.
+        encoder_weights: see :class:`LSINet`.
+        drop_path_rate: see :class:`LSINet`.
+
+    Raises:
+        InputError: see :func:`create_backbone`; or the backbone lacks one of the strides.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2 (PVTv2: Wang et al., 2022; Res2Net: Gao et al., 2021).
     """
@@ -171,7 +188,15 @@ class Encoder(nn.Module):
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 
     def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) with H and W multiples of 32 -> three of (B, 32, H / s, W / s), s = 8, 16, 32."""
+        """Encode frames.
+
+        Args:
+            frames: (B, 3, H, W), normalised, with H and W multiples of 32.
+            amp_dtype: the type in which the backbone computes beyond stride 8; the type of ``frames`` if not given.
+
+        Returns:
+            the features at strides 8, 16 and 32: three of (B, 32, H / stride, W / stride), 0 or more.
+        """
         if amp_dtype is None:
             features = self.backbone(frames)
         else:
@@ -181,11 +206,11 @@ class Encoder(nn.Module):
         return tuple(block(features[stage]) for block, stage in zip(self.receptive_field, self.stages, strict=True))
 
     def _forward_in(self, amp_dtype: torch.dtype, frames: Tensor) -> list[Tensor]:
-        """Run the backbone under autocast after its fine stages, the last of which has stride 8.
+        """Run the backbone's stages up to stride 8 in float32, and its coarser stages under autocast.
 
-        The fine stages stay in float32: they are a small part of the work, and the masks' outlines come from them. The
-        mean Dice between masks of the demo's network in bfloat16 and in float32 is then 0.995. With stride 8 in
-        bfloat16 too it is 0.990, and with all stages 0.986.
+        The fine stages are a small part of the work, and the masks' outlines come from them. In bfloat16, the masks of
+        the demo's network then have a mean Dice of 0.995 with those in float32. It is 0.990 if stride 8 is in bfloat16
+        too, and 0.986 if all stages are.
         """
         device = frames.device.type
         with torch.autocast(device, amp_dtype, enabled=self.last_fine is None):

@@ -13,7 +13,12 @@ __all__ = ["Harmonisation", "PooledAttention"]
 
 
 class PooledAttention(nn.Module):
-    """Each position attends to the max-pooled positions of the same features: (B, C, H, W) -> (B, C, H, W)."""
+    """Let each position attend to the max-pooled positions of the same features.
+
+    Args:
+        channels: the channels of the features.
+        pool: side of the pooling window, in positions.
+    """
 
     def __init__(self, channels: int, pool: int) -> None:
         super().__init__()
@@ -25,6 +30,7 @@ class PooledAttention(nn.Module):
         self.residual = nn.Conv2d(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
         height, width = x.shape[-2:]
         # Limited to the features' size: without this the released program fails on frames smaller than 256 x 256.
         pool = (min(self.pool, height), min(self.pool, width))
@@ -36,7 +42,7 @@ class PooledAttention(nn.Module):
 
 
 class Harmonisation(nn.Module):
-    """Fuse the aligned features of memory and adjacent frame, per scale: two of (B, 32, h, w) -> one.
+    """Fuse the aligned features of memory and adjacent frame, scale by scale.
 
     Source: LSI-Net (SALI), MICCAI 2024, Short-term Alignment Module, with the attention of a non-local block (Wang et
     al., 2018).
@@ -49,6 +55,7 @@ class Harmonisation(nn.Module):
         self.fuse = nn.ModuleList([ConvNorm(2 * CHANNELS, CHANNELS, 3) for _ in STRIDES])
 
     def forward(self, memory: tuple[Tensor, ...], adjacent: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Memory and adjacent frame, each three of (B, 32, h, w) -> three of (B, 32, h, w)."""
         return tuple(
             fuse(attend(torch.cat(pair, 1)))
             for attend, fuse, *pair in zip(self.attention, self.fuse, memory, adjacent, strict=True)

@@ -16,7 +16,7 @@ from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.decoder import Decoder
 from lsinet_monai.networks.encoder import STRIDES, Encoder
 from lsinet_monai.networks.harmonisation import Harmonisation
-from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_values
+from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
 
 __all__ = ["OUTPUTS", "Features", "LSINet"]
 
@@ -60,7 +60,7 @@ class LSINet(nn.Module):
         pretrained: start the backbone from timm's ImageNet weights, from its cache or by download.
         encoder_weights: start the backbone from this file instead, with names as in timm or in the official PVTv2 or
             Res2Net.
-        drop_path_rate: stochastic depth of the backbone in training; the released program uses 0.3.
+        drop_path_rate: the backbone's rate of stochastic depth in training, in [0, 1); 0.3 in the released program.
 
     Raises:
         InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found.
@@ -138,6 +138,9 @@ class LSINet(nn.Module):
             amp_dtype: compute the backbone, which is nearly all of the work, in ``torch.bfloat16`` or
                 ``torch.float16`` beyond stride 8. The features are still float32.
 
+        Returns:
+            features, keys and values of the padded frames.
+
         Raises:
             InputError: a frame smaller than 64 pixels on a side, without three channels, or not of the one size that
                 this backbone takes.
@@ -183,13 +186,29 @@ class LSINet(nn.Module):
 
     @staticmethod
     def values_for_memory(features: Features, logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Weight a decoded frame's values by its own logits, for the memory: three of (B, 16, h, w)."""
+        """Weight a decoded frame's values by its own logits, for the memory.
+
+        Args:
+            features: the encoded frame.
+            logits: the result of :meth:`decode`.
+
+        Returns:
+            three of (B, 16, h, w), at strides 8, 16 and 32.
+        """
         s_3, s_4, s_5 = logits[3], logits[2], logits[1]
-        return tuple(weight_values(v, s) for v, s in zip(features.values, (s_3, s_4, s_5), strict=True))
+        return tuple(weight_one_scale(v, s) for v, s in zip(features.values, (s_3, s_4, s_5), strict=True))
 
     @staticmethod
     def upsample_logits(logits: Sequence[Tensor], size: tuple[int, int] | torch.Size) -> tuple[Tensor, ...]:
-        """Resize the four logits of :meth:`decode` bilinearly to a frame's size (H, W): each (B, 1, H, W)."""
+        """Resize the logits of :meth:`decode` bilinearly to the frame.
+
+        Args:
+            logits: (S_g, S_5, S_4, S_3), each (B, 1, h, w).
+            size: the frame's height and width at the encoder's input, (H, W), without its padding.
+
+        Returns:
+            the four logits, each (B, 1, H, W).
+        """
         height, width = size
         return tuple(
             upsample(x, stride)[..., :height, :width] for x, stride in zip(logits, _OUTPUT_STRIDES, strict=True)

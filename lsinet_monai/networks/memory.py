@@ -21,7 +21,7 @@ __all__ = [
     "read_from",
     "to_elements",
     "weight_by_mask",
-    "weight_values",
+    "weight_one_scale",
 ]
 
 KEY_CHANNELS = 4
@@ -29,7 +29,7 @@ VALUE_CHANNELS = 16
 
 
 class KeysAndValues(nn.Module):
-    """Keys (4 channels) and values (16 channels) from a frame's features, per scale.
+    """Compute keys (4 channels) and values (16 channels) from a frame's features, scale by scale.
 
     Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module.
     """
@@ -46,15 +46,18 @@ class KeysAndValues(nn.Module):
         return keys, values
 
 
-def weight_values(values: Tensor, mask: Tensor) -> Tensor:
-    """Multiply a scale's values by 1 + the softmax of its mask over all positions.
+def weight_one_scale(values: Tensor, mask: Tensor) -> Tensor:
+    """Multiply one scale's values by 1 + the softmax of a mask over all positions.
 
     The softmax sums to 1 over all positions, so the weights differ little from 1.
 
     Args:
-        values: (B, C, H, W).
-        mask: (B, 1, h, w), resized bilinearly to (H, W) if it has another size. At inference it is the logit of this
-            scale, in training the ground truth in [0, 1].
+        values: (B, C, h, w).
+        mask: (B, 1, H, W), resized bilinearly to (h, w) if it has another size. At inference it is the logit of this
+            scale, in training the true mask in [0, 1].
+
+    Returns:
+        (B, C, h, w).
     """
     if mask.shape[-2:] != values.shape[-2:]:
         mask = F.interpolate(mask, size=values.shape[-2:], mode="bilinear", align_corners=False)
@@ -63,15 +66,18 @@ def weight_values(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def weight_by_mask(values: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, ...]:
-    """Weight the values of all scales by a frame's mask, see :func:`weight_values`.
+    """Weight the values of all scales by one mask of the frame, as :func:`weight_one_scale` does for one.
 
     Args:
         values: per scale (B, C, h, w).
         mask: (B, 1, H, W) in [0, 1], of the frame's size at the encoder's input. It is padded as the frame is.
+
+    Returns:
+        per scale (B, C, h, w).
     """
     stride = STRIDES[-1]
     mask = F.pad(mask, (0, -mask.shape[-1] % stride, 0, -mask.shape[-2] % stride))
-    return tuple(weight_values(v, mask) for v in values)
+    return tuple(weight_one_scale(v, mask) for v in values)
 
 
 def to_elements(x: Tensor) -> Tensor:
@@ -80,6 +86,15 @@ def to_elements(x: Tensor) -> Tensor:
 
 
 def read_from(queries: Sequence[Tensor], keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Read, per scale, elements (B, N, 4) and (B, N, 16) for queries (B, 4, h, w): three of (B, 16, h, w)."""
+    """Read memory elements for every position of a frame, scale by scale.
+
+    Args:
+        queries: per scale (B, 4, h, w), the keys of the frame that reads.
+        keys: per scale (B, N, 4), the elements' keys.
+        values: per scale (B, N, 16), the elements' values.
+
+    Returns:
+        per scale (B, 16, h, w).
+    """
     reads = [read_memory(to_elements(q), k, v).values for q, k, v in zip(queries, keys, values, strict=True)]
     return tuple(r.transpose(1, 2).unflatten(2, q.shape[-2:]) for r, q in zip(reads, queries, strict=True))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_values
+from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -24,14 +24,14 @@ def test_a_mask_is_resized_to_the_values() -> None:
     # Bilinear by 1/8 takes the middle of each 8x8 block: [[1, 0], [0, 0]].
     e = torch.e
     expected = 1 + torch.tensor([[e, 1], [1, 1]]) / (e + 3)
-    torch.testing.assert_close(weight_values(values, mask), expected.expand(1, 16, 2, 2))
+    torch.testing.assert_close(weight_one_scale(values, mask), expected.expand(1, 16, 2, 2))
 
 
 def test_a_mask_has_little_effect_at_the_published_size() -> None:
     """At 352 x 352 the coarsest scale has 11 x 11 positions. One bright position has the largest weight."""
     values, mask = torch.ones(1, 16, 11, 11), torch.zeros(1, 1, 11, 11)
     mask[..., 5, 5] = 1
-    assert 0.02 < weight_values(values, mask).max() - 1 < 0.025
+    assert 0.02 < weight_one_scale(values, mask).max() - 1 < 0.025
 
 
 # (height and width of the frame, of its padding at stride 32)
@@ -41,7 +41,7 @@ def test_a_frames_mask_is_padded_like_the_frame(size: tuple[int, int], padded: t
     mask = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
     whole = F.pad(mask, (0, padded[1] - size[1], 0, padded[0] - size[0]))
     for weighted, value in zip(weight_by_mask(values, mask), values, strict=True):
-        torch.testing.assert_close(weighted, weight_values(value, whole))
+        torch.testing.assert_close(weighted, weight_one_scale(value, whole))
 
 
 def test_elements_are_positions() -> None:
