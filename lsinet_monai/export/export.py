@@ -40,10 +40,10 @@ def export_network(
     :attr:`StreamingStep.state_names`, and the outputs the same names with the prefix ``next_``. All sizes are fixed.
 
     Args:
-        network: the network or step; it is not changed.
-        image_size: the frames' height and width, 64 or more, or one number for both; for a step the one it was made
-            with.
-        filepath: the file, which is written whole or not at all. Missing folders are made.
+        network: the network or step; the export does not change it.
+        image_size: the frames' height and width in pixels, 64 or more, or one number for both; for a step, the size
+            that it was made with.
+        filepath: the file, which appears complete or not at all. Missing folders are made.
         overwrite: replace an existing file.
 
     Raises:

@@ -28,11 +28,11 @@ class StreamingStep(nn.Module):
     :attr:`state_names`:
 
     - ``frame_index`` (1,), int64: the number of frames so far; 0 starts a video, whatever the other tensors hold;
-    - ``previous_8``, ``previous_16``, ``previous_32`` (1, 32, h, w): the features of the frame before, by stride;
+    - ``previous_8``, ``previous_16``, ``previous_32`` (1, 32, h, w): the features of the previous frame, by stride;
     - ``keys_8`` (1, N, 4), ``values_8`` (1, N, 16), ``usage_8`` (1, N), ``life_8`` (1, N), and the same for the other
       strides: the slots of the memory bank, see :class:`MemoryBank`. A slot with life 0 is empty.
 
-    Every frame costs as much as one that is written to the memory, so a step takes longer than the inferer.
+    A step computes a write for every frame and keeps it for some, so it takes longer than the inferer.
 
     Args:
         network: in evaluation mode.
@@ -61,7 +61,11 @@ class StreamingStep(nn.Module):
 
     @torch.no_grad()
     def new_state(self) -> tuple[Tensor, ...]:
-        """The state before the first frame of a video: zeros, on the network's device."""
+        """The state before the first frame of a video.
+
+        Returns:
+            the tensors of :attr:`state_names`, all zeros, on the network's device.
+        """
         weight = next(self.network.parameters())
         features = self.network.encode(weight.new_zeros(1, 3, *self.image_size))
         state = [torch.zeros(1, dtype=torch.int64, device=weight.device), *map(torch.zeros_like, features.features)]
@@ -77,10 +81,11 @@ class StreamingStep(nn.Module):
 
         Args:
             frame: (1, 3, H, W), normalised, of ``image_size``.
-            state: the result of :meth:`new_state`, or the state that the step of the frame before returned.
+            state: the tensors of :attr:`state_names`: the result of :meth:`new_state`, or the state that the previous
+                frame's step returned.
 
         Returns:
-            the logit (1, 1, H, W), and the state for the next frame.
+            the logit (1, 1, H, W), and after it the tensors of the state for the next frame.
         """
         index, previous, slots = state[0], state[1:4], state[4:]
         is_first = index == 0
@@ -94,25 +99,18 @@ class StreamingStep(nn.Module):
             for key, value in zip(current.keys, current.values, strict=True)
         ]
         scales = [ScaleMemory(*slots[at : at + 4]) for at in range(0, len(slots), 4)]
-        memory = self._hold([_choose(is_first, _pad(x, y), y) for x, y in zip(own, scales, strict=True)])
+        slots_to_read = [_choose(is_first, _pad(x, y), y) for x, y in zip(own, scales, strict=True)]
+        memory = MemoryBank.from_scales(slots_to_read, self.memory_frames)
         read = memory.read(current)
         scales = [_choose(is_first, x.empty(x.life.shape[1]), x) for x in memory.scales]
 
         logits = self.network.decode(current, adjacent, read)
-        memory = self._hold(scales)
+        memory = MemoryBank.from_scales(scales, self.memory_frames)
         memory.write(current.keys, self.network.values_for_memory(current, logits))
         writes = index % self.memory_interval == 0
         scales = [_choose(writes, x, y) for x, y in zip(memory.scales, scales, strict=True)]
         logit = self.network.upsample_logits(logits, frame.shape[-2:])[-1]
         return logit, index + 1, *current.features, *(x for scale in scales for x in scale.tensors())
-
-    def _hold(self, scales: Sequence[ScaleMemory]) -> MemoryBank:
-        """A bank with a copy of these elements. All its slots may be filled."""
-        memory = MemoryBank(self.memory_frames)
-        counts = [scale.life.shape[1] for scale in scales]
-        tensors = [vars(scale) for scale in scales]
-        memory.load_state_dict({**memory.state_dict(), "permanent": [0] * 3, "filled": counts, "scales": tensors})
-        return memory
 
 
 def _pad(elements: ScaleMemory, like: ScaleMemory) -> ScaleMemory:

@@ -20,30 +20,35 @@ class FrameSource(Protocol):
     """Frames by index: a list, an array (T, H, W, 3), or a video from :func:`lsinet_monai.data.open_video`."""
 
     def __len__(self) -> int:
-        """The number of frames."""
+        """Return the number of frames."""
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        """A frame, uint8, (H, W, 3), RGB. Raises an InputError if the frame is damaged."""
+        """Return a frame, uint8, (H, W, 3), RGB.
+
+        Raises:
+            InputError: the frame is damaged.
+        """
 
 
 class EncodedFrame(NamedTuple):
     """A frame's features, and its size in the source."""
 
     features: Features
+    """A batch of one frame."""
     size: tuple[int, int]
-    """Height and width."""
+    """Height and width in pixels."""
 
 
 class FeatureStore:
-    """Encode frames of a video on demand, and keep those used last.
+    """Encode frames of a video on demand, and keep the frames used last, so that they are not encoded again.
 
-    A kept frame is not read or encoded again. A damaged frame is kept as None.
+    A damaged frame is kept as None.
 
     Args:
         network: in evaluation mode, on the device to compute on.
         source: the video.
         image_size: height and width to which frames are resized for the network.
-        capacity: the number of frames to keep; ``encode_batch`` at least.
+        capacity: the number of frames to keep; at least ``encode_batch``.
         encode_batch: the number of frames to encode in one pass.
         amp_dtype: see :func:`encode_frames`.
     """
@@ -74,9 +79,9 @@ class FeatureStore:
         """Return an encoded frame, or None if it is damaged.
 
         Args:
-            frame: its index.
+            frame: its index, from 0.
             step: 1 or -1: the direction in which further frames are needed. A frame that is not in the store is
-                encoded together with the next ones in this direction, ``encode_batch`` frames in all.
+                encoded together with the next frames in this direction, ``encode_batch`` frames in all.
         """
         if frame not in self._frames:
             read: dict[int, np.ndarray] = {}

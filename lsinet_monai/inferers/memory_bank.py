@@ -14,7 +14,7 @@ from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 
-__all__ = ["Forgetting", "MemoryBank"]
+__all__ = ["Forgetting", "MemoryBank", "ScaleMemory"]
 
 Forgetting = Literal["usage", "released"]
 
@@ -27,27 +27,27 @@ class ScaleMemory:
     """The elements of one scale, in N slots for each of B clips. A slot with life 0 is empty."""
 
     keys: Tensor
-    """(B, N, 4)."""
+    """(B, N, 4), floating-point."""
     values: Tensor
-    """(B, N, 16), weighted by the mask of their frame."""
+    """(B, N, 16), floating-point, weighted by the mask of their frame."""
     usage: Tensor
-    """(B, N): the sum of the weights that the element had in reads."""
+    """(B, N), float32: the sum of the weights that the element had in reads."""
     life: Tensor
-    """(B, N): the number of reads since the element was written."""
+    """(B, N), float32: the number of reads since the element was written."""
 
     @classmethod
     def new(cls, keys: Tensor, values: Tensor) -> ScaleMemory:
-        """New elements: usage 0, and a life just above 0."""
+        """New elements, with usage 0 and a life just above 0, of keys (B, N, 4) and values (B, N, 16)."""
         usage = keys.new_zeros(keys.shape[:2], dtype=torch.float32)
         return cls(keys, values, usage, torch.full_like(usage, NEW))
 
     @classmethod
     def join(cls, *parts: ScaleMemory) -> ScaleMemory:
-        """Concatenate the slots of several parts."""
+        """Concatenate the slots of several parts, which have the same B."""
         return cls(*(torch.cat(x, 1) for x in zip(*(part.tensors() for part in parts), strict=True)))
 
     def empty(self, slots: int) -> ScaleMemory:
-        """Empty slots for elements of the same shape and type."""
+        """A new memory of so many empty slots, for the same clips and the same types of tensors."""
         return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -55,11 +55,11 @@ class ScaleMemory:
         return self.keys, self.values, self.usage, self.life
 
     def slots(self, start: int, stop: int | None = None) -> ScaleMemory:
-        """A view of the slots from ``start`` to ``stop``."""
+        """A view of the slots from ``start`` up to but without ``stop``; up to the last one if not given."""
         return ScaleMemory(*(x[:, start:stop] for x in self.tensors()))
 
     def take(self, slots: Tensor) -> ScaleMemory:
-        """Copy slots, (B, M), in the given order."""
+        """Copy the slots with these indices, (B, M), int64, in this order."""
         return ScaleMemory(
             *(
                 x.gather(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand(-1, -1, x.shape[2]))
@@ -68,12 +68,12 @@ class ScaleMemory:
         )
 
     def put(self, slots: Tensor, new: ScaleMemory) -> None:
-        """Overwrite slots, (B, M), in place."""
+        """Overwrite the slots with these indices, (B, M), int64, by M new elements, in place."""
         for x, y in zip(self.tensors(), new.tensors(), strict=True):
             x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y)
 
     def least_used_first(self) -> Tensor:
-        """The order of all slots, (B, N): empty ones first, then by usage / life; on a tie the older one first."""
+        """The indices of all slots, (B, N), int64: empty ones first, then by usage / life; in a tie the older first."""
         by_age = self.life.argsort(dim=1, descending=True, stable=True)
         ratio = torch.where(self.life > 0, self.usage / self.life, -1.0)
         return by_age.gather(1, ratio.gather(1, by_age).argsort(dim=1, stable=True))
@@ -90,20 +90,20 @@ class MemoryBank:
         memory_frames: the limit of elements per scale, in frames.
         forgetting: how a full bank makes room.
 
-            - ``"usage"``: a new frame replaces as many old elements, those with the least usage per life; of two with
-              equal usage the older one. A new frame is kept at least until the next write, so that reads can use it.
+            - ``"usage"``: the elements of a new frame replace as many old ones: those with the least usage per life,
+              and in a tie the older ones. A new frame is kept at least until the next write, so that reads can use it.
               Elements that are read often stay, however old they are. So the bank always takes new frames, never
               exceeds its limit, and a read has a constant cost.
             - ``"released"``: as in the authors' program, for comparison. If scale 0 held ``memory_frames`` frames or
-              more before a write, each scale drops, after the write, the least used elements beyond the limit, and all
-              that tie with the last of them. New elements have no usage yet and are dropped with them: after about
-              ``memory_frames`` writes the bank keeps no new frame.
+              more before a write, each scale shrinks to the limit after it: it drops its least used elements, and all
+              elements that tie with the last one dropped. New elements have no usage yet, so they are dropped too:
+              after about ``memory_frames`` writes the bank keeps no new frame.
 
     *Permanent* frames, such as those with a corrected mask, have slots of their own in front of the others. They are
-    read in the same top-k, are never forgotten, and do not count towards ``memory_frames``. Each makes every later read
-    as much slower as any other frame in memory, and copies all slots once when it is written. All other changes happen
-    in place: the first write allocates the slots, and with ``"usage"`` no shape changes in a full bank, so that a
-    frame's step can be compiled.
+    read together with the other frames, are never forgotten, and do not count towards ``memory_frames``. A permanent
+    frame makes later reads slower, like any other frame in memory. Writing one copies all slots once. All other changes
+    happen in place: the first write allocates the slots, and with ``"usage"`` no shape changes in a full bank, so that
+    a frame's step can be compiled.
 
     A bank can be copied (``copy.deepcopy``), moved (:meth:`to`) and saved (:meth:`state_dict`).
 
@@ -119,10 +119,27 @@ class MemoryBank:
         self.memory_frames = memory_frames
         self.forgetting = forgetting
         self.scales: list[ScaleMemory] = []
-        # Per scale the number of permanent slots, and of those after them that may hold elements. All further slots
-        # are empty for every clip.
+        # Per scale the number of permanent slots, and the number of slots after them that may hold elements. All
+        # further slots are empty for every clip.
         self._permanent: list[int] = []
         self._filled: list[int] = []
+
+    @classmethod
+    def from_scales(cls, scales: Sequence[ScaleMemory], memory_frames: int = 35) -> MemoryBank:
+        """A bank with ``forgetting="usage"`` that holds a copy of some slots, none of them permanent.
+
+        Args:
+            scales: the slots of each scale, empty ones included. They are all that the bank has.
+            memory_frames: the limit of elements per scale, in frames.
+
+        Raises:
+            InputError: ``memory_frames`` is less than 1.
+        """
+        bank = cls(memory_frames)
+        bank.scales = [ScaleMemory(*(x.clone() for x in scale.tensors())) for scale in scales]
+        bank._permanent = [0] * len(scales)
+        bank._filled = [scale.life.shape[1] for scale in scales]
+        return bank
 
     @property
     def is_empty(self) -> bool:
@@ -246,7 +263,7 @@ class MemoryBank:
 
 
 def _drop_least_used(scale: ScaleMemory, clip: int, limit: int) -> None:
-    """Empty slots of one clip beyond a limit, in place: the least used ones, and all that tie with the last of them."""
+    """Empty the least used slots of one clip, down to a limit, and all slots that tie with the last of these."""
     life = scale.life[clip]
     ratio = torch.where(life > 0, scale.usage[clip] / life, torch.inf)
     surplus = int((life > 0).sum()) - limit

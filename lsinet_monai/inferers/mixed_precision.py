@@ -45,7 +45,17 @@ class MixedPrecisionInferer(SimpleInferer):
         self.amp_dtype = amp_dtype
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
-        """Return the network's logits, one tensor or several, in float32."""
+        """Call the network.
+
+        Args:
+            inputs: (B, 3, H, W), the frames.
+            network: the network, on ``device``.
+            args: further arguments of the network.
+            kwargs: further arguments of the network, by name.
+
+        Returns:
+            the network's logits in float32, one tensor or several.
+        """
         kwargs |= self.options
         if self.amp_dtype is None:
             return network(inputs, *args, **kwargs)

@@ -31,7 +31,7 @@ class ClipState:
     previous: Features | None = None
     """The frame segmented last."""
     waiting: Features | None = None
-    """The frame to segment next, if it is encoded already: its mask waits for the frame after it."""
+    """The frame to segment next, if it is encoded already and only waits for the frame after it."""
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
@@ -43,11 +43,11 @@ class ClipState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replace this state, a new one of an inferer, by a saved one, so that the inferer resumes the clip there.
+        """Load a saved state into this one, so that an inferer resumes the clip where it was saved.
 
         Args:
             state: the result of :meth:`state_dict`, with its tensors on the network's device. ``waiting`` may be
-                missing, and further keys are ignored.
+                missing. Further keys are ignored.
 
         Raises:
             InputError: the saved memory has another ``memory_frames`` or ``forgetting`` than this one.
@@ -67,7 +67,7 @@ def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype
         amp_dtype: the type in which the backbone computes, see :meth:`LSINet.encode`; float32 if not given.
 
     Returns:
-        the features of each frame, a batch of B.
+        for each frame its features, a batch of B.
     """
     features = network.encode(torch.cat(list(frames)), getattr(torch, amp_dtype) if amp_dtype else None)
     per_frame = [[x.chunk(len(frames)) for x in scales] for scales in features]
@@ -115,9 +115,9 @@ class SequentialVideoInferer(Inferer):
             the one before it. ``"previous"``: it is t - 1, and for frame 0 the frame itself, so that no mask needs a
             later frame.
         forgetting: how a full memory makes room, see :class:`MemoryBank`.
-        encode_batch: the number of frames to encode in one pass. Apart from rounding it does not change the masks, but
-            delays those of a stream by as many frames: use 1 for live video. A larger one is faster on a GPU, and in
-            half precision on a CPU.
+        encode_batch: the number of frames to encode in one pass. A larger number is faster on a GPU, and in half
+            precision on a CPU, but delays the masks of a stream by as many frames: use 1 for live video. Apart from
+            rounding the masks are the same.
         amp_dtype: the type in which the backbone computes beyond stride 8, ``"bfloat16"`` or ``"float16"``; float32 if
             not given. The rest of the network and the memory stay in float32.
 
@@ -151,7 +151,7 @@ class SequentialVideoInferer(Inferer):
         self._states: dict[tuple[str, ...], ClipState] = {}
 
     def new_state(self) -> ClipState:
-        """The state of a clip before its first frame."""
+        """Make the state of a clip before its first frame."""
         return ClipState(MemoryBank(self.memory_frames, self.forgetting))
 
     def reset(self) -> None:
@@ -159,7 +159,14 @@ class SequentialVideoInferer(Inferer):
         self._states.clear()
 
     def save_clip(self, clip_id: str) -> dict[str, Any]:
-        """Copy the state of a clip that arrives in pieces, see :meth:`ClipState.state_dict`."""
+        """Copy the state of a clip that arrives in pieces.
+
+        Returns:
+            see :meth:`ClipState.state_dict`.
+
+        Raises:
+            KeyError: no piece of this clip has arrived, or its last piece has.
+        """
         return self._states[(clip_id,)].state_dict()
 
     def load_clip(self, clip_id: str, saved: Mapping[str, Any]) -> None:
@@ -233,16 +240,16 @@ class SequentialVideoInferer(Inferer):
     ) -> Iterator[Tensor]:
         """Segment frames one by one, as they come, with constant memory and time per frame.
 
-        The state is that of the frame yielded last, so it may be saved at any ``yield``, and the clip may resume with
-        the frame after.
+        At each ``yield``, the state is that of the frame just yielded. It may be saved there, to resume the clip with
+        the next frame.
 
         Args:
-            frames: each (B, 3, H, W), of one size, from ``state.frame_index`` on. The first mask comes after
+            frames: each (B, 3, H, W), of one size, from ``state.frame_index`` on. The first logit comes after
                 ``encode_batch`` frames, and with ``adjacent="next"`` after 2 at least.
             network: in evaluation mode.
             state: the clip's state; a new clip if not given.
-            is_last: whether the clip ends with these frames. If not, with ``adjacent="next"``, the last of them gets no
-                mask yet and waits in the state; the next frames begin with it.
+            is_last: whether the clip ends with these frames. If it does not, and with ``adjacent="next"``, the last
+                frame gets no logit yet but waits in the state. The next call's frames begin with it.
 
         Yields:
             the logit of each frame in order, (B, 1, H, W).
@@ -259,7 +266,7 @@ class SequentialVideoInferer(Inferer):
             if self.adjacent == "previous":
                 yield self._step(current, state.previous, network, state, size)
             else:
-                # Before the yield, so that whoever has the mask may save the state.
+                # Before the yield, so that the caller may save the state there.
                 waiting, state.waiting = state.waiting, current
                 if waiting is not None:
                     yield self._step(waiting, current, network, state, size)
@@ -274,7 +281,7 @@ class SequentialVideoInferer(Inferer):
     def _step(
         self, current: Features, adjacent: Features | None, network: LSINet, state: ClipState, size: torch.Size
     ) -> Tensor:
-        """Segment the next frame of a clip. Without an adjacent frame it is its own."""
+        """Segment the next frame of a clip. Without an adjacent frame, the frame itself takes its place."""
         write = state.frame_index % self.memory_interval == 0
         logits = segment_frame(current, current if adjacent is None else adjacent, state.memory, network, write)
         state.previous = current
@@ -283,7 +290,7 @@ class SequentialVideoInferer(Inferer):
 
 
 def _copy(features: Features | None) -> list[list[Tensor]] | None:
-    """Lists of tensors. They are cloned because views of an encoded batch would be saved with the whole batch."""
+    """Copy features to lists of tensors. A view of an encoded batch would be saved with the whole batch."""
     return None if features is None else [[x.clone() for x in scales] for scales in features]
 
 

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,13 +37,14 @@ class PropagatedFrame(NamedTuple):
     probability: np.ndarray
     """float32, (H, W), in [0, 1]."""
     change: float
-    """How far the carried mask of the corrected frame moved this frame's mask: 1 - IoU of the masks (probability above
-    0.5) with and without the carried mask; 0 if both are empty. The corrected frame is in memory for both."""
+    """How much the carried mask of the corrected frame changed this frame's mask, in [0, 1]: 1 - IoU of the masks
+    (probability above 0.5) with and without the carried mask; 0 if both are empty. Both are computed with the corrected
+    frame in memory."""
 
 
 @dataclass
 class _Propagation:
-    """Where a propagation stands."""
+    """The state of a propagation between two frames."""
 
     memory: MemoryBank
     frame: int
@@ -52,6 +53,10 @@ class _Propagation:
     """1, or -1 in reverse."""
     count: int = 0
     """The number of frames so far, without damaged ones."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
+        return {"memory": self.memory.state_dict(), "frame": self.frame, "step": self.step, "count": self.count}
 
 
 class VideoSession:
@@ -72,19 +77,18 @@ class VideoSession:
 
     The session holds all state, and the network none. Apart from the corrections (a few MB each), its size does not
     grow with the video: it holds a memory bank, and the features of the ``reach`` + ``encode_batch`` + 3 frames used
-    last. One propagation encodes each frame once, apart from corrected frames, which it may encode again. A later
-    propagation encodes again the frames that are no longer held. A session belongs to one thread at a time, and runs
-    one propagation at a time.
+    last. One propagation encodes each frame once, except corrected frames, which it may encode again. A later
+    propagation encodes again what the session no longer holds. Use a session in one thread at a time, and for one
+    propagation at a time.
 
     Args:
         network: in evaluation mode, on the device to compute on.
         source: the video's frames, see :class:`FrameSource`. Damaged frames are left out.
         image_size: side, or height and width, to which frames are resized for the network.
-        inferer: its options say when to write to the memory and which frame is adjacent; defaults if not given. The
-            adjacent frame is the next or the previous one in time, in reverse too.
-        reach: the number of frames on either side on which a correction acts; 0 for none. Use 0 for frames that do not
-            follow one another at a video's rate: carried masks make these worse (``docs/experiments.md``, "Real
-            frames").
+        inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
+            given. Next and previous mean in time, in reverse too.
+        reach: the number of frames on either side on which a correction acts; 0 for none. Use 0 for frames that are
+            farther apart than those of a video: carried masks make them worse (``docs/experiments.md``, "Real frames").
 
     Raises:
         InputError: ``reach`` is negative.
@@ -107,7 +111,7 @@ class VideoSession:
         self.inferer = SequentialVideoInferer() if inferer is None else inferer
         self.reach = reach
         batch = self.inferer.encode_batch
-        # A mask is carried backwards over as many frames as it reaches, which propagation then needs forwards.
+        # To carry a mask backwards, all frames within its reach are encoded; the propagation then needs them forwards.
         capacity = reach + batch + 3
         self._store = FeatureStore(network, source, self.image_size, capacity, batch, self.inferer.amp_dtype)
         self._corrections = Corrections(self._store, reach)
@@ -150,7 +154,7 @@ class VideoSession:
         self._propagation = None
 
     def remove_mask(self, frame: int) -> None:
-        """Take a correction back. The frames on which it acted are those of :meth:`reached_from`.
+        """Take a correction back. It acted on the frames of :meth:`reached_from`.
 
         Raises:
             InputError: the frame has no mask.
@@ -160,7 +164,7 @@ class VideoSession:
         self._propagation = None
 
     def reached_from(self, frame: int) -> range:
-        """The frames on which a correction of this frame acts, whether it is corrected now or not; it is among them.
+        """The frames on which a correction of a frame acts, including this frame, which need not be corrected yet.
 
         Raises:
             InputError: the frame does not exist.
@@ -177,9 +181,9 @@ class VideoSession:
         """Segment the frames from ``start`` to ``end - 1``; by default all frames.
 
         A propagation that starts where the last one stopped, in the same direction, resumes with its memory, unless a
-        correction was made in between. Any other starts with the corrected frames in memory and nothing else. In both
+        correction was made in between. Any other propagation starts with only the corrected frames in memory. In both
         directions, frames before and after a corrected frame follow its mask. A mask that is added during a propagation
-        acts on the frames to come.
+        acts on the frames that come after.
 
         Args:
             start: the first frame.
@@ -210,10 +214,16 @@ class VideoSession:
 
     @torch.no_grad()
     def propagate_from(self, frame: int) -> Iterator[PropagatedFrame]:
-        """Segment the frames on which a corrected frame acts, and report how far its carried mask changed theirs.
+        """Segment the frames on which a corrected frame acts, and report how much its carried mask changed theirs.
 
-        These are the frames of :meth:`reached_from` apart from the frame itself: first those before it, backwards, then
-        those after it.
+        These are the frames of :meth:`reached_from` except the frame itself. The frames before it come first,
+        backwards, then the frames after it.
+
+        Args:
+            frame: the corrected frame's index, from 0.
+
+        Yields:
+            each frame that is not damaged.
 
         Raises:
             InputError: the frame has no mask.
@@ -233,7 +243,7 @@ class VideoSession:
                 yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
 
     def _new_propagation(self, frames: range) -> _Propagation:
-        """A propagation before the first of these frames, with all corrected frames of the video in memory."""
+        """Start a propagation over these frames, with all corrected frames of the video in memory."""
         memory = self.inferer.new_state().memory
         for frame in self._corrections.masks:
             features = self._corrections.features(frame)
@@ -267,7 +277,7 @@ class VideoSession:
         return logit_to_probability(logit, encoded.size)
 
     def _adjacent(self, frame: int, step: int) -> Features:
-        """The features of the adjacent frame; the fallbacks at a gap or at an end of the video are the inferer's."""
+        """Features of the adjacent frame; at a gap or at the video's end, the inferer's fallback."""
         sides = (frame + 1, frame - 1, frame) if self.inferer.adjacent == "next" else (frame - 1, frame)
         encoded = (self._store.get(side, step) for side in sides if 0 <= side < len(self.source))
         return next(found.features for found in encoded if found is not None)
@@ -287,24 +297,27 @@ class VideoSession:
     # The file --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a file, whole or not at all: masks, options, and the memory of the propagation.
+        """Write the session to a file: masks, options, and the memory of the propagation.
 
-        The file holds no frames and no weights, only a thumbnail of each corrected frame and of the first one.
+        The file holds no frames and no weights, only a thumbnail of each corrected frame and of the first one. It
+        appears complete or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
         """
-        propagation = self._propagation
         saved = SavedSession(
             image_size=self.image_size,
             reach=self.reach,
             inferer={name: getattr(self.inferer, name) for name in _OPTIONS},
             masks=self._corrections.masks,
             thumbnails=self._corrections.thumbnails,
-            propagation={**vars(propagation), "memory": propagation.memory.state_dict()} if propagation else None,
+            propagation=None if self._propagation is None else self._propagation.state_dict(),
         )
         write_session(path, saved, self.network, self.source)
 
     @classmethod
     def load(cls, path: str | Path, network: LSINet, source: FrameSource) -> VideoSession:
-        """Read a session that :meth:`save` wrote. It resumes where it stood.
+        """Read a session that :meth:`save` wrote. Its propagation can resume.
 
         Args:
             path: the file.
@@ -318,11 +331,11 @@ class VideoSession:
         session = cls(network, source, saved.image_size, SequentialVideoInferer(**saved.inferer), saved.reach)
         for frame, mask in saved.masks.items():
             session.add_mask(frame, mask)
-        if saved.propagation:
+        if saved.propagation is not None:
             memory = session.inferer.new_state().memory
             memory.load_state_dict(saved.propagation["memory"])
-            memory.to(session._store.device)
-            session._propagation = _Propagation(**{**saved.propagation, "memory": memory})
+            frame, step, count = (saved.propagation[name] for name in ("frame", "step", "count"))
+            session._propagation = _Propagation(memory.to(session._store.device), frame, step, count)
         return session
 
 

@@ -49,7 +49,7 @@ def test_a_saved_session(small_network: LSINet, tmp_path: Path) -> None:
     assert {**vars(again.inferer), "_states": None} == {**vars(inferer), "_states": None}
     _assert_same(again, session)
     # Both corrected frames are permanent in memory: 8 x 12, 4 x 6 and 2 x 3 positions each.
-    memory = torch.load(path, weights_only=True)["run"]["memory"]
+    memory = torch.load(path, weights_only=True)["propagation"]["memory"]
     assert memory["permanent"] == [2 * 96, 2 * 24, 2 * 6]
 
 
@@ -105,7 +105,7 @@ def test_files_that_are_not_sessions(small_network: LSINet, saved: Path, tmp_pat
             VideoSession.load(path, small_network, _frames())
 
 
-def test_a_file_of_the_first_version(small_network: LSINet, tmp_path: Path) -> None:
+def test_a_file_of_the_first_format(small_network: LSINet, tmp_path: Path) -> None:
     frames, inferer = _frames(), SequentialVideoInferer(memory_interval=2, memory_frames=2, adjacent="previous")
     state = inferer.new_state()
     clip = frames_to_tensor(frames, IMAGE)[None]
