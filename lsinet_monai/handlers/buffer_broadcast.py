@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from lsinet_monai.utils.distributed import broadcast_buffers, is_alone
+from lsinet_monai.utils.distributed import broadcast_buffers
 
 __all__ = ["BufferBroadcast"]
 
@@ -16,7 +17,7 @@ class BufferBroadcast:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer, before the handler that validates."""
-        if not is_alone():
+        if idist.get_world_size() > 1:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:

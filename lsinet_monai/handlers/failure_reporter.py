@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
-from lsinet_monai.utils.distributed import is_alone
 
 __all__ = ["FailureReporter"]
 
@@ -63,4 +63,4 @@ def _explain(error: BaseException, way_on: str, has_begun: bool) -> str | None:
 
 def _another_rank_ended(error: BaseException) -> bool:
     is_lost_peer = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
-    return is_lost_peer and not is_alone()
+    return is_lost_peer and idist.get_world_size() > 1

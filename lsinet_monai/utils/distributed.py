@@ -1,6 +1,7 @@
 """Runs that several processes share, as ``torchrun`` starts them: joining, agreeing, exchanging values, leaving.
 
-A process is a rank. Ignite's ``idist`` tells ranks apart and gathers objects; alone, a process is rank 0 of 1.
+A process is a rank; a process without others is rank 0 of 1. Ignite's ``idist`` counts ranks and gathers objects.
+Numbers and buffers travel by ``torch.distributed`` itself, because ``idist`` would move them to the GPU and back.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ __all__ = [
     "collect",
     "exit_after_first_rank",
     "gather",
-    "is_alone",
     "join",
     "leave",
     "local_batch_size",
@@ -44,11 +44,6 @@ _T = TypeVar("_T")
 _LONGEST_WAIT = timedelta(days=30)
 
 _is_agreed = False
-
-
-def is_alone() -> bool:
-    """Whether this process shares its run with no other."""
-    return idist.get_world_size() == 1
 
 
 def join() -> None:
@@ -66,18 +61,18 @@ def join() -> None:
         raise InputError(
             "a multi_gpu config is for several processes: start them by torchrun --nproc_per_node N -m ..."
         )
-    # Gloo: ranks exchange a few words and numbers, which lie on the CPU whatever the ranks compute on.
+    # Gloo, because ranks exchange a few words and numbers, which are on the CPU even if the ranks compute on GPUs.
     dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
     if (device := local_device()).index is not None and device.index < torch.cuda.device_count():
         torch.cuda.set_device(device)
-    idist.sync()  # now, because ranks exchange messages in it: all must be at the same point
+    idist.sync()  # now, because ranks exchange messages in it, so all of them must be at the same point
     if dist.get_rank() > 0:
         logging.disable(logging.INFO)
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if _is_agreed:
-            print(file=sys.__stderr__, flush=True)  # another rank's progress bar may stand in this line
+            print(file=sys.__stderr__, flush=True)  # another rank's progress bar may be in this line
         if _is_agreed or _exchange(True).index(True) == dist.get_rank():
             previous(kind, error, trace)
 
@@ -100,8 +95,11 @@ def agree() -> None:
 def collect(found: dict[str, str]) -> dict[str, str]:
     """Merge the ranks' findings at the end of a run.
 
+    Args:
+        found: this rank's findings, by clip.
+
     Returns:
-        all of them on the first rank, none on the others.
+        the findings of all ranks on the first rank, nothing on the others.
 
     Raises:
         SystemExit: a rank has ended and reported an error.
@@ -126,7 +124,7 @@ def exit_after_first_rank() -> NoReturn:
         SystemExit: always.
     """
     with contextlib.suppress(RuntimeError):
-        dist.barrier()  # rank 0 never joins it, so this fails when rank 0 is gone
+        idist.barrier()  # rank 0 never joins it, so this fails when rank 0 is gone
     raise SystemExit(1)
 
 
@@ -146,14 +144,14 @@ def average(values: Tensor) -> Tensor:
         their mean, on the CPU.
     """
     values = values.to("cpu", copy=True)
-    if not is_alone():
+    if idist.get_world_size() > 1:
         dist.all_reduce(values)  # not idist.all_reduce, which moves them to the GPU and back
         values /= idist.get_world_size()
     return values
 
 
 def local_device() -> torch.device:
-    """The GPU of this rank on its machine, or the CPU on a machine without GPUs."""
+    """Return the GPU of this rank on its machine, or the CPU on a machine without GPUs."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return torch.device("cpu")
@@ -161,6 +159,12 @@ def local_device() -> torch.device:
 
 def local_batch_size(batch_size: int) -> int:
     """Divide a batch by the number of ranks.
+
+    Args:
+        batch_size: the number of samples of all ranks together.
+
+    Returns:
+        the number of samples of each rank.
 
     Raises:
         InputError: the ranks cannot share the batch equally.
@@ -179,7 +183,7 @@ def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> No
 
     Args:
         sync_batchnorm: whether :func:`share_network` will synchronise it.
-        device: what this rank computes on.
+        device: the device of this rank.
 
     Raises:
         InputError: ``sync_batchnorm`` in a run of one process, or on CPUs, for which PyTorch does not have it.
@@ -204,20 +208,27 @@ def share_network(
 
     Args:
         network: on ``device``; ``sync_batchnorm`` replaces its layers in place.
-        device: what this rank computes on.
+        device: the device of this rank.
         sync_batchnorm: compute BatchNorm's statistics over the batches of all ranks; on GPUs only.
+
+    Returns:
+        the network, wrapped for the training.
     """
     device = torch.device(device)
     on_gpu = device.type == "cuda"
     group = dist.new_group(backend="nccl") if on_gpu and dist.is_nccl_available() else None
     if sync_batchnorm:
-        # PyTorch's own conversion would lose the activations that timm keeps in its BatchNorm layers.
+        # PyTorch's conversion would lose the activations that timm keeps in its BatchNorm layers.
         network = convert_sync_batchnorm(network, group)
     return DistributedDataParallel(network, device_ids=[device] if on_gpu else None, process_group=group)
 
 
 def broadcast_buffers(network: nn.Module) -> None:
-    """Copy the first rank's buffers, BatchNorm's statistics, to all ranks: they differ after a training step."""
+    """Copy the first rank's buffers, BatchNorm's statistics, to all ranks: they differ after a training step.
+
+    Args:
+        network: on every rank; its buffers are replaced in place.
+    """
     for buffer in network.buffers():
         dist.broadcast(buffer, src=0)
 
