@@ -1,4 +1,4 @@
-"""Convert the released program's checkpoints: its names of weights to ours."""
+"""Convert the model files of the released program: its names of weights to ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCALES = (0, 1, 2)
 
 
 def _prefixes() -> list[tuple[str, str]]:
-    """Pairs of prefixes (theirs, ours). A longer prefix comes before a shorter one that it starts with."""
+    """Pairs of prefixes (theirs, ours). Of two prefixes that begin alike, the longer one comes first."""
     pairs = [(f"{BACKBONE}patch_embed1.", "encoder.backbone.patch_embed.")]
     for stage in range(4):
         ours = f"encoder.backbone.stages_{stage}."
@@ -91,7 +91,11 @@ def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_released_state_dict(state: Any) -> bool:
-    """Whether a checkpoint has an entry with a name of the released network."""
+    """Whether a file's content has an entry with a name of the released network.
+
+    Args:
+        state: the content, of any type.
+    """
     return isinstance(state, Mapping) and any(_to_ours(name) is not None for name in _unwrap(state))
 
 
@@ -104,7 +108,10 @@ def _backbone_entries(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _find_backbone(state: Mapping[str, Any]) -> str:
-    """Find the PVTv2 whose names and shapes are most like those of a released state dict, which may be damaged."""
+    """Find the PVTv2 that a released state dict belongs to.
+
+    Entries may be missing or damaged, so this takes the PVTv2 that has the most names and shapes in common with it.
+    """
     found = {_to_ours(name): _shape(value) for name, value in state.items() if name.startswith(BACKBONE)}
 
     def likeness(name: str) -> float:
@@ -116,23 +123,37 @@ def _find_backbone(state: Mapping[str, Any]) -> str:
 
 
 def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Convert a checkpoint of the authors' program into a state dict of :class:`LSINet` with the same PVTv2.
+    """Convert a model file of the authors' program into a state dict of :class:`LSINet` with the same PVTv2.
 
     Args:
         state: the file's content, from ``torch.load(file, weights_only=True)``: names to tensors. Names may have the
             prefix ``module.``, and the dict may be nested under ``state_dict``.
 
+    Returns:
+        the weights by our names, in the order of ``LSINet.state_dict()``.
+
     Raises:
-        InputError: it is not a whole checkpoint. The message names missing, unexpected and mis-shaped entries.
+        InputError: the content is not that of a complete model file. The message names missing, unexpected and
+            mis-shaped entries.
     """
     return convert_with_backbone(state)[1]
 
 
 def convert_with_backbone(state: Mapping[str, Any]) -> tuple[str, dict[str, Tensor]]:
-    """Convert as :func:`convert_released_state_dict` does; returns timm's name of the PVTv2, and the state dict."""
+    """Convert as :func:`convert_released_state_dict` does, and also find the backbone.
+
+    Args:
+        state: see :func:`convert_released_state_dict`.
+
+    Returns:
+        timm's name of the PVTv2, and the state dict.
+
+    Raises:
+        InputError: see :func:`convert_released_state_dict`.
+    """
     if not is_released_state_dict(state):
         raise InputError(
-            "this is not a checkpoint of the released LSI-Net: none of its entries has a name from that network"
+            "this is not a model file of the released LSI-Net: none of its entries has a name from that network"
         )
     theirs = _unwrap(state)
     backbone = _find_backbone(theirs)
@@ -151,7 +172,7 @@ def convert_with_backbone(state: Mapping[str, Any]) -> tuple[str, dict[str, Tens
     }
     if any(problems.values()):
         found = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
-        raise InputError(f"this is not a whole checkpoint of the released LSI-Net with {backbone}: {found}")
+        raise InputError(f"this is not a complete model file of the released LSI-Net with {backbone}: {found}")
     return backbone, {name: converted[name] for name in expected}
 
 

@@ -63,7 +63,7 @@ FAULTS = [
     pytest.param(_changed({KEY: None, "extra": torch.zeros(1)}), ["missing", "unexpected"], id="several faults"),
 ]
 
-NO_CHECKPOINT: dict[str, Any] = {
+NO_MODEL_FILE: dict[str, Any] = {
     "empty": {},
     "list": [1, 2],
     "none": None,
@@ -103,14 +103,14 @@ def test_a_long_list_of_faults_is_cut(released: State) -> None:
         convert_released_state_dict(half)
 
 
-@pytest.mark.parametrize("state", NO_CHECKPOINT.values(), ids=NO_CHECKPOINT)
-def test_no_checkpoint_at_all(state: Any) -> None:
-    with pytest.raises(InputError, match="not a checkpoint of the released LSI-Net"):
+@pytest.mark.parametrize("state", NO_MODEL_FILE.values(), ids=NO_MODEL_FILE)
+def test_no_model_file_at_all(state: Any) -> None:
+    with pytest.raises(InputError, match="not a model file of the released LSI-Net"):
         convert_released_state_dict(state)
 
 
 def test_our_own_state_dict() -> None:
     with torch.device("meta"):
         state = LSINet("pvt_v2_b1").state_dict()
-    with pytest.raises(InputError, match="not a checkpoint of the released LSI-Net"):
+    with pytest.raises(InputError, match="not a model file of the released LSI-Net"):
         convert_released_state_dict(state)
