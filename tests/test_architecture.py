@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lsinet_monai"
 APP = ROOT / "apps" / "lsinet_label"
 
-# From top to bottom. A room imports from the floors below it, and from its neighbours as long as no circle results.
+# From top to bottom. A room imports from the floors below it, and from its neighbours if that makes no circle.
 FLOORS = [
     {"__main__"},
     {"archive"},
@@ -60,6 +60,16 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def _full_name(path: Path) -> str:
+    """The name by which a file is imported; for an ``__init__.py`` that of its package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_full_name(path): path for path in _modules(PACKAGE, suffixes={".py"})}
+"""The package's files by the names of their modules."""
+
+
 def _room(module: str) -> str | None:
     """The room of a module's full name; None for the package itself and for modules outside it."""
     parts = module.split(".")
@@ -75,20 +85,19 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
-            yield module
-            if module == PACKAGE.name:
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                name = f"{module}.{alias.name}"
+                yield name if name in MODULES else module
 
 
 def _rooms() -> dict[str, set[str]]:
     """The rooms that each room imports from."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in _modules(PACKAGE, suffixes={".py"}):
-        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
-        if room == "__init__":
-            continue
-        found[room] |= {other for module in _imports(path) if (other := _room(module)) is not None} - {room}
-    return {room: {other for other in others if other != "__version__"} for room, others in found.items()}
+    for module, path in MODULES.items():
+        room = _room(module)
+        if room is not None:
+            found[room] |= {other for name in _imports(path) if (other := _room(name)) is not None} - {room}
+    return found
 
 
 def test_every_room_has_a_floor() -> None:
@@ -108,23 +117,8 @@ def test_rooms_import_in_no_circle() -> None:
 
 
 def test_modules_import_in_no_circle() -> None:
-    """At the top of files; an import within a function may come later, when everything is there."""
-    modules = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in _modules(PACKAGE, suffixes={".py"})
-    }
-    graph: dict[str, set[str]] = {}
-    for module, path in modules.items():
-        if path.name == "__init__.py":
-            continue  # it only gathers what its modules have
-        top = ast.Module([x for x in ast.parse(path.read_text(encoding="utf-8")).body if _is_import(x)], [])
-        package = [*path.relative_to(ROOT).parent.parts]
-        names = set()
-        for node in ast.walk(top):
-            if isinstance(node, ast.ImportFrom):
-                above = package[: len(package) + 1 - node.level] if node.level else []
-                names.add(".".join([*above, *filter(None, [node.module])]))
-        graph[module] = names & modules.keys()
-    TopologicalSorter(graph).prepare()
+    """``__init__`` files and imports within functions count too. So no module imports from its own package."""
+    TopologicalSorter({module: set(_imports(path)) & MODULES.keys() for module, path in MODULES.items()}).prepare()
 
 
 def _is_import(node: ast.AST) -> bool:
