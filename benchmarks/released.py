@@ -1,4 +1,4 @@
-"""The released program's loss, memory read and procedure for a frame: what the benchmarks compare ours with."""
+"""The released program's loss, memory read and procedure for a frame, with which the benchmarks compare ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOP_K = 20
 
 
 class ReleasedProcedure:
-    """The authors' procedure, built from our parts: as slow as theirs, with the same results as ours.
+    """The authors' procedure, built from our parts: it has the cost of theirs and the results of ours.
 
     It encodes each frame twice, as the adjacent and as the current frame, in PyTorch's default layout. It lays out the
     scores as (elements, queries), searches for the best along the elements, and spreads their weights over a matrix of

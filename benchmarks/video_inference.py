@@ -72,7 +72,7 @@ def make_frames(count: int, size: int, seed: int = 0) -> list[Tensor]:
 
 
 def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frames: int) -> None:
-    """Write so many frames to a memory."""
+    """Write a number of frames to a memory."""
     for frame in itertools.islice(itertools.cycle(features), frames):
         memory.write(frame.keys, frame.values)
 
@@ -91,7 +91,7 @@ def make_engine(
 def make_released(
     network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int
 ) -> Callable[[], Any]:
-    """Return a function that segments the next frame of an endless clip, with so many frames in memory."""
+    """Return a function that segments the next frame of an endless clip, with a number of frames in memory."""
     procedure = ReleasedProcedure(network)
     fill(procedure, features, memory_frames)
     pairs = itertools.pairwise(itertools.cycle(frames))

@@ -88,7 +88,7 @@ def repeat_video(path: Path, target: Path, times: int) -> None:
 
 
 def measure_opening(path: Path, frames: int) -> None:
-    """Print the cost of opening videos of several lengths; it arises once per video, not per frame."""
+    """Print the cost of opening videos of several lengths, which arises once per video, not per frame."""
     open_video(path).close()  # the first one loads libraries
     for times in (1, 10, 100):
         target = path.with_name("long.mp4")
@@ -111,7 +111,7 @@ def make_logits() -> Tensor:
 
 
 def measure(what: str, frames: int, work: Iterable[object]) -> Cost:
-    """Do some work; print its speed, and the CPU cores that it needs next to a GPU of GPU_FPS."""
+    """Do some work, and print its speed and the number of CPU cores that it needs to serve a GPU of GPU_FPS."""
     start, cpu_start = time.perf_counter(), time.process_time()
     for _ in work:
         pass
@@ -177,7 +177,7 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, Cost]:
             ),
             "decode": measure("decoding, to RGB", frames, video),
             "resize": measure("resizing", len(some), (resize_frame(frame, IMAGE_SIZE) for frame in some)),
-            "map": measure("map at the frame's size", STAGE_FRAMES, repeat(lambda: to_map(logits))),
+            "map": measure("resizing the map to the frame", STAGE_FRAMES, repeat(lambda: to_map(logits))),
             "scores": measure(
                 "frame score and uncertainty",
                 STAGE_FRAMES,

@@ -38,7 +38,7 @@ def _add_phantom(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument(
         "--clips", type=int, default=30, metavar="N", help="number of clips; a fifth is held out for testing"
     )
-    parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames per clip; 30 are a second")
+    parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames per clip, at 30 per second")
     parser.add_argument("--size", default="256x256", metavar="HxW", help="height and width of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same data")
     parser.add_argument("--overwrite", action="store_true", help="replace the phantom that OUT holds")
@@ -56,7 +56,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="score folders of probability maps, and write a report",
-        description="Score folders of probability maps as SUN-SEG's benchmark does, and beyond; write a report.",
+        description="Score folders of probability maps by SUN-SEG's benchmark and by clinical scores; write a report.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

@@ -21,23 +21,23 @@ class InputError(ValueError):
 def find_input_error(error: BaseException | None) -> InputError | None:
     """Find the first :class:`InputError` among an error and its causes.
 
-    MONAI's config parser and transforms wrap the error of a component in errors of their own.
+    MONAI's config parser and transforms wrap a component's error in other errors.
     """
     return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, its cause, the cause of that, and so on."""
+    """Yield an error, its cause, the cause's cause, and so on; nothing for None."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def describe_no_room(error: BaseException | None) -> str | None:
-    """Name the file that a full disk, a full quota or a limit on file sizes kept from being written.
+    """Describe an error of a full disk, a full quota or a limit on file sizes.
 
     Returns:
-        a line that ends with "make room", to which the caller adds how to continue; None for any other error.
+        a line that names the file and ends with "make room"; the caller adds how to continue. None for other errors.
     """
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         name = str(error.filename or "a file").removeprefix("file:")  # FFmpeg puts it before the name

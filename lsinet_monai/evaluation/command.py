@@ -107,7 +107,7 @@ def evaluate(
     clips = truth_clips(predictions, truth, negative_dir) if gifs else []
     chosen = [_find_clip(clips, text) for text in gifs]
     output = Path(output_dir)
-    # A folder with nothing but problems.txt is from a failed run: this one may be the retry.
+    # A folder that holds only problems.txt is from a failed run, and this run may be the next attempt.
     is_retry = output.is_dir() and [path.name for path in output.iterdir()] == [_PROBLEMS]
     prepare_output_dir(output, overwrite or is_retry)
     try:
@@ -137,7 +137,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _remove_results(output: Path) -> None:
-    """Remove an earlier run's files, so that none of them is taken for this run's."""
+    """Remove the files of an earlier run, which would look like results of this one."""
     for name in _FILES:
         (output / name).unlink(missing_ok=True)
 

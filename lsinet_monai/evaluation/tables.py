@@ -168,7 +168,7 @@ class PublishedResult:
     split: str
     """One of :data:`lsinet_monai.data.SPLITS`."""
     metric: str
-    """One of :data:`lsinet_monai.metrics.BENCHMARK_SCORES`, so that mean and maximum are told apart."""
+    """One of :data:`lsinet_monai.metrics.BENCHMARK_SCORES`, which have different names for mean and maximum."""
     value: float
     """In [0, 1]."""
     paper: str

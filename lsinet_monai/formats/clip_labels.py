@@ -32,7 +32,7 @@ def frame_file(index: int) -> str:
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a file says about a clip besides its masks, and all that a reader must know.
+    """Describe a clip: what a file says about it in addition to masks, and what a reader needs to know of it.
 
     Args:
         name: the clip's name.

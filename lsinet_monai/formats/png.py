@@ -20,7 +20,7 @@ _COMPRESS_LEVEL = 1
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Write an image, uint8, (H, W), as a PNG file that appears whole or not at all."""
+    """Write an image, uint8, (H, W), as a PNG file that appears complete or not at all."""
     with atomic_write(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", compress_level=_COMPRESS_LEVEL)
 

@@ -102,7 +102,7 @@ def write_image_stack(path: str | Path, clip: ClipInfo, frames: range, images: I
 
 
 def _save(path: Path, stack: np.ndarray, clip: ClipInfo, first: int) -> None:
-    """Write a stack, (T, H, W) or (T, H, W, 3), as a file that appears whole or not at all."""
+    """Write a stack, (T, H, W) or (T, H, W, 3), as a file that appears complete or not at all."""
     import itk  # type: ignore[import-untyped]  # imported here, since it takes seconds
     from monai.data import ITKWriter
 

@@ -19,8 +19,8 @@ class LSINetLoss(nn.Module):
     Pixels near the mask's outline have a larger weight: w = 1 + 5 |avgpool31(mask) - mask|.
 
     Args:
-        weighted_bce: weight the cross-entropy too, as published. In the released program the weights cancel out, and
-            the plain mean is left.
+        weighted_bce: weight the cross-entropy too, as published. In the released program the weights cancel out, which
+            leaves the plain mean.
 
     Attributes:
         parts: the loss of each output in the last call, detached, (number of outputs,), for logging.
@@ -41,7 +41,7 @@ class LSINetLoss(nn.Module):
             mask: (B, N, H, W) in [0, 1].
 
         Returns:
-            a scalar.
+            a scalar, 0 or more.
         """
         if isinstance(logits, Tensor):
             logits = (logits,)
@@ -50,7 +50,15 @@ class LSINetLoss(nn.Module):
         return parts.sum()
 
     def per_output(self, logits: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """The loss of each output, a scalar each."""
+        """Compute the loss of each output.
+
+        Args:
+            logits: per output (B, N, H, W), for N frames per sample.
+            mask: (B, N, H, W) in [0, 1].
+
+        Returns:
+            a scalar per output, 0 or more.
+        """
         # The mean over a square is the mean of its rows' means, which is much faster.
         reach = WINDOW // 2
         local_mean = F.avg_pool2d(mask, (1, WINDOW), stride=1, padding=(0, reach))

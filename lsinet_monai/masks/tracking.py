@@ -13,7 +13,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 class LesionLinker:
-    """Track the lesions of a video: call it with the mask of each frame in turn; it labels the lesions.
+    """Track the lesions of a video: called with the mask of each frame in turn, it labels the lesions.
 
     A lesion of a frame is an 8-connected part of its mask. It keeps the id of the earlier lesion that it overlaps:
 
@@ -98,10 +98,10 @@ class LesionLinker:
 
 
 def _overlaps(parts: np.ndarray, lesions: np.ndarray) -> list[tuple[int, int, int]]:
-    """Every overlapping pair of a part and a lesion in two label images of one shape: (part, lesion, pixels)."""
+    """Find the parts and lesions of two label images that overlap: (part, lesion, number of shared pixels)."""
     both = (parts > 0) & (lesions > 0)
     pairs = parts[both].astype(np.int64) << 32 | lesions[both]
-    # Sort runs of equal pairs, of which there are far fewer than pixels.
+    # Count runs of equal pairs, not pixels: there are far fewer of them to sort.
     starts = np.flatnonzero(np.diff(pairs, prepend=-1))
     found, places = np.unique(pairs[starts], return_inverse=True)
     areas = np.bincount(places, weights=np.diff(starts, append=len(pairs)))

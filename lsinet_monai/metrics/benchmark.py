@@ -62,7 +62,14 @@ def released_map(probability: np.ndarray) -> np.ndarray:
 
 
 def too_short_notice(clips: Iterable[str]) -> str:
-    """Name the clips that the benchmark cannot score: they have no frame between the first and the last."""
+    """Name the clips that the benchmark cannot score, because they have no frame between the first and the last.
+
+    Args:
+        clips: their names, at least one.
+
+    Returns:
+        A line for a person.
+    """
     return f"too short for the benchmark, which leaves out two frames: {', '.join(sorted(clips))}"
 
 
@@ -154,8 +161,8 @@ def _weighted_f(prediction: np.ndarray, mask: np.ndarray) -> float:
         return 0.0
     distance, (nearest_row, nearest_column) = ndimage.distance_transform_edt(~mask, return_indices=True)
     error = np.abs(prediction - mask)
-    # Inside the polyp an error counts at most as much as the smoothed errors around it, where a pixel outside stands
-    # for its nearest pixel inside. Smoothing is needed only within reach of the 7x7 Gaussian, which is separable.
+    # Inside the polyp an error counts at most as much as the smoothed errors around it. To smooth, a pixel outside has
+    # the error of its nearest pixel inside. Only pixels within reach of the 7x7 Gaussian, which is separable, matter.
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4]
     smoothed = error[nearest_row[box], nearest_column[box]]
@@ -186,7 +193,14 @@ def _enhanced_alignment(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.n
 
 
 def average(measures: Sequence[Measures]) -> Measures:
-    """Average the measures of frames or of clips, at least one, per threshold."""
+    """Average measures, per threshold.
+
+    Args:
+        measures: those of some frames or clips, at least one.
+
+    Returns:
+        Their mean, with the same names and shapes.
+    """
     return {name: np.mean([each[name] for each in measures], axis=0) for name in measures[0]}
 
 

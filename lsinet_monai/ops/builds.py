@@ -43,7 +43,7 @@ _has_kernels: dict[str, bool] = {}
 
 
 class _UnavailableError(Exception):
-    """One way to the kernels is not available. The message says why; ``advice`` says what a person can do."""
+    """One way to get the kernels is not available. The message says why, and ``advice`` what a person can do."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
@@ -126,7 +126,7 @@ def _compile_and_load(device_type: str) -> str:
         if not wanted:
             raise _UnavailableError("this PyTorch was built without CUDA")
         name_cuda_home()
-    # Imported here because most processes never compile, and this import looks for a CUDA toolkit.
+    # Imported here because most processes never compile, and this import searches for a CUDA toolkit.
     try:
         from torch.utils import cpp_extension
     except ImportError as error:
@@ -142,7 +142,7 @@ def _compile_and_load(device_type: str) -> str:
         if release.split(".")[0] != wanted.split(".")[0]:
             raise _UnavailableError(f"nvcc is of CUDA {release}, and PyTorch of CUDA {wanted}", advice)
 
-    # ninja comes with the package, but a Python that is called by its path does not have its scripts on PATH.
+    # The package requires ninja, but if Python is called by its path, the folder of its scripts may not be on PATH.
     before = {name: os.environ.get(name) for name in ("PATH", "LC_ALL")}
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), sysconfig.get_path("scripts")])
     os.environ["LC_ALL"] = "C"  # the compiler's errors are searched for English words
@@ -193,8 +193,8 @@ def _explain_failure(message: str, build_folder: Path | None) -> str:
     """Say why compiling failed, by the compiler's first error.
 
     Args:
-        message: what PyTorch raised. It holds the compiler's output, if the compiler ran.
-        build_folder: keeps that output, in the file :data:`LOG_NAME`; None if there is no such folder.
+        message: PyTorch's error. It contains the compiler's output if the compiler ran.
+        build_folder: the folder for that output, in the file :data:`LOG_NAME`; None if there is no such folder.
     """
     first = (message.splitlines() or ["without a message"])[0]
     if build_folder is None:  # ninja is missing, or the folder cannot be made
@@ -203,9 +203,9 @@ def _explain_failure(message: str, build_folder: Path | None) -> str:
     if _BUILD_FAILED in message:
         try:
             log.write_text(message)
-        except OSError as error:  # a full disk, maybe; the compiler's error matters more
+        except OSError as error:  # such as a full disk; the compiler's error matters more
             return f"compiling failed: {_first_error(message)} (the rest could not be kept: {error})"
-    elif log.exists() and not list(build_folder.glob("*.so")):  # another process compiled, while this one waited
+    elif log.exists() and not list(build_folder.glob("*.so")):  # another process compiled while this one waited
         message = log.read_text()
     else:
         return f"compiling failed: {first}"
@@ -224,6 +224,6 @@ _COMPILER_ERROR = re.compile(
 def _first_error(output: str) -> str:
     if match := _COMPILER_ERROR.search(output):
         return match[0].strip()
-    # A compiler that cannot start writes an error in words of its own, last but for ninja's closing line.
+    # If the compiler cannot start, its error has another form. It is the last line that ninja did not write.
     lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("ninja: ")]
     return lines[-1] if lines else output

@@ -186,7 +186,11 @@ class RandMaskNoised(Randomizable, MapTransform):
         self._pixels = self._values = np.empty(0, int)
 
     def randomize(self, data: np.ndarray) -> None:
-        """Draw the pixels to set in one mask, and their values."""
+        """Draw the pixels to set in one mask, and their values, 0 or 255.
+
+        Args:
+            data: the mask, uint8, (H, W).
+        """
         count = int(self.fraction * data.size)
         self._pixels = self.R.randint(data.size, size=count)
         self._values = 255 * self.R.randint(2, size=count)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read only if they are whole."""
+"""Files that appear complete or not at all, and that are checked for damage when they are read."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def check_writable(path: str | Path, name: str) -> Path:
 
 @contextmanager
 def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
-    """Write a file whole or not at all.
+    """Write a file that appears complete or not at all.
 
     Args:
         path: the file to write; folders above it are made.
-        durable: wait for the disk, so that the file survives a power cut, which may otherwise leave an empty file in
-            its place. Use it for files that cannot be made again, not for each of many frames.
+        durable: wait until the file is on the disk. Otherwise a power cut may leave an empty file. Use it for files
+            that cannot be made again, not for each of many frames.
 
     Yields:
         A temporary path in the same folder to write to. It replaces the file when the block ends, and is removed when
@@ -77,7 +77,7 @@ def atomic_write(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
 
 def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> None:
-    """Write a file by :func:`torch.save`, whole or not at all.
+    """Write a file by :func:`torch.save`, which appears complete or not at all.
 
     Args:
         content: tensors, numbers and text, in any nesting of lists and dictionaries.
@@ -85,10 +85,10 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
         durable: see :func:`atomic_write`.
 
     Raises:
-        OSError: the file cannot be written; the error has its name.
+        OSError: the file cannot be written; ``filename`` is its name.
     """
     try:
-        # A path, not a file object: PyTorch would write to an object that Ctrl-C or a full disk has closed, and abort.
+        # A path, not a file object: after Ctrl-C or on a full disk PyTorch would write to a closed one, and abort.
         with atomic_write(path, durable) as temporary:
             torch.save(content, temporary)
     except OSError as error:
@@ -100,9 +100,9 @@ def write_torch_file(content: Any, path: str | Path, durable: bool = False) -> N
 
 
 def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any:
-    """Read a file of :func:`write_torch_file`, or another one that :func:`torch.save` wrote. No code in it is run.
+    """Read a file that :func:`torch.save` wrote, without running code from it.
 
-    Its checksums are verified, which PyTorch does not do; files from before PyTorch 1.6 have none.
+    The file's checksums are verified, which PyTorch does not do. Files from before PyTorch 1.6 have none.
 
     Args:
         path: the file.
@@ -112,7 +112,7 @@ def read_torch_file(path: str | Path, device: str | torch.device = "cpu") -> Any
         tensors, numbers and text, in any nesting of lists and dictionaries.
 
     Raises:
-        InputError: the file cannot be read. The message is only the reason, in a few words: the caller adds the file
+        InputError: the file cannot be read. The message is only the reason, in a few words. The caller adds the file
             and the way out.
     """
     try:

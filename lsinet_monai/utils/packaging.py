@@ -52,7 +52,7 @@ def copy_shipped(name: str, destination: str | os.PathLike[str]) -> Path:
 
     Args:
         name: a key of :data:`SHIPPED`.
-        destination: the folder to make, whole or not at all; it may exist if it is empty.
+        destination: the folder to make, which appears complete or not at all; it may exist if it is empty.
 
     Returns:
         the folder.

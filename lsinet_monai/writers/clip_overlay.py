@@ -27,7 +27,7 @@ class ClipOverlay:
         run: keeps the segments.
         threshold: a pixel belongs to the mask if its probability is above this, in [0, 1].
         score_bar: draw the bar of frame scores below each frame.
-        frame_seconds: the time between frames; 0.1 s if unknown.
+        frame_seconds: the time between frames in seconds; None if unknown, which counts as 0.1.
 
     Raises:
         InputError: the kind is unknown, or PyAV is not installed for an MP4.
@@ -80,14 +80,22 @@ class ClipOverlay:
         self._file.add(picture, number, seconds)
 
     def end_segment(self, frames: int) -> None:
-        """Complete the current segment, if any, after so many frames of the clip."""
+        """Complete the current segment, if any.
+
+        Args:
+            frames: the number of frames of the clip up to its end.
+        """
         if self._segment:
             self._file.finish()
             self.run.end_segment(self._segment, frames)
             self._segment = None
 
     def finish(self, path: Path) -> None:
-        """Join all segments, if any, in ``path`` plus the suffix; the file appears complete or not at all."""
+        """Join all segments, if any, in one file, which appears complete or not at all.
+
+        Args:
+            path: the file without its suffix, ``.gif`` or ``.mp4``.
+        """
         if segments := self.run.segments():
             self._file.join(list(segments), path.with_name(path.name + self._file.suffix))
 

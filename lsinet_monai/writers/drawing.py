@@ -77,8 +77,8 @@ def status_bar(width: int, frame_number: int, scores: Sequence[float], flags: Se
     oldest columns move out on the left.
 
     Args:
-        width: the bar's width in pixels.
-        frame_number: the frame's number.
+        width: the bar's width in pixels, that of the frame above it.
+        frame_number: the frame's index in the clip, from 0.
         scores: the frame scores so far, in [0, 1], at least one; this frame's is the last.
         flags: for the same frames, whether the frame has a polyp.
 

@@ -31,11 +31,11 @@ _MP4_OPTIONS = {
 class GifOverlay:
     """An animated GIF, written picture by picture; Pillow's own writer would keep all pictures in memory.
 
-    The format: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. Each picture has its own 256 colours. All are shown for
-    the same time: GIF's times are too coarse for a video's own.
+    The format: https://www.w3.org/Graphics/GIF/spec-gif89a.txt. Each picture has its own 256 colours. All pictures are
+    shown for the same time, because GIF's times are too coarse for the times of a video's frames.
 
     Args:
-        frame_seconds: how long each picture is shown.
+        frame_seconds: how long each picture is shown, in seconds.
     """
 
     suffix = ".gif"
@@ -46,14 +46,25 @@ class GifOverlay:
         self.frame_seconds = frame_seconds
 
     def start(self, path: Path, size: tuple[int, int]) -> None:
-        """Start a segment, a separate file, with pictures of size (width, height)."""
+        """Start a segment.
+
+        Args:
+            path: the segment's file.
+            size: width and height of its pictures in pixels.
+        """
         self._file: IO[bytes] = path.open("wb")
         no_global_colours = bytes(3)
         loop_for_ever = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
         self._file.write(b"GIF89a" + struct.pack("<HH", *size) + no_global_colours + loop_for_ever)
 
     def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
-        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time."""
+        """Add a picture.
+
+        Args:
+            picture: RGB, uint8, (height, width, 3).
+            number: its number in the overlay, from 0.
+            seconds: its time since the first picture; a GIF ignores it.
+        """
         colours = Image.fromarray(picture).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         # GIF counts in 1/100 s: round the running sum, not each duration, to keep the speed. Viewers slow down below 2.
         begin, end = (round(100 * self.frame_seconds * count) for count in (number, number + 1))
@@ -66,7 +77,12 @@ class GifOverlay:
         self._file.close()
 
     def join(self, segments: Sequence[Path], path: Path) -> None:
-        """Join segments; the file appears complete or not at all."""
+        """Join segments in a file, which appears complete or not at all.
+
+        Args:
+            segments: the segments' files, in order.
+            path: the file to write.
+        """
         with atomic_write(path) as temporary, temporary.open("wb") as joined:
             for place, segment in enumerate(segments):
                 with segment.open("rb") as file:
@@ -77,7 +93,7 @@ class GifOverlay:
 
 
 class Mp4Overlay:
-    """An MP4 file that browsers can play and seek: H.264, 4:2:0, index at the front. It keeps the video's times.
+    """An MP4 file that browsers can play and seek: H.264, 4:2:0, index at the front. It keeps the times of the frames.
 
     Raises:
         InputError: PyAV is not installed.
@@ -91,7 +107,12 @@ class Mp4Overlay:
         self._av: Any = require_extra("av", "video")
 
     def start(self, path: Path, size: tuple[int, int]) -> None:
-        """Start a segment, a separate file, with pictures of size (width, height), both even."""
+        """Start a segment.
+
+        Args:
+            path: the segment's file.
+            size: width and height of its pictures in pixels, both even.
+        """
         # NUT keeps times unchanged, where other formats start each segment at 0.
         self._container = self._av.open(_url(path), "w", format="nut")
         self._stream = self._container.add_stream("libx264", options=_MP4_OPTIONS)
@@ -101,7 +122,13 @@ class Mp4Overlay:
         self._last_tick = -1
 
     def add(self, picture: np.ndarray, number: int, seconds: float) -> None:
-        """Add a picture, RGB, uint8, (height, width, 3): its number in the overlay, and its time since the first."""
+        """Add a picture.
+
+        Args:
+            picture: RGB, uint8, (height, width, 3).
+            number: its number in the overlay, from 0; an MP4 ignores it.
+            seconds: its time since the first picture.
+        """
         frame = self._av.VideoFrame.from_ndarray(picture, format="rgb24")
         self._last_tick = frame.pts = max(self._last_tick + 1, round(seconds * _MP4_TICKS))
         frame.time_base = Fraction(1, _MP4_TICKS)
@@ -113,7 +140,12 @@ class Mp4Overlay:
         self._container.close()
 
     def join(self, segments: Sequence[Path], path: Path) -> None:
-        """Join segments without encoding them again; the file appears complete or not at all."""
+        """Join segments, without encoding them again, in a file, which appears complete or not at all.
+
+        Args:
+            segments: the segments' files, in order.
+            path: the file to write.
+        """
         with (
             atomic_write(path) as temporary,
             self._av.open(_url(temporary), "w", format="mp4", options={"movflags": "faststart"}) as joined,

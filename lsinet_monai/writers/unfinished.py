@@ -19,20 +19,20 @@ _FOLDER = ".unfinished"
 
 
 def unfinished_dir(output_dir: str | Path, clip_id: str) -> Path:
-    """Return the folder that keeps what a run needs to resume a clip; it is removed after the summary is written."""
+    """Name the folder from which a run can resume a clip. It is removed when the summary is written."""
     return Path(output_dir) / clip_id / _FOLDER
 
 
 def frames_on_disk(output_dir: str | Path, clip_id: str) -> int:
-    """Count a clip's frames that a stopped run left and another run can resume from; 0 without a stopped run."""
+    """Count the frames of a clip after which another run can resume it; 0 without a stopped run."""
     return UnfinishedRun(output_dir, clip_id).count_frames()
 
 
 def forget_clip(output_dir: str | Path, clip_id: str) -> None:
     """Remove an earlier run's results of a clip and its unfinished run, so that the clip starts again.
 
-    The clip may have other frames now; results of removed frames would be taken for new ones. Files that no run wrote
-    stay.
+    The clip may have other frames now, and results of frames that it no longer has would look like new ones. Files that
+    no run wrote are kept.
     """
     output_dir, run = Path(output_dir), UnfinishedRun(output_dir, clip_id)
     stems = [record.stem for record in read_records(run.record_file)]
@@ -62,14 +62,23 @@ class UnfinishedRun:
         self.record_file = self.folder / "frames.csv"
 
     def new_segment(self, first: int) -> Path:
-        """Return the file of a segment of the overlay that starts with the clip's frame number ``first``."""
+        """Name the file of a new segment of the overlay.
+
+        Args:
+            first: the number of frames of the clip before it.
+        """
         segment = self.folder / f"{first:09d}.part"
         # The encoder may write its first bytes late; the empty file already shows that the clip has an overlay.
         segment.touch()
         return segment
 
     def end_segment(self, segment: Path, stop: int) -> None:
-        """Mark a segment as complete: its last frame is the one before number ``stop``."""
+        """Mark a segment as complete.
+
+        Args:
+            segment: its file.
+            stop: the number of frames of the clip up to its end.
+        """
         segment.replace(segment.with_name(f"{segment.stem}-{stop:09d}.segment"))
 
     def segments(self) -> dict[Path, int]:
@@ -77,7 +86,7 @@ class UnfinishedRun:
         return {segment: int(segment.stem.rpartition("-")[2]) for segment in sorted(self.folder.glob("*.segment"))}
 
     def count_frames(self) -> int:
-        """Count the frames from which a run can resume: all of them, or those in complete segments of an overlay."""
+        """Count the frames after which a run can resume: all frames, or those in complete segments of an overlay."""
         done, segments = len(read_records(self.record_file)), self.segments()
         has_overlay = segments or any(self.folder.glob("*.part"))
         return min(done, max(segments.values(), default=0)) if has_overlay else done
