@@ -58,7 +58,7 @@ def test_causes() -> None:
     assert not list(causes(None))
 
 
-# An error, and the line on it.
+# An error, and the line that describes it.
 NO_ROOM = [
     (OSError(errno.ENOSPC, "No space left"), "cannot write a file (No space left): make room"),
     (

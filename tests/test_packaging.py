@@ -1,4 +1,4 @@
-"""The wheel, and what runs from it where nothing can compile and the repository is not."""
+"""The wheel, and what runs from it without a compiler and without the repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as ``pip wheel .`` makes it, from a copy of the tree, so that nothing is written there."""
+    """The wheel as ``pip wheel .`` makes it, from a copy of the tree, so that the tree does not change."""
     pytest.importorskip("pip")
     if Version(version("setuptools")) < Version("77"):  # not imported here, where distutils may be already
         pytest.skip("setuptools 77 or later is needed to build")
@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds what the wheel does, and nothing else."""
+    """A folder with only the content of the wheel."""
     folder = tmp_path_factory.mktemp("installed")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)

@@ -34,7 +34,7 @@ def damaged(phantom: Path, empty_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def released_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with the released names and shapes, for PVTv2-B1."""
+    """A model file with the released names and shapes, for PVTv2-B1."""
     shapes = json.loads((Path(__file__).parents[1] / "parity" / "manifest_pvt_v2_b1.json").read_text())
     generator = torch.Generator().manual_seed(0)
     state = {name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}

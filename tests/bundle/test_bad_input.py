@@ -93,7 +93,7 @@ def _frame_with_a_wrong_checksum(data: Path) -> None:
 
 
 def _damaged_inside(frame: Path) -> None:
-    """Replace a frame by a PNG file whose checksums are right, which only decoding finds out to be damaged."""
+    """Replace a frame by a PNG file with right checksums, whose damage shows only when it is decoded."""
     frame = _as_png(frame)
     content = frame.read_bytes()
     start = content.index(b"IDAT")
@@ -107,7 +107,7 @@ def _model_of_another_network(path: Path) -> None:
     torch.save(timm.create_model("resnet10t").state_dict(), path)
 
 
-# Ways to make the checkpoint that a run is given.
+# Ways to make the model file that a run gets.
 CHECKPOINTS: dict[str, Callable[[Path], Any]] = {
     "missing": lambda path: None,
     "text": lambda path: path.write_text("epoch,loss\n1,0.5\n"),
@@ -199,7 +199,7 @@ BAD_OPTIONS = [
 
 
 def _refused(run: Callable[..., Any], verb: str, options: dict[str, Any]) -> str:
-    """Run a verb that must fail, see that nothing is left of it, and return what the error says."""
+    """Run a verb that must fail, check that it leaves no file, and return the error's text."""
     before = {path for path in Path().rglob("*") if "data" not in path.parts}
     with pytest.raises(Exception) as caught:
         run(verb, **({"output_dir": "out"} | options))

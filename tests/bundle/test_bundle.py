@@ -21,7 +21,7 @@ from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.metrics import BENCHMARK_SCORES
 from lsinet_monai.networks import load_checkpoint
 
-# What a folder of clips may look like: frames to write, by size (H, W) and Pillow mode, and the clips that come of it.
+# Layouts of a folder of clips: the frames to write, by size (H, W) and Pillow mode, and the clips that are found.
 LAYOUTS: dict[str, tuple[dict[str, tuple[tuple[int, int], str]], dict[str, int]]] = {
     "one folder": (
         {"9.jpg": ((70, 80), "RGB"), "10.jpg": ((70, 80), "RGB")},
@@ -70,7 +70,7 @@ def _write_frames(folder: Path, frames: dict[str, tuple[tuple[int, int], str]]) 
 
 
 def _probabilities(frames: list[np.ndarray], model_file: Path) -> np.ndarray:
-    """What the inferer gives for a whole clip at once, at the frames' size."""
+    """The inferer's result for a whole clip at once, at the frames' size."""
     network, image_size = load_checkpoint(model_file)
     logits = SequentialVideoInferer()(frames_to_tensor(frames, image_size)[None], network)
     size = frames[0].shape[:2]

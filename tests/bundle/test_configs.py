@@ -34,7 +34,7 @@ METHOD = [
     ("train", ["SupervisedTrainer"]),
 ]
 
-# Overlays, and the config that each goes on top of.
+# Overlays, and the config that each of them extends.
 OVERLAYS = {
     "evaluate": "train", "finetune": "train", "multi_gpu_train": "train", "res2net50": "train", "fast": "train",
     "cpu": "train", "cvc_clinicdb": "train", "demo": "train", "export": "inference", "multi_gpu_inference": "inference",

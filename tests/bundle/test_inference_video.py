@@ -88,7 +88,7 @@ def test_every_kind_of_input_at_once(run: Run, videos: Path, clip: list[np.ndarr
     from_frames = _maps("b/frames", [str(index) for index in range(len(clip))])
     inside = find_field_of_view(clip).mask
     for name in ("a9", "a10"):
-        # A folder's frames are taken as they are; a video's field of view is looked for.
+        # A folder's frames are used whole; for a video, the field of view is searched.
         assert np.array_equal(_maps(name, numbers), np.where(inside, from_frames, 0)), name
         with open_video(f"out/overlays/{name}.mp4") as overlay:
             assert len(overlay) == len(clip)
@@ -213,14 +213,14 @@ def test_nothing_of_a_patient_comes_out(
             "inference", input="videos", checkpoint=str(model_file), output_dir="out",
             exports=["csv", "coco", "cvat", "nifti"], with_images=True, save_frames=4,
         )  # fmt: skip
-    told = "".join(capfd.readouterr()) + caplog.text + str(caught.value) + str(find_input_error(caught.value))
-    assert "broken.dcm" in told and "strange.dcm" in told
+    output = "".join(capfd.readouterr()) + caplog.text + str(caught.value) + str(find_input_error(caught.value))
+    assert "broken.dcm" in output and "strange.dcm" in output
     names = [str(path) for path in Path("out").rglob("*")]
     contents = [path.read_bytes() for path in Path("out").rglob("*") if path.is_file()]
     contents += [gzip.decompress(content) for content in contents if content.startswith(b"\x1f\x8b")]
     assert all(Path(f"out/{form}/images.nii.gz").is_file() for form in recipe.DICOM_FORMS)
     for text in ("SECRET", "19500102"):  # the latter is the date of birth
-        assert text not in told and not any(text in name for name in names)
+        assert text not in output and not any(text in name for name in names)
         assert not any(text.encode() in content for content in contents), text
 
 

@@ -1,4 +1,4 @@
-"""Training that two processes share, on CPUs: what one process computes at the same global batch."""
+"""Training by two processes, on CPUs: the results are those of one process with the same global batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 OPTIONS = {"backbone": "mobilenetv3_small_100", "pretrained": "false", "image_size": 64, "batch_size": 4,
            "max_epochs": 2, "device": "cpu", "num_workers": 0, "validation_fraction": 0.4}  # fmt: skip
 
-# Runs the bundle as the command does, and writes what each rank saw of it: losses, gradients, parameters, its clips.
+# Runs the bundle as the command does, and writes the losses, gradients, parameters and clips of each rank.
 WORKER = """
 import json, logging, os, sys
 import torch
@@ -78,7 +78,7 @@ def _torchrun(*arguments: str, ranks: int = 2) -> subprocess.CompletedProcess[st
 
 
 def _train(clips: Path, folder: Path, ranks: int | None, frozen: bool, **options: Any) -> list[dict[str, Any]]:
-    """Train with so many ranks, or by itself (None), and return what each process saw."""
+    """Train with a number of ranks, or in one process (None), and return what each process recorded."""
     folder.mkdir()
     (folder / "worker.py").write_text(textwrap.dedent(WORKER))
     names = ["train"] if ranks is None else ["train", "multi_gpu_train"]
@@ -163,7 +163,7 @@ def test_a_shared_training_resumes(clips: Path, tmp_path: Path) -> None:
         assert all(torch.equal(value, expected["state"][name]) for name, value in rank["state"].items())
 
 
-# What the command is given, and the one line that it ends with.
+# The command's options, and the one line that it ends with.
 ERRORS = [
     pytest.param({"batch_size": 3}, "batch_size=3 is shared by 2 processes", id="batch"),
     pytest.param({"sync_batchnorm": "true"}, "sync_batchnorm=true needs GPUs", id="synchronised BatchNorm"),
@@ -179,6 +179,6 @@ def test_an_error_is_reported_once(clips: Path, tmp_path: Path, wrong: dict[str,
     flags = [text for name, value in {**options, **wrong}.items() for text in (f"--{name}", str(value))]
     result = _torchrun("-m", "monai.bundle", "run", "training", "--config_file", str(configs), *flags)
     assert result.returncode != 0
-    # PyTorch names the rank before what it says.
+    # PyTorch writes the rank before each line.
     ours = [line for line in result.stderr.splitlines() if re.match(r"(\[rank\d\]: )?error: ", line)]
     assert len(ours) == 1 and said in ours[0], result.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""An interrupted training resumes as if it had not been, or one line says why it cannot."""
+"""An interrupted training resumes as if it had never stopped, or one line says why it cannot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {"output_dir": "out", "model_file": "model.pt", "max_e
 
 
 def curves(folder: Path) -> dict[str, dict[int, float]]:
-    """What TensorBoard shows of a training: values by step; where two runs have a step, the later one's."""
+    """The values of a training in TensorBoard, by step. If two runs have the same step, the later one counts."""
     found: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.*"), key=lambda path: path.stat().st_mtime):
         events = EventAccumulator(str(path)).Reload()
@@ -56,7 +56,7 @@ def uninterrupted(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
-    """Let a training end in a step by what no handler of ours knows."""
+    """End a training in a step by an error that no handler of ours knows."""
     forward, calls = LSINetLoss.forward, []
 
     def fail(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
@@ -152,7 +152,7 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
 
 @contextlib.contextmanager
 def another_process_trains() -> Iterator[None]:
-    """Another process has the lock, as it can only if none has it here."""
+    """Another process takes the lock, which works only if no process holds it here."""
     code = "import filelock; lock = filelock.FileLock('out/.training.lock'); lock.acquire(timeout=0); print(); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdin and other.stdout
@@ -266,7 +266,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_state(run, phantom: Path, monke
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monkeypatch) -> None:
-    """In an epoch's last step, after which a state is written that would replace the last good one."""
+    """In the last step of an epoch, after which a new state would replace the last good one."""
     backward, calls = torch.Tensor.backward, []
 
     def diverge(loss: torch.Tensor, *arguments: Any, **options: Any) -> None:

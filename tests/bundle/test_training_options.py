@@ -95,7 +95,7 @@ def test_float16_on_a_gpu(run, phantom: Path, plain: list[float]) -> None:
                                "amp_dtype": "float16", "output_dir": "out", "model_file": "model.pt"}  # fmt: skip
     run("training", **options)
     losses = _losses("out")
-    # Only the first loss is that of the same weights: the scaler leaves steps out until it has found its scale.
+    # Only the first loss belongs to the same weights: the scaler skips steps until it has found its scale.
     assert len(losses) == len(plain) and losses[0] == pytest.approx(plain[0], rel=0.02)
     scale = torch.load("out/training_state.pt", weights_only=True)["scaler"]["scale"]
     workflow = run("training", **options, resume="true", max_epochs=3)

@@ -134,7 +134,7 @@ def test_metadata_fits_the_schema(bundle: Path) -> None:
     if not SCHEMA.is_file():
         pytest.skip(f"no schema at {SCHEMA}")
     (bundle / "eval").mkdir()
-    shutil.copy(SCHEMA, bundle / "eval" / "schema.json")  # it is downloaded where it is not there
+    shutil.copy(SCHEMA, bundle / "eval" / "schema.json")  # downloaded if it is missing
     verify_metadata(meta_file=str(bundle / "configs/metadata.json"), filepath=str(bundle / "eval/schema.json"))
 
 

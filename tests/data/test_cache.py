@@ -33,7 +33,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 
 def _kept(cache: FrameCache, clips: list[Clip]) -> list[str]:
-    """The files that need not be there any more."""
+    """The files that may be missing once the cache is filled."""
     for clip in clips:
         for path in (*clip.image, *(clip.label or ())):
             Path(path).unlink()

@@ -125,7 +125,7 @@ def clips_of(lengths):
 
 MANY = {f"case{patient}_{part}": 20 + patient for patient in range(20) for part in (1, 2)}
 
-# clips' lengths, fraction, the shares of the frames between which the validation lies
+# clips' lengths, fraction, the lowest and highest share of the frames in validation
 FRACTIONS = [
     (MANY, 0.1, 0.05, 0.15),
     (MANY, 0.5, 0.45, 0.55),
@@ -202,7 +202,7 @@ def test_clip_extent(tmp_path, recipe):
     assert found == {tmp_path.name: (64, 80, 3), "a": (64, 80, 5), "empty": None}
 
 
-# numbers of frames; of which clip how many are done; and the clips of each of two processes
+# the clips' numbers of frames; the frames already done, by clip; the clips of each of two processes
 RANKS = [
     ([10, 10], {}, [[0], [1]]),
     ([3, 9, 3, 3], {}, [[1], [0, 2, 3]]),
@@ -242,6 +242,6 @@ def test_videos_are_opened_to_count_their_frames(tmp_path, recipe):
     frames = [frame for frame, _ in phantom_clip(12, (64, 80), seed=1)]
     for name, count in (("a", 4), ("b", 12), ("c", 5)):
         recipe.write_video(tmp_path / f"{name}.mkv", frames[:count])
-    (tmp_path / "empty.avi").touch()  # it has no frames, and somebody must report that
+    (tmp_path / "empty.avi").touch()  # it has no frames, and one process must report that
     clips = find_inputs(tmp_path)
     assert [ids(rank_clips(clips, rank, 2)) for rank in range(2)] == [["b"], ["a", "c", "empty"]]

@@ -30,7 +30,7 @@ FIELDS = [
 
 
 def _video(field: np.ndarray, frames: int = 12, noise: float = 3, border: float = 10) -> Iterator[np.ndarray]:
-    """A lit tunnel whose dark end moves, noise, and written data on the left where there is a border."""
+    """A lit tunnel whose dark end moves, noise, and text on the left border, if there is one."""
     rng = np.random.default_rng(0)
     text = Image.new("L", (WIDTH, HEIGHT))
     if not field[:, :60].any():

@@ -10,7 +10,7 @@ from PIL import Image
 from lsinet_monai.data import Clip, check_all_read, find_clips, find_inputs
 from lsinet_monai.errors import InputError
 
-# what lies in a folder (files ending in a slash are folders of one frame), and the ids of the clips found there
+# the content of a folder (names ending in a slash are folders of one frame), and the ids of the clips found there
 LAYOUTS = [
     (["b10.mp4", "b9.MKV", "notes.txt", "a/"], ["a", "b9", "b10"]),
     (["deep/x/1.avi", "deep/x/2/"], ["deep/x/1", "deep/x/2"]),
@@ -88,7 +88,7 @@ def test_what_a_command_line_cannot_pass_is_told(path: Any, words: str) -> None:
         find_inputs(path)
 
 
-# what is given below the root of a layout, and the ids of the clips found there
+# the input, below the root of a layout, and the ids of the clips found there
 GIVEN = [
     (".", ["TestEasyDataset/Seen/case3", "TrainDataset/case1", "TrainDataset/case2"]),
     ("TrainDataset", ["case1", "case2"]),

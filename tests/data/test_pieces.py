@@ -170,7 +170,7 @@ def test_the_field_is_cut_out(tmp_path: Path, recipe: ModuleType, frames: list[n
     (cut,) = ClipPieces(clips, SIZE, 50, crop_field=True)
     assert whole["field"].box == cut["field"].box == (16, 30, 80, 110)
     assert not whole["is_cropped"] and cut["is_cropped"]
-    assert np.array_equal(cut["frame"][0], bordered[0])  # frames stay as they are
+    assert np.array_equal(cut["frame"][0], bordered[0])  # frames are not cropped
     assert torch.equal(cut["image"][0], frames_to_tensor(list(bordered[:, 16:80, 30:110]), SIZE))
 
 
@@ -182,7 +182,7 @@ def test_no_more_than_a_few_pieces_are_read_ahead(folder: Clip, monkeypatch: pyt
     before = threading.active_count()
     pieces = iter(ClipPieces([folder], SIZE, 1, lookahead=False))
     next(pieces)
-    # One is taken, one waits, one is made, each with the frame after it.
+    # One piece is taken, one waits, one is being made, each with the frame after it.
     assert len(read) <= 5
     del pieces
     gc.collect()

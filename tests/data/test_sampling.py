@@ -10,7 +10,7 @@ from lsinet_monai.errors import InputError
 LENGTHS = [1, 2, 3, 40]
 CLIPS = [{"clip_id": f"case{n}", "image": ["x"] * n} for n in LENGTHS]
 
-# epoch, and how far back its memory frames may lie
+# epoch, and the largest distance of its memory frames
 CURRICULUM = [(1, 5), (5, 5), (6, 10), (11, 15), (16, 20), (21, 25), (25, 25), (26, 5), (200, 5)]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of evaluation share: small splits of maps that are known to be right or wrong, and a phantom."""
+"""Shared by the tests of evaluation: small splits of maps that are known to be right or wrong, and a phantom."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_files(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     html = (tmp_path / "out/report.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)  # nothing outside the file
     assert "Other" not in html
-    # Each number stands next to its paper.
+    # Each number is next to its paper.
     (first, second) = re.findall(r'<tr class="paper">.*', html)
     assert "Rival" in first and "Someone 2025" in first and "0.876" in first and "0.654" not in first
     assert "Rival" in second and "Critic 2026" in second and "0.654" in second and "0.876" not in second

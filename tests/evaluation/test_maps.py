@@ -1,4 +1,4 @@
-"""Maps on disk: which are found, and what is wrong with them."""
+"""Maps on disk: which ones are found, and which problems are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Truth on disk: which clips are found, and what is wrong with the folders."""
+"""Truth on disk: which clips are found, and which problems of the folders are reported."""
 
 from __future__ import annotations
 

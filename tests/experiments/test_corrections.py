@@ -16,7 +16,7 @@ FRAMES, CORRECTED = REACH + 3, REACH + 1
 
 @pytest.fixture(scope="module")
 def clip() -> SegmentedClip:
-    """A clip with a polyp in each frame, of which the network sees none."""
+    """A clip with a polyp in each frame; the network sees none of them."""
     (read,) = phantom_clips(1, FRAMES, seed=3)
     masks = np.zeros((FRAMES, *read.masks[0].shape), bool)
     masks[:, 40:80, 60:100] = True

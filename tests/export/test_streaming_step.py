@@ -26,7 +26,7 @@ def _expected(clip: Tensor, network: LSINet) -> Tensor:
 
 
 def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
-    """Over 14 frames, of which 7 are written: more than the memory holds."""
+    """Over 14 frames, 7 of them written: more than the memory holds."""
     clip = _clip(14)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
     state, logits = step.new_state(), []

@@ -90,7 +90,7 @@ def test_other_segmentations(_: str, segmentation: Any, mask: list) -> None:
 
 
 def _content(**changes: Any) -> dict[str, Any]:
-    """A small file of somebody else's."""
+    """A small file from another tool."""
     annotation = {"id": 1, "image_id": 5, "category_id": 3, "segmentation": [[0, 0, 80, 0, 80, 30, 0, 30]]}
     return {
         "images": [{"id": 5, "file_name": "frame_000003.PNG", "width": 80, "height": 60}],

@@ -102,7 +102,7 @@ def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing:
     assert _files(tmp_path) == {name for name in WHOLE_CLIP if not name.startswith(missing)}
 
 
-# the frames for a stack, of five where there is room for four, with their pictures or without, and whether they fit
+# the frames to put into a stack that has room for four of five, whether to add their pictures, and whether they fit
 STACKS = [(None, False, False), ("1:", False, True), ("1:3", True, False), ("4:", True, True), ("7:9", False, True)]
 
 

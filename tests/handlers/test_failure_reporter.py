@@ -9,7 +9,7 @@ from ignite.engine import Engine, Events
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import FailureReporter
 
-# What is raised in an engine, and what the one line says of it.
+# The error that an engine raises, and the one line for it.
 EXPLAINED = [
     (OSError(errno.ENOSPC, "No space left on device", "out/events"), ["out/events", "No space left", "--resume true"]),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), ["a file", "quota", "make room"]),

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from lsinet_monai.handlers import SamplerEpoch
 
-# How many steps of two are done, and which epochs then begin, with the samples of them that are done, three to a step.
+# How many of two steps are done, and the epochs that then begin, with the number of their samples done, three a step.
 BEGINNINGS = [(0, [(1, 0), (2, 0), (3, 0)]), (2, [(2, 0), (3, 0)]), (3, [(2, 3), (3, 0)])]
 
 

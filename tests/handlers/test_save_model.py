@@ -20,7 +20,7 @@ METRICS = [([0.1, 0.5, 0.3, 0.6], [1, 2, 4]), ([0.5, 0.5, 0.4], [1]), ([0.0], [1
 
 @pytest.fixture
 def saves(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The paths to which networks were saved, in place of networks."""
+    """Record the paths to which networks are saved, instead of saving them."""
     paths: list[Path] = []
 
     def save(network: nn.Module, path: Path, image_size: int) -> None:
@@ -101,7 +101,7 @@ def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(
 
 
 def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:
-    """With networks, not words: what tells two files apart lies at their ends."""
+    """With real networks: two model files may differ only near their ends."""
     path, network = tmp_path / "model.pt", LSINet("mobilenetv3_small_100")
     evaluator = _evaluator([0.1, 0.5, 0.6])
     SaveModel(network, path, 64, "val_mean_dice").attach(evaluator)

@@ -28,7 +28,7 @@ def _no_flock(*_: Any, **__: Any) -> None:
     raise NotImplementedError("FileSystem does not appear to support flock")
 
 
-# How a file system without locks shows: today, and in older releases of filelock.
+# The errors of a file system without locks: today, and in older releases of filelock.
 NO_LOCKS = [("fcntl.flock", _no_locks), ("filelock.FileLock.acquire", _no_flock)]
 
 

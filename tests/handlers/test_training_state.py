@@ -34,7 +34,7 @@ def _draw() -> torch.Tensor:
 
 
 class _Trained:
-    """A training of a network of one weight, with random data, as a bundle's config would have it."""
+    """A training of a network of one weight, with random data, set up as in a bundle's config."""
 
     def __init__(
         self,

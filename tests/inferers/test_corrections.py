@@ -71,7 +71,7 @@ def test_a_mask_moves_as_the_frame_did(image_size: tuple[int, int], size: tuple[
 
 
 ONE, NONE = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
-# the masks carried with the trust in them, and the probability from an own one of 0.2
+# the carried masks and the trust in each, and the probability that results from 0.2
 BLENDS = [
     ([], 0.2),
     ([(ONE, 0.0)], 0.2),
@@ -88,7 +88,7 @@ def test_blend(carried: list[tuple[Tensor, float]], expected: float) -> None:
     torch.testing.assert_close(blended, expected * ONE)
 
 
-# corrected frames, the receiving frame, the frame to leave out, and the frames whose masks arrive with a reach of 3
+# corrected frames, a frame, the frame to leave out, and the corrected frames whose masks it gets with a reach of 3
 CARRIED = [
     ([], 5, None, []),
     ([5], 5, None, []),
@@ -105,7 +105,7 @@ CARRIED = [
 def test_the_masks_that_are_carried_to_a_frame(
     small_network: LSINet, corrected: list[int], frame: int, without: int | None, carriers: list[int]
 ) -> None:
-    # Nothing moves, so a mask arrives as it is, and its trust is that of its distance alone.
+    # Nothing moves, so a mask arrives unchanged, and only the distance lowers the trust in it.
     frames = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8).repeat(9, 0)
     corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=12), reach=3)
     for other in corrected:

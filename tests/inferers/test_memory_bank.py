@@ -20,7 +20,7 @@ BAD_ARGUMENTS = [({"memory_frames": 0}, "memory_frames"), ({"forgetting": "never
 
 
 def _frame(positions: list[float] | Tensor, number: int = 0) -> Features:
-    """A frame of 1 position per scale for each clip of a batch: its keys lie on a line, its values are its number."""
+    """A frame of 1 position per scale for each clip of a batch: its keys are on a line, its values are its number."""
     keys = torch.zeros(len(positions), 4, 1, 1)
     keys[:, 0, 0, 0] = torch.as_tensor(positions)
     return Features((), (keys,) * 3, (torch.full((len(positions), 16, 1, 1), float(number)),) * 3)
@@ -77,7 +77,7 @@ def test_every_query_counts() -> None:
 
 
 def test_what_was_read_often_stays_and_the_rest_goes_by_age() -> None:
-    # One element per scale lies where all later frames look; whatever else is written is never read.
+    # All later frames read one element per scale, and never the others.
     bank = MemoryBank(memory_frames=3)
     looking = Features((), tuple(torch.zeros(1, 4, side, side) for side in SIDES), _random_frame(0).values)
     for number in range(1000):
@@ -88,10 +88,10 @@ def test_what_was_read_often_stays_and_the_rest_goes_by_age() -> None:
         bank.write(keys, _random_frame(number).values)
         for scale, count in enumerate(PER_FRAME):
             kept = _kept(bank, scale)
-            assert kept[number] == count  # a new frame is there whole
+            assert kept[number] == count  # a new frame is complete
             assert kept[0] >= 1
             if number >= 3:
-                # Room for three frames: the old element, the last two frames, and the third last less one element.
+                # Room for three frames: the old element, the last two frames, and the third last without one element.
                 expected = Counter({0: 1, number: count, number - 1: count, number - 2: count - 1})
                 assert kept == +expected
         bank.read(looking)
@@ -150,8 +150,8 @@ def test_released_forgetting_step_by_step() -> None:
 
 @pytest.mark.parametrize("forgetting", ["usage", "released"])
 def test_clips_of_a_batch_do_not_mix(forgetting: str) -> None:
-    # Row 0 looks at its first frame alone, so released forgetting leaves it fewer elements than row 1; then it looks
-    # where an element lay that is forgotten by then.
+    # Row 0 reads its first frame alone, so released forgetting leaves it fewer elements than row 1. Then it looks
+    # for an element that is forgotten by then.
     positions = [(0.0, 0.0), (FAR, 1.0), (2 * FAR, 2.0), (3 * FAR, 3.0), (4 * FAR, 4.0), (5 * FAR, 5.0)]
     looked_at = [0.0, 0.0, 0.0, FAR, 0.0, 0.0]
     together = MemoryBank(2, forgetting)
@@ -193,7 +193,7 @@ def test_it_records_no_gradients_and_can_be_copied(small_network: LSINet) -> Non
 @pytest.mark.parametrize("forgetting", ["usage", "released"])
 @pytest.mark.parametrize("when", [0, 1, 7], ids=["first", "before it is full", "when it is full"])
 def test_permanent_frames_are_never_forgotten_and_take_no_room(forgetting: str, when: int) -> None:
-    # The permanent frame lies where nobody looks, which would make it the first to go.
+    # No frame reads the permanent one, so that without permanence it would be forgotten first.
     with_permanent, without = (MemoryBank(2, forgetting) for _ in range(2))
     for number in range(20):
         if number == when:

@@ -9,7 +9,7 @@ from lsinet_monai.inferers import MixedPrecisionInferer
 
 
 class Network(nn.Module):
-    """Notes what its convolution computes in, and gives one tensor or two."""
+    """Records the type in which its convolution computes, and returns one tensor or two."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from lsinet_monai.ops import read_memory
 
 ADJACENT = ["next", "previous"]
 FRAMES = 10
-# A memory that is written often and holds little, so that a short clip fills it and makes it forget.
+# A small memory that is written often, so that a short clip fills it and it forgets.
 SMALL = {"memory_interval": 2, "memory_frames": 2}
 
 BAD_ARGUMENTS = [
@@ -55,7 +55,7 @@ def _clip(frames: int = FRAMES, batch: int = 1, seed: int = 0) -> Tensor:
 
 
 def _pieces(clip: Tensor, clip_id: Sequence[str], length: int, adjacent: str) -> list[dict[str, Any]]:
-    """The batches in which a clip arrives: each asks for ``length`` masks."""
+    """Cut a clip into batches that get ``length`` masks each."""
     rows, frames = len(clip_id), clip.shape[2]
     ahead = 1 if adjacent == "next" else 0
     return [
@@ -102,7 +102,7 @@ class _Evaluator:
 
 @torch.no_grad()
 def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> Tensor:
-    """The clip by the definition, without a bank: every element that was ever written is read for every frame."""
+    """Segment a clip by the definition, without a bank: each frame reads all elements written before."""
     frames = clip.unbind(2)
     memory: list[list[tuple[Tensor, Tensor]]] = [[], [], []]
     results = []
@@ -198,7 +198,7 @@ def test_previous_needs_no_later_frame(small_network: LSINet, adjacent: str, unc
     assert (changes[unchanged:] > 1e-3).all()
 
 
-# How many frames have been taken when each of 5 masks is there.
+# The number of frames taken before each of 5 masks.
 TAKEN = [
     ("previous", 1, [1, 2, 3, 4, 5]),
     ("next", 1, [2, 3, 4, 5, 5]),

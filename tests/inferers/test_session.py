@@ -195,7 +195,7 @@ def test_propagate_from_reports_the_change(small_network: LSINet) -> None:
 
 @pytest.mark.parametrize(("other", "changed"), [(4, 6), (6, 4)])
 def test_a_correction_equal_to_another_one_changes_nothing(small_network: LSINet, other: int, changed: int) -> None:
-    # Nothing moves, so the first correction carries its mask to all frames, those behind the second one too.
+    # Nothing moves, so the first correction carries its mask to all frames, also to those after the second one.
     session = _session(small_network, [_frames(1)[0]] * FRAMES)
     session.add_mask(other, MASK)
     session.add_mask(5, MASK)
@@ -216,7 +216,7 @@ def test_the_change_compares_with_the_same_frame_without_the_carried_mask(small_
     assert len(results) == 6
     for frame, probability, change in results:
         assert change == mask_change(before[frame] > 0.5, probability > 0.5)
-    # So it is not the change against the network that never saw the correction.
+    # So it is not the difference from a network that never saw the correction.
     never = _propagate(_session(small_network), 5, FRAMES)
     assert not np.allclose(never[5], before[5], atol=1e-5)
 

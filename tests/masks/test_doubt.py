@@ -1,4 +1,4 @@
-"""Which frames and videos deserve a look."""
+"""Which frames and videos a person should look at first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_mask_change(before: list[int], after: list[int], change: float) -> None
     ("changes", "disagreements"),
     [
         ([None, 0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]),  # a frame that flickers
-        ([None, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]),  # a polyp that comes and stays
+        ([None, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]),  # a polyp that appears and remains
         ([None, None], [None, None]),
         ([], []),
     ],

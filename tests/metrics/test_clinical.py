@@ -83,7 +83,7 @@ def test_detection_is_over_the_lesions_of_all_clips() -> None:
 
 
 def test_false_positives_are_over_the_frames_without_a_polyp() -> None:
-    # Frames of 20 pixels: of the five without a polyp two have one predicted; what the others predict does not count.
+    # Frames of 20 pixels. Of the five frames without a polyp, two have a prediction. The other frames do not count.
     frames = [
         ("....", "...."),
         ("##..", "...."),

@@ -34,7 +34,7 @@ def _clip(frames: int, seed: int = 0, size: int = 24) -> Clip:
 
 
 def _add(metric: ClipScores, name: str, clip: Clip, *pieces: int) -> None:
-    """Add a clip in pieces of so many frames, or whole."""
+    """Add a clip in pieces of a given number of frames, or whole."""
     start = 0
     for frames in pieces or (clip[0].shape[2],):
         stop = start + frames

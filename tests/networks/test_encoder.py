@@ -12,8 +12,8 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.encoder import create_backbone
 
-# (backbone, side of the frame): the tested ones, and some of other families: depth-wise and NHWC ones, one without
-# stochastic depth, one whose timm feature extractor has other names of weights.
+# (backbone, side of the frame): those in the docs, and some of other families: depth-wise, NHWC, without stochastic
+# depth, and with other names of weights in timm's feature extractor.
 BACKBONES = [
     *[(f"pvt_v2_b{i}", 64) for i in range(6)],
     ("res2net50_26w_4s", 64),

@@ -58,7 +58,7 @@ def test_every_input_has_a_say(small_network: LSINet) -> None:
     assert (
         small_network(current, adjacent=adjacent, memory=adjacent, memory_mask=mask)[-1] - before
     ).abs().max() > 1e-2
-    # The mask's weighting of memory is slight by construction; but it must arrive.
+    # By construction a mask in memory has a slight effect, but it must have one.
     assert (small_network(current, adjacent=adjacent, memory=memory)[-1] - before).abs().max() > 1e-5
 
 

@@ -182,7 +182,7 @@ def test_create_network(channels_last: bool) -> None:
     assert all(w.is_contiguous(memory_format=torch.channels_last) == channels_last for w in kernels)
 
 
-def test_create_network_from_a_checkpoint(tmp_path: Path, network: LSINet, saved: bytes) -> None:
+def test_create_network_from_a_model_file(tmp_path: Path, network: LSINet, saved: bytes) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(saved)
     created = create_network("pvt_v2_b5", pretrained=True, checkpoint=path)

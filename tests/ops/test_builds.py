@@ -44,7 +44,7 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """As in a process that has not called the operator yet, where nothing was built or compiled before."""
+    """Simulate a process that has not called the operator yet, on a machine without any build."""
     monkeypatch.setattr(builds, "_has_kernels", {})
     monkeypatch.setattr(builds, "_find_extension", lambda device_type: None)
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
@@ -117,7 +117,7 @@ def test_the_first_error_of_each_compiler(output: str, expected: str, tmp_path: 
     log = tmp_path / "compiler_output.txt"
     message = builds._explain_failure(f"Error building extension 'a': [1/2] c++ -o a.o\n{output}", tmp_path)
     assert message == f"compiling failed: {expected} (the compiler's whole output: {log})"
-    # A process that only waited for the one that compiled.
+    # A process that waited while another one compiled.
     assert builds._explain_failure("a.so: cannot open shared object file", tmp_path) == message
 
 
@@ -218,7 +218,7 @@ for name in ("deform_conv2d", "deform_conv2d_backward"):
     ids=["torch", "avx2", "baseline"],
 )
 def test_every_kernel_is_as_the_reference(environment: dict[str, str]) -> None:
-    """In a process of its own, because kernels that are loaded once stay."""
+    """In a new process, because a process cannot unload kernels."""
     selection = "as_the_reference or any_strides"
     process = start(
         ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", selection, *KERNEL_TESTS], **environment

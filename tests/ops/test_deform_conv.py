@@ -243,7 +243,7 @@ def test_a_nan_offset_shows_in_its_own_group_and_in_the_gradients(mask: bool, de
 
 
 def change(**changes: Callable[[Tensor], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Arguments of which some are replaced by what their function makes of them."""
+    """Return arguments, some of them replaced by the result of their function."""
     return lambda arguments: arguments | {name: make(arguments.get(name)) for name, make in changes.items()}
 
 
@@ -403,7 +403,7 @@ def test_sums_in_no_fixed_order_on_a_gpu_are_announced() -> None:
 
 
 class Layer(nn.Module):
-    """A deformable convolution with its weight, as a network has it."""
+    """A deformable convolution with its weight, as in a network."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -448,7 +448,7 @@ def test_exports_with_any_frame_size(strict: bool) -> None:
     "name", ["network", "no mask", "no bias", "groups that cut deformable groups", "uneven kernel"]
 )
 def test_exports_to_onnx(name: str, as_program: bool, opset: int, tmp_path: Path) -> None:
-    """A module needs no translation; a program that is exported already holds the operator itself."""
+    """A module needs no translation. A program that is already exported contains our operator, and needs one."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from lsinet_monai.export.onnx import onnx_translations

@@ -30,7 +30,7 @@ def _make(batch: int, queries: int, elements: int, dtype: torch.dtype = torch.fl
 
 
 def _reference(queries: np.ndarray, keys: np.ndarray, values: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """One clip, a query at a time, from the definition: what is read, and the weight of every element."""
+    """Read for one clip, query by query, by the definition: the values, and the weight of every element."""
     read = np.zeros((len(queries), values.shape[1]))
     weights = np.zeros((len(queries), len(keys)))
     for i, query in enumerate(queries):
@@ -75,7 +75,7 @@ SEARCHES = [
 def test_search_is_as_the_reference(
     batch: int, queries: int, elements: int, channels: int, top_k: int, is_occupied: float, device: str
 ) -> None:
-    """In float32, which compiled kernels take where there are some: the best scores of all, each element once."""
+    """In float32, the type of the compiled kernels, if there are any: the best of all scores, each element once."""
     generator = torch.Generator().manual_seed(elements)
     q, k = (torch.randn(batch, n, channels, generator=generator) for n in (queries, elements))
     occupied = torch.rand(batch, elements, generator=generator) < is_occupied
@@ -115,7 +115,7 @@ def test_search_passes_pytorchs_checks() -> None:
 def test_compiled_search_refuses_what_does_not_fit(
     queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k: int, message: str
 ) -> None:
-    """By whatever way a call reaches it, it reads no memory of others."""
+    """However it is called, it reads no memory outside its arguments."""
     if not load_kernels("cpu"):
         pytest.skip("no compiled kernels: there is no C++ compiler")
     with pytest.raises(RuntimeError, match=message):

@@ -1,4 +1,4 @@
-"""Parity with the authors' program: the reference numbers were computed by it, from weights and clips of recipe.py."""
+"""Parity with the authors' program, which computed the reference numbers from weights and clips of recipe.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.required_in_ci
 HERE = Path(__file__).parent
 SHARED_PARITY = Path(os.environ.get("LSINET_PARITY", HERE.parents[2] / "shared" / "parity"))
 
-# Near-ties among the best 20 elements of a read may fall either way; the mean tells a wrong reading from them.
+# Near-ties among the best 20 elements of a read may be decided either way; a wrong read would change the mean.
 MAX_LAST, MEAN_LAST, MAX_HEADS, MAX_LOSS, MAX_NORM_RATIO, SMALLEST_NORM = 1e-2, 2e-4, 1e-3, 1e-5, 1e-2, 1e-6
 
 BACKBONES = {"pvt_v2_b1": HERE, "pvt_v2_b5": SHARED_PARITY}

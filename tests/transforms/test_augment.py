@@ -56,7 +56,7 @@ def test_rotation_is_by_whole_degrees_within_15_and_fills_black():
     assert angles == set(range(-15, 16))
 
 
-# transform, and the probability with which it acts by default
+# transform, and its default probability
 PROBABILITIES = [(RandFlipClipd, 0.5), (RandRotateClipd, 0.2)]
 
 
@@ -155,7 +155,7 @@ def test_every_frames_mask_is_in_the_label(paths):
     assert set(of_every) == set(of_one) and of_every["label"].shape == (3, *SIZE)
     torch.testing.assert_close(of_every["label"][[0, 2]], torch.cat([of_one[key] for key in MASKS]))
     assert of_every["label"][1].any()
-    for seed in range(20):  # flipped and rotated together, each with noise of its own
+    for seed in range(20):  # flipped and rotated together, each with other noise
         augmented = training_transforms(SIZE, every_frame=True).set_random_state(seed=seed)(paths)
         torch.testing.assert_close(augmented["label"][2:], augmented["memory_mask"])
         assert (augmented["label"] - augmented["label"][[1, 2, 0]]).abs().mean() < 0.01

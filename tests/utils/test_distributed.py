@@ -51,7 +51,7 @@ FAILURES = {
 
 @pytest.fixture
 def ranks(monkeypatch: pytest.MonkeyPatch):
-    """Pretend to be one of so many ranks."""
+    """Pretend to be one of a number of ranks."""
     return lambda count: monkeypatch.setattr(idist, "get_world_size", lambda: count)
 
 

@@ -1,4 +1,4 @@
-"""One workflow, held in a process, for many inputs."""
+"""One workflow, kept in a process, for many inputs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def _contents(folder: Path | str) -> dict[str, bytes]:
 
 
 def _count(kind: type) -> int:
-    # Not isinstance(), which makes lazy objects of libraries say what they are, and warn.
+    # Not isinstance(), which makes lazy objects of libraries load, and warn.
     return sum(issubclass(type(candidate), kind) for candidate in gc.get_objects())
 
 
 def _process_size() -> tuple[int, int]:
-    """Open files, and resident memory in bytes; zeros where there is no /proc."""
+    """Count open files, and resident memory in bytes; zeros without /proc."""
     if not Path("/proc/self/statm").exists():
         return 0, 0
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -82,7 +82,7 @@ def test_each_of_50_runs_is_that_of_a_fresh_workflow(
     assert {len(files) for files in expected.values()} == {4, 6, 8, 14}  # per frame two, per clip two
 
     gc.collect()
-    gc.disable()  # what a run leaves behind must not have to wait for the collector
+    gc.disable()  # a run must free its objects without the garbage collector
     try:
         for number in range(50):
             name = inputs[number % len(inputs)]

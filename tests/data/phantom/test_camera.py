@@ -53,7 +53,7 @@ def test_the_mask_is_where_a_polyp_stands_before_the_wall(patient):
     before = bare - reach
     assert mask.any()
     assert (before[mask] > 0).mean() > 0.98
-    # The rounded seam lifts the wall a little around a polyp; nothing else stands before it.
+    # The rounded seam lifts the wall a little around a polyp; nothing else is in front of it.
     assert (before[~mask & (reach < SIGHT)] > 0.05).mean() < 0.03
 
 

@@ -1,4 +1,4 @@
-"""Any file is read, in part or as a whole, or refused in one line, without a crash and without end."""
+"""Any file is read, completely or in part, or refused in one line; nothing crashes or hangs."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def test_damage_in_the_middle_shifts_no_later_frame(tmp_path, recipe, clip, code
     whole, _ = read(path)
     data = bytearray(path.read_bytes())
     at = len(data) // 2
-    data[at : at + 4000] = bytes(4000)  # two frames or more, with what the container says of them
+    data[at : at + 4000] = bytes(4000)  # two frames or more, with the container's data about them
     path.write_bytes(data)
     frames, report = read(path)
     damaged = [index for index in range(24) if index not in frames or not (frames[index] == whole[index]).all()]

@@ -78,7 +78,7 @@ def test_jpeg_frames_may_lie_in_several_fragments(tmp_path, recipe, clip, shape,
 
 
 def test_the_header_says_that_a_jpeg_is_rgb_where_the_jpeg_says_nothing(tmp_path, recipe, clip, shape):
-    # A JPEG whose three components are red, green and blue, without a marker that says what they are.
+    # A JPEG with red, green and blue components, without a marker that says so.
     files = []
     for frame in clip:
         file = io.BytesIO()

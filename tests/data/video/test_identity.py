@@ -18,7 +18,7 @@ KINDS = {  # a thumbnail as it is stored, today and by older versions
     "8x8 array": lambda frame: resize_frame(frame, (8, 8)),
     "8x8 list": lambda frame: resize_frame(frame, (8, 8)).ravel().tolist(),
 }
-CHANGES = {  # what another decoder, codec or size makes of a frame
+CHANGES = {  # a frame after another decoder, codec or size
     "nothing": lambda frame: frame,
     "strong JPEG": lambda frame: _jpeg(frame, 20),
     "a little brighter": lambda frame: np.clip(frame.astype(int) + 4, 0, 255).astype(np.uint8),

@@ -57,7 +57,7 @@ def test_are_times(stamps, expected):
     assert are_times(np.array(stamps)) is expected
 
 
-# numbers of the packets in decoding order, of the frames in the order of showing, the packets' indices expected
+# the packets' numbers in decoding order, the frames' numbers in display order, the packets' expected indices
 SHOWN = [
     ([0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]),
     ([0, 1, 2, 3, 4, 5, 6], [0, 2, 3, 1, 5, 6, 4], [0, 3, 1, 2, 6, 4, 5]),  # I P B B P B B
