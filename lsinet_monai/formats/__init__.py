@@ -1,8 +1,17 @@
 """File formats of other tools: each module writes and reads one format."""
 
-from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, frame_file
+from lsinet_monai.formats.clip_labels import (
+    AddFrame,
+    Attributes,
+    ClipInfo,
+    ClipLabels,
+    Reading,
+    frame_file,
+    list_frames,
+)
 from lsinet_monai.formats.coco import read_coco, write_coco
 from lsinet_monai.formats.cvat import read_cvat, write_cvat
+from lsinet_monai.formats.labels import Labels, UnclearLabels, parse_labels
 from lsinet_monai.formats.png import read_png_folder, write_png
 from lsinet_monai.formats.reading import read_labels
 from lsinet_monai.formats.stack import check_stack, read_stack, write_image_stack, write_stack
@@ -12,8 +21,13 @@ __all__ = [
     "Attributes",
     "ClipInfo",
     "ClipLabels",
+    "Labels",
+    "Reading",
+    "UnclearLabels",
     "check_stack",
     "frame_file",
+    "list_frames",
+    "parse_labels",
     "read_coco",
     "read_cvat",
     "read_labels",

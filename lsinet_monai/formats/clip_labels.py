@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import re
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.formats.frame_names import picture_stem, split_name
 
-__all__ = ["LARGEST_FILE", "AddFrame", "Attributes", "ClipInfo", "ClipLabels", "check_file", "frame_file", "paint"]
+__all__ = [
+    "LARGEST_FILE",
+    "AddFrame",
+    "Attributes",
+    "ClipInfo",
+    "ClipLabels",
+    "Reading",
+    "check_file",
+    "frame_file",
+    "list_frames",
+    "log_reading",
+    "paint",
+]
+
+logger = logging.getLogger(__name__)
 
 LARGEST_FILE = 2**29
 """Readers accept files of up to this many bytes: 512 MiB."""
 
+_MOST_RUNS = 6
+
 Attributes = Mapping[int, Mapping[str, Any]]
-"""Attributes of a frame's lesions: lesion id -> name -> value. ``score`` is a number in [0, 1]."""
+"""Attributes of a frame's lesions: lesion id -> name -> value. ``score`` is a number in [0, 1] in files of ours."""
 
 AddFrame = Callable[[int, np.ndarray, Attributes], None]
 """Adds a frame to a file: its index; its labels, int32, (H, W), 0 for background; its lesions' attributes."""
@@ -52,7 +70,9 @@ class ClipInfo:
 
     @cached_property
     def _index_of_stem(self) -> dict[str, int]:
-        return {PurePosixPath(name).stem: index for index, name in self.files.items()}
+        count = Counter(map(picture_stem, self.files.values()))
+        stems = {picture_stem(name): index for index, name in self.files.items()}
+        return {stem: index for stem, index in stems.items() if count[stem] == 1}
 
     def file(self, index: int) -> str:
         """Return the name of a frame's file, or :func:`frame_file` if it has none."""
@@ -61,24 +81,54 @@ class ClipInfo:
     def index_of(self, file: str) -> int | None:
         """Find the frame that another tool's file name refers to. Folders and the suffix do not matter.
 
-        If the clip's frames are files, the stems must be equal. In a video, the last number of the name is the frame's
-        index, as in ``frame_000042.PNG``.
+        If the clip's frames are files, the stems must be equal. In a video, the name holds the frame's index, counted
+        from 0, as :func:`~lsinet_monai.formats.frame_names.split_name` finds it.
 
         Returns:
             The frame's index, or None if the clip has no such frame.
         """
-        stem = PurePosixPath(file.replace("\\", "/")).stem
         if self.files:
-            return self._index_of_stem.get(stem)
-        # int() refuses very long numbers, and no clip has that many frames.
-        numbers = re.findall("[0-9]+", stem)
-        index = int(numbers[-1]) if numbers and len(numbers[-1]) <= 12 else self.frame_count
-        return index if index < self.frame_count else None
+            return self._index_of_stem.get(picture_stem(file))
+        number = split_name(file).number
+        return number if number is not None and number < self.frame_count else None
 
     def mismatch(self, size: Sequence[Any]) -> str:
         """Explain that a size, (height, width), is not that of this clip's frames."""
         found, wanted = ("x".join(map(str, reversed(pair))) for pair in (size, self.size))
         return f"is {found} (width x height), the frames of '{self.name}' are {wanted}; give the masks of this clip"
+
+
+@dataclass
+class Reading:
+    """What a reader took from a file, and what it left out.
+
+    Args:
+        labels: the labels that were taken as polyps -> the number of their shapes; empty for a format without labels.
+        left_out: what was left out -> its number.
+        left_alone: the frames of which the file shows only what was left out. They are not in the labels: they may
+            show a polyp or not.
+        notes: what a person should know, one line each.
+        has_ids: whether the file says which shapes of different frames are the same lesion.
+    """
+
+    labels: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    left_alone: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    has_ids: bool = True
+
+    def lines(self) -> list[str]:
+        """Describe it in a few lines."""
+
+        def listed(counts: Mapping[str, int]) -> str:
+            return ", ".join(f"{name} ({count})" for name, count in counts.items())
+
+        lines = [f"taken as polyps: {listed(self.labels)}"] if self.labels else []
+        if self.left_out:
+            lines.append(f"left out: {listed(self.left_out)}")
+        if self.left_alone:
+            lines.append(f"left alone, since the file shows only what was left out: {list_frames(self.left_alone)}")
+        return lines + self.notes
 
 
 class ClipLabels(Mapping[int, np.ndarray]):
@@ -87,9 +137,11 @@ class ClipLabels(Mapping[int, np.ndarray]):
     Labels are decoded on access, so that an hour of video fits in memory.
 
     Args:
-        shapes: frame index -> the frame's lesions as they are in the file.
+        shapes: frame index -> the frame's lesions as they are in the file. An empty list says that the frame shows no
+            polyp; the file does not speak of frames that are missing.
         decode: turns these into labels.
         attributes: frame index -> the attributes of its lesions.
+        reading: what the reader took, and what it left out.
     """
 
     def __init__(
@@ -97,10 +149,12 @@ class ClipLabels(Mapping[int, np.ndarray]):
         shapes: Mapping[int, Any],
         decode: Callable[[Any], np.ndarray],
         attributes: Mapping[int, Attributes] | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self._shapes = {index: shapes[index] for index in sorted(shapes)}
         self._decode = decode
         self._attributes = attributes or {}
+        self.reading = Reading() if reading is None else reading
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self._decode(self._shapes[index])
@@ -118,6 +172,26 @@ class ClipLabels(Mapping[int, np.ndarray]):
     def attributes(self, index: int) -> Attributes:
         """Return the attributes of a frame's lesions."""
         return self._attributes.get(index, {})
+
+
+def log_reading(path: Path, reading: Reading) -> None:
+    """Log what a reader took from a file; a warning if it left anything out."""
+    if lines := reading.lines():
+        logger.log(logging.WARNING if reading.left_out else logging.INFO, "%s: %s", path, "; ".join(lines))
+
+
+def list_frames(frames: Iterable[int]) -> str:
+    """List frames in a short text: ``frames 0 to 4, 9 and 3 more``."""
+    runs: list[list[int]] = []
+    for frame in sorted(frames):
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1][1:] = [frame]
+        else:
+            runs.append([frame])
+    texts = [" to ".join(map(str, run)) for run in runs[:_MOST_RUNS]]
+    rest = sum(run[-1] - run[0] + 1 for run in runs[_MOST_RUNS:])
+    word = "frame" if len(runs) == 1 and len(runs[0]) == 1 else "frames"
+    return f"{word} {', '.join(texts)}" + (f" and {rest} more" if rest else "")
 
 
 def paint(size: tuple[int, int], masks: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
@@ -142,4 +216,7 @@ def check_file(path: str | Path, suffixes: Sequence[str]) -> Path:
     size = path.stat().st_size
     if not 0 < size <= LARGEST_FILE:
         raise InputError(f"{path}: has {size} bytes; a readable file has 1 to {LARGEST_FILE}")
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise InputError(f"{path}: is a ZIP archive; unpack it, and give the {' or '.join(suffixes)} in it")
     return path

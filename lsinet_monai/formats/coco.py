@@ -8,16 +8,28 @@ and others look for it. ``videos``, ``video_id`` and ``frame_id`` are as in YouT
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, check_file, paint
-from lsinet_monai.formats.shapes import polygon_to_mask, runs_to_mask
+from lsinet_monai.formats.clip_labels import (
+    AddFrame,
+    Attributes,
+    ClipInfo,
+    ClipLabels,
+    Reading,
+    check_file,
+    log_reading,
+    paint,
+)
+from lsinet_monai.formats.coco_images import frames_of_images
+from lsinet_monai.formats.labels import POLYP, LabelChoice, Labels, UnclearLabels
+from lsinet_monai.formats.shapes import check_fits, polygon_to_mask, runs_to_mask
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
 
@@ -72,7 +84,7 @@ def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
         file.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"annotations": [')
         yield add
         video = {"id": 1, "name": clip.name, "width": width, "height": height, "fps": clip.fps}
-        categories = [{"id": 1, "name": "polyp", "supercategory": "lesion"}]
+        categories = [{"id": 1, "name": POLYP, "supercategory": "lesion"}]
         file.write(f'],\n"categories": {json.dumps(categories)},\n"videos": [{json.dumps(video)}],\n"images": [')
         for place, index in enumerate(indices):
             image = {
@@ -88,90 +100,163 @@ def write_coco(path: str | Path, clip: ClipInfo) -> Iterator[AddFrame]:
         file.write("]}\n")
 
 
-def read_coco(path: str | Path, clip: ClipInfo, label: str | None = None) -> ClipLabels:
+def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) -> ClipLabels:
     """Read the instances of a COCO file: polygons, and run-length codes, compressed or not.
 
     Args:
         path: the file.
-        clip: the clip. An image belongs to the frame of its ``frame_id``, or else to the frame that its file name
-            refers to: see :meth:`ClipInfo.index_of`.
-        label: read only this category; by default all.
+        clip: the clip. :func:`~lsinet_monai.formats.coco_images.frames_of_images` says which image is which frame.
+        labels: the categories that are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; by default the
+            one that is called ``polyp``.
 
     Returns:
-        The frames that are images of the file. A lesion's id is its ``track_id``. An instance without one is a lesion
-        of its own; these get the ids after the largest ``track_id``.
+        The frames that are images of the file, but for those that show only categories which are not known to be
+        polyps or something else. A lesion's id is its ``track_id``. An instance without one is a lesion of its own;
+        these get the ids after the largest ``track_id``.
 
     Raises:
-        InputError: if the file cannot be read, is not a COCO file, or belongs to another clip; on access, if a
-            segmentation is damaged.
+        InputError: if the file cannot be read, is not a COCO file, belongs to another clip, or has boxes or points in
+            place of masks; on access, if a segmentation is damaged, or does not fit the frame.
+        UnclearLabels: if it is unclear which categories are polyps.
     """
     path = check_file(path, [".json"])
     try:
         with path.open(encoding="utf-8") as file:
             content = json.load(file)
-        return _labels(path, content, clip, label)
+        found = _labels(path, content, clip, labels)
+    except UnclearLabels as error:
+        raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{path}: cannot be read as COCO instances ({reason})") from error
+    log_reading(path, found.reading)
+    return found
 
 
-def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, label: str | None) -> ClipLabels:
-    wanted = {entry["id"] for entry in content["categories"] if label in (None, entry["name"])}
-    if not wanted and label is not None:
-        names = ", ".join(repr(entry["name"]) for entry in content["categories"])
-        raise InputError(f"{path}: has no category '{label}'; its categories: {names or 'none'}")
-    index_of = {image["id"]: _index(path, image, clip) for image in content["images"]}
-    shapes: dict[int, list[tuple[int, Any]]] = {index: [] for index in index_of.values()}
+class _Annotation(NamedTuple):
+    frame: int
+    category: str
+    entry: dict[str, Any]
+
+
+def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, labels: Labels | None) -> ClipLabels:
+    names = _category_names(content["categories"])
+    reading = Reading()
+    frame_of = frames_of_images(content, clip, reading)
+    found = list(_annotations(content, frame_of, names))
+    count = Counter(dict.fromkeys(names.values(), 0))
+    count.update(annotation.category for annotation in found)
+    choice = LabelChoice(labels, count)
+    choice.report(count, "category", reading)
+    polyps = [annotation for annotation in found if choice.is_polyp(annotation.category)]
+    _check_masks(polyps)
+
+    shapes: dict[int, list[tuple[int, Any]]] = {index: [] for index in frame_of.values() if index is not None}
     attributes: dict[int, dict[int, dict[str, Any]]] = {}
-    entries = [entry for entry in content["annotations"] if entry["category_id"] in wanted]
-    ids = [_track_id(entry) for entry in entries]
+    ids = [choice.lesion(annotation.category) or _track_id(annotation.entry) for annotation in polyps]
+    reading.has_ids = not polyps or any(known is not None for known in ids)
     next_id = max((known for known in ids if known is not None), default=0) + 1
-    for entry, known in zip(entries, ids, strict=True):
+    for (index, _, entry), known in zip(polyps, ids, strict=True):
         lesion = next_id if known is None else known
         next_id += known is None
-        index = index_of[entry["image_id"]]
-        shapes[index].append((lesion, entry["segmentation"]))
-        others = {name: value for name, value in entry.get("attributes", {}).items() if name != "track_id"}
+        shapes[index].append((lesion, entry))
+        others = {name: value for name, value in (entry.get("attributes") or {}).items() if name != "track_id"}
         score = {"score": entry["score"]} if "score" in entry else {}
         attributes.setdefault(index, {})[lesion] = others | score
+    unknown = {
+        annotation.frame
+        for annotation in found
+        if not choice.is_polyp(annotation.category)
+        and not choice.is_something_else(annotation.category)
+        and not shapes[annotation.frame]
+    }
+    reading.left_alone = sorted(unknown)
 
-    def decode(segmentations: list[tuple[int, Any]]) -> np.ndarray:
-        try:
-            return paint(clip.size, ((lesion, _mask(code, clip.size)) for lesion, code in segmentations))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise InputError(f"{path}: a segmentation is damaged ({error})") from error
+    def decode(of_frame: list[tuple[int, Any]]) -> np.ndarray:
+        return paint(clip.size, ((lesion, _draw(path, entry, clip.size)) for lesion, entry in of_frame))
 
-    return ClipLabels(shapes, decode, attributes)
-
-
-def _index(path: Path, image: dict[str, Any], clip: ClipInfo) -> int:
-    if image.get("height", clip.size[0]) != clip.size[0] or image.get("width", clip.size[1]) != clip.size[1]:
-        raise InputError(f"{path}: {clip.mismatch((image.get('height'), image.get('width')))}")
-    index = image.get("frame_id")
-    if not _is_whole(index, 0, clip.frame_count - 1):
-        index = clip.index_of(image["file_name"])
-    if index is None:
-        raise InputError(f"{path}: image {image['file_name']!r} is not a frame of '{clip.name}'")
-    return int(index)
+    known_frames = {index: of_frame for index, of_frame in shapes.items() if index not in unknown}
+    return ClipLabels(known_frames, decode, attributes, reading)
 
 
-def _is_whole(value: Any, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most
+def _category_names(categories: list[dict[str, Any]]) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for entry in categories:
+        if names.setdefault(entry["id"], entry["name"]) != entry["name"]:
+            raise InputError(f"two categories have the id {entry['id']!r}: {names[entry['id']]!r}, {entry['name']!r}")
+    if not all(isinstance(name, str) for name in names.values()):
+        raise InputError("a category has a name that is not a text")
+    return names
+
+
+def _annotations(
+    content: dict[str, Any], frame_of: Mapping[Any, int | None], names: Mapping[Any, str]
+) -> Iterator[_Annotation]:
+    """Yield the annotations of the clip, after a check of what they refer to."""
+    for entry in content["annotations"]:
+        image, category, number = entry["image_id"], entry["category_id"], entry.get("id")
+        if image not in frame_of:
+            raise InputError(f"image {image!r} is missing in 'images': annotation {number!r} is on it")
+        if category not in names:
+            raise InputError(
+                f"category {category!r} of annotation {number!r} is missing in 'categories'; add it there with its name"
+            )
+        frame = frame_of[image]
+        if frame is not None:
+            yield _Annotation(frame, names[category], entry)
+
+
+def _check_masks(polyps: list[_Annotation]) -> None:
+    """Refuse boxes and points: a mask that nobody drew must not become a person's."""
+    without = [annotation for annotation in polyps if not _has_mask(annotation.entry.get("segmentation"))]
+    if without:
+        frame, _, entry = without[0]
+        kind = "points" if entry.get("keypoints") else "a box"
+        raise InputError(
+            f"annotation {entry.get('id')!r} of frame {frame} has {kind} and no mask, as have {len(without)} of "
+            f"{len(polyps)}; draw polygons or masks, and export COCO with 'segmentation'"
+        )
+
+
+def _has_mask(segmentation: Any) -> bool:
+    return any(segmentation) if isinstance(segmentation, list) else segmentation is not None
 
 
 def _track_id(entry: dict[str, Any]) -> int | None:
-    value = entry.get("attributes", {}).get("track_id", entry.get("track_id"))
-    return value if _is_whole(value, 1, _LARGEST_ID) else None
+    value = (entry.get("attributes") or {}).get("track_id", entry.get("track_id"))
+    return value if type(value) is int and 0 < value <= _LARGEST_ID else None
+
+
+def _draw(path: Path, entry: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """Decode the mask of an annotation.
+
+    Raises:
+        InputError: if it is damaged, has no pixel, or does not fit the frame.
+    """
+    where = f"{path}: annotation {entry.get('id')!r}"
+    try:
+        mask = _mask(entry["segmentation"], size)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{where}: a segmentation is damaged ({error})") from error
+    if not mask.any():
+        raise InputError(f"{where}: covers no pixel of the frame; remove it, or draw it again")
+    return mask
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decode a segmentation; raise ValueError, KeyError or TypeError if it is damaged."""
     if isinstance(segmentation, list):
+        polygons = [np.asarray(polygon, float).reshape(-1, 2) for polygon in segmentation]
+        if min(map(len, polygons)) < 3:
+            raise ValueError("a polygon has fewer than three points")
+        check_fits(np.concatenate(polygons), size)
         mask = np.zeros(size, bool)
-        for polygon in segmentation:
-            mask |= polygon_to_mask(np.asarray(polygon, float).reshape(-1, 2), size)
+        for polygon in polygons:
+            mask |= polygon_to_mask(polygon, size)
         return mask
     if segmentation["size"] != list(size):
         raise ValueError(f"size {segmentation['size']}")

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 
-__all__ = ["check_points", "mask_to_polygon", "polygon_to_mask", "runs_to_mask"]
+__all__ = ["check_fits", "check_points", "mask_to_polygon", "polygon_to_mask", "runs_to_mask"]
 
 _FARTHEST = 1e6  # pixels
 _MOST_POINTS = 100_000
+_MARGIN = 0.1  # of the frame: people and tools draw a little beyond its edge
 _MIN_IOU = 0.98
 _TOLERANCES = (1.0, 0.5, 0.25, 0.0)  # pixels that a simplified line may be away from the exact one
 _HOLE_SHARE = 0.01  # fill holes that together are smaller than this share of the mask
@@ -93,6 +95,9 @@ def polygon_to_mask(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 def check_points(points: np.ndarray) -> None:
     """Check that a polygon from another tool's file can be drawn, and quickly.
 
+    Args:
+        points: float, (N, 2), x and y in pixels.
+
     Raises:
         ValueError: as in :func:`polygon_to_mask`.
     """
@@ -100,6 +105,31 @@ def check_points(points: np.ndarray) -> None:
         raise ValueError(f"a polygon must have up to {_MOST_POINTS} points of two numbers each")
     if not (np.abs(points) <= _FARTHEST).all():
         raise ValueError(f"a polygon has a point that is not within {_FARTHEST:.0f} pixels of the frame")
+
+
+def check_fits(points: np.ndarray, size: tuple[int, int]) -> None:
+    """Check that a polygon from another tool's file is in pixels of this frame, not in shares of it or of a larger one.
+
+    Args:
+        points: float, (N, 2), x and y.
+        size: the frame's height and width.
+
+    Raises:
+        InputError: if all its coordinates are between 0 and 1, or it reaches far beyond the frame.
+    """
+    check_points(points)
+    # The outline of the pixel at the origin touches all four sides of this square.
+    is_pixel = (points.min(0) == 0).all() and (points.max(0) == 1).all()
+    if points.min() >= 0 and points.max() <= 1 and not is_pixel:
+        raise InputError("has coordinates between 0 and 1; export them in pixels, not as shares of the frame")
+    height, width = size
+    shape = np.array([width, height])
+    margin = shape * _MARGIN + 1
+    if (points < -margin).any() or (points > shape + margin).any():
+        raise InputError(
+            f"reaches from {points.min(0).tolist()} to {points.max(0).tolist()} (x, y), far beyond the frame of "
+            f"{width}x{height} pixels; give masks in the frame's own size"
+        )
 
 
 def runs_to_mask(runs: Sequence[int], size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,8 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +22,16 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.clip_labels import AddFrame, Attributes, ClipInfo, ClipLabels, check_file
+from lsinet_monai.formats.clip_labels import (
+    AddFrame,
+    Attributes,
+    ClipInfo,
+    ClipLabels,
+    Reading,
+    check_file,
+    log_reading,
+)
+from lsinet_monai.formats.labels import LabelChoice, Labels, UnclearLabels
 
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
 
@@ -128,20 +138,26 @@ def _save(path: Path, stack: np.ndarray, clip: ClipInfo, first: int) -> None:
         os.replace(os.path.join(folder, path.name), path)
 
 
-def read_stack(path: str | Path, clip: ClipInfo, first_frame: int | None = None) -> ClipLabels:
+def read_stack(
+    path: str | Path, clip: ClipInfo, first_frame: int | None = None, labels: Labels | None = None
+) -> ClipLabels:
     """Read a stack of masks or labels that ITK-SNAP, 3D Slicer or :func:`write_stack` wrote.
 
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
-        first_frame: the index of the stack's first frame; by default the number in the file, or 0 if another tool has
-            dropped it.
+        first_frame: the index of the stack's first frame; by default the number in the file. If another tool has
+            dropped it, a stack of all frames begins at 0, and a shorter one needs this argument.
+        labels: the segments of 3D Slicer's ``*.seg.nrrd`` that are polyps, see
+            :class:`~lsinet_monai.formats.labels.LabelChoice`. In other files, which name none, every label is a polyp.
 
     Returns:
-        The stack's frames, with the labels of the file.
+        The stack's frames, with the labels of the file, but for those that show only segments which are not known to
+        be polyps or something else.
 
     Raises:
         InputError: if the file cannot be read, or belongs to another clip.
+        UnclearLabels: if it is unclear which segments are polyps.
     """
     path = check_file(path, _SUFFIXES)
     try:
@@ -151,18 +167,76 @@ def read_stack(path: str | Path, clip: ClipInfo, first_frame: int | None = None)
     except (OSError, EOFError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError, zlib.error) as error:
         reason = str(error).strip().replace("\n", " ")
         raise InputError(f"{path}: cannot be read as a stack ({reason})") from error
+    frames = stack.shape[2]
     if first_frame is None:
         found = re.search(r"first_frame\W+([0-9]{1,9})\b", fields)
+        if not found and frames < clip.frame_count:
+            raise InputError(
+                f"{path}: has {frames} of the {clip.frame_count} frames of '{clip.name}', and does not say which. Give "
+                "first_frame, the index of the stack's first frame"
+            )
         first_frame = int(found[1]) if found else 0
-    frames = stack.shape[2]
     if not 0 <= first_frame <= clip.frame_count - frames:
         raise InputError(
             f"{path}: has {frames} frames from frame {first_frame} on; '{clip.name}' has {clip.frame_count}. Give "
             "first_frame, the index of the stack's first frame"
         )
+    reading = Reading()
+    try:
+        values, ids, unknown = _choose_segments(stack, _segment_names(fields), labels, reading)
+    except UnclearLabels as error:
+        raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    reading.left_alone = [first_frame + place for place in unknown]
+    log_reading(path, reading)
     return ClipLabels(
-        {first_frame + place: place for place in range(frames)}, lambda place: stack[:, :, place].T.astype(np.int32)
+        {first_frame + place: place for place in range(frames) if place not in unknown},
+        lambda place: ids[np.searchsorted(values, stack[:, :, place].T)],
+        reading=reading,
     )
+
+
+def _segment_names(fields: str) -> dict[int, str]:
+    """Read the names that 3D Slicer gives to the labels of a ``*.seg.nrrd``."""
+    found: dict[str, dict[str, str]] = {"Name": {}, "LabelValue": {}}
+    for number, name, value in re.findall("^Segment([0-9]+)_(Name|LabelValue):=(.*)$", fields, re.MULTILINE):
+        found[name][number] = value.strip()
+    values = found["LabelValue"]
+    return {int(values[number]): name for number, name in found["Name"].items() if values.get(number, "").isdecimal()}
+
+
+def _choose_segments(
+    stack: np.ndarray, names: Mapping[int, str], labels: Labels | None, reading: Reading
+) -> tuple[np.ndarray, np.ndarray, set[int]]:
+    """Choose the segments that are polyps.
+
+    Returns:
+        The values of the stack in order, from 0; for each the lesion's id, int32, 0 for what is not a polyp; the places
+        of the frames that show only segments of which that is not known.
+    """
+    values = np.unique(stack)
+    values = values if values.size and values[0] == 0 else np.concatenate([[0], values])
+    if not names:
+        if labels is not None:
+            raise InputError("names no segments to choose from; leave out 'labels'")
+        return values, values.astype(np.int32), set()
+    shows = {value: (stack == value).any((0, 1)) for value in values[1:].tolist()}
+    name_of = {value: names.get(value, f"label {value}") for value in shows}
+    count = Counter(dict.fromkeys(names.values(), 0))
+    for value, frames in shows.items():
+        count[name_of[value]] += int(frames.sum())
+    choice = LabelChoice(labels, count)
+    choice.report(count, "segment", reading)
+    is_polyp = {value: choice.is_polyp(name) for value, name in name_of.items()}
+    ids = [choice.lesion(name) or value if is_polyp[value] else 0 for value, name in name_of.items()]
+    polyp, unknown = np.zeros((2, stack.shape[2]), bool)
+    for value, frames in shows.items():
+        if is_polyp[value]:
+            polyp |= frames
+        elif not choice.is_something_else(name_of[value]):
+            unknown |= frames
+    return values, np.array([0, *ids], np.int32), set(np.flatnonzero(unknown & ~polyp).tolist())
 
 
 def _check_size(sizes: Sequence[int], clip: ClipInfo) -> tuple[int, int, int]:

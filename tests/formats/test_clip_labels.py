@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, check_file, frame_file, paint
+from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, check_file, frame_file, list_frames, paint
 
 VIDEO = ClipInfo("video", (4, 4), frame_count=100)
 FRAMES = ClipInfo("case1", (4, 4), frame_count=2, files={0: "image9.jpg", 1: "image10.jpg"})
@@ -21,6 +21,9 @@ NAMES = [
     (VIDEO, "100.png", None),
     (VIDEO, "mask.png", None),
     (VIDEO, "9" * 5000, None),
+    (VIDEO, "clip_mp4-3_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg", 3),
+    (VIDEO, "0a1b2c3d4e5f6.png", None),
+    (FRAMES, "image9_jpg.rf.0a1b2c.jpg", 0),
     (FRAMES, "image10.png", 1),
     (FRAMES, "masks/image9", 0),
     (FRAMES, "image1.png", None),
@@ -48,6 +51,30 @@ def test_labels_are_a_mapping_in_order_of_frames() -> None:
     assert list(labels) == [1, 3] and len(labels) == 2 and 2 not in labels
     assert labels.mask(3).all() and not labels.mask(1).any()
     assert labels.attributes(3) == {7: {"score": 0.5}} and labels.attributes(1) == {}
+
+
+def test_two_files_of_one_stem_are_no_frame() -> None:
+    clip = ClipInfo("case1", (4, 4), frame_count=2, files={0: "image9.jpg", 1: "image9.png"})
+    assert clip.index_of("image9.png") is None
+
+
+FRAME_LISTS = [
+    ([3], "frame 3"),
+    ([1, 0, 2], "frames 0 to 2"),
+    ([*range(0, 20, 2)], "frames 0, 2, 4, 6, 8, 10 and 4 more"),
+]
+
+
+@pytest.mark.parametrize(("frames", "text"), FRAME_LISTS)
+def test_list_frames(frames: list[int], text: str) -> None:
+    assert list_frames(frames) == text
+
+
+def test_what_a_reader_took() -> None:
+    reading = Reading({"polyp": 2}, {"label 'tool'": 1}, [4, 5], ["a note"])
+    alone = "left alone, since the file shows only what was left out: frames 4 to 5"
+    assert reading.lines() == ["taken as polyps: polyp (2)", "left out: label 'tool' (1)", alone, "a note"]
+    assert Reading().lines() == []
 
 
 def test_the_last_lesion_holds() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, read_coco, write_coco
+from lsinet_monai.formats import ClipInfo, UnclearLabels, read_coco, write_coco
 from lsinet_monai.formats.coco import _mask
 
 Frames = dict[int, np.ndarray]
@@ -105,9 +106,64 @@ def _read(folder: Path, clip: ClipInfo, content: Any, **options: Any) -> Any:
 
 
 def test_a_file_of_another_tool(tmp_path: Path, clip: ClipInfo) -> None:
-    labels = _read(tmp_path, clip, _content())
-    assert list(labels) == [3] and set(np.unique(labels[3])) == {0, 1, 2}
-    assert (_read(tmp_path, clip, _content(), label="Polyp")[3] == np.repeat([1, 0], 30)[:, None]).all()
+    labels = _read(tmp_path, clip, _content(), labels=["Polyp", "tool"])
+    assert list(labels) == [3] and set(np.unique(labels[3])) == {0, 1, 2} and not labels.reading.has_ids
+    for choice in (None, "Polyp", {"Polyp": 1, "tool": None}):
+        labels = _read(tmp_path, clip, _content(), labels=choice)
+        assert (labels[3] == np.repeat([1, 0], 30)[:, None]).all()
+        assert labels.reading.labels == {"Polyp": 1} and labels.reading.left_out == {"category 'tool'": 1}
+
+
+def test_a_frame_that_shows_only_something_unknown_is_left_alone(tmp_path: Path, clip: ClipInfo) -> None:
+    content = _content()
+    content["images"] += [{"id": index, "file_name": f"frame_{index}.png"} for index in (6, 7)]
+    content["annotations"][1]["image_id"] = 6
+    labels = _read(tmp_path, clip, content)
+    assert list(labels) == [3, 7] and not labels[7].any() and labels.reading.left_alone == [6]
+    assert list(_read(tmp_path, clip, content, labels={"Polyp": "polyp", "tool": None})) == [3, 6, 7]
+
+
+IMAGES = [
+    ("Roboflow's hash", ["clip_mp4-3_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg"], [3]),
+    ("the split's folder", ["train/clip_mp4-3_jpg.rf.0a1.jpg", "valid/clip_mp4-5_jpg.rf.0a7.jpg"], [3, 5]),
+    ("Label Studio", ["3f25a7c1-clip_4.jpg", "00c5a7c1-clip_6.jpg"], [4, 6]),
+    ("two videos", ["clip_mp4-3.jpg", "other_mp4-3.jpg"], [3]),
+    ("two folders", ["clip/3.png", "other/3.png", "other/4.png"], [3]),
+    ("two folders, none of them ours", ["a/3.png", "b/4.png"], "holds images of several videos ('a', 'b')"),
+    ("twice the same frame", ["frame_3.png", "frame_3.jpg"], "are both frame 3 of 'clip.mp4'"),
+    (
+        "a hash alone",
+        ["0a1b2c3d4e5f6.jpg"],
+        "is not a frame of 'clip.mp4'; name it like the frame: by its number, 0 to 8",
+    ),
+    ("two numbers", ["frame_3_task_4.jpg"], "is not a frame of"),
+]
+
+
+@pytest.mark.parametrize(("_", "names", "expected"), IMAGES, ids=[case[0] for case in IMAGES])
+def test_images_are_frames_by_their_names(tmp_path: Path, _: str, names: list[str], expected: list[int] | str) -> None:
+    clip = ClipInfo("clip.mp4", (60, 80), 9)
+    images = [{"id": id, "file_name": name, "width": 80, "height": 60} for id, name in enumerate(names)]
+    annotations = [_content()["annotations"][0] | {"image_id": id} for id in range(len(names))]
+    content = _content(images=images, annotations=annotations)
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=re.escape(expected)):
+            _read(tmp_path, clip, content)
+        return
+    labels = _read(tmp_path, clip, content)
+    assert list(labels) == expected and all(frame.any() for frame in labels.values())
+    assert sum(labels.reading.left_out.values()) == len(names) - len(expected)
+
+
+def test_two_videos_of_one_file(tmp_path: Path, clip: ClipInfo) -> None:
+    content = _content(videos=[{"id": 1, "name": "other.mp4"}, {"id": 2, "name": "case1/part2"}])
+    content["images"] = [content["images"][0] | {"id": id, "video_id": id, "frame_id": 3} for id in (1, 2)]
+    content["annotations"] = [content["annotations"][0] | {"image_id": 2}]
+    labels = _read(tmp_path, clip, content)
+    assert list(labels) == [3] and labels[3].any() and labels.reading.left_out == {"images of the video 'other.mp4'": 1}
+    content["videos"][1]["name"] = "third.mp4"
+    with pytest.raises(InputError, match=r"several videos \('other.mp4', 'third.mp4'\), .* like 'case1/part2'"):
+        _read(tmp_path, clip, content)
 
 
 BAD_FILES = [
@@ -117,7 +173,25 @@ BAD_FILES = [
     ("nothing in it", {}, "'categories' is missing"),
     ("another size", _content(images=[{"id": 5, "file_name": "3", "width": 60, "height": 80}]), "is 60x80"),
     ("another clip", _content(images=[{"id": 5, "file_name": "99"}]), "image '99' is not a frame of 'case1/part2'"),
-    ("no such image", _content(images=[]), "5 is missing"),
+    ("no such image", _content(images=[]), "image 5 is missing in 'images'"),
+    ("no such category", _content(categories=[{"id": 4, "name": "tool"}]), "category 3 of annotation 1 is missing"),
+    ("two images", _content(images=2 * _content()["images"]), "two images have the id 5"),
+    (
+        "two names",
+        _content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]),
+        "two categories have the id 3",
+    ),
+    (
+        "two frames of one image",
+        _content(images=[{"id": 5, "file_name": "frame_000003.PNG", "frame_id": 4}]),
+        "has the frame_id 4, but is named like frame 3",
+    ),
+    (
+        "a frame too far",
+        _content(images=[{"id": 5, "file_name": "a", "frame": 9}]),
+        "has the frame 9; 'case1/part2' has",
+    ),
+    ("an archive", "PK\3\4...", "is a ZIP archive; unpack it"),
 ]
 
 
@@ -128,8 +202,46 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, content: Any, message: 
 
 
 def test_a_label_that_is_not_there(tmp_path: Path, clip: ClipInfo) -> None:
-    with pytest.raises(InputError, match="has no category 'polyp'; its categories: 'Polyp', 'tool'"):
-        _read(tmp_path, clip, _content(), label="polyp")
+    with pytest.raises(UnclearLabels, match=r"has no label 'adenoma': .* 'Polyp' \(1\), 'tool' \(1\)") as caught:
+        _read(tmp_path, clip, _content(), labels="adenoma")
+    assert caught.value.details == {"labels": {"Polyp": 1, "tool": 1}}
+
+
+NO_MASKS = [
+    ("a box", {"segmentation": []}, "has a box and no mask"),
+    ("an empty polygon", {"segmentation": [[]]}, "has a box and no mask"),
+    ("null", {"segmentation": None}, "has a box and no mask"),
+    ("nothing", {}, "has a box and no mask"),
+    ("points", {"keypoints": [1, 1, 2]}, "has points and no mask"),
+]
+
+
+@pytest.mark.parametrize(("_", "changes", "message"), NO_MASKS, ids=[case[0] for case in NO_MASKS])
+def test_what_is_no_mask_is_refused(tmp_path: Path, clip: ClipInfo, _: str, changes: dict, message: str) -> None:
+    content = _content()
+    annotation = content["annotations"][0]
+    del annotation["segmentation"]
+    annotation |= {"bbox": [10, 10, 20, 20]} | changes
+    with pytest.raises(InputError, match=f"annotation 1 of frame 3 {message}, as have 1 of 1; draw polygons or masks"):
+        _read(tmp_path, clip, content)
+    assert _read(tmp_path, clip, content, labels={"Polyp": None, "tool": "polyp"})[3].any()
+
+
+NO_FIT = [
+    ([[0.1, 0.1, 0.5, 0.1, 0.5, 0.5]], "between 0 and 1; export them in pixels"),
+    ([[100, 100, 900, 100, 900, 700]], "far beyond the frame of 80x60"),
+    ([[10, 10, 30, 10]], "fewer than three points"),
+    ({"size": [60, 80], "counts": [4800]}, "covers no pixel of the frame"),
+]
+
+
+@pytest.mark.parametrize(("segmentation", "message"), NO_FIT)
+def test_masks_that_do_not_fit(tmp_path: Path, clip: ClipInfo, segmentation: Any, message: str) -> None:
+    content = _content()
+    content["annotations"][0]["segmentation"] = segmentation
+    labels = _read(tmp_path, clip, content)
+    with pytest.raises(InputError, match=f"annotation 1: .*{message}"):
+        labels[3]
 
 
 BAD_SEGMENTATIONS = [
@@ -145,7 +257,6 @@ BAD_SEGMENTATIONS = [
     [[float("nan")] * 6],
     ["x"],
     7,
-    None,
 ]
 
 

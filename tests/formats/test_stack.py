@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, check_stack, read_stack, write_image_stack, write_stack
+from lsinet_monai.formats import ClipInfo, UnclearLabels, check_stack, read_stack, write_image_stack, write_stack
 
 Frames = dict[int, np.ndarray]
 SUFFIXES = [".nii.gz", ".nii", ".nrrd"]
@@ -134,6 +134,38 @@ def test_nrrd_refused(tmp_path: Path, clip: ClipInfo, _: str, content: bytes, me
 def test_frames_that_the_clip_does_not_have(tmp_path: Path, clip: ClipInfo, labels: Frames, first_frame: int) -> None:
     with pytest.raises(InputError, match="has 6 frames from frame"):
         read_stack(_write(tmp_path / "a.nrrd", clip, labels), clip, first_frame=first_frame)
+
+
+def test_a_part_whose_place_is_not_known(tmp_path: Path, clip: ClipInfo) -> None:
+    nibabel.Nifti1Image(np.ones((80, 60, 3), np.uint8), np.eye(4)).to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError, match="has 3 of the 9 frames of 'case1/part2', and does not say which"):
+        read_stack(tmp_path / "a.nii", clip)
+    assert list(read_stack(tmp_path / "a.nii", clip, first_frame=4)) == [4, 5, 6]
+
+
+def _segments(*names: str) -> bytes:
+    """A file of 3D Slicer: segment i has the label i + 1, and is in frame i alone."""
+    stack = np.zeros((9, 60, 80), np.uint8)
+    lines = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 80 60 9\nencoding: raw\n"
+    for i, name in enumerate(names):
+        stack[i, :9] = i + 1
+        lines += f"Segment{i}_LabelValue:={i + 1}\nSegment{i}_Name:={name}\n"
+    return f"{lines}\n".encode() + stack.tobytes()
+
+
+def test_segments_with_names(tmp_path: Path, clip: ClipInfo) -> None:
+    path = tmp_path / "a.seg.nrrd"
+    path.write_bytes(_segments("Polyp", "tool", "bleeding"))
+    found = read_stack(path, clip)
+    assert list(found) == [0, 3, 4, 5, 6, 7, 8] and found[0].max() == 1 and found.reading.left_alone == [1, 2]
+    assert found.reading.left_out == {"segment 'tool'": 1, "segment 'bleeding'": 1}
+    found = read_stack(path, clip, labels={"Polyp": 2, "tool": "polyp", "bleeding": None})
+    assert [int(frame.max()) for frame in found.values()] == [2, 2] + 7 * [0]
+    path.write_bytes(_segments("Segment_1"))
+    with pytest.raises(UnclearLabels, match=r"from 'Segment_1' \(1\)"):
+        read_stack(path, clip)
+    with pytest.raises(InputError, match="names no segments to choose from"):
+        read_stack(_write(tmp_path / "b.nrrd", clip, {}), clip, labels="polyp")
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,116 @@
+"""Which images of a COCO file are frames of a clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.formats.clip_labels import ClipInfo, Reading
+from lsinet_monai.formats.frame_names import find_video, split_name
+
+__all__ = ["frames_of_images"]
+
+_FRAME_KEYS = ("frame_id", "frame")
+
+
+def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Reading) -> dict[Any, int | None]:
+    """Find the frame of each image: by its ``file_name``, and by its ``frame_id`` or ``frame``, which must agree.
+
+    Args:
+        content: the file. Its images may be of several videos, which ``videos``, the images' folders, or the text
+            before the frame's number tell apart; then those of the video that is named like the clip are taken.
+        clip: the clip.
+        reading: gets notes on what was taken and left out.
+
+    Returns:
+        An image's id -> the index of its frame; None for an image of another video.
+
+    Raises:
+        InputError: if it is unclear which video or which frame an image shows, or it has another size.
+    """
+    images = content["images"]
+    ids = Counter(image["id"] for image in images)
+    twice = [id for id, count in ids.items() if count > 1]
+    if twice:
+        raise InputError(f"two images have the id {twice[0]!r}; number the images")
+    videos = {video["id"]: str(video["name"]) for video in content.get("videos") or [] if "name" in video}
+    names = {image["id"]: _video_name(image, videos, clip) for image in images}
+    chosen = _choose_video(names.values(), clip, reading)
+    frames: dict[Any, int | None] = dict.fromkeys(ids)
+    image_of_frame: dict[int, str] = {}
+    has_size = True
+    for image in images:
+        if names[image["id"]] not in chosen:
+            continue
+        has_size &= _check_size(image, clip)
+        index = frames[image["id"]] = _index(image, clip)
+        name = str(image.get("file_name", image["id"]))
+        if index in image_of_frame:
+            raise InputError(
+                f"images {image_of_frame[index]!r} and {name!r} are both frame {index} of '{clip.name}'; export the "
+                "masks of this video alone"
+            )
+        image_of_frame[index] = name
+    if not has_size:
+        reading.notes.append("the file does not give the size of its images: check that the masks fit")
+    return frames
+
+
+def _video_name(image: Mapping[str, Any], videos: Mapping[Any, str], clip: ClipInfo) -> str:
+    if image.get("video_id") in videos:
+        return videos[image["video_id"]]
+    file = str(image.get("file_name", ""))
+    # The names of files may begin with anything; only the numbered frames of a video are named after it.
+    return split_name(file.replace("\\", "/").rpartition("/")[0] + "/" if clip.files else file).video
+
+
+def _choose_video(found: Sequence[str] | Any, clip: ClipInfo, reading: Reading) -> set[str]:
+    """Return the names that stand for the clip's video."""
+    count = Counter(found)
+    chosen = find_video(count, clip.name)
+    if len(count) > 1:
+        if len(chosen) != 1:
+            names = ", ".join(repr(name) for name in list(count)[:5])
+            raise InputError(
+                f"holds images of several videos ({names}), and not exactly one of them is named like '{clip.name}'; "
+                "export the masks of this video alone"
+            )
+        for name in count.keys() - set(chosen):
+            reading.left_out[f"images of the video {name!r}"] = count[name]
+    elif not chosen and any(count):
+        reading.notes.append(f"its images are named after {next(iter(count))!r}, not after '{clip.name}'")
+    return set(chosen) or set(count)
+
+
+def _check_size(image: Mapping[str, Any], clip: ClipInfo) -> bool:
+    """Check an image's size; returns whether it has one."""
+    size = image.get("height"), image.get("width")
+    if None not in size and size != clip.size:
+        raise InputError(clip.mismatch(size))
+    return None not in size
+
+
+def _index(image: Mapping[str, Any], clip: ClipInfo) -> int:
+    name = image.get("file_name")
+    by_name = clip.index_of(name) if isinstance(name, str) else None
+    key = next((key for key in _FRAME_KEYS if image.get(key) is not None), None)
+    if key is None:
+        if by_name is None:
+            raise InputError(
+                f"image {name!r} is not a frame of '{clip.name}'; name it like the frame"
+                + ("" if clip.files else f": by its number, 0 to {clip.frame_count - 1}")
+            )
+        return by_name
+    index = image[key]
+    if type(index) is not int or not 0 <= index < clip.frame_count:
+        raise InputError(
+            f"image {name!r} has the {key} {index!r}; '{clip.name}' has the frames 0 to {clip.frame_count - 1}"
+        )
+    if by_name not in (None, index):
+        raise InputError(
+            f"image {name!r} has the {key} {index}, but is named like frame {by_name} of '{clip.name}'; count both "
+            "from 0"
+        )
+    return index
