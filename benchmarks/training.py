@@ -1,4 +1,4 @@
-"""The cost of a training step against the released procedure, and whether the data arrive fast enough for it.
+"""The cost of a training step against the released procedure, and whether loading the data keeps up with it.
 
 A step is the network, its loss, the gradients and Adam's update, without MONAI's engine and handlers. Each way runs in
 its own process, and the ways take turns, so that other work on the machine slows all alike; figures are medians over

@@ -1,9 +1,9 @@
-"""Check the kernels with the oldest PyTorch that pyproject.toml allows, and its build of them with the newest.
+"""Build the kernels with the oldest PyTorch that pyproject.toml allows, and check them with it and with the newest.
 
     python scripts/check_kernels.py [--python FILE]
 
 1. Make an environment in ``.venv-oldest`` with the oldest PyTorch and Python 3.12, or reuse it.
-2. Build the kernels there, for the CPU and, where nvcc is, for CUDA, in a copy of the sources.
+2. Build the kernels there in a copy of the sources, for the CPU, and for CUDA if there is an nvcc.
 3. Run the operators' tests there, with the extension that was built.
 4. Run them again with the PyTorch of the environment that runs this script, and the same extension.
 
@@ -24,11 +24,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OLDEST = ROOT / ".venv-oldest"
 COPIED = ("lsinet_monai", "tests", "bundle", "apps", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-# Compiling in two processes at once does not depend on PyTorch's version. Exports are promised for the newest only.
+# Compiling in two processes at once does not depend on PyTorch's version, and exports need the newest one.
 LEFT_OUT = "two_processes or onnx"
 
 
 def main() -> int:
+    """Check, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=find_python(), help="interpreter of the environment that is made")
     python = make_environment(parser.parse_args().python)
@@ -41,7 +42,7 @@ def main() -> int:
                 shutil.copy(source, copy)
         run(python, "setup.py", "--quiet", "build_ext", "--inplace", folder=folder)
         built = check_built(Path(folder, "lsinet_monai", "ops"))
-        os.environ["LSINET_KERNELS"] = "extension"  # a library that does not load fails what follows
+        os.environ["LSINET_KERNELS"] = "extension"  # so that a library that does not load is an error
         load = f"from lsinet_monai.ops.builds import load_kernels; assert all(map(load_kernels, {built}))"
         for each in (python, sys.executable):
             run(each, "-c", load, folder=folder)
@@ -52,9 +53,9 @@ def main() -> int:
 
 
 def check_built(folder: Path) -> list[str]:
-    """Name the device types whose library was built.
+    """Name the device types whose libraries were built.
 
-    Exits if one is missing that this machine has the compiler for: setup.py leaves it out without an error.
+    Exits if one is missing although this machine has its compiler: setup.py leaves it out without an error.
     """
     expected = ["cpu", "cuda"] if shutil.which("nvcc") else ["cpu"]
     missing = [device_type for device_type in expected if not list(folder.glob(f"_kernels_{device_type}.*"))]
@@ -67,18 +68,18 @@ def check_built(folder: Path) -> list[str]:
 
 
 def find_python() -> str:
-    """Python 3.12 if it is there, since its environments come without setuptools; else the one that runs this."""
+    """Find Python 3.12, whose environments come without setuptools; without it, the Python that runs this script."""
     candidates = ["python3.12", *map(str, sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"), reverse=True))]
     for candidate in candidates:
         program = shutil.which(candidate)
-        # A shim of pyenv's may be there for a version that is not chosen, and fail.
+        # pyenv may have a script for it that fails, because another version is selected.
         if program and subprocess.run([program, "-c", ""], capture_output=True).returncode == 0:
             return program
     return sys.executable
 
 
 def make_environment(python: str) -> str:
-    """An environment with the oldest PyTorch, and the rest as it is resolved today."""
+    """Make an environment with the oldest PyTorch and the newest versions of all else, and return its Python."""
     project = (ROOT / "pyproject.toml").read_text()
     oldest = re.search(r'"torch>=([\d.]+)"', project)
     assert oldest is not None, "pyproject.toml has no lower bound for torch"
@@ -107,13 +108,14 @@ def make_environment(python: str) -> str:
 
 
 def run(python: str, *arguments: str, folder: str | None = None) -> None:
-    """Run a Python program; end this one where it fails."""
+    """Run a Python program, and exit if it fails."""
     call([python, *arguments], folder)
 
 
 def call(command: list[str], folder: str | None = None) -> None:
+    """Print and run a command, and exit if it fails."""
     print("+", *command, flush=True)
-    # The environment's own programs, ninja among them, come first.
+    # The environment's own programs, such as ninja, come first.
     path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
     result = subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path})
     if result.returncode:

@@ -75,7 +75,12 @@ def clinical_columns(scores: Mapping[str, Any]) -> dict[str, str]:
 
 
 def show(name: str, value: float | int | None) -> str:
-    """Format a score for a table: three decimals (or one), a count as it is, a dash for None."""
+    """Format a score for a table: three decimals (or one), a count as it is, a dash for None.
+
+    Args:
+        name: the score's name, which decides the decimals.
+        value: the score, a count, or None.
+    """
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.{_DECIMALS.get(name, 3)}f}"
@@ -149,7 +154,12 @@ def _latex_number(name: str, value: float | None) -> str:
 
 
 def write_clip_table(path: str | Path, scores: AllScores) -> None:
-    """Write all scores of every clip as CSV: one row per method and clip; an empty cell for None."""
+    """Write all scores of every clip as CSV: one row per method and clip; an empty cell for None.
+
+    Args:
+        path: the file, which appears complete or not at all.
+        scores: ``{method: {split: {"dataset": {...}, "cases": {...}}}}``.
+    """
     names = list(next(iter(next(iter(scores.values())).values()))["dataset"])
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

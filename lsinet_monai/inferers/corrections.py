@@ -188,7 +188,7 @@ class Corrections:
 
     @property
     def thumbnails(self) -> dict[int, np.ndarray]:
-        """The corrected frames and their thumbnails, see :func:`lsinet_monai.data.thumbnail`."""
+        """The corrected frames and their thumbnails, uint8, (16, 16, 3), see :func:`lsinet_monai.data.thumbnail`."""
         return {frame: correction.thumbnail for frame, correction in self._corrections.items()}
 
     def add(self, frame: int, mask: np.ndarray, thumbnail: np.ndarray) -> None:

@@ -51,7 +51,7 @@ class ScaleMemory:
         return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Keys, values, usage and life."""
+        """Keys (B, N, 4), values (B, N, 16), usage (B, N) and life (B, N)."""
         return self.keys, self.values, self.usage, self.life
 
     def slots(self, start: int, stop: int | None = None) -> ScaleMemory:

@@ -33,13 +33,21 @@ def save_model(network: LSINet, path: str | Path, image_size: int | list[int]) -
 
     The file holds the weights under ``model``, the network's arguments under ``network``, and ``image_size``. The
     arguments have the mean and standard deviation of the backbone's frames, unless they are ImageNet's.
+
+    Args:
+        network: the network.
+        path: the file.
+        image_size: the size to which frames are resized: a side, or [height, width].
+
+    Raises:
+        OSError: the file cannot be written.
     """
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
     write_torch_file(content, path, durable=True)
 
 
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
-    """Do the same as :func:`save_model`, under its earlier name and with its earlier order of arguments."""
+    """Do the same as :func:`save_model`, by its earlier name and with its earlier order of arguments."""
     save_model(network, path, image_size)
 
 

@@ -28,9 +28,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Renormalisation(nn.Module):
-    """Turn frames that are normalised with ImageNet's statistics into frames with others: (B, 3, H, W) -> the same.
+    """Change the normalisation of frames from ImageNet's statistics to others.
 
-    Its two numbers for each colour follow from the network's arguments, so they are no part of its state dict.
+    Its two numbers for each colour follow from the network's arguments, so the state dict does not contain them.
 
     Args:
         mean: the mean of each colour, in [0, 1], to normalise with.
@@ -46,6 +46,7 @@ class Renormalisation(nn.Module):
         self.register_buffer("offset", ((was_mean - _column(mean)) / _column(std)).float(), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised with ImageNet's statistics -> (B, 3, H, W), normalised with ``mean`` and ``std``."""
         return frames * self.scale + self.offset
 
 
@@ -54,12 +55,17 @@ def _column(values: Sequence[float]) -> Tensor:
 
 
 def create_renormalisation(mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """Create a :class:`Renormalisation`; one that does nothing where the statistics are ImageNet's."""
+    """Create a :class:`Renormalisation`, or a module that does nothing if the statistics are ImageNet's.
+
+    Args:
+        mean: three numbers in [0, 1].
+        std: three positive numbers.
+    """
     return nn.Identity() if is_imagenet(mean, std) else Renormalisation(mean, std)
 
 
 def is_imagenet(mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Whether a mean and a standard deviation are those that callers normalise frames with."""
+    """Whether a mean and a standard deviation are ImageNet's, with which callers normalise frames."""
     return tuple(mean) == IMAGENET_MEAN and tuple(std) == IMAGENET_STD
 
 

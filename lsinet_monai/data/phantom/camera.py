@@ -125,7 +125,10 @@ class Scene:
         return t
 
     def settle(self, t: np.ndarray) -> np.ndarray:
-        """Trace the rays to their surface: a few steps for all, and more for the few that graze something."""
+        """Trace the rays from the distances t (N,) to their surfaces, and return the new distances.
+
+        All rays get a few steps, and the few rays that graze something get more.
+        """
         t = self.trace(t, 4)
         open_rays = np.flatnonzero((np.abs(self.distance(self.points(t))) > 0.004 * (1 + t)) & (t < FAR))
         if len(open_rays):

@@ -51,7 +51,7 @@ class Timeline:
         return bool(((self.indices >= start) & (self.indices < end)).any())
 
     def lost(self) -> np.ndarray:
-        """Return the indices without a packet."""
+        """Return the indices without a packet, (M,) int64, ascending."""
         return np.setdiff1d(np.arange(self.frame_count), self.indices)
 
 
