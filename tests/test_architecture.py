@@ -26,7 +26,7 @@ FLOORS = [
     {"evaluation"},
     {"writers"},
     {"export"},
-    {"inferers"},
+    {"inferers", "optimizers"},
     {"networks"},
     {"metrics", "formats"},
     {"transforms", "losses"},

@@ -8,7 +8,9 @@ from .clip_state_saver import ClipStateSaver, remaining_clips
 from .failure_reporter import FailureReporter
 from .finite_logits import FiniteLogits
 from .finite_losses import FiniteLosses
+from .gradient_accumulation import GradientAccumulation
 from .gradient_clipping import GradientClipping
+from .learning_rate_schedule import LearningRateSchedule
 from .prediction_pictures import PredictionPictures
 from .released_maps_saver import ReleasedMapsSaver
 from .reset_inferer import ResetInferer
@@ -18,6 +20,7 @@ from .scores_saver import ScoresSaver
 from .training_losses import TrainingLosses
 from .training_progress import TrainingProgress
 from .training_state import TrainingState
+from .weight_averaging import WeightAveraging
 
 # The savers' names in configs of earlier versions.
 WriteReleasedMaps = ReleasedMapsSaver
@@ -32,7 +35,9 @@ __all__ = [
     "FailureReporter",
     "FiniteLogits",
     "FiniteLosses",
+    "GradientAccumulation",
     "GradientClipping",
+    "LearningRateSchedule",
     "PredictionPictures",
     "ReleasedMapsSaver",
     "ResetInferer",
@@ -42,6 +47,7 @@ __all__ = [
     "TrainingLosses",
     "TrainingProgress",
     "TrainingState",
+    "WeightAveraging",
     "WriteReleasedMaps",
     "WriteScores",
     "remaining_clips",
