@@ -25,7 +25,7 @@ from lsinet_monai.utils.options import as_bool
 
 __all__ = ["ClipPieces"]
 
-_FIELD_FRAMES = 25  # so many frames, spread over a video, show its field of view; each of them costs a seek
+_FIELD_FRAMES = 25  # frames, spread over a video, in which its field of view is searched; each of them costs a seek
 
 logger = logging.getLogger(__name__)
 

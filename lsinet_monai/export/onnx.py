@@ -21,8 +21,8 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         program = torch.export.export(net, (frame,))
         torch.onnx.export(program, f="net.onnx", opset_version=19, custom_translation_table=onnx_translations())
 
-    The export of a module, instead of an exported program, needs only the sort, and only if the module writes to a
-    memory: there our convolution becomes torchvision's, which PyTorch translates itself.
+    To export a module instead of a program, ``torch.onnx.export`` needs only the sort, and only if the module writes to
+    a memory. Our convolution then calls torchvision's, which PyTorch translates itself.
 
     The file needs opset 19 or later, the first with a deformable convolution (``DeformConv``). It runs without this
     package.

@@ -122,8 +122,8 @@ class LSINet(nn.Module):
             memory: (B, 3, H, W), the frame in memory; the current frame if not given.
             memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values. Without
                 it they are not weighted.
-            every_frame: segment the adjacent and the memory frame too, which costs less than encoding them. For both
-                the current frame is the adjacent one, at whatever distance. The adjacent frame reads the memory
+            every_frame: segment the adjacent and the memory frame too, which costs less than encoding them. For both,
+                the current frame is the short-term cue, at any distance in time. The adjacent frame reads the memory
                 frame, and the memory frame reads itself, as the first frame of a clip does.
 
         Returns:

@@ -77,7 +77,7 @@ def deform_conv2d(
     if torch.jit.is_tracing() or (torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()):
         # TorchScript and ONNX files run without this package, and PyTorch knows how to write torchvision's operator.
         if torch.jit.is_tracing():
-            # At NaN torchvision's kernel reads memory that is not the input's; so far outside it reads nothing.
+            # At NaN torchvision's kernel reads memory outside the input. At -10,000 pixels it reads nothing.
             offset = offset.nan_to_num(nan=-1e4)
         return torchvision.ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
     steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
@@ -220,9 +220,9 @@ def _bring_samples_near(
 ) -> tuple[Tensor, Tensor]:
     """Make offset and mask, in the dtype to compute in, safe for torchvision's kernels.
 
-    Samples outside the input, where all is zero, move to two pixels above and left of it: far outside, the kernels
-    overflow integers (on CUDA gradients that are zero came out as 3e13). So do samples at NaN, which crash the CPU
-    kernel; their mask becomes NaN, so that the result shows it.
+    Samples outside the input, where it counts as zero, move to two pixels above and left of it. Farther away, the
+    kernels overflow integers: on CUDA, gradients of zero came out as 3e13. Samples at NaN, which crash the CPU kernel,
+    move there too. Their mask becomes NaN, so that the result shows it.
     """
     stride, padding, dilation = steps
     offset = offset.to(_compute_dtype(offset.dtype))

@@ -37,7 +37,7 @@ class ClipWriter:
     exception, only the masks and maps written so far stay. Memory holds a few numbers per frame.
 
     With ``frames_done``, a stopped run can resume from its last :meth:`flush`, and ends with the same results as a run
-    without a stop. Until the summary is written, ``OUTPUT_DIR/<clip_id>/.unfinished`` keeps what that needs::
+    without a stop. Until the summary is written, ``OUTPUT_DIR/<clip_id>/.unfinished`` keeps the files that it needs::
 
         with ClipWriter(output_dir, clip_id, frames_done=done) as writer:  # done: from the last saved state
             for ...:
