@@ -10,7 +10,7 @@ import torch
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import LSINet
-from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict
+from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict, without_wrappers
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
 from lsinet_monai.utils.options import as_bool, check_paths
 
@@ -133,7 +133,8 @@ def _load_own(content: Any, device: str | torch.device) -> LoadedModel:
         )
     try:
         network = LSINet(**content["network"])
-        network.load_state_dict(content["model"])
+        weights = content["model"]
+        network.load_state_dict(without_wrappers(weights) if isinstance(weights, Mapping) else weights)
     except (RuntimeError, TypeError) as error:
         raise InputError("its weights do not fit its network: " + " ".join(str(error).split())) from error
     return LoadedModel(_ready(network, device), content["image_size"])

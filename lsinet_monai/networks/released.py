@@ -14,10 +14,12 @@ from torch import Tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import LSINet
 
-__all__ = ["convert_released_state_dict", "is_released_state_dict"]
+__all__ = ["convert_released_state_dict", "is_released_state_dict", "without_wrappers"]
 
 BACKBONE = "backbone.feat_net.pvtv2_en."
 SCALES = (0, 1, 2)
+_ENTRIES = ("state_dict", "model_state_dict", "model", "network", "net")
+_WRAPPERS = ("module.", "model.", "network.", "net.")
 
 
 def _prefixes() -> list[tuple[str, str]]:
@@ -84,10 +86,26 @@ def _to_theirs(name: str) -> str:
 
 
 def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove a nesting under ``state_dict``, and the prefix ``module.`` of names."""
-    while isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
+    """Take the state dict out of what else a training saves with it, and take the wrappers off its names."""
+    while (inner := next((state[key] for key in _ENTRIES if isinstance(state.get(key), Mapping)), None)) is not None:
+        state = inner
+    return without_wrappers(state)
+
+
+def without_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Take off the names of a state dict what ``torch.compile`` and wrappers such as ``DataParallel`` put before them.
+
+    Args:
+        state: names to tensors; a name may have several of ``_orig_mod.``, ``module.`` and ``model.`` in front, and
+            ``_orig_mod.`` anywhere.
+    """
+    unwrapped = {}
+    for name, value in state.items():
+        bare = str(name).replace("_orig_mod.", "")
+        while prefix := next(filter(bare.startswith, _WRAPPERS), None):
+            bare = bare.removeprefix(prefix)
+        unwrapped[bare] = value
+    return unwrapped
 
 
 def is_released_state_dict(state: Any) -> bool:
@@ -126,8 +144,8 @@ def convert_released_state_dict(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Convert a model file of the authors' program into a state dict of :class:`LSINet` with the same PVTv2.
 
     Args:
-        state: the file's content, from ``torch.load(file, weights_only=True)``: names to tensors. Names may have the
-            prefix ``module.``, and the dict may be nested under ``state_dict``.
+        state: the file's content, from ``torch.load(file, weights_only=True)``: names to tensors. Names may have
+            prefixes as in :func:`without_wrappers`, and the dict may be nested under ``state_dict``, ``model`` or such.
 
     Returns:
         the weights by our names, in the order of ``LSINet.state_dict()``.

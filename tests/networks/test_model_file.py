@@ -79,6 +79,14 @@ def test_authors_file(tmp_path: Path, wrap) -> None:
     assert all((value == 0.5).all() for value in loaded.network.parameters())
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_a_compiled_network_that_was_saved(tmp_path: Path, network: LSINet, prefix: str) -> None:
+    weights = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
+    torch.save({"model": weights, "network": network.config, "image_size": 64}, tmp_path / "model.pt")
+    loaded = load_checkpoint(tmp_path / "model.pt").network.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
+
+
 def test_authors_file_that_lacks_something(tmp_path: Path) -> None:
     shapes = json.loads(MANIFEST.read_text())
     shapes.pop("membranch.Key1.bias")

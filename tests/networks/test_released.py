@@ -40,6 +40,18 @@ WRAPPINGS: dict[str, Callable[[State], Any]] = {
     "plain": lambda state: state,
     "module": lambda state: {f"module.{name}": value for name, value in state.items()},
     "nested": lambda state: {"epoch": 3, "state_dict": state},
+    "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "compiled in part": lambda state: {
+        name.replace("backbone.", "backbone._orig_mod.", 1): value for name, value in state.items()
+    },
+    "compiled, on several devices": lambda state: {
+        "epoch": 3,
+        "model": {f"module._orig_mod.{name}": value for name, value in state.items()},
+        "optimizer": {},
+    },
+    "of a larger module": lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}},
+    "model_state_dict": lambda state: {"model_state_dict": state, "loss": 0.5},
+    "nested twice": lambda state: {"model": {"state_dict": state}},
     "nested module": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
 }
 
