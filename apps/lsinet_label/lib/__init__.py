@@ -1,1 +1,1 @@
-"""The parts of the label app: the store of videos, the jobs, and the answers of the server."""
+"""The parts of the label app: the store of videos, the jobs, and the server's routes."""

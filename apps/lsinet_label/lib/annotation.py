@@ -1,4 +1,4 @@
-"""The work of jobs: the model goes through a video, and corrections spread from the frames that people drew."""
+"""The work of jobs: annotate a video with the model, propagate corrections, write labels."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = ["Worker"]
 logger = logging.getLogger(__name__)
 
 _SAVE_FRAMES = 100
-_LINKED_FRAMES = 4  # as many as a LesionLinker looks back
+_LINKED_FRAMES = 4  # how far a LesionLinker looks back
 _MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
-_MOST_CORRECTIONS = 16  # in memory: with each one every frame takes longer
+_MOST_CORRECTIONS = 16  # in a session: each one makes every frame slower
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Worker:
     """Does the work of jobs.
 
     Args:
-        videos: what is stored.
-        model: the model in service when a job begins.
-        on_labels: writes the datastore's labels of a video, frame by frame. Its second argument says whether the
-            model's own masks have changed.
+        videos: the stored videos.
+        model: loads the model that is in service when a job begins.
+        on_labels: writes the datastore's labels of a video, and yields each written frame. Its second argument says
+            whether the model's own masks are new.
         threshold: a pixel belongs to the mask if its probability is above this.
     """
 
@@ -51,10 +51,11 @@ class Worker:
     threshold: float = 0.5
 
     def __call__(self, job: Job) -> Work:
-        """The work of a job, piece by piece.
+        """Make the work of a job: to annotate, to propagate corrections, or to write labels.
 
         Raises:
-            InputError: (from the work) there is no model or no correction, or the video is final or cannot be read.
+            NotFound: there is no such video. The work itself raises InputError if there is no model or no correction,
+                or if the video is final or cannot be read.
         """
         video = self.videos[job.image]
         if job.kind == "annotate":
@@ -63,7 +64,7 @@ class Worker:
             return self._write_labels(video)
         return self._propagate(video, sorted(video.corrections) if job.frame is None else [job.frame])
 
-    # The model goes through the video --------------------------------------------------------------------------------
+    # Annotation ------------------------------------------------------------------------------------------------------
 
     def _annotate(self, video: StoredVideo) -> Work:
         video.info.check_not_final()
@@ -91,7 +92,7 @@ class Worker:
                 if frame in corrections:
                     person = video.mask(frame).labels
                     linker.follow(person)
-                    labels = _name(mask, person)
+                    labels = _copy_ids(mask, person)
                 else:
                     labels = _as_bytes(linker(mask))
                 values = _values(probability)
@@ -109,7 +110,7 @@ class Worker:
             yield from self._propagate(video, sorted(corrections))
         for frame in self.on_labels(video, True):
             yield 1.0, f"writing the label, frame {frame} of {count}"
-        # Last, so that a restart before this resumes after the last frame.
+        # At the very end, so that a restart before it does not annotate the video again.
         progress.path.unlink(missing_ok=True)
         return []
 
@@ -119,17 +120,20 @@ class Worker:
             yield (frame + 1) / count, f"writing the label, frame {frame} of {count}"
         return []
 
-    # Corrections spread ----------------------------------------------------------------------------------------------
+    # Propagation -----------------------------------------------------------------------------------------------------
 
     def _propagate(self, video: StoredVideo, frames: list[int]) -> Work:
-        """Predict the frames around corrected ones again, and note how much their masks changed.
+        """Propagate corrections to the frames around them.
 
-        If a correction was taken back, the frames around it have the model's masks again, or follow another correction
-        that reaches them.
+        Around a correction that was taken back, frames get the model's masks again, or follow other corrections that
+        reach them.
 
         Args:
             video: the video.
-            frames: whose correction was saved or taken back.
+            frames: the frames whose correction was saved or taken back.
+
+        Returns:
+            the frames whose masks changed, each with ``change``, 1 - IoU.
         """
         video.info.check_not_final()
         if not frames:
@@ -153,7 +157,7 @@ class Worker:
                 named = video.mask(frame).labels
                 linker, step = LesionLinker(), 0
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame), start=1):
-                    if step != np.sign(other - frame):  # first backwards, then forwards, each from the person's mask
+                    if step != np.sign(other - frame):  # backwards and forwards both start at the person's mask
                         step = np.sign(other - frame)
                         linker = LesionLinker()
                         linker.follow(named)
@@ -172,7 +176,7 @@ class Worker:
         return result
 
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
-        """A session with the corrections around a frame."""
+        """A session with the corrections nearest to a frame."""
         session = VideoSession(model.network, source, model.image_size)
         corrections = video.corrections
         for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
@@ -181,23 +185,23 @@ class Worker:
 
 
 class _Changes:
-    """How much the masks of a video change while a job works on it."""
+    """Measures how much a job changes the masks of a video."""
 
     def __init__(self, video: StoredVideo) -> None:
         self._video = video
-        self._before: dict[int, bytes] = {}  # as PNG files: there may be many
+        self._before: dict[int, bytes] = {}  # PNG files, because there may be many
 
     def remember(self, frames: range) -> None:
-        """Keep the masks of frames that may change, as they are before the first change."""
+        """Keep the masks of frames as they are before the job first changes them."""
         for frame in frames:
             if frame not in self._before:
                 self._before[frame] = encode_mask(self._video.mask(frame).labels)
 
     def note(self) -> list[dict[str, Any]]:
-        """Store how much each frame differs from the one before it.
+        """Store how much each mask now differs from the one of the frame before.
 
         Returns:
-            the frames whose masks the job changed, each with ``change``, 1 - IoU. Frames that people drew do not count.
+            the frames whose masks the job changed, each with ``change``, 1 - IoU; without corrected frames.
         """
         video, corrections = self._video, self._video.corrections
         frames = {other for frame in self._before for other in (frame, frame + 1)}
@@ -213,11 +217,11 @@ class _Changes:
 
 
 class _Progress:
-    """A file from which an interrupted annotation resumes, with the same masks.
+    """The file from which an interrupted annotation resumes with the same masks.
 
     Args:
         path: the file.
-        model: names the model file; an annotation resumes only with the model that began it.
+        model: identifies the model. An annotation resumes only with the model that began it.
     """
 
     def __init__(self, path: Path, model: str) -> None:
@@ -225,14 +229,14 @@ class _Progress:
         self._model = model
 
     def save(self, state: ClipState, next_frame: int) -> None:
-        """Store the inferer's state before a frame."""
+        """Store the inferer's state, and the next frame."""
         write_torch_file({"model": self._model, "next_frame": next_frame, **state.state_dict()}, self.path)
 
     def resume(self, state: ClipState, device: str) -> int | None:
         """Load the stored state into a new one.
 
         Returns:
-            the frame to resume at, or None if this model has stored nothing that can be read.
+            the frame to resume at, or None if there is no readable state of this model.
         """
         if not self.path.exists():
             return None
@@ -250,7 +254,7 @@ class _Progress:
 def _predict(
     source: Video, first: int, model: LoadedModel, inferer: SequentialVideoInferer, state: ClipState
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The readable frames of a video from one on, each with its probability map, float32, (H, W)."""
+    """Yield the readable frames from the first one on: index and probability map, float32, (H, W)."""
     device = next(model.network.parameters()).device
     waiting: deque[tuple[int, tuple[int, int]]] = deque()
 
@@ -269,19 +273,27 @@ def _values(probability: np.ndarray) -> dict[str, float]:
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
-    """Drop parts that are too small for a polyp, which people would have to erase one by one."""
+    """Remove parts that are too small for a polyp. Otherwise people would have to erase them one by one."""
     parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
     areas = np.bincount(parts.ravel())
     return mask & (areas > _MIN_AREA * mask.size)[parts]
 
 
 def _as_bytes(labels: np.ndarray) -> np.ndarray:
-    """Lesion ids in 8 bits: after the last id they start again at 1."""
+    """Convert lesion ids to uint8. After the highest id they start again at 1."""
     return np.where(labels > 0, (labels - 1) % LAST_LESION + 1, 0).astype(np.uint8)
 
 
-def _name(mask: np.ndarray, named: np.ndarray) -> np.ndarray:
-    """Give the parts of a mask, bool, (H, W), the ids of the lesions in the same frame, uint8, (H, W)."""
+def _copy_ids(mask: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Give each part of a mask the id of the lesion that it overlaps in another mask of the same frame.
+
+    Args:
+        mask: bool, (H, W).
+        named: uint8, (H, W): lesion ids.
+
+    Returns:
+        uint8, (H, W): lesion ids.
+    """
     linker = LesionLinker()
     linker.follow(named)
     return _as_bytes(linker(mask))

@@ -1,4 +1,4 @@
-"""Which status and which line an error becomes."""
+"""Answers for errors: an HTTP status and one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["answer_error"]
 
-# The first class that fits counts.
+# The first class that matches counts.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Conflict, 409),
     (NotFound, 404),
@@ -25,10 +25,10 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def answer_error(error: Exception) -> JSONResponse | None:
-    """Answer what a client can act on: ``detail`` is one line, and a :class:`Conflict` adds its details.
+    """Make the answer for an error that a client can act on.
 
     Returns:
-        None for any other error.
+        ``detail``, one line, and the details of a :class:`Conflict`; None for any other error.
     """
     for kind, status in _STATUS:
         if isinstance(error, kind):

@@ -1,4 +1,4 @@
-"""MONAI Label's local datastore for a folder of videos. An id is a file name; a folder ``NAME.frames`` is one video."""
+"""MONAI Label's local datastore for a folder of videos. A video's id is its file name; ``NAME.frames`` is a folder."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def check_name(name: str) -> str:
 class VideoDatastore(LocalDatastore):
     """A folder of videos, with labels in ``labels/original`` and ``labels/final``.
 
-    A name from a client is looked up in the list of videos and never used as a path.
+    Names from clients are looked up in the list of videos, and never used as paths.
 
     Args:
         folder: the videos' folder.
         auto_reload: notice videos that come or go while the server runs.
-        removal: makes a context manager from a video's id; the video is removed inside it.
+        removal: takes a video's id and returns a context manager, inside which the video is removed.
     """
 
     def __init__(self, folder: str, auto_reload: bool, removal: Callable[[str], AbstractContextManager[None]]) -> None:
@@ -95,14 +95,14 @@ class VideoDatastore(LocalDatastore):
         Args:
             image_id: its file name. MONAI Label may leave the suffix to ``image_filename``.
             image_filename: the file to copy.
-            image_info: further facts to store.
+            image_info: facts to store with it.
 
         Returns:
             its id.
 
         Raises:
             InputError: the name is not allowed, or the file cannot be read as a video.
-            Conflict: there is a video with this name already.
+            Conflict: a video has this name already.
         """
         if not image_id.lower().endswith(VIDEO_SUFFIXES):
             image_id += "".join(Path(image_filename).suffixes)
@@ -122,17 +122,21 @@ class VideoDatastore(LocalDatastore):
         return image_id
 
     def remove_image(self, image_id: str) -> None:
-        """Remove a video, its labels, and all that is stored of it."""
+        """Remove a video, its labels, and its data in the store.
+
+        Raises:
+            NotFound: there is no such video.
+        """
         self._check(image_id)
         with self._removal(image_id):
             super().remove_image(image_id)
             self.refresh()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Store a file as a video's label. It replaces the label before it as a whole.
+        """Store a file as a video's label. It replaces the previous label whole.
 
         Raises:
-            InputError: there is no such tag, or the file has another suffix than labels.
+            InputError: there is no such tag, or the file does not have a label's suffix.
             NotFound: there is no such video.
         """
         self._check(image_id, label_tag)
@@ -152,19 +156,24 @@ class VideoDatastore(LocalDatastore):
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Remove a label's file. The masks that the app stores stay."""
+        """Remove a label's file. The masks in the store stay.
+
+        Raises:
+            InputError: there is no such tag.
+            NotFound: there is no such video.
+        """
         self._check(label_id, label_tag)
         super().remove_label(label_id, label_tag)
         self.refresh()
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """The path of a label, or "" without one."""
+        """The path of a label, or "" if there is none."""
         return super().get_label_uri(label_id, label_tag) if label_tag in LABEL_TAGS else ""
 
-    # These replace internals of the local datastore.
+    # Overrides of the local datastore's internals.
 
     def _to_id(self, file: str) -> tuple[str, str]:
-        """Split a file name into id and suffix. A video's name is all id; a label's is its video's plus a suffix."""
+        """Split a file name into id and suffix. A label's name is its video's id plus a suffix; a video's is its id."""
         suffix = next((end for end in LABEL_SUFFIXES if file.lower().endswith(end)), "")
         return file[: len(file) - len(suffix)], file[len(file) - len(suffix) :]
 
@@ -187,11 +196,11 @@ class VideoDatastore(LocalDatastore):
         is_inside = all(link.resolve().is_relative_to(folder) for link in links)
         if not is_inside and path.name not in self._strangers:
             self._strangers.add(path.name)
-            logger.warning("'%s' is left out: a link leads out of the videos' folder", path.name)
+            logger.warning("'%s' is left out: it has a link to a place outside the videos' folder", path.name)
         return is_inside
 
     def _remove_non_existing(self) -> int:
-        """Drop videos and labels that are gone, in one step: other threads read the list meanwhile."""
+        """Drop videos and labels that are gone. The list is replaced in one step, because other threads read it."""
         self._init_from_datastore_file()
         images = Path(self._datastore.image_path())
         before = self._datastore.objects
@@ -209,7 +218,7 @@ class VideoDatastore(LocalDatastore):
         return after != before
 
     def _update_datastore_file(self, lock: bool = True) -> None:
-        """Write the list of videos and labels, whole or not at all: a server may be killed meanwhile."""
+        """Write the list of videos and labels whole or not at all, even if the server is killed."""
         if lock:
             with FileLock(self._lock_file):
                 self._update_datastore_file(lock=False)

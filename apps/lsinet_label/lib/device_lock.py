@@ -1,4 +1,4 @@
-"""Turns at the device, which jobs and training share as different processes."""
+"""Turns on the device, which the processes of jobs and of training share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ __all__ = ["DeviceTurns"]
 class DeviceTurns:
     """Let processes compute in turns.
 
-    A process that asks during a turn gets the next turn, so that none waits for more than one. A process that dies
-    gives its turn back.
+    A process that waits comes before one that has just had a turn. A turn ends when its process dies.
 
     Args:
-        folder: for the locks, the same in all processes.
-        slice_seconds: how long a turn lasts at least, see :meth:`hand_over`.
+        folder: where the lock files are, the same for all processes.
+        slice_seconds: the shortest turn, see :meth:`hand_over`.
     """
 
     def __init__(self, folder: Path, slice_seconds: float = 3.0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Two locks: a process that has just computed and asks again queues behind one that waits.
+        # A waiting process holds the first lock, so that one that has just had a turn queues behind it.
         self._next = FileLock(folder / ".next.lock")
         self._computes = FileLock(folder / ".computes.lock")
         self._slice_seconds = slice_seconds
@@ -42,7 +41,7 @@ class DeviceTurns:
         self._computes.release()
 
     def hand_over(self) -> None:
-        """If the turn is over, let the next process compute, and wait for a turn. Call it between small pieces."""
+        """If the turn is over, let a waiting process have the next one. Call this between small pieces of work."""
         if time.monotonic() >= self._end:
             self.__exit__(None, None, None)
             self.__enter__()

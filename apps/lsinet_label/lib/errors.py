@@ -1,4 +1,4 @@
-"""Errors of a client that have a status of their own. All other errors of clients are :class:`InputError`: 400."""
+"""Client errors with their own HTTP status. All other client errors are :class:`InputError`, status 400."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames as JPEG images, of every video that can be read, whether or not a browser can play it."""
+"""Frames as JPEG images: browsers cannot play every video that the app can read."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _QUALITY = 90
 
 
 class FrameImages:
-    """Frames as JPEG files. A few videos stay open: the next frame of an open video costs little.
+    """Frames as JPEG files. The last few videos stay open, because reading the next frame is then fast.
 
     Args:
         most_open: how many videos stay open.
-        most_at_once: how many frames are decoded at the same time. Further requests wait.
+        most_at_once: how many frames are decoded at the same time. Other requests wait.
     """
 
     def __init__(self, most_open: int = 4, most_at_once: int = 2) -> None:
@@ -36,7 +36,10 @@ class FrameImages:
         Args:
             path: the video.
             frame: its index.
-            width: of the image in pixels, at most the frame's own width; the frame's own by default.
+            width: of the image in pixels; by default, and at most, the frame's own.
+
+        Returns:
+            the file's content.
 
         Raises:
             InputError: the video or the frame cannot be read.
@@ -49,7 +52,7 @@ class FrameImages:
                 except ValueError as error:
                     if "is closed" not in str(error):
                         raise
-                    # Another request has closed it to make room for its own video.
+                    # Another request has closed this video to make room for its own.
                     with open_video(path) as reopened:
                         pixels = reopened.frame(frame)
             if width is not None and width < pixels.shape[1]:

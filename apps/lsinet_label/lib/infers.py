@@ -1,4 +1,4 @@
-"""Inference for MONAI Label's clients: of one video, or of all."""
+"""Inference for MONAI Label's clients: of one video, or of many."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _DEFAULT_TIMEOUT = 60  # seconds
 
 
 class VideoInferTask(InferTask):
-    """The masks of a video. If none are stored, ask for a job and wait for it.
+    """Answers with a video's masks. If there are none yet, it queues a job and waits for it.
 
-    If the job would outlast the request's time limit, the answer is the job's state.
+    If the job takes longer than the request's time limit, the answer is the job's state.
 
     Args:
-        videos: what is stored.
+        videos: the stored videos.
         jobs: the queue.
         model: the model in service.
-        datastore: gives the datastore, which is made after this.
+        datastore: returns the datastore, which is made later than this task.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class VideoInferTask(InferTask):
         self.jobs = jobs
         self.model = model
         self._datastore = datastore
-        # A request that waits holds one of the server's few threads.
+        # A waiting request occupies one of the server's few threads.
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
 
     def is_valid(self) -> bool:
@@ -63,7 +63,11 @@ class VideoInferTask(InferTask):
         return self.model.path() is not None
 
     def get_path(self, validate: bool = True) -> str | None:
-        """The model file for clients that download it; None for those that would overwrite it."""
+        """The model file.
+
+        Args:
+            validate: False if the caller wants to replace the file; the result is then None.
+        """
         path = self.model.path()
         return str(path) if validate and path else None
 
@@ -71,7 +75,7 @@ class VideoInferTask(InferTask):
         """Answer a request.
 
         Args:
-            request: ``image`` is the video's id, ``timeout`` how many seconds the client waits at most (60).
+            request: ``image``, the video's id, and ``timeout``, how many seconds to wait for a job (60).
 
         Returns:
             a copy of the video's COCO file, which the server removes after sending, and the video's summary; or None
@@ -117,11 +121,13 @@ def _seconds(timeout: Any) -> float:
 
 
 class AllVideosInferTask(BatchInferTask):
-    """Annotate many videos, one after the other: a batch that is stopped leaves at most one job in the queue.
+    """Annotates many videos, one after the other. If a batch is stopped, at most one of its jobs is in the queue.
+
+    MONAI Label runs a batch in its own process. That process only writes the jobs' files, and the server's queue works
+    on them.
 
     Args:
-        jobs: a queue that does not work itself. MONAI Label runs a batch in a process of its own, and the server's
-            queue takes up the files that this one writes.
+        jobs: a queue of the server's folder, which is not running.
     """
 
     def __init__(self, jobs: JobQueue) -> None:
@@ -137,7 +143,7 @@ class AllVideosInferTask(BatchInferTask):
             infer: not used.
 
         Returns:
-            ``state`` and ``message`` by the videos' ids.
+            ``state`` and ``message`` of each video's job, by the videos' ids.
         """
         image_ids = sorted(self.get_images(request, datastore))
         most = int(request.get("max_batch_size") or 0)

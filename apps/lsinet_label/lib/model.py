@@ -1,4 +1,4 @@
-"""The model in service: the given file, or what was fine-tuned from it."""
+"""The model in service: the given file, or the newest model that was fine-tuned from it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["ServedModel"]
 class ServedModel:
     """A model file. It is loaded when it is first needed, and again when another file takes its place.
 
-    A fine-tuned model is ``NAME.pt`` in ``trained``; ``NAME.json`` next to it says which file it was trained from. The
-    newest one that was trained from the given file is in service, and the others stay. To go back, move the newest
-    away.
+    A fine-tuned model is ``NAME.pt`` in ``trained``, and ``NAME.json`` next to it names the file that it was trained
+    from. The newest one that was trained from the given file is in service; the others are kept. To return to an older
+    one, move the newest away.
 
     Args:
         checkpoint: the model file that the server was given.
@@ -42,7 +42,7 @@ class ServedModel:
         return self.checkpoint if self.checkpoint.is_file() else None
 
     def given(self) -> str:
-        """The full path of the given file, by which fine-tuned models name it."""
+        """The full path of the given file, as the records of fine-tuned models have it."""
         return str(self.checkpoint.resolve())
 
     def state(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class ServedModel:
         """Load the model in service.
 
         Returns:
-            a text that identifies this file, and the network with its image size.
+            a text that identifies the file, and the network with its image size.
 
         Raises:
             InputError: there is no model, or it cannot be read.

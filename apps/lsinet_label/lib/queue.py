@@ -1,4 +1,4 @@
-"""Long work: jobs that wait for one device, one worker thread, and turns for everybody."""
+"""Jobs for one device: a queue, one worker thread, and turns for everybody."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["Job", "JobQueue", "Work"]
 logger = logging.getLogger(__name__)
 
 Work = Generator[tuple[float, str], None, list[dict[str, Any]]]
-"""A job's work: yields, after each small piece, how much is done, in [0, 1], and a line; returns what it changed."""
+"""The work of a job: yields progress, in [0, 1], and a message after each small piece; returns the changed frames."""
 
 _ENDED = ("done", "failed", "cancelled")
-_KEPT = 500
+_KEPT = 500  # jobs that have ended
 _SAVE_SECONDS = 2.0
 
 
@@ -40,7 +40,7 @@ class Job:
     user: str
     """Who asked for it."""
     owner: str
-    """Whose turn it takes: the user's or, if nobody signs in, that of the machine that asked."""
+    """Whose turns it takes: the user or, without sign-in, the calling machine."""
     created: float
     state: str = "queued"
     progress: float = 0.0
@@ -64,21 +64,21 @@ class _Open:
 
 
 class JobQueue:
-    """Jobs for one device. One thread works on them; everything else may be called from any thread.
+    """Jobs for one device. One thread works on them; all methods may be called from any thread.
 
-    Owners take turns: after a slice of time the next owner's job continues. So an hour of video delays the others by
-    slices only. Among the jobs of one owner, propagation comes first because a person waits for it, then the oldest.
-    Two jobs on one video never alternate: the second waits for the first.
+    Owners take turns: after a slice of time the next owner's job continues, so an hour of video does not keep others
+    waiting. Among the jobs of one owner, propagation comes first, because a person waits for it; then the oldest. Two
+    jobs on one video run one after the other.
 
-    Each job is a file, until some time after it ended. The queue takes up again what a restart of the server
-    interrupted, and takes up jobs that another process writes into the folder.
+    Each job is a file; the files of the last ended jobs are kept. After a restart of the server unfinished jobs resume.
+    Jobs that another process writes into the folder are queued too.
 
     Args:
-        folder: for the jobs' files.
+        folder: where the jobs' files are.
         start: makes the work of a job.
         on_end: called with each job that is done, failed or cancelled.
-        device: held during a turn.
-        slice_seconds: the length of a turn. A turn does at least one small piece of work.
+        device: a context manager that is held during a turn.
+        slice_seconds: the length of a turn, which does at least one small piece of work.
     """
 
     def __init__(
@@ -103,13 +103,23 @@ class JobQueue:
         self._thread: threading.Thread | None = None
         self._scan()
 
-    # For everybody ---------------------------------------------------------------------------------------------------
+    # For all threads -------------------------------------------------------------------------------------------------
 
     def submit(self, image: str, kind: str, frame: int | None = None, user: str = "", owner: str = "") -> Job:
-        """Ask for a job, or get the same one if it was asked for already.
+        """Queue a job, unless the same job is in the queue already.
 
-        A job that has begun counts as the same only if it annotates: the model goes through a video once, whoever asks.
-        A running propagation does not count, because it would miss a correction that came after it began.
+        A running annotation is the same job, too. A running propagation is not, because it may have started before the
+        newest correction.
+
+        Args:
+            image: the video's id.
+            kind: ``annotate``, ``propagate`` or ``label``.
+            frame: the frame to propagate from; None for all corrected ones.
+            user: who asks.
+            owner: whose turns the job takes; the user's by default.
+
+        Returns:
+            the job.
         """
         with self._lock:
             for job in self._jobs.values():
@@ -139,19 +149,23 @@ class JobQueue:
             return sorted(self._jobs.values(), key=lambda job: job.created)
 
     def of_image(self, image: str) -> Job | None:
-        """The job that changes a video's masks: the running one, or else one that waits."""
+        """The active job that changes a video's masks: the running one, else a waiting one; None without one."""
         jobs = [job for job in self.jobs() if job.image == image and job.kind != "label" and job.state not in _ENDED]
         return max(jobs, key=lambda job: job.state == "running", default=None)
 
     def cancel(self, job_id: str) -> Job:
-        """End a job before it is done. What it has stored so far stays."""
+        """Cancel a job. The masks that it has stored so far stay.
+
+        Raises:
+            NotFound: there is no such job.
+        """
         job = self[job_id]
         self._end(job, "cancelled", "cancelled")
         self._news.set()
         return job
 
     def remove(self, image: str) -> None:
-        """Cancel the jobs of a video, and wait until the worker has left them."""
+        """Cancel the jobs of a video, and wait until the worker has stopped working on them."""
         ids = [job.job for job in self.jobs() if job.image == image]
         for job_id in ids:
             self.cancel(job_id)
@@ -164,7 +178,7 @@ class JobQueue:
         Args:
             job: the job.
             seconds: how long to wait at most.
-            longest: do not wait if the job expects to need more seconds than this.
+            longest: do not wait if the job is expected to need more seconds than this.
 
         Returns:
             Whether it ended.
@@ -177,7 +191,11 @@ class JobQueue:
         return job.state in _ENDED
 
     def reread(self, job: Job) -> Job:
-        """Read from its file a job that another process works on."""
+        """Read the job's current state from its file: another process may be working on it.
+
+        Raises:
+            NotFound: the file was removed.
+        """
         try:
             return Job(**json.loads((self.folder / f"{job.job}.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -186,12 +204,12 @@ class JobQueue:
     # The worker ------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Start the worker."""
+        """Start the worker thread."""
         self._thread = threading.Thread(target=self._work, name="lsinet-jobs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the worker. Jobs that have begun resume when a queue is made of this folder again."""
+        """Stop the worker thread. Running jobs resume when the next queue opens this folder."""
         self._stopping = True
         self._news.set()
         if self._thread is not None:
@@ -213,7 +231,7 @@ class JobQueue:
                 time.sleep(1.0)
 
     def _next(self) -> Job | None:
-        """The job to work on: whose turn it is, and which of that owner's jobs."""
+        """The job to work on next: the first job of the owner whose turn it is."""
         with self._lock:
             for job_id in [job_id for job_id in self._open if self._jobs[job_id].state in _ENDED]:
                 self._open.pop(job_id).work.close()
@@ -264,7 +282,7 @@ class JobQueue:
             opened.first_progress, opened.begun = progress, now
         done = progress - opened.first_progress
         job.progress, job.message = progress, message
-        # By the clock, so that it counts the turns of others.
+        # By the clock, so that the turns of others count.
         job.seconds_left = (now - opened.begun) / done * (1 - progress) if done > 0 else None
         if now - opened.saved > _SAVE_SECONDS:
             opened.saved = now
@@ -290,7 +308,7 @@ class JobQueue:
             temporary.write_text(json.dumps(asdict(job)), encoding="utf-8")
 
     def _scan(self) -> None:
-        """Take up jobs that are known as files only, and forget those that ended long ago."""
+        """Queue the jobs of files that are new, and forget jobs that ended long ago."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob("[0-9a-f]*.json"):
             if path.stem in self._jobs:

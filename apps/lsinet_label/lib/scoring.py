@@ -17,7 +17,7 @@ class DiceOfCorrections(ScoringMethod):
     """The mean Dice between the model's own masks and people's, per video, over the corrected frames.
 
     Args:
-        videos: what is stored.
+        videos: the stored videos.
     """
 
     def __init__(self, videos: VideoStore) -> None:

@@ -30,7 +30,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _SMALL = 2**20
 _LARGEST_LABEL = 2**29
 _LARGEST_MASK = 2**24
-_MOST_DISCARDED = 2**26  # of a body that is too large
+_MOST_DISCARDED = 2**26  # read, and thrown away, of a body that is too large
 _DISCARD_SECONDS = 10
 _NAMES_OF_VIDEOS = ("image", "id", "label")
 
@@ -38,7 +38,7 @@ _request: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 class Caller(NamedTuple):
-    """Who made a call."""
+    """Who makes a call."""
 
     user: str
     """MONAI Label's default user if nobody signs in."""
@@ -47,14 +47,14 @@ class Caller(NamedTuple):
 
 
 def current_user() -> str:
-    """The name of the user who made the current call."""
+    """The name of the user who makes the current call."""
     request = _request.get()
     token = (request.headers.get("authorization", "") if request else "").removeprefix("Bearer ")
     return from_token(token).username
 
 
 def current_caller() -> Caller:
-    """Who made the current call."""
+    """Who makes the current call, and whose turn in the queue it takes."""
     request, user = _request.get(), current_user()
     if settings.MONAI_LABEL_AUTH_ENABLE or request is None or request.client is None:
         return Caller(user, user)
@@ -62,9 +62,10 @@ def current_caller() -> Caller:
 
 
 class GuardedRoute(APIRoute):
-    """A route behind the :class:`Guard` that is the server's ``state.lsinet_guard``."""
+    """A route behind the server's :class:`Guard`, which is ``app.state.lsinet_guard``."""
 
     def get_route_handler(self) -> Handler:
+        """FastAPI's handler of this route, which the guard calls once the checks have passed."""
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -78,14 +79,14 @@ class Guard:
     """Checks a call, lets it run, and turns an error into a status and one line.
 
     Args:
-        videos: the datastore that must have each video that a client names.
+        videos: the datastore. Clients can name its videos only.
         largest_upload: bytes that an uploaded video may have.
-        allow_network: whether other machines may call though nobody signs in.
+        allow_network: whether other machines may call without sign-in.
     """
 
-    # Not by Starlette's TrustedHostMiddleware and add_exception_handler: MONAI Label makes this app when the server has
-    # started, and Starlette accepts neither from then on. The middleware would also answer 400 without a reason, and
-    # takes a list of names, which cannot hold every loopback address.
+    # Why not Starlette's TrustedHostMiddleware and add_exception_handler: Starlette accepts neither once the server has
+    # started, and MONAI Label makes this app only then. The middleware would also answer 400 without a reason, and its
+    # list of names cannot hold every loopback address.
 
     def __init__(self, videos: VideoDatastore, largest_upload: int, allow_network: bool) -> None:
         self.videos = videos
@@ -126,7 +127,7 @@ class Guard:
         return self.limits.get((request.method, path), _SMALL)
 
     def _check_client(self, request: Request) -> None:
-        """If nobody signs in, refuse other machines, and pages of other sites in the user's own browser."""
+        """Without sign-in, refuse other machines, and other sites' pages in the user's own browser."""
         if settings.MONAI_LABEL_AUTH_ENABLE:
             return
         if not self.allow_network and request.client is not None and not _is_this_machine(request.client.host):
@@ -144,7 +145,7 @@ class Guard:
             raise HTTPException(403, f"pages of {origin} may not use this app: add it to MONAI_LABEL_CORS_ORIGINS")
 
     def _check_names(self, request: Request) -> None:
-        """Refuse a call of MONAI Label's that names anything but a video of the datastore."""
+        """Check that one of MONAI Label's own calls names only videos of the datastore."""
         path = request.url.path
         if path.startswith("/lsinet/") or (request.method == "PUT" and path in ("/datastore/", "/datastore/image")):
             return
@@ -160,12 +161,16 @@ class Guard:
 
 
 def refuse_sessions() -> None:  # not NoReturn, which FastAPI takes for the type of an answer
-    """Raises InputError: the app has no sessions."""
+    """Refuse calls that need MONAI Label's sessions or its DICOMweb proxy.
+
+    Raises:
+        InputError: always.
+    """
     raise InputError("this app has no sessions and no DICOMweb: upload the video with PUT /datastore/image")
 
 
 async def _bounded(request: Request, limit: int) -> Receive:
-    """What the request sends, up to a number of bytes."""
+    """Receive a request's body, and refuse it as soon as it exceeds the limit in bytes."""
     if int(request.headers.get("content-length") or 0) > limit:
         await _refuse_body(request, limit)
     received = 0
@@ -182,7 +187,7 @@ async def _bounded(request: Request, limit: int) -> Receive:
 
 
 async def _refuse_body(request: Request, limit: int, has_more: bool = True) -> NoReturn:
-    """Answer that a body is too large. Read on a while first: a client that is cut off may never see the answer."""
+    """Answer that a body is too large. Read more of it first: a client whose upload is cut off may miss the answer."""
 
     async def discard() -> None:
         is_coming, discarded = has_more, 0

@@ -1,4 +1,4 @@
-"""Active learning: which video a person should look at next, and which of its frames."""
+"""Active learning: the video and the frame that a person should look at next."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _disagreement(video: StoredVideo) -> list[float | None]:
 STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] = {
     "doubt": ("Videos and their frames by uncertainty and temporal disagreement together", _doubt),
     "uncertainty": ("Videos and their frames by the uncertainty of their probability maps", _uncertainty),
-    "disagreement": ("Videos and their frames by how little their masks agree over time", _disagreement),
+    "disagreement": ("Videos and their frames by how much their masks change over time", _disagreement),
 }
 """By name: a description, and the function that ranks the frames of a video."""
 
@@ -39,8 +39,8 @@ STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] =
 def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
     """Find the most doubtful frame of the most doubtful video.
 
-    Corrected frames, final videos and damaged videos do not count. If the model has not seen any video, the answer is
-    the first frame of the first one.
+    Corrected frames, final videos and damaged videos are left out. If no video is annotated yet, the result is the
+    first frame of the first video.
 
     Args:
         videos: to choose from.
@@ -51,7 +51,7 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
 
     Raises:
         InputError: there is no such strategy.
-        NotFound: there is no video left to look at.
+        NotFound: all videos are final or damaged, or there are none.
     """
     if strategy not in STRATEGIES:
         raise InputError(f"strategy={strategy!r} must be one of {', '.join(STRATEGIES)}")
@@ -68,16 +68,16 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
         if best is None or (-1 if doubt is None else doubt) > (-1 if best["doubt"] is None else best["doubt"]):
             best = {"id": video.id, "frame": frame, "doubt": doubt}
     if best is None:
-        raise NotFound("there is no video left to look at: all are final, or there are none")
+        raise NotFound("there is no video left to look at: all are final or damaged, or the folder is empty")
     return best
 
 
 class DoubtStrategy(Strategy):
-    """MONAI Label's interface to a strategy.
+    """A strategy for MONAI Label's clients.
 
     Args:
         name: one of :data:`STRATEGIES`.
-        videos: what is stored.
+        videos: the stored videos.
     """
 
     def __init__(self, name: str, videos: VideoStore) -> None:
@@ -86,5 +86,9 @@ class DoubtStrategy(Strategy):
         self.videos = videos
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Choose among the datastore's videos, see :func:`next_frame`."""
+        """Choose among the datastore's videos, see :func:`next_frame`.
+
+        Raises:
+            NotFound: all videos are final or damaged, or there are none.
+        """
         return next_frame([self.videos[image_id] for image_id in sorted(datastore.list_images())], self.name)

@@ -1,4 +1,4 @@
-/** The page: makes its parts, lets them hear of each other, and opens the first video. */
+/** The page: makes its parts, connects their events, and opens the first video. */
 
 import { listActions } from "./buttons.js";
 import { Api } from "./api.js";
@@ -18,7 +18,7 @@ import { ToolSettings } from "./tool_settings.js";
 import { VideoList } from "./video_list.js";
 import { Workflow } from "./workflow.js";
 
-const NARROW = "(max-width: 1180px)"; // where the list of videos lies over the stage
+const NARROW = "(max-width: 1180px)"; // here the list of videos covers the stage
 const SLOW = 300; // milliseconds before the page says that a frame is loading
 
 // The parts ------------------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ const navigation = new Navigation(api, editor, player, watch, () => {
   if (matchMedia(NARROW).matches) videoList.toggle(false);
 });
 
-// What they hear of each other -----------------------------------------------------------------------------------------
+// Events ---------------------------------------------------------------------------------------------------------------
 
 for (const type of ["video", "drafts"]) {
   editor.addEventListener(type, () => {
@@ -69,7 +69,7 @@ editor.addEventListener("problem", ({ detail }) => setText("stage-state", editor
 
 api.addEventListener("offline", () =>
   showBanner(
-    "No connection to the server. Your changes are kept in this page, which continues when the server is back.",
+    "No connection to the server. Your changes are kept in this page, and are sent when the server is back.",
     "problem",
   ),
 );
@@ -82,7 +82,7 @@ api.addEventListener("online", () => {
 watch.addEventListener("status", ({ detail: { model, device, version, auth, user } }) => {
   workflow.model = model;
   if (!element("banner").className)
-    showBanner(model.available ? "" : `You can draw masks, but the network cannot predict them: ${model.how}`);
+    showBanner(model.available ? "" : `You can draw masks, but the network cannot predict any: ${model.how}`);
   const signedIn = auth && user ? `Signed in as ${user} · ` : "";
   setText("server", `${signedIn}${model.path ?? "no model"} on ${device} · version ${version}`);
 });

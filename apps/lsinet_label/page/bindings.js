@@ -1,11 +1,11 @@
-/** Connects the actions to the buttons and keys that start them, and writes them into the help. */
+/** Connects actions to their buttons and keys, and lists them in the help. */
 
 import { element, make } from "./dom.js";
 
 /**
  * @typedef {{id: string, group: string, name: string, keys: string[], run: () => void}} Action
- * `keys` are written as "Shift+ArrowLeft", "Ctrl+Z" (which is also the command key of a Mac) or "N". An action without
- * a name is left out of the help.
+ * `keys` are written as "Shift+ArrowLeft", "Ctrl+Z" (on a Mac, the command key) or "N". The help leaves out actions
+ * without a name.
  */
 
 const KEY_NAMES = {
@@ -26,24 +26,24 @@ const display = (key) =>
         .map((part) => KEY_NAMES[part] ?? part)
         .join(" ");
 
-/** The pressed key as actions write it. */
+/** The pressed key, written as in an action's `keys`. */
 function pressed({ key, ctrlKey, metaKey, shiftKey }) {
   const name = key.length === 1 ? key.toUpperCase() : key;
-  // Some keyboards need Shift for a sign and others do not, so it counts for letters and named keys only.
+  // Some keyboards need Shift for a sign such as ?, so Shift counts for letters and named keys only.
   const counts = key.length > 1 || name !== key.toLowerCase();
   return `${ctrlKey || metaKey ? "Ctrl+" : ""}${shiftKey && counts ? "Shift+" : ""}${name}`;
 }
 
 /**
  * @param {Action[]} actions  started by the buttons with their id in data-action, and by their keys
- * @param {(event: KeyboardEvent) => boolean} takeKey  called first with each key; returns whether it acted on it
+ * @param {(event: KeyboardEvent) => boolean} takeKey  called first with each key; returns whether it handled the key
  */
 export function connect(actions, takeKey) {
   const byKey = new Map(actions.flatMap((action) => action.keys.map((key) => [key, action])));
   for (const action of actions) {
     for (const button of document.querySelectorAll(`[data-action="${action.id}"]`)) {
       button.addEventListener("click", (event) => {
-        // A click by mouse or finger returns the keys to the stage; after a key press the button keeps them.
+        // After a click by mouse or finger the stage has the focus again; after a key press the button keeps it.
         if (event.detail) element("stage").focus({ preventScroll: true });
         action.run();
       });

@@ -1,4 +1,4 @@
-/** Everything that can be done on the page: each action with its name in the help, its keys, and what it does. */
+/** All actions of the page: name in the help, keys, and what each does. */
 
 import { showHelp } from "./dialogs.js";
 import { element } from "./dom.js";
@@ -71,7 +71,7 @@ const viewActions = ({ timeline, view }) => [
 const saveActions = ({ workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("save", "Save (an unchanged frame counts as checked)", ["S"], () => workflow.save()),
-  action("revert", "Discard the changes, or remove the correction", ["Delete"], () => workflow.revert()),
+  action("revert", "Discard the changes, or remove the saved correction", ["Delete"], () => workflow.revert()),
   action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
   action("export", "Export the masks", ["X"], () => workflow.export()),
   action("import", "Import masks", ["I"], () => workflow.import()),

@@ -1,4 +1,4 @@
-/** Short ways to find, fill and make elements. */
+/** Helpers to find, fill and make elements. */
 
 export const element = (id) => document.getElementById(id);
 
@@ -19,7 +19,7 @@ export function setPressed(action, isPressed) {
     button.setAttribute("aria-pressed", isPressed);
 }
 
-/** Replace a list's rows; the button with the focus (found by its `data-key`) keeps it. */
+/** Replace a list's rows. The focus stays on the same button, found by its `data-key`. */
 export function refill(list, rows) {
   const { key } = list.contains(document.activeElement) ? document.activeElement.dataset : {};
   const { scrollTop } = list;
@@ -28,5 +28,5 @@ export function refill(list, rows) {
   if (key) [...list.querySelectorAll("[data-key]")].find((control) => control.dataset.key === key)?.focus();
 }
 
-/** Whether a button of the list is held down. Replaced now, it would lose its click; the next update comes soon. */
+/** Whether a button of the list is held down. If it were replaced now, it would lose its click. */
 export const isHeldDown = (list) => list.matches(":active");

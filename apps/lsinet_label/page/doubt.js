@@ -1,6 +1,6 @@
-/** Which frames are worth a look. */
+/** Finds the frames that a person should look at. */
 
-const SHARE = 0.25; // of the frames: a peak of doubt outside this most doubtful share is not worth a look
+const SHARE = 0.25; // of the frames, the most doubtful ones: only peaks among these count
 
 /**
  * Find the doubtful frames: the peaks of the doubt within the most doubtful quarter of the video, at most one per half

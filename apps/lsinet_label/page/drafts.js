@@ -1,8 +1,8 @@
 /**
- * Drafts: unsaved masks, also kept in the browser's storage, because a tablet may close a page in the background and a
- * browser may crash.
+ * Drafts: unsaved masks in the browser's storage. They survive a crash, or a tablet that closes the page in the
+ * background.
  *
- * The storage holds masks and the names of videos, but no pictures. A mask that is saved or discarded is removed.
+ * The storage holds masks and video names, but no pictures. Saved and discarded masks are removed from it.
  */
 
 import { encodePng } from "./png.js";
@@ -11,7 +11,7 @@ const PREFIX = "lsinet.draft";
 
 const key = (id, frame) => JSON.stringify([PREFIX, id, frame]);
 
-/** Keep a mask. If the storage is full, it is still in the page. */
+/** Store a changed mask. If the storage is full, the mask stays in the page only. */
 export async function keep(id, frame, mask) {
   const { state } = mask;
   if (!mask.isChanged) return forget(id, frame);
@@ -29,7 +29,7 @@ export function forget(id, frame) {
   localStorage.removeItem(key(id, frame));
 }
 
-/** The kept masks of a video: [{frame, png (ArrayBuffer), version}]. */
+/** The stored masks of a video: [{frame, png (ArrayBuffer), version}]. */
 export function kept(id) {
   return Object.keys(localStorage).flatMap((name) => {
     if (!name.startsWith(`["${PREFIX}"`)) return [];

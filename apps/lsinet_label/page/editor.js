@@ -1,4 +1,4 @@
-/** The state of the work: the open video, the frame in sight, and every change that is not saved yet. */
+/** The state of the work: the open video, the current frame, and all unsaved changes. */
 
 import { ServerError } from "./api.js";
 import { doubtfulFrames } from "./doubt.js";
@@ -7,18 +7,18 @@ import { FrameMask, newLesion } from "./mask.js";
 import { decodePng, encodePng } from "./png.js";
 import { FrameWindow } from "./window.js";
 
-const MEMORY = 192e6; // bytes of pictures and masks around the frame in sight
-const BEHIND = 0.25; // share of them on the side that the player comes from
+const MEMORY = 192e6; // bytes of pictures and masks around the current frame
+const BEHIND = 0.25; // share of them behind the current frame, seen in the direction of play
 
-/** The video, with a first lesion to draw if it has none. */
+/** The video. If it has no lesion, a first one is added, which can be drawn. */
 function withLesion(video) {
   if (video.lesions.length) return video;
   return { ...video, lesions: [newLesion(video.free_lesion ?? 1)], hasNewLesion: true };
 }
 
 /**
- * Events: "video" (another video, or an update of it), "frame" (another frame is wanted), "shown" (picture and mask of
- * the frame have arrived), "lesion" (the pen draws another one), "mask" (it was painted on; detail: rectangle, null: all),
+ * Events: "video" (a video was opened or updated), "frame" (the current frame changed), "shown" (its picture and mask
+ * are loaded), "lesion" (the pen draws another lesion), "mask" (the mask was painted on; detail: rectangle, null: all),
  * "drafts" (a mask was changed, saved or discarded), "problem" (a frame could not be loaded; detail: Error).
  */
 export class Editor extends EventTarget {
@@ -48,7 +48,7 @@ export class Editor extends EventTarget {
     return Math.max(0, (this.video?.frames ?? 1) - 1);
   }
 
-  /** The mask to edit; null while picture or mask of the frame are loading, and if the video is final. */
+  /** The mask to edit; null while the frame is loading, or if the video is final. */
   get mask() {
     return this.shown?.frame === this.frame && !this.video.final ? this.shown.mask : null;
   }
@@ -100,7 +100,7 @@ export class Editor extends EventTarget {
     this.seek(frame);
   }
 
-  /** Fetch the video again, and the masks that others have changed. */
+  /** Load the video again, and the masks that others have changed. */
   async refresh() {
     const id = this.video?.id;
     if (!id) return;
@@ -132,7 +132,7 @@ export class Editor extends EventTarget {
     this.frame = target;
     this.#emit("frame");
     const wanted = this.#around(target, step);
-    // The frame itself loads first, then those around it.
+    // The current frame loads first, then those around it.
     const loads = [this.pictures.get(target), this.masks.get(target)];
     this.pictures.move(wanted);
     this.masks.move(wanted);
@@ -155,7 +155,7 @@ export class Editor extends EventTarget {
 
   #show(picture, mask) {
     this.shown = { frame: this.frame, picture, mask };
-    // The pen takes the lesion that the frame shows, unless a person has just chosen another one.
+    // The pen draws the largest lesion of the frame, unless a person has just chosen another one.
     const [largest, ...others] = mask.ids();
     const isFar = Math.abs(this.frame - this.chosenAt) > (this.video.fps || 25);
     if (largest && isFar && ![largest, ...others].includes(this.lesion)) this.lesion = largest;
@@ -188,7 +188,7 @@ export class Editor extends EventTarget {
 
   // Painting ---------------------------------------------------------------------------------------------------------
 
-  /** Note that the mask on the stage was painted on. */
+  /** Register that the mask on the stage was painted on. */
   markPainted(rectangle, { isStrokeDone = true } = {}) {
     const { mask, frame } = this.shown;
     this.chosenAt = frame;
@@ -229,8 +229,8 @@ export class Editor extends EventTarget {
   /**
    * Save the mask of a frame as it is now.
    *
-   * If the server's mask has changed since it was loaded, a prediction is overwritten; a person's correction is
-   * overwritten only if `askAboutConflict(frame)` resolves to "mine".
+   * If the server's mask has changed since it was loaded, `askAboutConflict(frame)` is called if the new mask is a
+   * person's. The mask is then saved if the answer is "mine". A new prediction is overwritten.
    *
    * @returns {Promise<{job: string|undefined}|null>} null if the mask was not saved
    */
@@ -254,7 +254,7 @@ export class Editor extends EventTarget {
       const theirs = await this.api.mask(id, frame);
       const saved = (await decodePng(theirs.png)).labels;
       if (theirs.source === "corrected" && saved.every((value, i) => value === labels[i])) {
-        // This is our own save, whose answer was lost.
+        // Our own earlier save, whose answer was lost.
         this.#saved(id, frame, mask, state, { version: theirs.version });
         return { job: propagate ? (await this.api.startJob(id, "propagate", frame)).job : undefined };
       }

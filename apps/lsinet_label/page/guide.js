@@ -1,8 +1,8 @@
-/** The guide over the picture: the brush, the polygon in progress, and the cross of a pen that the keys move. */
+/** The guide over the picture: the brush, the polygon in progress, and a cross while the keys move the pen. */
 
 const CROSS = 9; // half the length of its lines, in pixels of the screen
 
-/** Draw the guide onto its canvas, which is as large as the stage. */
+/** Draw the guide on its canvas, which has the size of the stage. */
 export function drawGuide(canvas, view, pen) {
   const sharpness = window.devicePixelRatio || 1;
   const [width, height] = [view.element.clientWidth * sharpness, view.element.clientHeight * sharpness];

@@ -1,4 +1,4 @@
-/** The list of jobs: what the server is working on, and what has failed. */
+/** The list of jobs: those that wait or run, and those that failed. */
 
 import { element, isHeldDown, make, refill } from "./dom.js";
 

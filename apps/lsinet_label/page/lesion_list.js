@@ -1,4 +1,4 @@
-/** The list of a video's lesions: which one the pen draws, and which ones the frame shows. */
+/** The list of a video's lesions. It marks the one that the pen draws, and those that the frame shows. */
 
 import { element, make, refill } from "./dom.js";
 
@@ -8,7 +8,7 @@ import { element, make, refill } from "./dom.js";
  */
 export function drawLesions(lesions, active, inFrame, onChoose) {
   const list = element("lesion-list");
-  // Playing asks for this with every frame, and it seldom differs.
+  // While playing, this is called with every frame, and the list seldom differs.
   const drawn = JSON.stringify([lesions, active, inFrame]);
   if (list.dataset.drawn === drawn) return;
   list.dataset.drawn = drawn;

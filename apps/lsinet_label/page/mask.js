@@ -1,4 +1,4 @@
-/** The mask of one frame: a lesion id per pixel, to paint on, undo, and draw over the picture. */
+/** The mask of one frame: a lesion id per pixel. It can be painted on, undone, and drawn over the picture. */
 
 const HISTORY = 100; // strokes that can be undone, per frame
 
@@ -9,7 +9,7 @@ const colourOf = (id) => PALETTE[(id - 1) % PALETTE.length];
 
 export const newLesion = (id) => ({ id, name: `Polyp ${id}`, colour: colourOf(id) });
 
-/** The smallest rectangle [x0, y0, x1, y1) around two others; null is an empty one. */
+/** The smallest rectangle [x0, y0, x1, y1) around two others; null is an empty rectangle. */
 export function union(a, b) {
   if (!a || !b) return a ?? b;
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
@@ -18,7 +18,7 @@ export function union(a, b) {
 export class FrameMask {
   /**
    * @param {Uint8Array} labels  lesion id per pixel, row by row; 0 is background
-   * @param {number} version     counts the saves of this frame on the server: another person's save raises it
+   * @param {number} version     how often this frame was saved on the server, by anybody
    * @param {string} source      "predicted", "corrected" or "none"
    */
   constructor(width, height, labels, version, source) {
@@ -30,7 +30,7 @@ export class FrameMask {
     this.before = null; // the labels before the stroke in progress
   }
 
-  /** The state of the mask, named by its last stroke. */
+  /** The state of the mask, identified by its last stroke. */
   get state() {
     return this.strokes[this.position - 1] ?? this.base;
   }
@@ -39,12 +39,12 @@ export class FrameMask {
     return this.before !== null || this.state !== this.saved;
   }
 
-  /** Count it as changed: it is a draft from an earlier visit. */
+  /** Mark a draft from an earlier visit as changed. */
   markChanged() {
     this.saved = null;
   }
 
-  /** Note that the server has `state` now. */
+  /** Register that `state` is saved on the server. */
   markSaved(state, version) {
     Object.assign(this, { saved: state, version, source: "corrected" });
   }
@@ -57,7 +57,7 @@ export class FrameMask {
     return present.sort((a, b) => areas[b] - areas[a]);
   }
 
-  /** Change the labels in one stroke by `paint(labels)`, which returns the rectangle that it painted on. */
+  /** Change the labels in one stroke: `paint(labels)` returns the rectangle that it painted on. */
   stroke(paint) {
     this.beginStroke();
     this.endStroke(paint(this.labels));

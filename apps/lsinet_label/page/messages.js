@@ -1,4 +1,4 @@
-/** What the page tells people: the line below the picture, and the banner for what lasts. */
+/** Messages: the line below the picture, and the banner for lasting states. */
 
 import { ServerError } from "./api.js";
 import { element, setText } from "./dom.js";

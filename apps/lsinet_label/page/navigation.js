@@ -1,4 +1,4 @@
-/** The way to a video and to a frame. */
+/** Going to a video, and to a frame. */
 
 import { element, setText } from "./dom.js";
 import { CHOOSE_VIDEO, complain, explain, say } from "./messages.js";

@@ -1,4 +1,4 @@
-/** The pen: every change that a person makes to the mask of the frame, by brush, eraser, polygon or command. */
+/** The pen: all changes of the current mask, by brush, eraser, polygon or command. */
 
 import { union } from "./mask.js";
 import { IS_FINAL, say } from "./messages.js";
@@ -8,7 +8,7 @@ const CLOSES = 14; // a click this close to a polygon's first point closes it, i
 /** All points are [x, y] on the picture. */
 export class Pen {
   /**
-   * @param {() => void} onMove    called when the guide has to be drawn again
+   * @param {() => void} onMove    called when the guide must be drawn again
    * @param {() => void} onChange  called when the tool, its size, or who moves it changes
    */
   constructor(editor, view, onMove, onChange) {
@@ -16,7 +16,7 @@ export class Pen {
     this.tool = "brush";
     this.radius = 12; // pixels of the picture
     this.hover = null; // where the mouse is
-    this.cursor = null; // where the keys have moved the pen; null while they do not hold it
+    this.cursor = null; // where the keys have moved the pen; null while the mouse moves it
     this.last = null; // the end of the stroke in progress
     this.painted = null; // the rectangle that this stroke has painted on
     this.points = []; // of the polygon in progress
@@ -117,7 +117,7 @@ export class Pen {
     this.onMove();
   }
 
-  /** Finish the stroke in progress on the frame where it began. */
+  /** Finish the stroke in progress before another frame is shown. */
   #leaveFrame() {
     const { shown, frame } = this.editor;
     if (shown && shown.frame === frame) return;
@@ -166,7 +166,7 @@ export class Pen {
     this.editor.markPainted(rectangle);
   }
 
-  /** The mask, if it can be changed now; otherwise null, and people read why. */
+  /** The mask, or null if it cannot be changed; if the video is final, a message says so. */
   #maskToEdit() {
     const { mask, video } = this.editor;
     if (!mask && video?.final) say(IS_FINAL);

@@ -1,4 +1,4 @@
-/** Plays the video at its own speed; if the server is slower, frames come later, but none is skipped. */
+/** Plays the video at its frame rate. If the server is slower, frames are shown later, but none is skipped. */
 
 export class Player {
   constructor(editor, onChange) {
@@ -28,7 +28,7 @@ export class Player {
     const next = editor.frame + 1;
     if (next > editor.lastFrame) return this.stop();
     const due = this.due + 1000 * (editor.secondsAt(next) - editor.secondsAt(editor.frame));
-    // The screen refreshes every 16 ms: up to half of that early is closer than late.
+    // The screen refreshes every 16 ms: half of that too early is as exact as half of it too late.
     if (now >= due - 8 && editor.shown?.frame === editor.frame && editor.isLoaded(next)) {
       this.due = Math.max(due, now - 50); // do not catch up on time lost while loading
       editor.seek(next);

@@ -1,8 +1,7 @@
 /**
  * Masks as PNG files: 8 bits, one channel; a pixel's value is the id of its lesion.
  *
- * A mask has to be exact. A canvas cannot read and write it: it writes RGBA only, and browsers that guard against
- * fingerprinting change its pixels slightly.
+ * A canvas cannot do this: it writes RGBA only, and browsers that guard against fingerprinting change its pixels.
  */
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];

@@ -1,4 +1,4 @@
-/** What the page shows in words about the open video and its frame. */
+/** The texts about the open video and its current frame. */
 
 import { element, make, setPressed, setText } from "./dom.js";
 import { drawLesions } from "./lesion_list.js";
@@ -54,7 +54,7 @@ export class Readings {
     return readings.join(" · ");
   }
 
-  /** Where the mask of the frame comes from, and what is not saved. */
+  /** The source of the current mask, and what is not saved. */
   #state() {
     const { video, frame, shown, unsaved } = this.editor;
     const source = shown?.frame === frame ? shown.mask.source : "";

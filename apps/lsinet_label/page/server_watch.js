@@ -1,4 +1,4 @@
-/** What the server says, asked again and again: its state, the videos, the jobs, and which jobs have ended. */
+/** Asks the server regularly for its status, videos and jobs, and finds the jobs that have ended. */
 
 import { complain } from "./messages.js";
 
@@ -7,7 +7,7 @@ const IDLE_PAUSE = 5;
 
 export const isActive = (job) => job.state === "queued" || job.state === "running";
 
-/** Events: "status" (detail: the server's state), "videos" (videos and jobs were read). */
+/** Events: "status" (detail: the server's status), "videos" (videos and jobs were loaded). */
 export class ServerWatch extends EventTarget {
   /** @param {(job) => Promise<void>} onJobEnd  called once for each job that ends while the page is open */
   constructor(api, editor, onJobEnd) {
@@ -15,7 +15,7 @@ export class ServerWatch extends EventTarget {
     Object.assign(this, { api, editor, onJobEnd });
     this.videos = [];
     this.jobs = [];
-    this.dismissed = new Set(); // ids of failed jobs that are not shown any more
+    this.dismissed = new Set(); // ids of failed jobs that a person dismissed
     this.isFirstLook = true;
     this.nextLook = null;
   }
@@ -46,7 +46,7 @@ export class ServerWatch extends EventTarget {
     const { editor } = this;
     const before = new Map(this.jobs.map((job) => [job.job, job]));
     const over = jobs.filter((job) => !isActive(job));
-    // Jobs that were over before the page was opened are not reported.
+    // Jobs that ended before the page was opened are not reported.
     const ended = this.isFirstLook ? [] : over.filter(({ job }) => !before.has(job) || isActive(before.get(job)));
     if (this.isFirstLook) this.dismissed = new Set(over.map(({ job }) => job));
     this.isFirstLook = false;

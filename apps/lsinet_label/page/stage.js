@@ -1,4 +1,4 @@
-/** The stage: hands the mouse, a pen, fingers and keys over to the pen and to the view. */
+/** The stage: passes input by mouse, stylus, fingers and keys to the pen and the view. */
 
 import { drawGuide } from "./guide.js";
 import { Pen } from "./pen.js";
@@ -62,7 +62,7 @@ export class Stage {
     if (this.isMoving && this.pointers.has(event.pointerId)) {
       this.#pinch(event.pointerId, at);
     } else if (this.pen.last) {
-      // Several points arrive with each frame of the screen: a fast stroke stays round.
+      // Several points arrive per refresh of the screen; all of them keep a fast stroke round.
       const steps = event.getCoalescedEvents?.() ?? [];
       for (const step of steps.length ? steps : [event]) this.pen.paintTo(this.view.toPicture(this.#at(step)));
     }
@@ -89,7 +89,7 @@ export class Stage {
     if (this.pen.points.length) this.pen.closePolygon();
   }
 
-  /** Keep the points of the picture under the fingers: one finger moves it, two also zoom. */
+  /** Keep the picture under the fingers: one finger moves it, two also zoom. */
   #pinch(moved, at) {
     const spread = () => {
       const [a, b] = [...this.pointers.values()];
@@ -110,7 +110,7 @@ export class Stage {
 
   // The keyboard -----------------------------------------------------------------------------------------------------
 
-  /** Act on a key that belongs to the drawing in progress; returns whether it did. */
+  /** Handle a key of the drawing in progress; returns whether it did. */
   takeKey({ key, shiftKey }) {
     const { pen } = this;
     if (key === "Escape" && (pen.isDrawing || pen.cursor)) {

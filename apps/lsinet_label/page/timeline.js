@@ -1,9 +1,9 @@
 /**
- * The timeline: shows the network's scores and people's corrections along the video, and leads to any frame. The wheel
- * or two fingers zoom it; the part in sight then follows the frame.
+ * The timeline: shows the network's scores and people's corrections along the video. A click goes to a frame; the wheel
+ * or two fingers zoom. The visible part then follows the current frame.
  */
 
-const FEWEST = 30; // frames in sight at the largest zoom
+const FEWEST = 30; // visible frames at the largest zoom
 // Each row's top and bottom, as shares of the height; the curves begin 4 pixels below the edge.
 const ROW = { curves: [0, 0.56], polyps: [0.61, 0.7], changed: [0.74, 0.83], marks: [0.87, 1] };
 
@@ -13,7 +13,7 @@ export class Timeline {
   constructor(canvas, editor) {
     Object.assign(this, { canvas, editor, hover: null, zoom: 1, first: 0 });
     this.pointers = new Map(); // id -> x on the element, as a share of its width
-    this.findings = document.createElement("canvas"); // all but the flags, which are drawn with every frame
+    this.findings = document.createElement("canvas"); // everything except the flags, which are drawn with every frame
     this.isStale = true;
     const redraw = () => {
       this.isStale = true;
@@ -60,13 +60,13 @@ export class Timeline {
     );
   }
 
-  /** How many frames are in sight. */
+  /** How many frames are visible. */
   get #count() {
     const { frames } = this.editor.video ?? {};
     return frames ? Math.min(frames, Math.max(FEWEST, Math.round(frames / this.zoom))) : 1;
   }
 
-  /** Let the part in sight begin at a frame. */
+  /** Make a frame the first visible one. */
   #show(first) {
     const { lastFrame } = this.editor;
     this.first = Math.round(Math.max(0, Math.min(lastFrame + 1 - this.#count, first)));
@@ -74,7 +74,7 @@ export class Timeline {
     this.draw();
   }
 
-  /** Zoom by a factor around a place, as a share of the width; by default around the frame. */
+  /** Zoom by a factor around a place, a share of the width; by default the current frame. */
   zoomBy(factor, at = (this.editor.frame + 0.5 - this.first) / this.#count) {
     const { editor } = this;
     if (!editor.video?.frames) return;
@@ -134,7 +134,7 @@ export class Timeline {
     this.#describe();
     if (!editor.video?.frames) return;
     if (this.#count < editor.video.frames) {
-      // The part of the video in sight.
+      // The visible part of the video.
       context.fillStyle = colour("muted");
       const wide = (frames) => (frames / editor.video.frames) * width;
       context.fillRect(wide(this.first), height - 3, Math.max(6, wide(this.#count)), 3);

@@ -1,4 +1,4 @@
-/** The tools' buttons and sliders: they show the state of the pen, the view and the player, and outlive the page. */
+/** The tools' buttons and sliders show the state of pen, view and player. The browser keeps the settings. */
 
 import { element, setPressed, setText } from "./dom.js";
 

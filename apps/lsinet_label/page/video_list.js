@@ -1,4 +1,4 @@
-/** The list of videos: which are shown, in which order, and the way from one to the next. */
+/** The list of videos: filter, order, and going to the next one. */
 
 import { element, isHeldDown, make, refill } from "./dom.js";
 

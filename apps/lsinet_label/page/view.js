@@ -1,4 +1,4 @@
-/** The picture and its mask on the stage: how large they are shown, where they lie, and how the mask is drawn. */
+/** The picture and its mask on the stage: zoom, position, and how the mask is drawn. */
 
 const LARGEST_ZOOM = 16;
 const OUTLINE = 1.6; // thickness of the mask's outline, in pixels of the screen
@@ -6,7 +6,7 @@ const OUTLINE = 1.6; // thickness of the mask's outline, in pixels of the screen
 export class View {
   /**
    * @param {HTMLElement} element  the stage
-   * @param {() => void} onRedraw  called when what lies over the mask has to be drawn again
+   * @param {() => void} onRedraw  called when the guide over the mask must be drawn again
    * @param {() => void} onChange  called when the style changes
    */
   constructor(element, editor, onRedraw, onChange) {
@@ -15,7 +15,7 @@ export class View {
     [this.picture, this.overlay] = this.sheet.querySelectorAll("canvas");
     this.style = { opacity: 0.35, outline: true, hidden: false };
     this.zoom = 1;
-    this.centre = [0.5, 0.5]; // of the part in sight, as a share of the picture
+    this.centre = [0.5, 0.5]; // of the visible part, as shares of the picture
 
     new ResizeObserver(() => this.#layOut()).observe(element);
     editor.addEventListener("shown", () => this.#show());
@@ -34,7 +34,7 @@ export class View {
     this.move(at, at, factor);
   }
 
-  /** Zoom by a factor (0: fit), and move what lies at one point of the stage to another. */
+  /** Zoom by a factor (0: fit), and move the picture so that the point at `from` on the stage is then at `to`. */
   move(from, to, factor = 1) {
     const point = this.toPicture(from);
     this.zoom = factor ? Math.max(1, Math.min(LARGEST_ZOOM, this.zoom * factor)) : 1;

@@ -1,4 +1,4 @@
-/** Pictures or masks around the frame in sight: loaded ahead of it, and dropped behind it to bound the memory. */
+/** Pictures or masks around the current frame: loaded ahead, and dropped when far, to bound the memory. */
 
 export class FrameWindow {
   /**

@@ -32,13 +32,24 @@ SIZE = (64, 80)
 START = 180  # seconds that the server may take to start, and a job to end
 
 
+@pytest.fixture(scope="session")
+def clip_files() -> dict[str, bytes]:
+    """The frames of a phantom clip as PNG files, by name."""
+    files = {}
+    for index, (frame, _) in enumerate(phantom_clip(12, SIZE, seed=3)):
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, "PNG")
+        files[f"{index:03d}.png"] = file.getvalue()
+    return files
+
+
 @pytest.fixture
-def studies(tmp_path: Path) -> Path:
+def studies(clip_files: dict[str, bytes], tmp_path: Path) -> Path:
     """A folder with a video of 12 frames, ``p1_a.frames``."""
     folder = tmp_path / "videos" / "p1_a.frames"
     folder.mkdir(parents=True)
-    for index, (frame, _) in enumerate(phantom_clip(12, SIZE, seed=3)):
-        Image.fromarray(frame).save(folder / f"{index:03d}.png")
+    for name, content in clip_files.items():
+        (folder / name).write_bytes(content)
     return folder.parent
 
 

@@ -1,6 +1,6 @@
-"""The server's answers: the page, the app's own calls below ``/lsinet/``, and MONAI Label's calls behind the checks.
+"""The server's routes: the page, the app's own calls below ``/lsinet/``, and MONAI Label's calls behind the checks.
 
-One module per resource, each with a router. Its functions get the app's parts from ``services``.
+Each resource has a module with a router. Its functions get the app's parts from :mod:`lib.routes.services`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["Services", "add_routes"]
 
 
 def add_routes(app: FastAPI, guard: Guard, services: Services) -> None:
-    """Let a server answer the app's calls, and put the guard before MONAI Label's.
+    """Add the app's routes to a server, and put the guard before MONAI Label's.
 
     Args:
         app: the server.
         guard: checks each call.
-        services: the parts that the calls work with.
+        services: the app's parts, which the routes use.
     """
     app.state.lsinet_guard = guard
     app.state.lsinet = services

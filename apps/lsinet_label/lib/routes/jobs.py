@@ -25,6 +25,13 @@ class JobRequest(BaseModel):
 
 @router.post("/jobs", summary="Ask for a job", status_code=202, dependencies=[ANNOTATOR])
 def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
+    """Queue a job, and answer its id. A job that is queued already is not queued twice.
+
+    Raises:
+        NotFound: there is no such video or frame.
+        Conflict: the video is final, the frame is not corrected, or there is no model.
+        InputError: the video cannot be read.
+    """
     video = app.videos[wanted.image]
     video.info.open_once()
     if wanted.frame is not None:
@@ -41,15 +48,25 @@ def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
 
 @router.get("/jobs", summary="All jobs", dependencies=[READER])
 def list_jobs(app: AppServices) -> list[dict[str, Any]]:
-    # Without the frames that each job changed: they would make a long list much longer.
+    """All known jobs, the oldest first, each without ``changed``, which may be long."""
     return [{name: value for name, value in job.public().items() if name != "changed"} for job in app.jobs.jobs()]
 
 
 @router.get("/jobs/{job_id}", summary="A job", dependencies=[READER])
 def get_job(job_id: str, app: AppServices) -> dict[str, Any]:
+    """One job: its state, its progress and, when it is done, the frames whose masks it changed.
+
+    Raises:
+        NotFound: there is no such job, or it ended long ago.
+    """
     return app.jobs[job_id].public()
 
 
 @router.delete("/jobs/{job_id}", summary="Cancel a job", dependencies=[ANNOTATOR])
 def delete_job(job_id: str, app: AppServices) -> dict[str, Any]:
+    """Cancel a job. The masks that it has stored so far stay.
+
+    Raises:
+        NotFound: there is no such job, or it ended long ago.
+    """
     return app.jobs.cancel(job_id).public()

@@ -24,6 +24,13 @@ async def _body(request: Request) -> bytes:
 
 @router.get(_PATH, summary="A frame's mask as PNG", dependencies=[READER])
 def get_mask(image_id: str, frame: int, app: AppServices, original: bool = False) -> Response:
+    """Send a mask as an 8-bit grey PNG file, (H, W): lesion ids, 0 for background.
+
+    The headers ``X-Mask-Source`` and ``X-Mask-Version`` say where it comes from and how often the frame was saved.
+
+    Raises:
+        NotFound: there is no such video or frame.
+    """
     mask = app.videos[image_id].mask(frame, original)
     headers = {"X-Mask-Source": mask.source, "X-Mask-Version": str(mask.version), "Cache-Control": "no-store"}
     return Response(encode_mask(mask.labels), media_type="image/png", headers=headers)
@@ -38,6 +45,21 @@ def put_mask(
     if_match: Annotated[str | None, Header()] = None,
     propagate: bool = False,
 ) -> dict[str, Any]:
+    """Save the PNG file in the request's body as a person's mask of a frame.
+
+    Args:
+        image_id: the video.
+        frame: its index.
+        app: the app's parts.
+        body: the file, 8-bit grey, (H, W): lesion ids; all 0 says that there is no polyp.
+        if_match: the version that the person started from. Without it, any version is replaced.
+        propagate: also queue a job that propagates the mask to the frames around it.
+
+    Raises:
+        NotFound: there is no such video or frame.
+        Conflict: somebody else saved meanwhile, or the video is final.
+        InputError: the body is not such a file, or ``if_match`` is not a version.
+    """
     video = app.videos[image_id]
     labels = decode_mask(body, video.info.size)
     saved = video.save_correction(frame, labels, current_user(), _version(if_match))
@@ -51,9 +73,15 @@ def put_mask(
 
 @router.delete(_PATH, summary="Take a correction back", dependencies=[ANNOTATOR])
 def delete_mask(image_id: str, frame: int, app: AppServices) -> dict[str, Any]:
+    """Remove a person's mask. If it has spread, a job restores the frames around it.
+
+    Raises:
+        NotFound: there is no such video, or the frame is not corrected.
+        Conflict: the video is final.
+    """
     video = app.videos[image_id]
     answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
-    # It has spread, or is about to.
+    # The mask has spread, or the video's job may be spreading it.
     if video.is_propagated(frame - 1) or video.is_propagated(frame + 1) or app.jobs.of_image(image_id):
         answer["job"] = app.jobs.submit(image_id, "propagate", frame, *current_caller()).job
     return answer

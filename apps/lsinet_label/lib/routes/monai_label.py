@@ -1,6 +1,6 @@
 """MONAI Label's own calls, in threads and behind the checks.
 
-Left alone, MONAI Label runs them in its event loop, where each call blocks all others, and uses ids as paths.
+MONAI Label itself runs them in its event loop, where each call blocks all others, and uses ids as paths.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def make_router() -> APIRouter:
     modules = [info, model, infer, wsi_infer, batch_infer, train, activelearning, scoring, datastore, logs]
     if settings.MONAI_LABEL_AUTH_ENABLE:
         modules.append(login)
-        # MONAI Label 0.8.5 names no algorithm, which every PyJWT since 2.0 refuses: nobody could sign in. A realm
-        # publishes an RSA key, and signs with RS256.
+        # MONAI Label 0.8.5 names no algorithm. PyJWT 2.0 and later refuse that, so nobody could sign in. A realm
+        # publishes an RSA key and signs with RS256.
         auth.jwt = SimpleNamespace(decode=partial(jwt.decode, algorithms=["RS256"]))
     for path in ("/session/{rest:path}", "/proxy/{rest:path}"):
         router.add_api_route(path, refuse_sessions, methods=["GET", "PUT", "POST", "DELETE"], include_in_schema=False)
@@ -69,7 +69,7 @@ def _refuse_reload() -> None:
 
 
 def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """The same call as a function, which FastAPI runs in a thread: MONAI Label's are coroutines that never wait."""
+    """Wrap a coroutine as a plain function, which FastAPI runs in a thread. MONAI Label's coroutines never await."""
     if not inspect.iscoroutinefunction(endpoint):
         return endpoint
 

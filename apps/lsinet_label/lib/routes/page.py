@@ -28,11 +28,13 @@ router = APIRouter()
 
 @router.get("/lsinet", include_in_schema=False)
 def to_page() -> RedirectResponse:
+    """Redirect to the page: the addresses in it are relative to ``/lsinet/``."""
     return RedirectResponse("lsinet/")
 
 
 @router.get("/lsinet/", include_in_schema=False)
 def get_page() -> FileResponse:
+    """Send the page."""
     return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
 
 
@@ -43,6 +45,7 @@ class PageFiles(StaticFiles):
         super().__init__(directory=_FOLDER)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        """Send a file with the page's headers, such as its Content Security Policy."""
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
         return response

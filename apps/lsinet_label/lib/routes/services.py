@@ -1,4 +1,4 @@
-"""What all calls share: the app's parts, and who may call."""
+"""What all routes share: the app's parts, and who may call."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from lib.store import StoredVideo, VideoStore
 __all__ = ["ANNOTATOR", "READER", "AppServices", "Services", "include_first", "lsinet_router"]
 
 READER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
-"""Lets those call who may look."""
+"""Only people who may see videos can call."""
 ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
-"""Lets those call who may correct."""
+"""Only people who may correct masks can call."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Services:
 
     Attributes:
         datastore: lists the videos.
-        videos: what is stored of them.
+        videos: the stored videos.
         jobs: the queue.
         model: the model in service.
-        on_final: called with a video that was marked as final or opened again; gives the job that follows.
-        images: the frames as pictures.
+        on_final: called with a video that was marked as final or opened again. Returns the job that follows.
+        images: decodes frames.
     """
 
     datastore: VideoDatastore
@@ -64,7 +64,7 @@ def lsinet_router() -> APIRouter:
 
 
 def include_first(app: FastAPI, router: APIRouter, prefix: str = "") -> None:
-    """Include a router before all that is there, so that it answers first."""
+    """Include a router before all existing routes, so that it answers first."""
     before = len(app.router.routes)
     app.include_router(router, prefix=prefix)
     routes = app.router.routes

@@ -1,4 +1,4 @@
-"""The server itself, and where to look next."""
+"""The server's state, and the frame to look at next."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ router = lsinet_router()
 
 @router.get("/status", summary="The server's model, device and user")
 def status(request: Request, app: AppServices) -> dict[str, Any]:
+    """Which model, device and version the server has, whether people sign in, and who calls. Needs no sign-in."""
     return {
         "model": app.model.state(),
         "device": app.model.device,
@@ -28,10 +29,16 @@ def status(request: Request, app: AppServices) -> dict[str, Any]:
     }
 
 
-@router.get("/next", summary="Where to look next", dependencies=[READER])
+@router.get("/next", summary="The frame to look at next", dependencies=[READER])
 def get_next(
     app: AppServices, strategy: Annotated[str, Query(description=", ".join(STRATEGIES))] = "doubt"
 ) -> dict[str, Any]:
+    """The most doubtful frame of all videos, see :func:`lib.strategies.next_frame`.
+
+    Raises:
+        NotFound: all videos are final or damaged, or there are none.
+        InputError: there is no such strategy.
+    """
     return next_frame(app.all_videos(), strategy)
 
 

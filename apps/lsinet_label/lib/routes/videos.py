@@ -1,4 +1,4 @@
-"""Videos: the list, one video frame by frame, its pictures, its history, and whether it is final."""
+"""Videos: the list of all, and for each its details, pictures and history, and marking it as final."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ router = lsinet_router()
 
 
 class Final(BaseModel):
-    """Whether nothing of a video changes any more."""
+    """Whether a video is final: then its masks do not change any more."""
 
     final: bool
 
 
 def _job_fields(video: StoredVideo, app: Services) -> dict[str, Any]:
-    """What the job that works on a video adds to its summary."""
+    """The fields of the active job of a video. They are added to the video's summary."""
     job = app.jobs.of_image(video.id)
     if job is None:
         return {"progress": None, "job": None}
@@ -34,11 +34,18 @@ def _job_fields(video: StoredVideo, app: Services) -> dict[str, Any]:
 
 @router.get("/videos", summary="All videos", dependencies=[READER])
 def list_videos(app: AppServices) -> list[dict[str, Any]]:
+    """The summary of each video, see :func:`lib.store.summarise_video`, with the progress of its job."""
     return [summarise_video(video) | _job_fields(video, app) for video in app.all_videos()]
 
 
 @router.get("/videos/{image_id}", summary="A video, frame by frame", dependencies=[READER])
 def get_video(image_id: str, app: AppServices) -> dict[str, Any]:
+    """A video's frames, corrections and lesions, see :func:`lib.store.describe_video`.
+
+    Raises:
+        NotFound: there is no such video.
+        InputError: the video cannot be read.
+    """
     video = app.videos[image_id]
     return describe_video(video) | _job_fields(video, app)
 
@@ -51,6 +58,19 @@ def get_frame(
     width: Annotated[int | None, Query(ge=16, le=8192)] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
+    """Send a frame as a JPEG image.
+
+    Args:
+        image_id: the video.
+        frame: its index.
+        app: the app's parts.
+        width: of the image in pixels; by default, and at most, the frame's own.
+        if_none_match: the ``ETag`` of the image that the browser has. If it is current, the answer is 304.
+
+    Raises:
+        NotFound: there is no such video or frame.
+        InputError: the video or the frame cannot be read.
+    """
     video = app.videos[image_id]
     video.info.check_frame(frame)
     # Browsers ask each time: another video may take the place of this one.
@@ -67,6 +87,15 @@ def get_frame(
 
 @router.post("/videos/{image_id}/final", summary="Mark as final, or open again", dependencies=[ANNOTATOR])
 def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
+    """Mark a video as final, or open it again.
+
+    Returns:
+        ``final``, and ``job``, which writes the final label, or None.
+
+    Raises:
+        NotFound: there is no such video.
+        Conflict: a job is working on the video.
+    """
     video = app.videos[image_id]
     if final.final and app.jobs.of_image(image_id):
         raise Conflict(f"a job is working on '{image_id}': wait until it is done, or cancel it")
@@ -77,4 +106,9 @@ def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
 
 @router.get("/videos/{image_id}/history", summary="Who did what, and when", dependencies=[READER])
 def get_history(image_id: str, app: AppServices) -> list[dict[str, Any]]:
+    """What people did to a video, see :meth:`lib.store.history.History.entries`.
+
+    Raises:
+        NotFound: there is no such video.
+    """
     return app.videos[image_id].history.entries()

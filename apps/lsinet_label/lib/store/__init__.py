@@ -1,22 +1,22 @@
-"""What the app stores of each video, in ``labels/lsinet/<id>/`` of the videos' folder.
+"""What the app stores for each video, in ``labels/lsinet/<id>/`` of the videos' folder.
 
 ======================  ===============================================================================================
 ``video.json``          size, number of frames, names and colours of the lesions, whether the video is final
 ``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions. The model's
-                        own values, and below ``propagated`` those that corrections changed
+                        own values, and below ``propagated`` the values that corrections changed
 ``predicted/N.png``     the model's masks. In all masks a pixel is its lesion's id, and 0 is background
-``propagated/N.png``    masks that follow from corrections
-``corrected/N.png``     masks that people saved. The same file says who saved it, and when
-``history.jsonl``       every save, and every correction that was taken back
+``propagated/N.png``    masks that propagation predicted from corrections
+``corrected/N.png``     masks that people saved. Each file also says who saved it, and when
+``history.jsonl``       who saved or took back which mask, and when
 ``annotate.pt``         where an interrupted annotation resumes
 ======================  ===============================================================================================
 
-A person's mask wins over a propagated one, and a propagated one over the model's. Every file appears whole or not at
+A person's mask takes precedence over a propagated one, and that over the model's. Every file is written whole or not at
 all. A correction is on the disk before the server answers its save.
 
-Each module has one job: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
+The modules: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
 ``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``video`` (changes that touch several of these),
-``summary`` (the facts that clients see), ``videos`` (all videos).
+``summary`` (what clients see), ``videos`` (all videos).
 """
 
 from lib.store.lesions import Lesions

@@ -1,4 +1,4 @@
-"""Files that survive a power cut, and the time that is written into them."""
+"""Writing files that survive a power cut, and the time that is written into them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model found in each frame, as numbers: ``frames.json``."""
+"""The values of each frame, such as score and uncertainty: ``frames.json``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class FrameValues:
     """Values of each frame of one video.
 
     Args:
-        folder: the folder of what is stored of the video.
+        folder: the video's folder in the store.
         lock: the video's lock.
-        info: knows the number of frames.
-        masks: knows which frames are corrected: a person's mask has no uncertainty.
+        info: has the number of frames.
+        masks: has the corrected frames. A person's mask has no uncertainty.
     """
 
     def __init__(self, folder: Path, lock: AbstractContextManager[Any], info: VideoInfo, masks: Masks) -> None:
@@ -43,7 +43,7 @@ class FrameValues:
             self._predicted: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             self._predicted = {}
-        # Apart from the model's own values, which are needed again when a correction is taken back.
+        # Kept apart from the model's own values, which count again when a correction is taken back.
         propagated = self._predicted.pop(PROPAGATED, {})
         self._propagated = {int(frame): values for frame, values in propagated.items()}
         self.forget_rank()
@@ -56,14 +56,14 @@ class FrameValues:
     # Writing ---------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Forget all values: the model starts at the first frame."""
+        """Forget all values, because the model starts again at the first frame."""
         with self._lock:
             self._predicted = {name: [None] * self._info.frame_count for name in _NAMES}
             self._propagated = {}
             self.forget_rank()
 
     def set(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:
-        """Store the values of a frame. Values that are not given keep what they are.
+        """Store the values of a frame. Values that are not given stay as they are.
 
         Args:
             kind: ``predicted`` or ``propagated``.
@@ -82,29 +82,32 @@ class FrameValues:
                 self._predicted.setdefault(name, [None] * self._info.frame_count)[frame] = value
 
     def set_change(self, frame: int, change: float) -> None:
-        """Store how much a frame's mask differs from the mask of the frame before, after a correction moved one."""
+        """Store 1 - IoU between the masks of a frame and the frame before, after a correction changed one of them."""
         with self._lock:
             self._propagated.setdefault(frame, {})["changes"] = round(change, 4)
             self.forget_rank()
 
     def remove_propagated(self, frames: Iterable[int]) -> None:
-        """Forget the values of some frames that follow from corrections."""
+        """Forget the propagated values of some frames."""
         with self._lock:
             for frame in frames:
                 self._propagated.pop(frame, None)
             self.forget_rank()
 
     def forget_rank(self) -> None:
-        """Compute the rank again when it is next needed. Call this after each change of values or corrections."""
+        """Let :meth:`rank` compute the rank again. Call this after each change of values or corrections."""
         self._rank: tuple[float | None] | None = None
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def per_frame(self, name: str) -> list[Any]:
-        """One value of each frame, None where it is not known. Corrected frames have the values of the person's mask.
+        """One value per frame. Corrected frames have the values of the person's mask.
 
         Args:
             name: ``scores``, ``uncertainty``, ``changes``, ``has_polyp`` or ``lesions``.
+
+        Returns:
+            the values in the order of the frames, None where a value is not known.
         """
         count = self._info.get("frames") or 0
         with self._lock:
@@ -119,7 +122,7 @@ class FrameValues:
         return values
 
     def doubts(self) -> list[float | None]:
-        """How much each frame needs a person's look, in [0, 1]; None if it is corrected or its values are not known."""
+        """The doubt of each frame, in [0, 1]; None if the frame is corrected or not predicted yet."""
         doubts = frame_doubts(self.per_frame("uncertainty"), temporal_disagreement(self.per_frame("changes")))
         return [
             None if doubt is None or frame in self._masks.corrections else round(doubt, 4)
@@ -127,10 +130,10 @@ class FrameValues:
         ]
 
     def rank(self) -> float | None:
-        """How much the video needs a person's look, in [0, 1]; None if it is final or not annotated."""
+        """The doubt of the video, in [0, 1], by which lists are ordered; None if it is final or not annotated."""
         if self._info.is_final or not self._info.is_annotated:
             return None
         with self._lock:
-            if self._rank is None:  # an hour of video takes a while, and the list of videos is asked for every second
+            if self._rank is None:  # slow for an hour of video, and pages ask for the list of videos every second
                 self._rank = (video_doubt(self.doubts()),)
             return self._rank[0]

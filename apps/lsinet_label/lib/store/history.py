@@ -13,10 +13,10 @@ __all__ = ["History"]
 
 
 class History:
-    """What people did to one video, one line per action.
+    """The actions of people on one video, one line each.
 
     Args:
-        folder: the folder of what is stored of the video.
+        folder: the video's folder in the store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class History:
         return entries
 
     def versions(self) -> dict[int, int]:
-        """The newest version of each frame that was ever corrected."""
+        """The newest version of each frame that was ever corrected, by frame."""
         versions: dict[int, int] = {}
         for entry in self.entries():
             frame, version = entry.get("frame"), entry.get("version")
@@ -46,11 +46,11 @@ class History:
         return versions
 
     def add(self, user: str, action: str, **details: Any) -> None:
-        """Write a line, and wait until it is on the disk."""
+        """Append an action. It is on the disk when this returns."""
         self._folder.mkdir(parents=True, exist_ok=True)
         entry = json.dumps({"time": utc_now(), "user": user, "action": action} | details)
         with (self._folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            # A line break first, so that a line that was cut off spoils only itself.
+            # The line break comes first: after a line that was cut off, the new line can still be read.
             file.write(("\n" if file.tell() else "") + entry)
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The lesions of a video: ids, names, colours, and which of them are one."""
+"""The lesions of a video: ids, names, colours, merges."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Lesions:
 
     Args:
         lock: the video's lock.
-        info: holds names and merges.
-        values: knows which ids the masks have.
-        history: notes merges.
+        info: stores names and merges.
+        values: has the ids in each mask.
+        history: records merges.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Lesions:
         self._history = history
 
     def entries(self) -> list[dict[str, Any]]:
-        """The lesions that masks show or that have a name: ``id``, ``name`` and ``colour`` of each."""
+        """All lesions that a mask shows or a person named, by id: ``id``, ``name`` and ``colour`` of each."""
         with self._lock:
             table = self.merges()
             named = {int(lesion): entry for lesion, entry in self._named().items()}
@@ -52,7 +52,7 @@ class Lesions:
         ]
 
     def merges(self) -> np.ndarray:
-        """Which lesion each id stands for: uint8, (256,)."""
+        """A table from each id in a mask to the lesion that it was merged into, or to itself: uint8, (256,)."""
         table = np.arange(LAST_LESION + 1, dtype=np.uint8)
         for lesion, into in self._merged().items():
             table[int(lesion)] = into
@@ -65,7 +65,7 @@ class Lesions:
             self._info.update(lesions={**self._named(), **given})
 
     def merge(self, into: int, other: int, user: str) -> None:
-        """Make two lesions one, in all masks.
+        """Merge a lesion into another, in all masks.
 
         Raises:
             Conflict: the video is final.
@@ -84,20 +84,20 @@ class Lesions:
             self._info.update(merged={**self._merged(), **merged})
 
     def next_id(self) -> int:
-        """The id after all that were ever used."""
+        """The id after the highest that was ever used."""
         return max(self._used(), default=0) + 1
 
     def free_id(self) -> int | None:
-        """The first id that was never used, or None if all were."""
+        """The lowest id that was never used, or None if all were."""
         return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._used())), None)
 
     def last_named_id(self) -> int:
-        """The highest id that a person named or merged into another; 0 without one."""
+        """The highest id that a person named or merged; 0 if there is none."""
         with self._lock:
             return max(map(int, {**self._named(), **self._merged()}), default=0)
 
     def _used(self) -> set[int]:
-        """The ids in masks, with a name, or merged into others: masks of frames yet to come may have those too."""
+        """The ids that masks show, and those that people named or merged: masks of later frames may show them too."""
         with self._lock:
             return self._in_masks() | {int(lesion) for lesion in (*self._named(), *self._merged())}
 

@@ -54,11 +54,11 @@ class Mask(NamedTuple):
 
 
 def encode_mask(labels: np.ndarray, texts: dict[str, str] | None = None) -> bytes:
-    """Write lesion ids, uint8, (H, W), as a PNG file.
+    """Encode lesion ids as a PNG file.
 
     Args:
-        labels: the ids.
-        texts: what else the file says, by key.
+        labels: the ids, uint8, (H, W).
+        texts: further texts to write into the file, by keyword.
     """
     info = PngImagePlugin.PngInfo()
     for name, text in (texts or {}).items():
@@ -69,7 +69,7 @@ def encode_mask(labels: np.ndarray, texts: dict[str, str] | None = None) -> byte
 
 
 def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
-    """Read lesion ids from a PNG file that a client sent.
+    """Decode lesion ids from a PNG file that a client sent.
 
     Args:
         content: the file.
@@ -79,7 +79,7 @@ def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
         uint8, (H, W).
 
     Raises:
-        InputError: it is not a PNG file, has more than 8 bits a pixel or several channels, or has another size.
+        InputError: the file is not PNG, has more than 8 bits a pixel or several channels, or has another size.
     """
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -99,14 +99,14 @@ def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 class Masks:
-    """The mask files of one video. Callers hold the video's lock where they change them.
+    """The mask files of one video. Callers hold the video's lock while they change them.
 
     Args:
-        folder: the folder of what is stored of the video.
-        history: knows the versions of frames whose correction was taken back.
+        folder: the video's folder in the store.
+        history: has the versions of frames whose correction was taken back.
 
     Attributes:
-        corrections: by frame.
+        corrections: people's masks, by frame.
     """
 
     corrections: dict[int, Correction]
@@ -124,15 +124,18 @@ class Masks:
             self._versions[frame] = max(correction.version, self._versions.get(frame, 0))
 
     def version(self, frame: int) -> int:
-        """How often a frame was saved or taken back: 0 for a frame that nobody corrected."""
+        """How often the frame's mask was saved or taken back; 0 if it was never corrected."""
         return self._versions.get(frame, 0)
 
     def read(self, kinds: Sequence[str], frame: int) -> tuple[np.ndarray, str] | None:
-        """The first mask of a frame that there is: lesion ids, uint8, (H, W), and its kind; None without a mask.
+        """Read the mask of a frame.
 
         Args:
-            kinds: ``corrected``, ``propagated``, ``predicted``, the one to prefer first.
+            kinds: which kinds to look for, the preferred one first: ``corrected``, ``propagated``, ``predicted``.
             frame: its index.
+
+        Returns:
+            lesion ids, uint8, (H, W), and the kind that was found; None if there is no mask.
         """
         for kind in kinds:
             try:
@@ -143,7 +146,12 @@ class Masks:
         return None
 
     def write_correction(self, correction: Correction, labels: np.ndarray) -> None:
-        """Store a person's mask. It is on the disk when this returns."""
+        """Store a person's mask. It is on the disk when this returns.
+
+        Args:
+            correction: who saved it, when, and its version.
+            labels: uint8, (H, W): lesion ids.
+        """
         texts = {
             "Author": correction.user, "Creation Time": correction.time, "Version": str(correction.version),
         }  # fmt: skip
@@ -163,26 +171,32 @@ class Masks:
         self._versions[frame] = version
 
     def write_prediction(self, kind: str, frame: int, labels: np.ndarray) -> None:
-        """Store a mask of the model's, ``predicted`` or ``propagated``."""
+        """Store a mask that the model predicted.
+
+        Args:
+            kind: ``predicted`` or ``propagated``.
+            frame: its index.
+            labels: uint8, (H, W): lesion ids.
+        """
         with atomic_write(self._file(kind, frame)) as temporary:
             temporary.write_bytes(encode_mask(labels))
 
     def remove_predictions(self) -> None:
-        """Remove the model's masks, and all that follow from corrections."""
+        """Remove the model's own masks and the propagated ones."""
         for kind in ("predicted", PROPAGATED):
             shutil.rmtree(self._folder / kind, ignore_errors=True)
 
     def remove_propagated(self, frames: Iterable[int]) -> None:
-        """Remove the masks of some frames that follow from corrections."""
+        """Remove the propagated masks of some frames."""
         for frame in frames:
             self._file(PROPAGATED, frame).unlink(missing_ok=True)
 
     def is_propagated(self, frame: int) -> bool:
-        """Whether a correction has spread to a frame."""
+        """Whether the frame has a propagated mask."""
         return self._file(PROPAGATED, frame).exists()
 
     def propagated_frames(self) -> list[int]:
-        """The frames that corrections have spread to, in order."""
+        """The frames that have a propagated mask, in order."""
         return [int(path.stem) for path in self._files(PROPAGATED)]
 
     def _file(self, kind: str, frame: int) -> Path:

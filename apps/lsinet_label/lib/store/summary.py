@@ -1,4 +1,4 @@
-"""What clients see of a video."""
+"""A video as clients see it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["describe_video", "summarise_video"]
 
 
 def summarise_video(video: StoredVideo) -> dict[str, Any]:
-    """One row of the list of videos. Nothing is opened for it: facts that are not known yet are None."""
+    """One row of the list of videos. It does not open the video: facts that are not known yet are None."""
     info = video.info
     height, width = info.get("size") or (None, None)
     corrected = len(video.corrections)
@@ -39,7 +39,7 @@ def _state(video: StoredVideo) -> str:
 
 
 def describe_video(video: StoredVideo) -> dict[str, Any]:
-    """The summary, and all that is known of the frames, the corrections and the lesions.
+    """The summary, with the details of the frames, the corrections and the lesions.
 
     Raises:
         InputError: the video cannot be read.

@@ -1,4 +1,4 @@
-"""One video, and the changes that touch several of its files."""
+"""One stored video, and the changes that touch several of its files."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ LABEL_SUFFIXES = (".json", ".xml", ".nii.gz", ".nii", ".nrrd", ".zip")
 
 
 class StoredVideo:
-    """One video and what is stored of it.
+    """One video with its masks, values, lesions and history.
 
     Args:
         image_id: its id in the datastore.
         path: the video.
-        folder: the folder of what is stored of it.
+        folder: its folder in the store.
 
     Attributes:
-        lock: held by every change. Only the server changes anything; other processes read.
+        lock: held during every change. Only the server's process changes anything; other processes read.
         info: what the video is, and whether it is final.
         history: who did what.
         values: scores and doubts of the frames.
@@ -56,7 +56,7 @@ class StoredVideo:
         self.lesions = Lesions(self.lock, self.info, self.values, self.history)
 
     def _set_aside(self) -> None:
-        """Move what belongs to another video that had this name out of the way, with its labels."""
+        """Move the data and labels of the previous video with this name to another folder."""
         aside = self.folder.with_name(f".replaced-{datetime.now():%Y%m%d-%H%M%S}-{self.id}")
         self.folder.rename(aside)
         for tag in LABEL_TAGS:
@@ -92,11 +92,11 @@ class StoredVideo:
         return Mask(np.zeros(self.info.size, np.uint8), "none", version)
 
     def is_propagated(self, frame: int) -> bool:
-        """Whether a correction has spread to a frame."""
+        """Whether the frame has a propagated mask."""
         return self._masks.is_propagated(frame)
 
     def propagated_frames(self) -> list[int]:
-        """The frames that corrections have spread to, in order."""
+        """The frames that have a propagated mask, in order."""
         return self._masks.propagated_frames()
 
     # What people do --------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class StoredVideo:
             return version
 
     def set_final(self, final: bool, user: str) -> None:
-        """Mark the video as final, so that nothing changes any more; or open it again."""
+        """Mark the video as final, so that its masks do not change any more; or open it again."""
         with self.lock:
             if final != self.info.is_final:
                 self.history.add(user, "final" if final else "open again")
@@ -163,7 +163,7 @@ class StoredVideo:
     # What jobs do ----------------------------------------------------------------------------------------------------
 
     def begin_annotation(self) -> None:
-        """Forget the model's masks, and all that follow from corrections. People's masks stay."""
+        """Remove the model's masks and the propagated ones, with their values. People's masks stay."""
         self.info.open_once()
         with self.lock:
             self._masks.remove_predictions()
@@ -184,16 +184,16 @@ class StoredVideo:
         """Store a frame's mask and values.
 
         Args:
-            kind: ``predicted`` for the model's own, ``propagated`` for one that follows from a correction.
+            kind: ``predicted`` for the model's own mask, ``propagated`` for one predicted from a correction.
             frame: its index.
             labels: uint8, (H, W): lesion ids.
-            values: ``scores``, ``uncertainty``, ``changes``. Values that are not given keep what they are.
+            values: ``scores``, ``uncertainty``, ``changes``. Values that are not given stay as they are.
         """
         self._masks.write_prediction(kind, frame, labels)
         self.values.set(kind, frame, labels, **values)
 
     def remove_propagated(self, frames: Iterable[int]) -> None:
-        """Forget what corrections did to some frames: these have the model's masks again."""
+        """Remove the propagated masks and values of some frames: the model's own are current again."""
         frames = list(frames)
         with self.lock:
             self._masks.remove_propagated(frames)

@@ -1,4 +1,4 @@
-"""What a video is, and what was decided about it as a whole: ``video.json``."""
+"""Facts about a whole video, such as its size and whether it is final: ``video.json``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class VideoInfo:
     Args:
         image_id: its id in the datastore.
         path: the video.
-        folder: the folder of what is stored of the video.
+        folder: the video's folder in the store.
         lock: the video's lock.
-        on_replaced: called with the lock held when the file turns out to be another video than the stored one.
+        on_replaced: called, with the lock held, when another video has taken the file's name.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class VideoInfo:
             self._facts = {}
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A fact, or the default if it is not known."""
+        """A fact by its name, or the default if it is not known."""
         return self._facts.get(name, default)
 
     def update(self, **facts: Any) -> None:
-        """Store facts. They are on the disk when this returns; if they cannot be written, none of them changes."""
+        """Store facts. They are on the disk when this returns. If they cannot be written, none of them changes."""
         facts = {**self._facts, **facts}
         write_durably(self._file, json.dumps(facts, indent=1).encode())
         self._facts = facts
@@ -70,7 +70,7 @@ class VideoInfo:
         """Read the video's size and number of frames, unless they are known and the file is unchanged.
 
         Raises:
-            InputError: it cannot be read. The error is kept until the file changes.
+            InputError: the video cannot be read. The error is kept until the file changes.
         """
         stat = self._path.stat()
         mark = [stat.st_size, stat.st_mtime_ns]
@@ -123,7 +123,7 @@ class VideoInfo:
 
     @property
     def clip(self) -> ClipInfo:
-        """The facts that export formats need."""
+        """The facts that files of other tools need."""
         self.open_once()
         facts = self._facts
         seconds = facts["seconds"] or [i / facts["fps"] for i in range(facts["frames"])]
@@ -137,11 +137,15 @@ class VideoInfo:
         )
 
     def check_frame(self, frame: int) -> None:
-        """Raise NotFound if the video has no such frame."""
+        """Check that the video has a frame.
+
+        Raises:
+            NotFound: it does not.
+        """
         if not 0 <= frame < self.frame_count:
             raise NotFound(f"frame {frame} is not in '{self.id}', which has the frames 0 to {self.frame_count - 1}")
 
-    # What was decided ------------------------------------------------------------------------------------------------
+    # Decisions -------------------------------------------------------------------------------------------------------
 
     @property
     def is_annotated(self) -> bool:
@@ -154,7 +158,11 @@ class VideoInfo:
         return bool(self.get("final"))
 
     def check_not_final(self) -> None:
-        """Raise Conflict if the video is final."""
+        """Check that the video may be changed.
+
+        Raises:
+            Conflict: the video is final.
+        """
         if self.is_final:
             raise Conflict(f"'{self.id}' is marked as final: open it again to change it")
 
@@ -182,7 +190,7 @@ def _read_samples(video: Video) -> list[np.ndarray | None]:
 
 
 def _are_alike(pictures: list[list[int] | None] | None, samples: list[np.ndarray | None]) -> bool:
-    """Whether frames show what stored pictures show, as far as both are there."""
+    """Whether frames look like the stored pictures, where both exist."""
     pairs = zip(pictures or [], samples, strict=False)
     return all(is_same_picture(picture, frame) for picture, frame in pairs if picture and frame is not None)
 

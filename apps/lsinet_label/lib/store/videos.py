@@ -1,4 +1,4 @@
-"""All videos of a datastore, and what is stored of each."""
+"""All stored videos of a datastore."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["VideoStore"]
 
 
 class VideoStore:
-    """What is stored of all videos.
+    """The stored videos by their ids.
 
     Args:
         folder: ``labels/lsinet`` of the videos' folder.
-        path_of: gives a video's path by its id; raises NotFound.
+        path_of: returns a video's path by its id, or raises NotFound.
     """
 
     def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
@@ -41,14 +41,14 @@ class VideoStore:
             return self._videos[image_id]
 
     def remove(self, image_id: str) -> None:
-        """Remove what is stored of a video."""
+        """Remove a video from the store. The video file stays."""
         with self._lock:
             self._videos.pop(image_id, None)
         shutil.rmtree(self.folder / image_id, ignore_errors=True)
 
     @contextmanager
     def scratch(self, suffix: str = "") -> Iterator[Path]:
-        """A name for a file or folder on the videos' disk. It is removed when the block ends."""
+        """Yield a free path on the videos' disk. The file or folder that the block makes there is removed after it."""
         folder = self.folder / ".scratch"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{threading.get_ident()}-{os.urandom(4).hex()}{suffix}"
