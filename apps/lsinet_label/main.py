@@ -1,4 +1,4 @@
-"""A MONAI Label app: a clinician opens a colonoscopy video and corrects its masks instead of drawing them.
+"""A MONAI Label app: clinicians correct the masks of a colonoscopy video instead of drawing them.
 
 ``monailabel start_server --app apps/lsinet_label --studies VIDEOS --host 127.0.0.1``
 """
@@ -17,7 +17,8 @@ import torch
 from lib.annotation import Worker
 from lib.datastore import VideoDatastore
 from lib.device_lock import DeviceTurns
-from lib.import_export import read_masks, write_each_mask
+from lib.import_export import write_each_mask
+from lib.imports import import_masks
 from lib.infers import AllVideosInferTask, VideoInferTask
 from lib.model import ServedModel
 from lib.queue import Job, JobQueue
@@ -32,16 +33,16 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool
+from lsinet_monai.utils.options import as_bool, check_numbers
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.version import __version__
-from lsinet_monai.workflow.checks import check_device, check_numbers
+from lsinet_monai.workflow.checks import check_device
 
 __all__ = ["LSINetLabel"]
 
 logger = logging.getLogger(__name__)
 
-# The repository and an installed package have the bundle next to the app; a copy of the app uses the package's.
+# In the repository the bundle is next to the app. A copy of the app uses the installed package's bundle.
 _NEXT_TO_APP = Path(__file__).resolve().parent / "../../bundle"
 _BUNDLE = _NEXT_TO_APP.resolve() if (_NEXT_TO_APP / "configs").is_dir() else shipped_folder("bundle")
 _KEYS = ("checkpoint", "device", "threshold", "max_upload_gb", "allow_network", "server_mode")
@@ -51,15 +52,18 @@ _LOOK_SECONDS = 2
 class LSINetLabel(MONAILabelApp):
     """Polyps in colonoscopy video. One video is one task.
 
-    Keys of ``--conf``: ``checkpoint``, a model file of ours or the authors' (``bundle/models/model.pt``); ``device``;
-    ``threshold`` (0.5); ``max_upload_gb`` (4) of one video; ``allow_network`` (false), whether other machines may call
-    though nobody signs in.
-
     MONAI Label makes this app in the server's process, and again in each process that trains, scores or infers a batch.
     Only the server's process works on jobs and answers calls: :meth:`on_init_complete` starts both.
 
+    Args:
+        app_dir: the app's folder.
+        studies: the videos' folder.
+        conf: the keys of ``--conf``: ``checkpoint``, a model file, ours or the authors' (``bundle/models/model.pt``);
+            ``device``; ``threshold`` (0.5); ``max_upload_gb`` (4), the largest video; ``allow_network`` (false),
+            whether other machines may call without sign-in.
+
     Raises:
-        InputError: a key of ``--conf`` is not known or its value is out of range.
+        InputError: a key of ``conf`` is not known, or its value is out of range.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -70,9 +74,9 @@ class LSINetLabel(MONAILabelApp):
         check_device(device)
         threshold = float(conf.get("threshold", 0.5))
         check_numbers(threshold=threshold)
-        # Scoring takes a moment on request, and would start a process after each save. Uploaded videos stay.
+        # Scoring is quick, so it runs on request. After each save MONAI Label would start a process for it.
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
-        settings.MONAI_LABEL_SESSIONS = False
+        settings.MONAI_LABEL_SESSIONS = False  # they would remove uploaded videos after a while
 
         own = Path(studies) / "labels" / "lsinet"
         self.videos = VideoStore(own, lambda image_id: self.datastore().path(image_id))
@@ -121,7 +125,7 @@ class LSINetLabel(MONAILabelApp):
         return {"dice_of_corrections": DiceOfCorrections(self.videos)}
 
     def info(self) -> dict[str, Any]:
-        """What clients learn of the app. Without a model the description says how to get one."""
+        """The app as clients see it. Without a model, the description says how to get one."""
         state = self.model.state()
         described = super().info()
         if not state["available"]:
@@ -129,7 +133,12 @@ class LSINetLabel(MONAILabelApp):
         return described | {"model": state}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Answer an inference request, see :class:`lib.infers.VideoInferTask`. ``image`` is an id, never a path."""
+        """Answer an inference request, see :class:`lib.infers.VideoInferTask`. ``image`` is an id, never a path.
+
+        Raises:
+            NotFound: there is no such video.
+            InputError: there is no such ``model``, the video cannot be read, or its job failed.
+        """
         name = request.get("model")
         if name not in self._infers:
             raise InputError(f"model={name!r} is not known: choose from {', '.join(self._infers)}")
@@ -138,11 +147,20 @@ class LSINetLabel(MONAILabelApp):
         return {"label": file, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": params}
 
     def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Raises InputError: videos are not slides."""
+        """Refuse whole-slide inference.
+
+        Raises:
+            InputError: always, because videos are not slides.
+        """
         raise InputError("this app has videos and no slides: use POST /infer/lsinet?image=ID")
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The video that a strategy chooses, and its most doubtful frame."""
+        """The video that a strategy chooses, and its most doubtful frame, see :func:`lib.strategies.next_frame`.
+
+        Raises:
+            NotFound: all videos are final or damaged, or there are none.
+            InputError: there is no such ``strategy``.
+        """
         name = request.get("strategy") or "doubt"
         if name not in self._strategies:
             raise InputError(f"strategy={name!r} must be one of {', '.join(self._strategies)}")
@@ -150,32 +168,37 @@ class LSINetLabel(MONAILabelApp):
         return found | {"path": self.datastore().get_image_uri(found["id"])}
 
     def model_file(self, model: str, validate: bool = True) -> str | None:
-        """The model file in service, for clients that download it."""
+        """The model file in service, for clients that download it; None if there is no such model."""
         task = self._infers.get(model)
         return task.get_path(validate) if task else None
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
-        """Import a label that a client saved: masks that differ from ours become corrections, and spread.
+        """Import a label that a client saved: masks that differ from the current ones become corrections.
 
         Returns:
-            the corrected frames, and the job.
+            what :meth:`lib.imports.ImportReport.as_answer` says, and ``job``.
+
+        Raises:
+            NotFound: there is no such video.
+            Conflict: the video is final.
+            InputError: the label cannot be read, belongs to another video, or shows no polyp. No mask changes.
         """
         video = self.videos[image_id]
         path = Path(self.datastore().get_label_uri(label_id, DefaultLabelTag.FINAL))
         try:
             if not path.is_file():
                 raise InputError(f"save labels with the tag {DefaultLabelTag.FINAL.value}")
-            frames = read_masks(video, path, current_user(), self.videos)
+            report = import_masks(video, path, current_user(), self.videos)
         except InputError:
             self.save_final(video)
             raise
-        # Either job writes the label again, as it is after the import.
-        kind = "propagate" if frames else "label"
+        # Both kinds of jobs write the label again, with the imported masks.
+        kind = "propagate" if report.changed else "label"
         job = self.jobs.submit(image_id, kind, None, *current_caller())
-        return {"corrected": frames, "job": job.job}
+        return {**report.as_answer(), "job": job.job}
 
     def on_init_complete(self) -> None:
-        """Start to answer calls and to work on jobs: this is the server's process, and all parts are made."""
+        """Start to answer calls and to work on jobs. MONAI Label calls this in the server's process only."""
         from monailabel.app import app
 
         guard = Guard(self.datastore(), self._largest_upload, self._allow_network)
@@ -185,13 +208,13 @@ class LSINetLabel(MONAILabelApp):
         logger.info("model: %s", self.model.state()["how"])
         logger.info("page: http://127.0.0.1:%s/lsinet/", settings.MONAI_LABEL_SERVER_PORT)
 
-    # What the app's own parts ask for --------------------------------------------------------------------------------
+    # What the app's parts ask for ------------------------------------------------------------------------------------
 
     def save_final(self, video: StoredVideo) -> Job | None:
-        """Bring the datastore's final label in line with the video: a job writes it if the video is final.
+        """Update the datastore's final label: a job writes it if the video is final, otherwise it is removed.
 
         Returns:
-            the job; None for a video that is not final, whose label is removed at once.
+            the job, or None if the video is not final.
         """
         if video.info.is_final:
             return self.jobs.submit(video.id, "label", None, *current_caller())
@@ -200,7 +223,7 @@ class LSINetLabel(MONAILabelApp):
         return None
 
     def _look_at_new_videos(self) -> None:
-        """Open videos that come or change, so that lists show their size, and which of them cannot be read."""
+        """Open new and changed videos, so that lists show their size or why they cannot be read."""
         reported: dict[str, str] = {}
         while True:
             for image_id in sorted(self.datastore().list_images()):
@@ -236,6 +259,6 @@ class LSINetLabel(MONAILabelApp):
 
     @contextmanager
     def _removal(self, image_id: str) -> Iterator[None]:
-        self.jobs.remove(image_id)  # first: no job may meet a video that is gone
+        self.jobs.remove(image_id)  # before the video is removed, so that no job misses it
         yield
         self.videos.remove(image_id)

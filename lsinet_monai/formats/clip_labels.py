@@ -108,6 +108,7 @@ class Reading:
         left_alone: the frames of which the file shows only what was left out. They are not in the labels: they may
             show a polyp or not.
         notes: what a person should know, one line each.
+        all_labels: all labels of the file -> the number of their shapes of this clip.
         has_ids: whether the file says which shapes of different frames are the same lesion.
     """
 
@@ -115,6 +116,7 @@ class Reading:
     left_out: dict[str, int] = field(default_factory=dict)
     left_alone: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    all_labels: dict[str, int] = field(default_factory=dict)
     has_ids: bool = True
 
     def lines(self) -> list[str]:

@@ -75,6 +75,7 @@ class LabelChoice:
             kind: what the file's format calls a label.
             reading: gets the notes.
         """
+        reading.all_labels = dict(found)
         for name, count in found.items():
             if count and self.is_polyp(name):
                 reading.labels[name] = count

@@ -1,4 +1,4 @@
-/** The calls to the server. A lost connection is waited for; an expired sign-in is asked for again. */
+/** The calls to the server. After a lost connection a call is sent again; after an expired sign-in, people sign in. */
 
 const ROOT = new URL("./", document.baseURI);
 const TOKEN = "lsinet.token";
@@ -6,7 +6,7 @@ const LONGEST_WAIT = 10; // seconds between two tries to reach the server
 
 export class ServerError extends Error {
   constructor(status, body) {
-    // FastAPI reports what it refuses itself as a list.
+    // If a request does not fit FastAPI's types, `detail` is a list of objects.
     const detail = Array.isArray(body?.detail) ? body.detail.map(({ msg }) => msg).join("; ") : body?.detail;
     super(detail ?? `The server answered with error ${status}`);
     Object.assign(this, { status, body });
@@ -34,7 +34,7 @@ export class Api extends EventTarget {
   markFinal = (id, final) => this.#send("POST", `${this.#path(id)}/final`, { final });
   cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
 
-  // Sent once only: if the connection is lost, the first call may have arrived.
+  // Not sent again after a lost connection: the first call may have arrived.
   startJob = (id, kind, frame) => this.#send("POST", "jobs", { image: id, kind, frame }, { once: true });
 
   /** The picture of a frame as an ImageBitmap. */
@@ -65,8 +65,10 @@ export class Api extends EventTarget {
     return { blob: body, name: name ?? `${id}.${format}` };
   }
 
-  import(id, format, file) {
-    return this.#call(`${this.#path(id)}/import?${new URLSearchParams({ format })}`, { method: "POST", body: file });
+  /** Import a file; `options` are those of the server's call, such as `dry_run`. */
+  import(id, format, file, options) {
+    const query = new URLSearchParams({ format, ...options });
+    return this.#call(`${this.#path(id)}/import?${query}`, { method: "POST", body: file });
   }
 
   #path = (id) => `videos/${encodeURIComponent(id)}`;
@@ -77,7 +79,7 @@ export class Api extends EventTarget {
     return this.#call(path, { method, body: JSON.stringify(body), headers, ...options });
   }
 
-  /** Resolves to the JSON of the answer; or to {body, headers}, the body read by the Response's method `as`. */
+  /** Resolves to the answer's JSON or, if `as` is another method of Response, to {body, headers}. */
   async #call(path, { once = false, ...options } = {}, as = "json") {
     for (;;) {
       const token = sessionStorage.getItem(TOKEN);

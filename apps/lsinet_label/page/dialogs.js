@@ -3,7 +3,7 @@
 import { element, make } from "./dom.js";
 
 /** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
-function open(dialog) {
+export function open(dialog) {
   const form = dialog.querySelector("form");
   dialog.returnValue = "";
   dialog.showModal();
@@ -37,10 +37,17 @@ export function askForExport(note) {
   return open(element("export-dialog"));
 }
 
-/** @returns {Promise<{format: string, file: File}|null>} */
+/** @returns {Promise<{format: string, file: File, first_frame: string}|null>} */
 export function askForImport() {
   const dialog = element("import-dialog");
-  dialog.querySelector("form").reset();
+  const form = dialog.querySelector("form");
+  form.reset();
+  const { format } = form.elements;
+  const showFields = () => {
+    element("import-first-frame").hidden = format.value !== "nifti" && format.value !== "nrrd";
+  };
+  format.onchange = showFields;
+  showFields();
   return open(dialog);
 }
 
@@ -65,7 +72,7 @@ export async function askForMerge(lesions, active) {
   into.replaceChildren(...options());
   into.value = active;
   from.value = lesions.find(({ id }) => id !== active).id;
-  // The two always differ: choosing the same lesion twice swaps them.
+  // The two always differ: choosing one lesion in both swaps them.
   let before = [from.value, into.value];
   from.onchange = into.onchange = () => {
     if (from.value === into.value) [from.value, into.value] = [before[1], before[0]];

@@ -1,18 +1,19 @@
-/** The steps of the work that need an answer, of the server or of a person: save, propagate, lesions, jobs, files. */
+/** Steps that wait for the server or for a person: saving, propagating, lesions, jobs, files. */
 
 import * as dialogs from "./dialogs.js";
+import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
 import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say } from "./messages.js";
 
 export class Workflow {
-  /** @param {() => void} onStep  called after each step: the server's videos and jobs may have changed */
+  /** @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed */
   constructor(api, editor, onStep) {
     Object.assign(this, { api, editor, onStep });
-    this.isBusy = false; // one step at a time: a second Enter does not save twice
+    this.isBusy = false; // one step at a time, so that pressing Enter twice does not save twice
     this.model = null; // as the server's status describes it
   }
 
-  /** Run a step; if it fails, people read why, and nothing is lost. */
+  /** Run a step. If it fails, the page shows why, and unsaved masks stay. */
   async #step(act) {
     if (this.isBusy) return say("Please wait: the server has not answered the last step yet.");
     this.isBusy = true;
@@ -63,7 +64,7 @@ export class Workflow {
     return { saved, job };
   }
 
-  /** Save all unsaved frames. If there are none, save the frame in sight as it is: a person has checked it. */
+  /** Save all unsaved frames. If there are none, save the current frame unchanged: that marks it as checked. */
   save() {
     if (!this.#isOpen({ toEdit: true })) return null;
     return this.#step(async () => {
@@ -74,12 +75,12 @@ export class Workflow {
         if (saved) say(`Saved ${saved === 1 ? `frame ${unsaved[0]}` : `${saved} frames`}.`);
       } else if (editor.mask) {
         const { saved } = await this.#saveFrames([frame]);
-        if (saved) say(`Saved frame ${frame} unchanged: it counts as checked.`);
+        if (saved) say(`Saved frame ${frame} unchanged: it is marked as checked.`);
       }
     });
   }
 
-  /** Save all unsaved frames and the one in sight, and propagate that one to the frames around it. */
+  /** Save all unsaved frames and the current one, and propagate the current one to the frames around it. */
   propagate() {
     if (!this.#isOpen({ toEdit: true })) return null;
     if (!this.editor.mask) return say("The frame is still loading.");
@@ -101,7 +102,7 @@ export class Workflow {
     });
   }
 
-  /** Discard the unsaved changes of the frame; if there are none, remove its saved correction. */
+  /** Discard the unsaved changes of the current frame. If there are none, remove its saved correction. */
   async revert() {
     if (!this.#isOpen({ toEdit: true })) return;
     const { editor, api } = this;
@@ -148,7 +149,7 @@ export class Workflow {
       if (!final && unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       await api.markFinal(id, !final);
       await editor.refresh();
-      say(final ? "The video can be worked on again." : "The video is final: its masks are kept as they are.");
+      say(final ? "The video can be worked on again." : "The video is final: its masks cannot be changed.");
     });
   }
 
@@ -160,7 +161,7 @@ export class Workflow {
       const { editor, api } = this;
       await editor.refresh();
       const { id: video, lesions, free_lesion: id } = editor.video;
-      if (id === null) throw new Error("This video has used all 255 lesion numbers.");
+      if (id === null) throw new Error("This video has no free lesion number: all 255 are used.");
       await api.saveLesions(video, [...lesions, newLesion(id)]);
       await editor.refresh();
       editor.chooseLesion(id);
@@ -208,7 +209,7 @@ export class Workflow {
     const choice = await dialogs.askForMerge(lesions, editor.lesion);
     if (!choice) return;
     await this.#step(async () => {
-      // Save first: an unsaved mask would bring back the lesion that disappears.
+      // Save first: an unsaved mask may still have the merged lesion.
       const { unsaved } = editor;
       if ((await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       await api.mergeLesions(id, choice.from, choice.into);
@@ -250,7 +251,7 @@ export class Workflow {
     });
   }
 
-  /** Say what a job did that has just ended, and show it. */
+  /** Report a job that has just ended, and show what it changed. */
   async reportEnd(job, nameOf) {
     const { editor } = this;
     const isHere = job.image === editor.video?.id;
@@ -264,7 +265,7 @@ export class Workflow {
     if (job.kind === "annotate") {
       say("The polyps are found. Press N for the next doubtful frame.");
     } else if (!changed.length) {
-      say("No other frame has changed: their masks already agreed.");
+      say("No other mask has changed: they already agreed with yours.");
     } else {
       const most = editor.mostChanged;
       say(
@@ -299,15 +300,20 @@ export class Workflow {
     if (!choice) return;
     await this.#step(async () => {
       const { editor, api } = this;
+      const { id } = editor.video;
+      const send = (options) => {
+        const place = choice.first_frame ? { first_frame: choice.first_frame } : {};
+        return api.import(id, choice.format, choice.file, { ...place, ...options });
+      };
       say("Reading the file…");
-      const { frames } = await api.import(editor.video.id, choice.format, choice.file);
+      const answer = await confirmImport((options) => send({ ...options, dry_run: true }));
+      if (!answer) return say("Nothing is imported.");
+      if (answer.isSame) return say("Nothing has changed: the file has the same masks.");
+      say("Importing…");
+      const { frames } = await send({ ...answer, empty: true });
       await editor.refresh();
       editor.reload(null);
-      say(
-        frames
-          ? `Imported: ${plural(frames, "frame")} corrected. Propagating to the frames around.`
-          : "Nothing has changed: the file has the same masks.",
-      );
+      return say(`Imported: ${plural(frames, "frame")} corrected. Propagating to the frames around them.`);
     });
   }
 }

@@ -1,4 +1,4 @@
-"""Masks of several lesions go to other tools and come back."""
+"""Masks of several lesions go to other tools; ``test_imports.py`` reads them back."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from lib.errors import Conflict
-from lib.import_export import FORMATS, read_masks, write_masks
-
-from lsinet_monai.errors import InputError
+from lib.import_export import write_masks
 
 SIZE = (64, 80)
 VIDEO = "p1_a.frames"
@@ -36,27 +33,6 @@ def video(open_store):
     return stored
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_masks_that_come_back_unchanged_correct_nothing(video, open_store, tmp_path, name):
-    path = tmp_path / f"masks{FORMATS[name].suffix}"
-    write_masks(video, name, path)
-    assert read_masks(video, path, "eve", open_store()) == []
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_masks_that_were_drawn_elsewhere_become_corrections(video, open_store, tmp_path, name):
-    path = tmp_path / f"masks{FORMATS[name].suffix}"
-    video.save_correction(1, two(6), "ann")
-    write_masks(video, name, path)
-    video.take_back(1, "ann")
-    assert read_masks(video, path, "eve", open_store()) == [1]
-    labels = video.mask(1).labels
-    for lesion in (2, 5):
-        both = (labels == lesion) & (two(6) == lesion)
-        assert both.sum() > 0.95 * ((labels == lesion) | (two(6) == lesion)).sum()
-    assert video.corrections[1].user == "eve"
-
-
 def test_the_models_own_masks(video, tmp_path):
     write_masks(video, "coco", tmp_path / "masks.json", original=True)
     content = json.loads((tmp_path / "masks.json").read_text())
@@ -78,41 +54,3 @@ def test_files_say_who_corrected(video, tmp_path):
         ("003.png", "ann", [2, 5]),
         ("006.png", "bob", []),
     ]
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ({"../../003.png": b"x", "003.png": b"x"}, "two files named 003.png"),
-        ({f"{i}.png": b"x" for i in range(13)}, "more or larger masks"),
-        ({"nobody.png": b"x"}, "no frame of this name"),
-        ({"003.png": b"x"}, "cannot be read as an image"),
-        ({"readme.txt": b"x"}, "holds no PNG files"),
-    ],
-)
-def test_bad_archives(video, open_store, tmp_path, entries, message):
-    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-    before = video.corrections
-    with pytest.raises(InputError, match=message):
-        read_masks(video, tmp_path / "bad.zip", "eve", open_store())
-    assert video.corrections == before
-
-
-@pytest.mark.parametrize("kind", FORMATS.values())
-def test_files_of_another_kind(video, open_store, tmp_path, kind):
-    path = tmp_path / f"bad{kind.suffix}"
-    path.write_bytes(b"something else")
-    with pytest.raises(InputError, match="file"):
-        read_masks(video, path, "eve", open_store())
-
-
-def test_a_final_video_imports_nothing(video, open_store, tmp_path):
-    path = tmp_path / "masks.json"
-    video.save_correction(1, two(6), "ann")
-    write_masks(video, "coco", path)
-    video.take_back(1, "ann")
-    video.set_final(True, "ann")
-    with pytest.raises(Conflict, match="final"):
-        read_masks(video, path, "eve", open_store())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import io
+import json
 import re
 import shutil
 import threading
@@ -325,7 +326,11 @@ class TestWork:
         page.keyboard.press("i")
         page.select_option("#import-dialog [name=format]", "nifti")
         page.set_input_files("#import-dialog [name=file]", tmp_path / "theirs.nii.gz")
-        page.locator("#import-dialog").get_by_role("button", name="Import").click()
+        page.get_by_role("button", name="Read the file").click()
+        page.wait_for_selector("#import-plan-title:text('Import masks into 1 frame?')")
+        assert page.locator("#import-plan li").first.inner_text() == "masks set: frame 9"
+        assert page.locator("#import-labels").is_hidden()
+        page.locator("#import-go").click()
         says(page, "Imported: 1 frame corrected")
         page.wait_for_function(
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
@@ -334,9 +339,58 @@ class TestWork:
         (tmp_path / "bad.xml").write_text("<no/>")
         page.keyboard.press("i")
         page.set_input_files("#import-dialog [name=file]", tmp_path / "bad.xml")
-        page.locator("#import-dialog").get_by_role("button", name="Import").click()
+        page.get_by_role("button", name="Read the file").click()
         says(page, "case-02.frames: the file")
         assert page.locator("#message.problem").count() == 1
+
+    def test_labels_are_chosen_before_anything_is_imported(self, page: Page, server: Any, tmp_path: Path) -> None:
+        open_video(page, server, "case-02.frames")
+        before = [server.labels("case-02.frames", frame) for frame in range(12)]
+        shapes = [(2, 1, "10,10;40,10;40,40;10,40"), (3, 2, "0,0;90,0;90,90;0,90")]
+        content = {
+            "images": [{"id": frame, "file_name": f"{frame:05d}.png"} for frame in (2, 3)],
+            "categories": [{"id": 1, "name": "adenoma"}, {"id": 2, "name": "instrument"}],
+            "annotations": [
+                {
+                    "id": frame,
+                    "image_id": frame,
+                    "category_id": id,
+                    "segmentation": [[*map(int, re.split("[,;]", line))]],
+                }
+                for frame, id, line in shapes
+            ],
+        }
+        (tmp_path / "theirs.json").write_text(json.dumps(content))
+
+        def read_the_file() -> None:
+            page.keyboard.press("i")
+            page.select_option("#import-dialog [name=format]", "coco")
+            page.set_input_files("#import-dialog [name=file]", tmp_path / "theirs.json")
+            page.get_by_role("button", name="Read the file").click()
+            page.wait_for_selector("#import-plan-dialog[open]")
+
+        read_the_file()
+        assert page.inner_text("#import-plan-title") == "Nothing to import yet" and page.is_disabled("#import-go")
+        page.get_by_label("adenoma (1)").select_option("polyp")
+        page.wait_for_selector("#import-go:enabled")
+        lines = page.locator("#import-plan li").all_inner_texts()
+        assert lines[0] == "masks set: frame 2" and "left out: category 'instrument' (1)" in lines
+        page.locator("#import-plan-dialog").get_by_role("button", name="Cancel").click()
+        says(page, "Nothing is imported.")
+        assert all(np.array_equal(server.labels("case-02.frames", frame), before[frame]) for frame in range(12))
+
+        read_the_file()
+        page.get_by_label("adenoma (1)").select_option("polyp")
+        page.wait_for_selector("#import-go:enabled")
+        page.locator("#import-go").click()
+        says(page, "Imported: 1 frame corrected")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        square = np.zeros(SIZE, bool)
+        square[10:40, 10:40] = True
+        assert np.array_equal(server.labels("case-02.frames", 2) > 0, square)
+        assert 3 not in {entry["frame"] for entry in server.get("videos/case-02.frames")["corrections"]}
 
     def test_a_job_is_cancelled(self, page: Page, server: Any) -> None:
         page.goto(server.url)

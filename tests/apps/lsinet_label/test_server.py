@@ -98,7 +98,7 @@ def test_from_the_first_mask_to_a_restart(server):
     exported = server.call("GET", "/lsinet/videos/p01_a.mp4/export", format="cvat")
     assert exported.status == 200 and exported.headers["Content-Disposition"].endswith('"p01_a.mp4.xml"')
     unchanged = server.call("POST", "/lsinet/videos/p01_a.mp4/import", exported.body, format="cvat")
-    assert unchanged.json == {"frames": 0, "corrected": [], "job": None}
+    assert (unchanged.json["corrected"], unchanged.json["job"]) == ([], None)
 
     running = server.call("POST", "/lsinet/jobs", {"image": "p01_b.mp4", "kind": "annotate"}).json["job"]
     server.kill()

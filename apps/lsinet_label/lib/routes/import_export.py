@@ -10,10 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from lib.import_export import FORMATS, Format, read_masks, write_masks
+from lib import imports
+from lib.import_export import FORMATS, Format, write_masks
 from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
 from lib.security import current_caller, current_user
 from lsinet_monai.errors import InputError
+from lsinet_monai.formats import parse_labels
 
 __all__ = ["router"]
 
@@ -28,6 +30,19 @@ def export_masks(
     original: bool = False,
     frames: Annotated[str | None, Query(pattern="^[0-9]{1,9}:[0-9]{1,9}$", description="A:B, without B")] = None,
 ) -> FileResponse:
+    """Send a video's masks as a file of another tool.
+
+    Args:
+        image_id: the video.
+        app: the app's parts.
+        format: one of :data:`lib.import_export.FORMATS`.
+        original: send the model's own masks instead of the current ones.
+        frames: ``A:B`` for the frames from A to B - 1; all frames by default.
+
+    Raises:
+        NotFound: there is no such video.
+        InputError: there is no such format, or the file would be too large.
+    """
     kind, video = _format(format), app.videos[image_id]
     chosen = range(video.info.frame_count)
     if frames is not None:
@@ -45,15 +60,42 @@ def export_masks(
 
 
 @router.post("/videos/{image_id}/import", summary="Masks from another tool", dependencies=[ANNOTATOR])
-async def import_masks(image_id: str, request: Request, app: AppServices, format: str) -> dict[str, Any]:
+async def import_masks(
+    image_id: str,
+    request: Request,
+    app: AppServices,
+    format: str,
+    labels: Annotated[str | None, Query(description="polyp; a,b; a:1,b:2 (lesions); or a JSON mapping")] = None,
+    first_frame: Annotated[int | None, Query(ge=0, description="of a NIfTI or NRRD file that does not say it")] = None,
+    empty: Annotated[bool, Query(description="accept a file without a polyp")] = False,
+    dry_run: Annotated[bool, Query(description="store nothing; only say what the import would do")] = False,
+) -> dict[str, Any]:
+    """Read masks from the file in the request's body. Masks that differ from the current ones become corrections.
+
+    Returns:
+        ``corrected``: the frames whose masks change; ``frames``: their number; ``emptied``, ``replaced``: those of them
+        that become "no polyp", and those that a person had corrected; ``labels``, ``left_out``, ``left_alone``: what is
+        taken from the file, what is not, and the frames that show only that; ``summary``: all of it in lines of text;
+        ``job``: the job that propagates the corrections.
+
+    Raises:
+        NotFound: there is no such video.
+        Conflict: the video is final.
+        InputError: there is no such format, the file cannot be read, belongs to another video, or shows no polyp.
+        UnclearLabels: it is unclear which labels are polyps; ``labels`` of the answer are those of the file.
+    """
+    choice = None if labels is None else parse_labels(labels)
     kind, video = _format(format), app.videos[image_id]
     with app.videos.scratch(kind.suffix) as path:
         with path.open("wb") as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
-        frames = await run_in_threadpool(read_masks, video, path, current_user(), app.videos)
-    job = app.jobs.submit(image_id, "propagate", None, *current_caller()).job if frames else None
-    return {"frames": len(frames), "corrected": frames, "job": job}
+        report = await run_in_threadpool(
+            imports.import_masks, video, path, current_user(), app.videos, choice, first_frame, empty, dry_run
+        )
+    propagates = report.changed and not dry_run
+    job = app.jobs.submit(image_id, "propagate", None, *current_caller()).job if propagates else None
+    return {**report.as_answer(), "job": job}
 
 
 def _format(name: str) -> Format:

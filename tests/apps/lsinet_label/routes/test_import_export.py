@@ -39,12 +39,38 @@ def test_an_import_corrects_and_spreads(client, services, corrected):
     path = f"videos/{VIDEO}/import"
     content = client.get(f"videos/{VIDEO}/export", params={"format": "coco"}).content
     unchanged = client.post(path, content=content, params={"format": "coco"}).json()
-    assert unchanged == {"frames": 0, "corrected": [], "job": None}
+    assert (unchanged["frames"], unchanged["corrected"], unchanged["job"]) == (0, [], None)
     corrected.save_correction(3, np.zeros(corrected.info.size, np.uint8), "ann")
+    would = client.post(path, content=content, params={"format": "coco", "dry_run": True}).json()
+    assert would["corrected"] == [3] and would["job"] is None and corrected.corrections[3].user == "ann"
     answer = client.post(path, content=content, params={"format": "coco"}).json()
     assert (answer["frames"], answer["corrected"]) == (1, [3]) and corrected.corrections[3].user == "admin"
+    assert answer["summary"] == would["summary"] and answer["summary"][0] == "masks set: frame 3"
     job = services.jobs[answer["job"]]
     assert (job.kind, job.frame) == ("propagate", None)
+
+
+def test_labels_are_asked_for(client, corrected):
+    path = f"videos/{VIDEO}/import"
+    content = client.get(f"videos/{VIDEO}/export", params={"format": "coco"}).content.replace(b'"polyp"', b'"adenoma"')
+    corrected.take_back(3, "ann")
+    answer = client.post(path, content=content, params={"format": "coco"})
+    assert answer.status_code == 400 and answer.json()["labels"] == {"adenoma": 1} and not corrected.corrections
+    assert "choose labels=NAME, from 'adenoma' (1)" in answer.json()["detail"]
+    for labels in ("adenoma", '{"adenoma": "polyp"}'):
+        would = client.post(path, content=content, params={"format": "coco", "labels": labels, "dry_run": True})
+        assert would.json()["labels"] == {"adenoma": 1} and would.json()["corrected"] == [3]
+    none = client.post(path, content=content, params={"format": "coco", "labels": '{"adenoma": null}'})
+    assert none.json()["corrected"] == []  # nobody's mask is lost
+    assert client.post(path, content=content, params={"format": "coco", "first_frame": 3}).status_code == 400
+
+
+def test_an_empty_file_is_a_question(client, corrected):
+    content = json.dumps({"images": [{"id": 1, "file_name": "003.png"}], "categories": [], "annotations": []}).encode()
+    answer = client.post(f"videos/{VIDEO}/import", content=content, params={"format": "coco"})
+    assert answer.status_code == 400 and "empty=true" in answer.json()["detail"] and not corrected.corrections[3].empty
+    answer = client.post(f"videos/{VIDEO}/import", content=content, params={"format": "coco", "empty": True})
+    assert answer.json()["emptied"] == answer.json()["replaced"] == [3] and corrected.corrections[3].empty
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", json.dumps({"images": 3}).encode()])

@@ -1,0 +1,274 @@
+"""Masks of another tool's file: what an import would do, said before anything is stored, and the import itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.import_export import FORMATS, Format
+from lib.store import LAST_LESION, StoredVideo, VideoStore
+from lsinet_monai.data import FRAME_SUFFIXES
+from lsinet_monai.errors import InputError
+from lsinet_monai.formats import ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
+from lsinet_monai.formats.frame_names import find_video, split_name
+from lsinet_monai.masks import LesionLinker, mask_change
+
+__all__ = ["ImportReport", "import_masks"]
+
+logger = logging.getLogger(__name__)
+
+_MASK_FOLDER = re.compile(r"(?:^|/)(?:SegmentationClass|masks?|labels?|gt|annotations?)/", re.IGNORECASE)
+"""Folders of masks, next to which an archive may have folders of frames, or of colours for each object."""
+_LABELMAP = "labelmap.txt"
+_LARGEST_PICTURE = 2**26
+_LARGEST_ARCHIVE = 2**32
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import does to the frames of a video.
+
+    Args:
+        drawn: the frames that get a mask from the file.
+        emptied: the frames that get a person's "no polyp", though they have a mask now.
+        replaced: those of both that a person has corrected before.
+        unchanged: the number of frames whose masks agree with the file's.
+        unspoken: the number of frames that the file does not speak of. They stay as they are.
+        has_polyp: whether any frame of the file shows a polyp.
+        reading: what was taken from the file, and what was left out.
+    """
+
+    drawn: list[int]
+    emptied: list[int]
+    replaced: list[int]
+    unchanged: int
+    unspoken: int
+    has_polyp: bool
+    reading: Reading
+
+    @property
+    def changed(self) -> list[int]:
+        """The frames whose masks change, in order."""
+        return sorted([*self.drawn, *self.emptied])
+
+    def lines(self) -> list[str]:
+        """Describe it for a person, one line a fact."""
+        lines = [f"masks set: {list_frames(self.drawn)}"] if self.drawn else []
+        if self.emptied:
+            lines.append(f'marked as "no polyp": {list_frames(self.emptied)}, which have a mask now')
+        if not self.changed:
+            lines.append("no mask changes")
+        if not self.has_polyp:
+            lines.append("the file shows no polyp in any frame")
+        if self.replaced:
+            lines.append(f"corrections of people replaced: {list_frames(self.replaced)}")
+        if self.unchanged:
+            lines.append(f"agree with the file: {_count(self.unchanged)}")
+        if self.unspoken:
+            lines.append(f"not in the file, and left as they are: {_count(self.unspoken)}")
+        return lines + self.reading.lines()
+
+    def as_answer(self) -> dict[str, Any]:
+        """Describe it for a client."""
+        return {
+            "frames": len(self.changed),
+            "corrected": self.changed,
+            "emptied": self.emptied,
+            "replaced": self.replaced,
+            "has_polyp": self.has_polyp,
+            "labels": self.reading.labels,
+            "all_labels": self.reading.all_labels,
+            "left_out": self.reading.left_out,
+            "left_alone": self.reading.left_alone,
+            "summary": self.lines(),
+        }
+
+
+def _count(frames: int) -> str:
+    return f"{frames} frame{'s' * (frames != 1)}"
+
+
+def import_masks(
+    video: StoredVideo,
+    path: Path,
+    user: str,
+    videos: VideoStore,
+    labels: Labels | None = None,
+    first_frame: int | None = None,
+    empty: bool = False,
+    dry_run: bool = False,
+) -> ImportReport:
+    """Import masks from another tool. Each mask that differs from the current one becomes a correction.
+
+    Args:
+        video: the video.
+        path: the file. Its suffix gives the format.
+        user: who is recorded as having corrected them.
+        videos: provides a folder to unpack an archive in.
+        labels: which labels of the file are polyps, see :func:`lsinet_monai.formats.read_labels`.
+        first_frame: the index of a stack's first frame.
+        empty: accept a file without a polyp, which marks every frame in it as "no polyp".
+        dry_run: only report.
+
+    Returns:
+        what it has done; with ``dry_run``, what it would do.
+
+    Raises:
+        InputError: the file cannot be read, belongs to another video, or shows no polyp. No mask changes.
+        UnclearLabels: it is unclear which labels are polyps. No mask changes.
+        Conflict: the video is final.
+    """
+    with _open(video, path, videos, labels, first_frame) as (masks, kind):
+        # Read everything before saving anything, so that a file with a damaged frame changes nothing.
+        report = _compare(video, masks, kind)
+        if report.changed:
+            video.info.check_not_final()
+        if report.emptied and not report.has_polyp and not (empty or dry_run):
+            raise InputError(
+                f"{video.id}: the file shows no polyp in any frame, so {list_frames(report.emptied)} would lose their "
+                "masks; if that is meant, import it with empty=true"
+            )
+        if not dry_run:
+            for frame in report.changed:
+                video.save_correction(frame, _to_ids(video.mask(frame).labels, masks[frame], kind), user)
+    verb = "would import" if dry_run else "imports"
+    logger.info("%s: %s %s masks: %s", video.id, user, verb, "; ".join(report.lines()))
+    return report
+
+
+@contextmanager
+def _open(
+    video: StoredVideo, path: Path, videos: VideoStore, labels: Labels | None, first_frame: int | None
+) -> Iterator[tuple[ClipLabels, Format]]:
+    """Read a file; its masks are there within the block."""
+    kind = next((kind for kind in FORMATS.values() if path.name.lower().endswith(kind.suffix)), FORMATS["nifti"])
+    read = path
+    try:
+        if kind is not FORMATS["png"]:
+            yield _read(path, video, kind, labels, first_frame)
+        else:
+            with videos.scratch() as read:
+                left_out = _unpack(path, read, video)
+                masks, kind = _read(read, video, kind, labels, first_frame)
+                masks.reading.left_out |= left_out
+                yield masks, kind
+    except InputError as error:
+        message = str(error).replace(f"{read}: ", f"{video.id}: the file: ").replace(f"{read}/", f"{video.id}: ")
+        if isinstance(error, UnclearLabels):
+            raise UnclearLabels(message, error.details["labels"]) from error
+        if type(error) is not InputError:
+            raise
+        raise InputError(message) from error
+
+
+def _read(
+    path: Path, video: StoredVideo, kind: Format, labels: Labels | None, first_frame: int | None
+) -> tuple[ClipLabels, Format]:
+    masks = read_labels(path, video.info.clip, labels, first_frame)
+    return masks, kind._replace(has_lesions=kind.has_lesions and masks.reading.has_ids)
+
+
+def _unpack(path: Path, folder: Path, video: StoredVideo) -> dict[str, int]:
+    """Unpack the masks of an archive into one folder, whatever folders their names have, and CVAT's list of labels.
+
+    Returns:
+        the folders whose pictures were left out, and the number of their pictures.
+    """
+    folder.mkdir(parents=True)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries, left_out = _choose_folder([entry for entry in archive.infolist() if _is_picture(entry)], video.id)
+            sizes = [entry.file_size for entry in entries]
+            too_many = len(entries) > video.info.frame_count
+            if too_many or max(sizes, default=0) > _LARGEST_PICTURE or sum(sizes) > _LARGEST_ARCHIVE:
+                raise InputError("the archive has more or larger masks than the video has frames for")
+            labelmaps = [entry for entry in archive.infolist() if _name(entry) == _LABELMAP]
+            for entry in entries + [entry for entry in labelmaps[:1] if entry.file_size < _LARGEST_PICTURE]:
+                target = folder / _name(entry)
+                if target.exists():
+                    raise InputError(f"the archive has two files named {target.name}")
+                with archive.open(entry) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise InputError(f"the file cannot be read as a ZIP archive ({error})") from error
+    return left_out
+
+
+def _is_picture(entry: zipfile.ZipInfo) -> bool:
+    return Path(_name(entry)).suffix.lower() in FRAME_SUFFIXES and not _name(entry).startswith(".")
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.replace("\\", "/").rpartition("/")[2]
+
+
+def _choose_folder(entries: list[zipfile.ZipInfo], image_id: str) -> tuple[list[zipfile.ZipInfo], dict[str, int]]:
+    """Choose the folder of masks; of several, the one that is named like the video."""
+    masks = [entry for entry in entries if _MASK_FOLDER.search(entry.filename.replace("\\", "/"))] or entries
+    groups: dict[str, list[zipfile.ZipInfo]] = {}
+    for entry in masks:
+        above = entry.filename.replace("\\", "/").rpartition("/")[0]
+        groups.setdefault(split_name(f"{_MASK_FOLDER.sub('/', f'{above}/')}").video, []).append(entry)
+    chosen = find_video(groups, image_id)
+    if len(groups) > 1 and len(chosen) != 1:
+        twice = [name for name, count in Counter(map(_name, masks)).items() if count > 1]
+        reason = f"two files named {twice[0]}" if twice else "masks in several folders"
+        raise InputError(
+            f"the archive has {reason} ({', '.join(map(repr, list(groups)[:5]))}), and not exactly one folder is named "
+            f"like '{image_id}'; give the masks of this video alone"
+        )
+    kept = groups[chosen[0]] if len(groups) > 1 else masks
+    rest = set(entries) - set(kept)
+    others = Counter(entry.filename.replace("\\", "/").rpartition("/")[0] for entry in rest)
+    return kept, {f"pictures in the folder {name!r}": count for name, count in others.items()}
+
+
+def _compare(video: StoredVideo, masks: ClipLabels, kind: Format) -> ImportReport:
+    drawn, emptied, has_polyp = [], [], False
+    for frame in masks:
+        before, after = video.mask(frame).labels, masks[frame]
+        if kind.has_lesions and after.max(initial=0) > LAST_LESION:
+            raise InputError(
+                f"{video.id}: a lesion of frame {frame} has the id {after.max()}: ids go up to {LAST_LESION}; with "
+                "labels=NAME:1, all shapes of that label are lesion 1"
+            )
+        has_polyp |= bool(after.any())
+        if _is_changed(before, after, kind):
+            (drawn if after.any() else emptied).append(frame)
+    unspoken = video.info.frame_count - len(masks) - len(masks.reading.left_alone)
+    return ImportReport(
+        drawn,
+        emptied,
+        sorted(video.corrections.keys() & {*drawn, *emptied}),
+        len(masks) - len(drawn) - len(emptied),
+        unspoken,
+        has_polyp,
+        masks.reading,
+    )
+
+
+def _is_changed(before: np.ndarray, after: np.ndarray, kind: Format) -> bool:
+    if mask_change(before > 0, after > 0) > kind.tolerance:
+        return True
+    if not kind.has_lesions:
+        return False
+    lesions = set(np.unique(before).tolist()) | set(np.unique(after).tolist())
+    return any(mask_change(before == lesion, after == lesion) > kind.tolerance for lesion in lesions - {0})
+
+
+def _to_ids(before: np.ndarray, after: np.ndarray, kind: Format) -> np.ndarray:
+    if kind.has_lesions:
+        return after.astype(np.uint8)
+    linker = LesionLinker()
+    linker.follow(before)
+    return linker(after > 0).clip(0, LAST_LESION).astype(np.uint8)

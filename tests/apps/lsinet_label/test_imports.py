@@ -1,0 +1,229 @@
+"""Masks come back from other tools. What an import changes is said before, and nothing else changes."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+from lib.errors import Conflict
+from lib.import_export import FORMATS, write_masks
+from lib.imports import import_masks
+from PIL import Image
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.formats import UnclearLabels
+
+SIZE = (64, 80)
+VIDEO = "p1_a.frames"
+
+
+def two(shift=0, ids=(2, 5)):
+    labels = np.zeros(SIZE, np.uint8)
+    labels[8 + shift : 28 + shift, 10:30] = ids[0]
+    labels[30:60, 50:75] = ids[1]
+    return labels
+
+
+@pytest.fixture
+def video(open_store):
+    """Two lesions in frames 0 to 5, one of them corrected; frame 6 says no polyp."""
+    stored = open_store()[VIDEO]
+    stored.begin_annotation()
+    for frame in range(6):
+        stored.write_prediction("predicted", frame, two(), scores=0.9, uncertainty=0.1)
+    stored.end_annotation("model")
+    stored.save_correction(3, two(4), "ann")
+    stored.save_correction(6, np.zeros(SIZE, np.uint8), "bob")
+    return stored
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_masks_that_come_back_unchanged_correct_nothing(video, open_store, tmp_path, name):
+    path = tmp_path / f"masks{FORMATS[name].suffix}"
+    write_masks(video, name, path)
+    assert import_masks(video, path, "eve", open_store()).changed == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_masks_that_were_drawn_elsewhere_become_corrections(video, open_store, tmp_path, name):
+    path = tmp_path / f"masks{FORMATS[name].suffix}"
+    video.save_correction(1, two(6), "ann")
+    write_masks(video, name, path)
+    video.take_back(1, "ann")
+    assert import_masks(video, path, "eve", open_store()).changed == [1]
+    labels = video.mask(1).labels
+    for lesion in (2, 5):
+        both = (labels == lesion) & (two(6) == lesion)
+        assert both.sum() > 0.95 * ((labels == lesion) | (two(6) == lesion)).sum()
+    assert video.corrections[1].user == "eve"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"../../003.png": b"x", "003.png": b"x"}, "two files named 003.png"),
+        ({f"{i}.png": b"x" for i in range(13)}, "more or larger masks"),
+        ({"nobody.png": b"x"}, "no frame of this name"),
+        ({"003.png": b"x"}, "cannot be read as an image"),
+        ({"readme.txt": b"x"}, "holds no PNG files"),
+    ],
+)
+def test_bad_archives(video, open_store, tmp_path, entries, message):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    before = video.corrections
+    with pytest.raises(InputError, match=message):
+        import_masks(video, tmp_path / "bad.zip", "eve", open_store())
+    assert video.corrections == before
+
+
+@pytest.mark.parametrize("kind", FORMATS.values())
+def test_files_of_another_kind(video, open_store, tmp_path, kind):
+    path = tmp_path / f"bad{kind.suffix}"
+    path.write_bytes(b"something else")
+    with pytest.raises(InputError, match="file"):
+        import_masks(video, path, "eve", open_store())
+
+
+def test_a_final_video_imports_nothing(video, open_store, tmp_path):
+    path = tmp_path / "masks.json"
+    video.save_correction(1, two(6), "ann")
+    write_masks(video, "coco", path)
+    video.take_back(1, "ann")
+    video.set_final(True, "ann")
+    with pytest.raises(Conflict, match="final"):
+        import_masks(video, path, "eve", open_store())
+
+
+def coco(tmp_path, *annotations, categories=("polyp", "tool"), images=range(12)):
+    """A COCO file of somebody else's; an annotation is (frame, category) and covers a square."""
+    content = {
+        "images": [
+            {"id": index, "file_name": f"{index:03d}.png", "height": SIZE[0], "width": SIZE[1]} for index in images
+        ],
+        "categories": [{"id": id, "name": name} for id, name in enumerate(categories)],
+        "annotations": [
+            {"id": id, "image_id": frame, "category_id": categories.index(category), "segmentation": [SQUARE]}
+            for id, (frame, category) in enumerate(annotations)
+        ],
+    }
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+SQUARE = [40, 10, 60, 10, 60, 30, 40, 30]
+
+
+def test_an_import_says_what_it_does(video, open_store, tmp_path, caplog):
+    path = coco(tmp_path, (0, "polyp"), (3, "polyp"), (4, "tool"), images=[0, 3, 4, 5, 8])
+    before = video.corrections
+    would = import_masks(video, path, "eve", open_store(), dry_run=True)
+    assert video.corrections == before
+    with caplog.at_level(logging.INFO):
+        report = import_masks(video, path, "eve", open_store())
+    assert report == would and set(video.corrections) == {0, 3, 5, 6}
+    assert (report.drawn, report.emptied, report.replaced, report.unchanged, report.unspoken) == (
+        [0, 3],
+        [5],
+        [3],
+        1,
+        7,
+    )
+    answer = report.as_answer()
+    assert answer["frames"] == 3 and answer["corrected"] == [0, 3, 5] and answer["left_alone"] == [4]
+    assert answer["labels"] == {"polyp": 2} and answer["all_labels"] == {"polyp": 2, "tool": 1}
+    assert answer["summary"] == [
+        "masks set: frames 0, 3",
+        'marked as "no polyp": frame 5, which have a mask now',
+        "corrections of people replaced: frame 3",
+        "agree with the file: 1 frame",
+        "not in the file, and left as they are: 7 frames",
+        "taken as polyps: polyp (2)",
+        "left out: category 'tool' (1)",
+        "left alone, since the file shows only what was left out: frame 4",
+    ]
+    assert "eve imports masks: masks set: frames 0, 3; marked as" in caplog.text
+
+
+def test_lesions_without_ids_take_those_that_they_overlap(video, open_store, tmp_path):
+    import_masks(video, coco(tmp_path, (0, "polyp"), images=[0]), "eve", open_store())
+    assert np.unique(video.mask(0).labels).tolist() == [0, 6]
+    other = coco(tmp_path, (1, "polyp"), images=[1])
+    other.write_text(other.read_text().replace(str(SQUARE), str([12, 10, 30, 10, 30, 26, 12, 26])))
+    import_masks(video, other, "eve", open_store())
+    assert np.unique(video.mask(1).labels).tolist() == [0, 2]
+
+
+def test_a_file_without_a_polyp_needs_a_word(video, open_store, tmp_path):
+    path = coco(tmp_path)
+    before = video.corrections
+    with pytest.raises(InputError, match=r"no polyp in any frame, so frames 0 to 5 would lose .* empty=true"):
+        import_masks(video, path, "eve", open_store())
+    assert video.corrections == before
+    assert (
+        "the file shows no polyp in any frame" in import_masks(video, path, "eve", open_store(), dry_run=True).lines()
+    )
+    assert import_masks(video, path, "eve", open_store(), empty=True).emptied == [0, 1, 2, 3, 4, 5]
+
+
+def test_unclear_labels_are_a_question(video, open_store, tmp_path):
+    path = coco(tmp_path, (0, "adenoma"), (1, "tool"), categories=("adenoma", "tool"), images=[0, 1])
+    with pytest.raises(UnclearLabels, match=f"^{VIDEO}: the file: does not say which labels are polyps") as caught:
+        import_masks(video, path, "eve", open_store())
+    assert caught.value.details == {"labels": {"adenoma": 1, "tool": 1}}
+    assert import_masks(video, path, "eve", open_store(), labels="adenoma").changed == [0]
+    known = {"adenoma": "polyp", "tool": None}
+    assert import_masks(video, path, "eve", open_store(), labels=known).emptied == [1]
+
+
+def test_a_mask_that_does_not_fit_changes_nothing(video, open_store, tmp_path):
+    path = coco(tmp_path, (0, "polyp"), (1, "polyp"))
+    content = json.loads(path.read_text())
+    content["annotations"][1]["segmentation"] = [[0.1, 0.1, 0.5, 0.1, 0.5, 0.5]]
+    path.write_text(json.dumps(content))
+    before = video.corrections
+    with pytest.raises(InputError, match=f"^{VIDEO}: the file: annotation 1: .*export them in pixels"):
+        import_masks(video, path, "eve", open_store())
+    content["annotations"][1] |= {"segmentation": [SQUARE], "track_id": 256}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="a lesion of frame 0 has the id 257: ids go up to 255; with labels=NAME:1"):
+        import_masks(video, path, "eve", open_store())
+    assert video.corrections == before
+
+
+def png(value=255):
+    file = io.BytesIO()
+    Image.fromarray((two() > 0).astype(np.uint8) * value).save(file, "PNG")
+    return file.getvalue()
+
+
+ARCHIVES = [
+    ("a folder of masks next to one of frames", {"images/008.jpg": b"x", "masks/008.png": png()}, [8], 1),
+    ("CVAT's folders", {"SegmentationClass/008.png": png(), "SegmentationObject/008.png": png(1)}, [8], 1),
+    ("two videos", {"p1_a/008.png": png(), "p2/009.png": png()}, [8], 1),
+    ("a split", {"train/008.png": png(), "val/009.png": png()}, [8, 9], 0),
+    ("two videos of other names", {"a/008.png": png(), "b/009.png": png()}, "masks in several folders ('a', 'b')", 0),
+    ("two videos with equal names", {"a/008.png": png(), "b/008.png": png()}, "two files named 008.png ('a', 'b')", 0),
+]
+
+
+@pytest.mark.parametrize(("_", "entries", "expected", "left_out"), ARCHIVES, ids=[case[0] for case in ARCHIVES])
+def test_folders_of_archives(video, open_store, tmp_path, _, entries, expected, left_out):
+    path = tmp_path / "masks.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    if isinstance(expected, str):
+        with pytest.raises(InputError) as caught:
+            import_masks(video, path, "eve", open_store())
+        assert expected in str(caught.value)
+        return
+    report = import_masks(video, path, "eve", open_store())
+    assert report.changed == expected and sum(report.reading.left_out.values()) == left_out
+    assert all(((video.mask(frame).labels > 0) == (two() > 0)).all() for frame in expected)
