@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +46,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"LSINET_REQUIRE_ALL=1 is set, and this test was skipped: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def deadline() -> int:
+    """The seconds after which a test that still waits has failed: many more than the slowest machine needs."""
+    return 1200
+
+
+@pytest.fixture(scope="session")
+def wait_until(deadline: int) -> Callable[[Callable[[], Any]], None]:
+    """Wait until a condition holds, such as ``wait_until(lambda: job.state == "done")``."""
+
+    def wait(condition: Callable[[], Any]) -> None:
+        end = time.monotonic() + deadline
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

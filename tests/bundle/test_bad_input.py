@@ -336,7 +336,7 @@ def test_command_ends_with_one_line(
     command = [sys.executable, "-m", "monai.bundle", "run", verb, "--config_file", str(configs)]
     command += ["--output_dir", "out", "--model_file", "new.pt", "--device", "cpu", *arguments.split()]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 1
     last = result.stderr.rstrip("\n").rpartition("\n")[2]
     assert last.startswith("error: ") and said in last

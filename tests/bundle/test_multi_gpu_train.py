@@ -74,7 +74,7 @@ def _environment() -> dict[str, str]:
 
 def _torchrun(*arguments: str, ranks: int = 2) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
-    return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=_environment(), capture_output=True, text=True)
 
 
 def _train(clips: Path, folder: Path, ranks: int | None, frozen: bool, **options: Any) -> list[dict[str, Any]]:

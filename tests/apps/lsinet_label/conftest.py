@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,7 +28,6 @@ APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 sys.path.insert(0, str(APP))
 
 SIZE = (64, 80)
-START = 180  # seconds that the server may take to start, and a job to end
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +101,16 @@ class Answer(NamedTuple):
 class Server:
     """The process; killed and started again over the same folder of videos."""
 
-    def __init__(self, studies: Path, environment: dict[str, str], conf: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        studies: Path,
+        environment: dict[str, str],
+        conf: dict[str, Any],
+        wait_until: Callable[[Callable[[], Any]], None],
+        deadline: int,
+    ) -> None:
+        self.wait_until = wait_until
+        self.deadline = deadline
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -123,15 +130,18 @@ class Server:
             self.process = subprocess.Popen(
                 self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-        end = time.monotonic() + START
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                self.call("GET", "/lsinet/status")
-                return self
-            except OSError:
-                time.sleep(0.5)
-        self.kill()
-        pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+        self.wait_until(lambda: self.answers() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            pytest.fail(f"the server did not start:\n{self.log.read_text()[-3000:]}")
+        return self
+
+    def answers(self) -> bool:
+        """Whether the server answers calls."""
+        try:
+            self.call("GET", "/lsinet/status")
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -146,7 +156,7 @@ class Server:
         url = f"http://127.0.0.1:{self.port}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         request = urllib.request.Request(url, body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=self.deadline) as answer:
                 return Answer(answer.status, answer.read(), answer.headers)
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read(), error.headers)
@@ -159,12 +169,9 @@ class Server:
         return self.call(method, path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"}, **query)
 
     def wait(self, job: str) -> dict[str, Any]:
-        """A job that has ended."""
-        end = time.monotonic() + START
-        while (state := self.call("GET", f"/lsinet/jobs/{job}").json)["state"] in ("queued", "running"):
-            assert time.monotonic() < end, state
-            time.sleep(0.1)
-        return state
+        """Wait until a job has ended; return it."""
+        self.wait_until(lambda: self.get(f"jobs/{job}")["state"] not in ("queued", "running"))
+        return self.get(f"jobs/{job}")
 
     def annotate(self, image: str) -> None:
         """Annotate a video, unless that has been done."""
@@ -194,14 +201,16 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+def start_server(
+    request: pytest.FixtureRequest, wait_until: Callable[[Callable[[], Any]], None], deadline: int
+) -> Iterator[Callable[..., Server]]:
     """Starts servers over folders of videos, with variables of the environment and keys of ``--conf``."""
     pytest.importorskip("monailabel", reason='needs monailabel: pip install "lsinet_monai[label]"')
     model = request.getfixturevalue("demo_model")  # trained here if it is missing, so not before the skip
     servers = []
 
     def start(studies: Path, environment: dict[str, str] | None = None, **conf: Any) -> Server:
-        servers.append(Server(studies, environment or {}, {"checkpoint": model, **conf}))
+        servers.append(Server(studies, environment or {}, {"checkpoint": model, **conf}, wait_until, deadline))
         return servers[-1].start()
 
     yield start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import time
+import threading
 
 import pytest
 from lib.errors import NotFound
@@ -21,8 +21,18 @@ def steps(count, log=None, name=""):
     return [{"frame": 0, "change": 1.0}]
 
 
-def wait(queue, jobs):
-    assert all(queue.wait(job, 20) for job in jobs)
+def endless(job):
+    """Work in small pieces that ends by a cancellation alone."""
+    pause = threading.Event()
+    while True:
+        pause.wait(0.001)
+        yield 0.5, "half"
+
+
+@pytest.fixture
+def wait(wait_until):
+    """Waits until jobs have ended."""
+    return lambda jobs: wait_until(lambda: all(job.state in ("done", "failed", "cancelled") for job in jobs))
 
 
 @pytest.fixture
@@ -41,32 +51,32 @@ def run(tmp_path):
         queue.stop()
 
 
-def test_a_job_is_done(run):
+def test_a_job_is_done(run, wait):
     queue = run(lambda job: steps(3))
     job = queue.submit("a", "annotate", user="ann")
-    wait(queue, [job])
+    wait([job])
     assert (job.state, job.progress, job.changed) == ("done", 1.0, [{"frame": 0, "change": 1.0}])
     assert json.loads((queue.folder / f"{job.job}.json").read_text())["state"] == "done"
     assert "owner" not in job.public()
 
 
-def test_one_owner_with_many_jobs_does_not_delay_another(tmp_path):
+def test_one_owner_with_many_jobs_does_not_delay_another(tmp_path, wait):
     log = []
     queue = JobQueue(tmp_path, lambda job: steps(5, log, job.image), slice_seconds=0)
     many = [queue.submit(f"many{i}", "annotate", owner="x") for i in range(10)]
     one = queue.submit("one", "annotate", owner="y")
     queue.run()
-    wait(queue, [*many, one])
+    wait([*many, one])
     queue.stop()
     assert log.index("many1") > max(i for i, name in enumerate(log) if name == "one")
 
 
-def test_propagation_comes_before_the_owners_long_jobs(tmp_path):
+def test_propagation_comes_before_the_owners_long_jobs(tmp_path, wait):
     log = []
     queue = JobQueue(tmp_path, lambda job: steps(1, log, job.kind))
     jobs = [queue.submit("a", "annotate"), queue.submit("b", "annotate"), queue.submit("c", "propagate", 3)]
     queue.run()
-    wait(queue, jobs)
+    wait(jobs)
     queue.stop()
     assert log == ["propagate", "annotate", "annotate"]
 
@@ -82,7 +92,7 @@ def test_propagation_comes_before_the_owners_long_jobs(tmp_path):
         (RuntimeError("a\nb"), "RuntimeError: a"),
     ],
 )
-def test_an_error_ends_its_own_job_only(run, error, message):
+def test_an_error_ends_its_own_job_only(run, wait, error, message):
     def work(job):
         if job.image == "bad":
             raise error
@@ -90,57 +100,64 @@ def test_an_error_ends_its_own_job_only(run, error, message):
 
     queue = run(work)
     bad, good = queue.submit("bad", "annotate"), queue.submit("good", "annotate")
-    wait(queue, [bad, good])
+    wait([bad, good])
     assert (bad.state, bad.message, good.state) == ("failed", message, "done")
 
 
-def test_a_cancelled_job_is_closed(run):
+def test_a_cancelled_job_is_closed(run, wait_until):
     closed = []
 
     def work(job):
         try:
-            for step in range(10**6):
-                time.sleep(0.01)
-                yield step / 10**6, ""
+            yield from endless(job)
         finally:
             closed.append(job.image)
-        return []
 
-    queue = run(work, slice_seconds=0.05)
+    queue = run(work, slice_seconds=0)
     job = queue.submit("a", "annotate")
-    while job.state == "queued":
-        time.sleep(0.01)
+    wait_until(lambda: job.state == "running")
     queue.cancel(job.job)
     after = queue.submit("b", "annotate")
-    while after.state == "queued":
-        time.sleep(0.01)
+    wait_until(lambda: after.state == "running")
     queue.cancel(after.job)
     assert (job.state, closed[:1]) == ("cancelled", ["a"])
 
 
-def test_jobs_resume_after_a_restart(tmp_path, run):
-    queue = JobQueue(tmp_path, lambda job: steps(1))
-    waiting = queue.submit("waiting", "annotate")
-    running = queue.submit("running", "propagate", 4, "ann")
-    running.state = "running"
-    queue._save(running)
+def test_jobs_resume_after_a_restart(run, wait, wait_until):
+    before = run(endless)
+    running = before.submit("running", "propagate", 4, "ann")
+    wait_until(lambda: running.state == "running")
+    waiting = before.submit("waiting", "annotate")
+    before.stop()
+    assert (running.state, waiting.state) == ("running", "queued")
 
     again = run(lambda job: steps(2))
     jobs = [again[waiting.job], again[running.job]]
-    wait(again, jobs)
+    wait(jobs)
     assert [job.state for job in jobs] == ["done", "done"]
     assert (jobs[1].frame, jobs[1].user) == (4, "ann")
 
 
-def test_a_job_of_another_process_is_taken_up(tmp_path, run):
-    queue = run(lambda job: steps(1))
+def test_a_job_of_another_process_is_taken_up(tmp_path, run, wait_until):
+    run(lambda job: steps(1))
     other = JobQueue(tmp_path, lambda job: steps(1))
     job = other.submit("a", "annotate")
-    wait(queue, [] if job.job not in queue._jobs else [queue[job.job]])
-    end = time.monotonic() + 20
-    while (job := other.reread(job)).state != "done" and time.monotonic() < end:
-        time.sleep(0.05)
-    assert job.state == "done"
+    wait_until(lambda: other.reread(job).state == "done")
+
+
+def test_a_client_waits_for_the_end_of_a_job(run, deadline):
+    queue = run(endless)
+    job = queue.submit("a", "annotate")
+    assert not queue.wait(job, 0)
+    threading.Thread(target=queue.cancel, args=[job.job]).start()
+    assert queue.wait(job, deadline) and job.state == "cancelled"
+
+
+def test_a_client_does_not_wait_for_a_job_that_needs_too_long(tmp_path, deadline):
+    queue = JobQueue(tmp_path, endless)
+    job = queue.submit("a", "annotate")
+    job.seconds_left = 61.0
+    assert not queue.wait(job, deadline, longest=60)
 
 
 def test_the_same_job_is_queued_once(tmp_path):
@@ -157,24 +174,20 @@ def test_a_running_annotation_is_the_same_job_and_a_running_propagation_is_not(t
     assert queue.submit("a", "propagate", 1) is not propagate
 
 
-def test_the_jobs_of_a_removed_video_end(run):
+def test_the_jobs_of_a_removed_video_end(run, wait_until):
     worked = []
 
     def work(job):
-        for step in range(1000):
-            time.sleep(0.01)
+        for piece in endless(job):
             worked.append(job.image)
-            yield step / 1000, ""
-        return []
+            yield piece
 
     queue = run(work)
     running, waiting, other = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1), queue.submit("b", "x")
-    while not worked:
-        time.sleep(0.01)
+    wait_until(lambda: worked)
     queue.remove("a")
     count = worked.count("a")
-    while "b" not in worked:
-        time.sleep(0.01)
+    wait_until(lambda: "b" in worked)
     assert (running.state, waiting.state, worked.count("a")) == ("cancelled", "cancelled", count)
     queue.cancel(other.job)
 

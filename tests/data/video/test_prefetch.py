@@ -58,11 +58,11 @@ def test_an_error_comes_where_its_item_would_have():
     assert list(ahead) == []
 
 
-def test_closing_wakes_a_waiting_reader():
+def test_closing_wakes_a_waiting_reader(deadline):
     hold = threading.Event()
 
     def source():
-        hold.wait(20)
+        hold.wait(deadline)
         yield None
 
     ahead = Prefetch(source(), 1)
@@ -73,7 +73,7 @@ def test_closing_wakes_a_waiting_reader():
     closing.start()
     hold.set()
     for thread in (waiting, closing):
-        thread.join(20)
+        thread.join(deadline)
     assert got == [[]] and not threads()
 
 
