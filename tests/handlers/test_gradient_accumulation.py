@@ -21,7 +21,7 @@ def _batches(count: int, size: int) -> list[dict[str, torch.Tensor]]:
 
 def _trainer(
     batches: list[dict[str, torch.Tensor]], *handlers: Any, network: nn.Module, epochs: int = 2, **options: Any
-):
+) -> SupervisedTrainer:
     return SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=epochs,
