@@ -1,0 +1,146 @@
+"""The app as MONAI Label makes it, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("monailabel")
+
+from lib.errors import NotFound
+from lib.import_export import write_masks
+from main import LSINetLabel
+from monailabel.config import settings
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from lsinet_monai.errors import InputError
+
+VIDEO = "p1_a.frames"
+
+
+@pytest.fixture
+def make(studies, tmp_path, monkeypatch):
+    """Makes an app with keys of ``--conf``; its model file is not there, and no thread watches the folder."""
+    for name in ("AUTO_UPDATE_SCORING", "SESSIONS", "DATASTORE_AUTO_RELOAD"):  # the app or this test changes them
+        monkeypatch.setattr(settings, f"MONAI_LABEL_{name}", False)
+
+    def start(**conf):
+        return LSINetLabel(
+            str(tmp_path), str(studies), {"checkpoint": str(tmp_path / "model.pt"), "device": "cpu", **conf}
+        )
+
+    return start
+
+
+@pytest.fixture
+def app(make):
+    return make()
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        ({"chekpoint": "x"}, "--conf chekpoint is not known: choose from checkpoint, device"),
+        ({"threshold": "2"}, "threshold"),
+        ({"device": "gpu0"}, "device"),
+        ({"allow_network": "perhaps"}, "allow_network"),
+    ],
+)
+def test_a_bad_key_is_named(make, conf, said):
+    with pytest.raises(InputError, match=said):
+        make(**conf)
+
+
+def test_what_monai_label_finds(app):
+    app.model.checkpoint.touch()
+    info = app.info()
+    assert (info["name"], info["labels"]) == ("LSI-Net", ["polyp"])
+    assert [*info["models"]] == ["lsinet"] and [*info["trainers"]] == ["lsinet"]
+    assert info["strategies"].keys() == {"doubt", "uncertainty", "disagreement"}
+    assert [*info["scoring"]] == ["dice_of_corrections"]
+    assert [*app.datastore().list_images()] == [VIDEO]
+
+
+def test_without_a_model_the_description_says_how_to_get_one(app):
+    assert "--conf checkpoint FILE" in app.info()["description"] and app.model_file("lsinet") is None
+    app.model.checkpoint.touch()
+    assert "--conf" not in app.info()["description"] and app.info()["model"]["available"]
+    assert app.model_file("lsinet") == str(app.model.checkpoint) and app.model_file("other") is None
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "said"),
+    [
+        (lambda app: app.infer({"model": "other", "image": VIDEO}), InputError, "model='other' .* choose from lsinet"),
+        (lambda app: app.infer({"model": "lsinet", "image": "../x.mp4"}), NotFound, "no video"),
+        (lambda app: app.infer({"model": "lsinet", "image": VIDEO}), InputError, "--conf checkpoint FILE"),
+        (lambda app: app.infer_wsi({"model": "lsinet"}), InputError, "no slides"),
+        (lambda app: app.next_sample({"strategy": "luck"}), InputError, "strategy='luck' must be one of doubt"),
+    ],
+)
+def test_requests_that_are_refused(app, ask, error, said):
+    with pytest.raises(error, match=said):
+        ask(app)
+
+
+def test_the_next_sample_is_a_frame_of_a_video(app, studies):
+    found = app.next_sample({})
+    assert (found["id"], found["frame"], found["path"]) == (VIDEO, 0, str(studies / VIDEO))
+
+
+def label(app, tag):
+    """The content of the video's label, or None without one."""
+    path = app.datastore().get_label_uri(VIDEO, tag)
+    return json.loads(Path(path).read_text()) if path else None
+
+
+def test_a_final_video_has_the_final_label_until_it_is_opened_again(app, drawn, wait_until):
+    video = app.videos[VIDEO]
+    assert app.save_final(video) is None and label(app, DefaultLabelTag.FINAL) is None
+    video.save_correction(3, drawn(), "ann")
+    video.set_final(True, "ann")
+    job = app.save_final(video)
+    app.jobs.run()
+    wait_until(lambda: job.state == "done")
+    app.jobs.stop()
+    assert [entry["image_id"] for entry in label(app, DefaultLabelTag.FINAL)["annotations"]] == [4]
+    assert label(app, DefaultLabelTag.ORIGINAL) is None
+    answer = app.infer({"model": "lsinet", "image": VIDEO})
+    assert json.loads(Path(answer["file"]).read_text()) == label(app, DefaultLabelTag.FINAL)
+    Path(answer["file"]).unlink()
+    video.set_final(False, "ann")
+    assert app.save_final(video) is None and label(app, DefaultLabelTag.FINAL) is None
+
+
+def test_a_label_that_a_client_saves_becomes_corrections(app, drawn, tmp_path):
+    video = app.videos[VIDEO]
+    video.save_correction(3, drawn(), "ann")
+    write_masks(video, "coco", tmp_path / "theirs.json")
+    video.take_back(3, "ann")
+    app.datastore().save_label(VIDEO, str(tmp_path / "theirs.json"), "final", {})
+    answer = app.on_save_label(VIDEO, VIDEO)
+    assert answer["corrected"] == [3] and (video.mask(3).labels == drawn()).all()
+    job = app.jobs[answer["job"]]
+    assert (job.image, job.kind, job.frame) == (VIDEO, "propagate", None)
+
+
+def test_a_label_that_cannot_be_read_is_removed(app, tmp_path):
+    (tmp_path / "theirs.json").write_text("{}")
+    app.datastore().save_label(VIDEO, str(tmp_path / "theirs.json"), "final", {})
+    with pytest.raises(InputError, match="cannot be read as COCO"):
+        app.on_save_label(VIDEO, VIDEO)
+    assert not app.videos[VIDEO].corrections and label(app, DefaultLabelTag.FINAL) is None
+    with pytest.raises(InputError, match="save labels with the tag final"):
+        app.on_save_label(VIDEO, VIDEO)
+
+
+def test_a_video_is_removed_with_its_jobs_and_its_store(app, drawn):
+    video = app.videos[VIDEO]
+    video.save_correction(3, drawn(), "ann")
+    job = app.jobs.submit(VIDEO, "annotate")
+    app.datastore().remove_image(VIDEO)
+    assert job.state == "cancelled" and not video.folder.exists()
+    with pytest.raises(NotFound):
+        app.videos[VIDEO]
