@@ -41,8 +41,7 @@ class ContainerVideo(Video):
     ) -> None:
         self._packets = Packets(path, source or (lambda: f"file:{path.absolute()}"))
         found = scan(self._packets, fps)
-        timeline = self._timeline = found.timeline
-        self._seconds = found.seconds
+        self._timeline = found.timeline
         self._is_damaged = found.damaged
         self._seek_to = found.seek_to
 
@@ -52,15 +51,27 @@ class ContainerVideo(Video):
         self._cursor: _Good | None = None
         self._cursor_at = 0
 
-        with closing(self._good_frames(0, timeline.frame_count)) as frames:
-            first = next((item[1] for item in frames if item is not None), None)
+        with closing(self._good_frames(0, found.timeline.frame_count)) as frames:
+            first_index, first = next((item for item in frames if item is not None), (0, None))
         if first is None:
-            raise InputError(f"{path}: none of its {timeline.frame_count} frames can be decoded; replace it")
+            raise InputError(f"{path}: none of its {found.timeline.frame_count} frames can be decoded; replace it")
+        # Players cannot show what precedes the first key frame, as in a recording that was cut; so no one counts it.
+        before = min(first_index, first_index if found.first_key is None else found.first_key)
+        notes = list(found.notes)
+        if before:
+            notes.append(
+                f"its first {before} frames precede the first key frame and cannot be decoded; frame 0 is the one "
+                "after them, as in FFmpeg, OpenCV and CVAT"
+            )
+        timeline = self._timeline = found.timeline.without_first(before)
+        self._seconds = found.seconds[before:] - found.seconds[before]
+        self._is_damaged = frozenset(index - before for index in found.damaged)
         self._stored_size = first.height, first.width
         height, width = self._to_array(first, self._reformatter).shape[:2]
         self._most_recent = max(1, BUFFER_BYTES // (2 * height * width))
 
         announced = found.expected if expected is None else expected
+        announced = None if announced is None else announced - before
         super().__init__(
             path,
             (height, width),
@@ -70,6 +81,7 @@ class ContainerVideo(Video):
             expected=None if announced is None else max(announced, timeline.frame_count),
             lost=timeline.lost().tolist(),
             ends_early=announced is not None and announced > timeline.frame_count,
+            notes=notes,
         )
 
     def seconds(self, index: int) -> float:

@@ -1,6 +1,5 @@
-"""DICOM files as videos: an encapsulated video stream, or uncompressed or JPEG multi-frame images.
+"""DICOM files as videos: an encapsulated video stream, or uncompressed, run-length encoded or JPEG multi-frame images.
 
-Only the attributes for decoding and timing the frames are read: no patient attribute is ever in memory or in an error.
 Pixel data is read piece by piece from its position in the file (DICOM PS3.5, section 8 and annex A.4).
 """
 
@@ -8,66 +7,29 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pydicom
 from PIL import Image
 
+from lsinet_monai.data.video.dicom_header import RLE, UNCOMPRESSED, Header, read_header
+from lsinet_monai.data.video.dicom_pixels import frame_bytes, jpeg_of, pixels_of
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 
 __all__ = ["open_dicom"]
 
-_UNCOMPRESSED = {"1.2.840.10008.1.2": False, "1.2.840.10008.1.2.1": True}  # whether the VRs are explicit
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 90, 91)}  # baseline, extended; JPEG 2000
 _VIDEO = {f"1.2.840.10008.1.2.4.{number}{split}" for number in range(100, 109) for split in ("", ".1")}
 _FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f")  # the first bytes of a JPEG and a JPEG 2000 image, and of no other fragment
-_MODES = {"MONOCHROME1": "L", "MONOCHROME2": "L", "RGB": "RGB", "YBR_FULL": "YCbCr"}  # Pillow's modes
-_MOST_FRAMES = 5_000_000
-_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _ITEM = b"\xfe\xff\x00\xe0"
-_UNDEFINED = 0xFFFFFFFF
-_ATTRIBUTES = (
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "FrameTime",
-    "FrameTimeVector",
-    "CineRate",
-    "RecommendedDisplayFrameRate",
-)
 
 _Place = tuple[int, int]  # offset and length in bytes
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The attributes of a file's frames, and the position of its pixel data."""
-
-    syntax: str
-    frames: int | None
-    rows: int
-    columns: int
-    samples: int
-    photometric: str
-    planar: bool
-    bits: int
-    fps: float | None
-    frame_times: tuple[float, ...]  # milliseconds since the frame before; empty if unknown
-    start: int  # of the pixel data's value, in bytes
-    length: int | None  # of the pixel data in bytes; None if encapsulated
 
 
 def open_dicom(path: Path, fps: float | None = None) -> Video:
@@ -80,11 +42,11 @@ def open_dicom(path: Path, fps: float | None = None) -> Video:
     Raises:
         InputError: the file is damaged, has no pixel data, or has it in an unsupported form.
     """
-    header = _read_header(path)
+    header = read_header(path)
     fps = header.fps or fps
-    if header.syntax in _UNCOMPRESSED and header.length is not None:
-        return _ImagesVideo(path, header, fps, _uncompressed_places(path, header), _pixels_of(path, header))
-    if header.length is not None or header.syntax not in _JPEG | _VIDEO:
+    if header.syntax in UNCOMPRESSED and header.length is not None:
+        return _ImagesVideo(path, header, fps, _uncompressed_places(path, header), pixels_of(path, header))
+    if header.length is not None or header.syntax not in _JPEG | _VIDEO | {RLE}:
         # Any other text may be a part of a damaged file that names the patient.
         syntax = f" {header.syntax}" if re.fullmatch(r"[0-9.]{1,64}", header.syntax) else ""
         raise InputError(
@@ -92,63 +54,16 @@ def open_dicom(path: Path, fps: float | None = None) -> Video:
             "for instance with DCMTK's dcmconv or dcmdjpeg"
         )
     fragments = _fragments(path, header.start)
+    if header.syntax == RLE:
+        return _ImagesVideo(path, header, fps, [[fragment] for fragment in fragments], pixels_of(path, header))
     if header.syntax in _JPEG:
-        return _ImagesVideo(path, header, fps, _group(path, fragments), _jpeg_of(header))
+        return _ImagesVideo(path, header, fps, _group(path, fragments), jpeg_of(header))
     require_extra("av", "video")
     from lsinet_monai.data.video.container import ContainerVideo
 
     if not sum(length for _, length in fragments):
         raise InputError(f"{path}: its video stream is empty; replace it")
     return ContainerVideo(path, fps, lambda: _FragmentsFile(path, fragments), header.frames)
-
-
-def _read_header(path: Path) -> _Header:
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings may quote values
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_ATTRIBUTES))
-            syntax = str(dataset.file_meta.TransferSyntaxUID)
-            start, length = _find_pixel_data(file, explicit=_UNCOMPRESSED.get(syntax, True))
-            return _to_header(dataset, syntax, start, length)
-    except InputError:
-        raise
-    # With a damaged file pydicom may raise any error, and its text may quote the patient's attributes.
-    except Exception:
-        raise InputError(f"{path}: its DICOM header is damaged or lacks what a video needs; replace it") from None
-
-
-def _to_header(dataset: Any, syntax: str, start: int, length: int | None) -> _Header:
-    times = dataset.get("FrameTimeVector")
-    times = [] if times is None else times if isinstance(times, Sequence | pydicom.multival.MultiValue) else [times]
-    rate = next((float(rate) for rate in map(dataset.get, ("CineRate", "RecommendedDisplayFrameRate")) if rate), 0.0)
-    if dataset.get("FrameTime"):
-        rate = 1000 / float(dataset.FrameTime)
-    frames = int(dataset.get("NumberOfFrames") or 0)
-    if not 0 <= frames <= _MOST_FRAMES:
-        raise ValueError
-    return _Header(
-        syntax=syntax,
-        frames=frames or None,
-        rows=int(dataset.get("Rows") or 0),
-        columns=int(dataset.get("Columns") or 0),
-        samples=int(dataset.get("SamplesPerPixel") or 1),
-        photometric=str(dataset.get("PhotometricInterpretation")),
-        planar=dataset.get("PlanarConfiguration") == 1,
-        bits=int(dataset.get("BitsAllocated") or 8),
-        fps=rate if 0 < rate < 10_000 else None,
-        frame_times=tuple(map(float, times)),
-        start=start,
-        length=length,
-    )
-
-
-def _find_pixel_data(file: BinaryIO, explicit: bool) -> tuple[int, int | None]:
-    """Find the start and length of the pixel data; the file is where pydicom stopped, before the element's tag."""
-    head = file.read(12 if explicit else 8)
-    if head[:4] != _PIXEL_DATA or len(head) < (12 if explicit else 8):
-        raise ValueError
-    length = int.from_bytes(head[-4:], "little")
-    return file.tell(), None if length == _UNDEFINED else length
 
 
 def _fragments(path: Path, start: int) -> list[_Place]:
@@ -179,47 +94,14 @@ def _group(path: Path, fragments: list[_Place]) -> list[list[_Place]]:
     return frames
 
 
-def _uncompressed_places(path: Path, header: _Header) -> list[list[_Place]]:
+def _uncompressed_places(path: Path, header: Header) -> list[list[_Place]]:
     """Find the frames of uncompressed pixel data, as far as the file reaches."""
-    size = header.rows * header.columns * header.samples
+    size = frame_bytes(header)
     if not size:
         raise InputError(f"{path}: its frames have no size; replace it")
-    available = min(header.length or 0, path.stat().st_size - header.start)
+    with header.open() as file:
+        available = min(header.length or 0, file.seek(0, io.SEEK_END) - header.start)
     return [[(header.start + at * size, size)] for at in range(min(header.frames or 1, available // size))]
-
-
-def _pixels_of(path: Path, header: _Header) -> Callable[[bytes], Image.Image]:
-    """Return a function that makes an image of an uncompressed frame's bytes."""
-    mode = _MODES.get(header.photometric)
-    if mode is None or header.bits != 8 or header.samples != len(Image.new(mode, (1, 1)).getbands()):
-        raise InputError(
-            f"{path}: has {header.samples} samples of {header.bits} bits a pixel, photometric interpretation "
-            f"{header.photometric if mode else 'other'}; convert it to RGB of 8 bits"
-        )
-
-    def image(data: bytes) -> Image.Image:
-        pixels = np.frombuffer(data, np.uint8)
-        if header.planar and header.samples > 1:
-            pixels = pixels.reshape(header.samples, -1).T
-        return Image.frombytes(mode, (header.columns, header.rows), pixels.tobytes())
-
-    return image
-
-
-def _jpeg_of(header: _Header) -> Callable[[bytes], Image.Image]:
-    """Return a function that decodes a JPEG or JPEG 2000 frame."""
-
-    def image(data: bytes) -> Image.Image:
-        picture: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "JPEG2000"))
-        # If nothing in a JPEG names its components, libjpeg assumes YCbCr; the DICOM header knows better.
-        is_unnamed = picture.format == "JPEG" and not {"jfif", "adobe"} & picture.info.keys()
-        if is_unnamed and header.photometric == "RGB" and picture.mode == "RGB":
-            picture.draft("YCbCr", picture.size)
-            picture.load()
-            picture = Image.frombytes("RGB", picture.size, picture.tobytes())
-        return picture
-
-    return image
 
 
 class _ImagesVideo(Video):
@@ -239,12 +121,13 @@ class _ImagesVideo(Video):
     def __init__(
         self,
         path: Path,
-        header: _Header,
+        header: Header,
         fps: float | None,
         places: list[list[_Place]],
         decode: Callable[[bytes], Image.Image],
     ) -> None:
         self.path = path
+        self._header = header
         self._places = places[: header.frames or 1]
         self._inverted = header.photometric == "MONOCHROME1"
         self._image_of = decode
@@ -268,8 +151,9 @@ class _ImagesVideo(Video):
         return float(self._seconds[index])
 
     def _decode_one(self, index: int) -> np.ndarray | None:
-        with self.path.open("rb") as file:
-            data = b"".join(_read(file, place) for place in self._places[index])
+        with self._header.open() as file:
+            read = _read_swapped if self._header.is_swapped else _read
+            data = b"".join(read(file, place) for place in self._places[index])
         try:
             frame = np.array(self._image_of(data).convert("RGB"))
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
@@ -280,6 +164,14 @@ class _ImagesVideo(Video):
 def _read(file: BinaryIO, place: _Place) -> bytes:
     file.seek(place[0])
     return file.read(place[1])
+
+
+def _read_swapped(file: BinaryIO, place: _Place) -> bytes:
+    """Read bytes that lie in words of two with the second byte first; a word begins at an even position in the file."""
+    offset, length = place
+    first = offset - offset % 2
+    words = _read(file, (first, 2 * -(-(offset + length - first) // 2)))
+    return np.frombuffer(words, np.uint16).byteswap().tobytes()[offset - first :][:length]
 
 
 class _FragmentsFile(io.RawIOBase):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.packet import Packet
@@ -17,9 +18,10 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from lsinet_monai.data.video.timeline import place_slots
 from lsinet_monai.errors import InputError
 
-__all__ = ["Packets", "Source", "decode", "number_of", "numbers_by_place"]
+__all__ = ["Packets", "Source", "decode", "number_of", "numbers_by_place", "picture_streams"]
 
 Source = Callable[[], "str | io.RawIOBase"]
 
@@ -31,6 +33,7 @@ _TIMEOUT = 60  # seconds that FFmpeg may take to open a file, or to find the nex
 # Accept metadata that is not UTF-8; PyAV 19 and later always do.
 _METADATA: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _MOST_ERRORS = 100  # in succession
+_DEFAULT_BONUS = 5_000_000  # pixels
 _AVI_CHUNK_HEADER = 8  # bytes from a position in an AVI file's index to the packet itself
 
 
@@ -72,11 +75,10 @@ class Packets:
                 source.close()
 
     def _video_stream(self, container: InputContainer) -> VideoStream:
-        # Audio files store their cover as a video stream of one picture.
-        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        streams = picture_streams(container)
         if not streams:
             raise InputError(f"{self.path}: has no video in it; give a file with a video stream")
-        stream = max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
+        stream = max(streams, key=_preference)
         if stream.codec_context is None:
             raise InputError(
                 f"{self.path}: its video has no known decoder, or the file is cut off; convert it to H.264"
@@ -133,10 +135,23 @@ class Packets:
             yield packet
 
 
+def picture_streams(container: InputContainer) -> list[VideoStream]:
+    """List a file's video streams, without the covers that audio files store as a video stream of one picture."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _preference(stream: VideoStream) -> int:
+    """Return how much the program ffmpeg prefers a video stream: by its pixels, and whether it is the default one."""
+    context = stream.codec_context
+    pixels = context.width * context.height if context is not None else 0
+    return pixels + _DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
+
+
 def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int, int]:
     """Read the packets' numbers in decoding order from the index of an AVI file; other files have none.
 
-    An empty chunk stands for a frame that the camera dropped. The index has no entry for it, but its times count it.
+    An empty chunk stands for a frame that the camera dropped, or only fills up a rate that is higher than the video's;
+    see :func:`~lsinet_monai.data.video.timeline.place_slots`. The index has no entry for it, but its times count it.
 
     Returns:
         The number of each packet in the index, by its position in the file in bytes.
@@ -145,8 +160,8 @@ def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int
         return {}
     entries = list(stream.index_entries)
     times = [entry.timestamp for entry in entries]
-    are_numbers = all(before < after for before, after in pairwise([-1, *times, max(len(entries), stream.frames)]))
-    numbers = times if are_numbers else range(len(entries))
+    are_slots = all(before < after for before, after in pairwise([-1, *times, max(len(entries), stream.frames)]))
+    numbers = place_slots(np.array(times, np.int64)).tolist() if are_slots else range(len(entries))
     return {entry.pos + _AVI_CHUNK_HEADER: number for entry, number in zip(entries, numbers, strict=True)}
 
 

@@ -11,8 +11,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from tqdm import tqdm
 
-from lsinet_monai.data.video.packets import Packets, decode, number_of, numbers_by_place
-from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown
+from lsinet_monai.data.video.packets import Packets, decode, number_of, numbers_by_place, picture_streams
+from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown, place_slots
 from lsinet_monai.data.video.video import DEFAULT_FPS
 from lsinet_monai.errors import InputError
 
@@ -41,7 +41,10 @@ class Scan:
         fps: frames per second; the mean if the rate varies.
         expected: the number of frames that the container announces, or None.
         damaged: the indices of packets that are marked as damaged.
-        seek_to: the decoding time to seek to for a key frame, by the key frame's stamp; empty if seeking is impossible.
+        seek_to: the decoding time to seek to for a key frame, by the key frame's stamp. Decoding begins at the start of
+            the file for others, such as the first packet: a seek to it would lose what only the start has.
+        first_key: the index of the first frame that is marked as a key frame; None if none is.
+        notes: what a person should know of how the file was read.
     """
 
     timeline: Timeline
@@ -50,6 +53,8 @@ class Scan:
     expected: int | None
     damaged: frozenset[int]
     seek_to: dict[int, int]
+    first_key: int | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,11 +65,14 @@ class _Header:
     unit: Fraction  # seconds per unit of time
     fps: float
     reordered: bool
+    has_palette: bool  # only the first packet carries it, so decoding must start there
     frames: int  # 0 if unknown
     end: float | None  # seconds
     end_is_of_video: bool  # or of the stream that ends last
     number_at: dict[int, int]  # by position in the file
     entry_times: dict[int, int]  # by number
+    begins_with_key: bool  # by an index of all frames
+    notes: tuple[str, ...]
 
 
 @dataclass
@@ -114,17 +122,32 @@ def _read_header(container: InputContainer, stream: VideoStream, fps: float | No
         end = 3600 * int(duration[1]) + 60 * int(duration[2]) + float(duration[3])
     elif kind in _ANNOUNCE_DURATION and container.duration is not None:
         end = ((container.start_time or 0) + container.duration) / 1e6
+    entries = list(stream.index_entries)
     number_at = numbers_by_place(container, stream)
     return _Header(
         kind=kind,
         unit=stream.time_base or Fraction(1),
         fps=float(next((rate for rate in rates if rate), DEFAULT_FPS)),
         reordered=bool(stream.codec_context.has_b_frames),
-        frames=len(stream.index_entries) if kind == _MOV else stream.frames,
+        has_palette=stream.codec_context.pix_fmt == "pal8",
+        frames=len(entries) if kind == _MOV else stream.frames,
         end=end,
         end_is_of_video=duration is not None,
         number_at=number_at,
-        entry_times=dict(zip(number_at.values(), (entry.timestamp for entry in stream.index_entries), strict=False)),
+        entry_times=dict(zip(number_at.values(), (entry.timestamp for entry in entries), strict=False)),
+        begins_with_key=kind in (_MOV, "avi") and bool(entries) and entries[0].is_keyframe,
+        notes=_note_on_streams(container, stream),
+    )
+
+
+def _note_on_streams(container: InputContainer, chosen: VideoStream) -> tuple[str, ...]:
+    streams = picture_streams(container)
+    if len(streams) < 2:
+        return ()
+    sizes = ", ".join(f"{stream.height}x{stream.width}" for stream in streams)
+    return (
+        f"has {len(streams)} video streams ({sizes}); the one of {chosen.height}x{chosen.width}, number "
+        f"{streams.index(chosen)} from 0, is read, as ffmpeg would choose",
     )
 
 
@@ -175,20 +198,22 @@ def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
         rounding = float(header.unit) / seconds[-1]
         fps = fps if abs(measured / fps - 1) <= max(_SAME_RATE, 2 * rounding) else measured
     decoding_times = np.array(table.dts, np.int64)[order]
-    is_key = _keys(table)[order]
+    is_key = _keys(table, header)[order]
     early = int(1 / header.unit)  # a second, because some formats seek only to within a few packets
     seek_to = {
         int(stamp): int(time) - early
         for stamp, time in zip(stamps[is_key], decoding_times[is_key], strict=True)
-        if time != _NO_TIME
+        if time != _NO_TIME and stamp != table.pts[0]
     }
     return Scan(
         timeline=Timeline(stamps, indices, is_key, frame_count, in_time=True),
         seconds=seconds,
         fps=fps,
-        expected=_expected(header, table, frame_count, fps),
+        expected=_expected(header, table, frame_count, fps, header.frames),
         damaged=frozenset(indices[np.array(table.is_damaged)[order]].tolist()),
         seek_to=seek_to,
+        first_key=_first_key(header, table, indices[np.argsort(order)]),
+        notes=header.notes,
     )
 
 
@@ -205,23 +230,72 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
         order = np.argsort(indices)
         indices[order] = place_in_time(times[order])
     frame_count = 1 + max(int(indices.max()), *header.number_at.values(), 0)
-    is_key = _keys(table)
+    is_key = _keys(table, header)
     entry_times = header.entry_times
+    fps, frames = header.fps, header.frames
+    seconds = np.arange(frame_count) / fps
+    if pace := _find_pace(header, table):
+        fps, frames = fps / pace.slots_per_frame, pace.count_frames(frames)
+        seconds = pace.slots_of(np.arange(frame_count)) / header.fps
     return Scan(
         timeline=Timeline(stamps, indices, is_key, frame_count, in_time=False),
-        seconds=np.arange(frame_count) / header.fps,
-        fps=header.fps,
-        expected=_expected(header, table, frame_count, header.fps),
+        seconds=seconds,
+        fps=fps,
+        expected=_expected(header, table, frame_count, fps, frames),
         damaged=frozenset(indices[np.array(table.is_damaged)].tolist()),
-        seek_to={number: entry_times[number] for number in stamps[is_key].tolist() if number in entry_times},
+        seek_to={key: entry_times[key] for key in stamps[is_key].tolist() if key != numbers[0] and key in entry_times},
+        first_key=_first_key(header, table, indices),
+        notes=header.notes,
     )
 
 
-def _keys(table: _Table) -> np.ndarray:
-    """Return which packets are key frames: the first one, if none is marked."""
+@dataclass(frozen=True)
+class _Pace:
+    """How the frames of an AVI file lie among its chunks, of which some are empty."""
+
+    numbers: np.ndarray  # (N,) int64, ascending
+    slots: np.ndarray  # (N,) int64, ascending: the chunks of these frames
+
+    @property
+    def slots_per_frame(self) -> float:
+        return float((self.slots[-1] - self.slots[0]) / (self.numbers[-1] - self.numbers[0]))
+
+    def slots_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return how many chunks lie between the first frame and others."""
+        behind = np.maximum(numbers - self.numbers[-1], 0) * self.slots_per_frame
+        return np.interp(numbers, self.numbers, self.slots - self.slots[0]) + behind
+
+    def count_frames(self, slots: int) -> int:
+        """Return the number of frames in a number of chunks; 0 if the rate varies."""
+        steps = np.diff(self.slots) / np.diff(self.numbers)
+        is_steady = np.abs(steps - self.slots_per_frame).max() <= max(1, self.slots_per_frame / 2)
+        return round(slots / self.slots_per_frame) if is_steady else 0
+
+
+def _find_pace(header: _Header, table: _Table) -> _Pace | None:
+    """Find the pace of an AVI file with more chunks than frames; None if each chunk is a frame, and for other files."""
+    # The index is at the end. Without it, FFmpeg's decoding times count the chunks.
+    slots = np.array(list(header.entry_times.values()) or table.dts, np.int64)
+    if header.kind != "avi" or len(slots) < 2 or not (np.diff(slots) > 0).all() or slots[0] == _NO_TIME:
+        return None
+    numbers = place_slots(slots)
+    return None if np.array_equal(numbers, slots) else _Pace(numbers, slots)
+
+
+def _keys(table: _Table, header: _Header) -> np.ndarray:
+    """Return which packets are key frames: the first one, if none is marked, or if it alone has the palette."""
     is_key = np.array(table.is_key)
+    if header.has_palette:
+        is_key[1:] = False
     is_key[0] |= not is_key.any()
     return is_key
+
+
+def _first_key(header: _Header, table: _Table, indices: np.ndarray) -> int | None:
+    """Return the first index of a packet, in decoding order, that is marked as a key frame, here or in the index."""
+    is_key = np.array(table.is_key)
+    is_key[0] |= header.begins_with_key  # a damaged one is no longer marked itself
+    return int(indices[is_key].min()) if is_key.any() else None
 
 
 def _order_of_showing(packets: Packets, count: int) -> list[int]:
@@ -236,10 +310,10 @@ def _order_of_showing(packets: Packets, count: int) -> list[int]:
     return [number for number in shown if number is not None]
 
 
-def _expected(header: _Header, table: _Table, frame_count: int, fps: float) -> int | None:
+def _expected(header: _Header, table: _Table, frame_count: int, fps: float, frames: int) -> int | None:
     """Return the number of frames that the container announces, by a count or else by its duration."""
-    if header.frames:
-        return header.frames - table.discarded
+    if frames:
+        return frames - table.discarded
     if header.end is None:
         return None
     missing = (header.end - (table.end if header.end_is_of_video else table.end_of_all)) * fps

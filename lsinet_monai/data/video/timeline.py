@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Timeline", "are_times", "place_in_time", "place_shown"]
+__all__ = ["Timeline", "are_times", "place_in_time", "place_shown", "place_slots"]
 
 _LARGEST_REORDERING = 64  # packets between decoding and display order; H.264 and HEVC allow 16 frames
 _STEADY_SHARE = 0.9  # of the steps between packets
 _LARGEST_JITTER = 0.25  # of a step
+_FEWEST_PERIODIC = 5  # gaps that follow each other evenly, until they count as a pattern
 _LARGEST_LOSS = 10  # lost indices per packet: more mean that the time stamps are wrong
 
 
@@ -45,6 +46,17 @@ class Timeline:
         chosen = np.flatnonzero(self.is_key & (self.indices <= index))
         last = chosen[np.argsort(self.indices[chosen])][-2:]
         return [(int(self.stamps[at]), int(self.indices[at])) for at in last]
+
+    def without_first(self, count: int) -> Timeline:
+        """Return the timeline without the first ``count`` indices; later ones move up."""
+        kept = self.indices >= count
+        return replace(
+            self,
+            stamps=self.stamps[kept],
+            indices=self.indices[kept] - count,
+            is_key=self.is_key[kept],
+            frame_count=self.frame_count - count,
+        )
 
     def has_packets(self, start: int, end: int) -> bool:
         """Return whether any packet has an index from ``start`` to before ``end``."""
@@ -97,6 +109,29 @@ def place_in_time(times: np.ndarray) -> np.ndarray:
     lost_before = np.minimum.accumulate(np.cumsum(lost)[::-1])[::-1]
     shifts = np.concatenate([[0], np.maximum(lost_before, 0)]).astype(np.int64)
     return ranks + shifts[np.maximum(0, np.searchsorted(known, ranks, side="right") - 1)]
+
+
+def place_slots(slots: np.ndarray) -> np.ndarray:
+    """Give the packets of an AVI file numbers by their places among its slots, some of which are empty.
+
+    AVI has one chunk per tick of its rate. A camera leaves a slot empty for a frame that it drops. A program that
+    copies a stream into an AVI of a higher rate leaves slots empty to keep the time: these are not frames.
+
+    Args:
+        slots: (N,) int64, ascending: the place of each packet among the chunks, in decoding order.
+
+    Returns:
+        (N,) int64, ascending: the slots themselves if most frames fill successive slots; numbers from 0 if the empty
+        slots only make up the rate.
+    """
+    steps = np.diff(slots)
+    if not len(steps) or (steps == 1).all():
+        return slots
+    if np.median(steps) > 1:
+        return place_in_time(slots.astype(np.float64))
+    apart = np.diff(np.flatnonzero(steps > 1))
+    is_periodic = len(apart) >= _FEWEST_PERIODIC and np.ptp(apart) <= 1
+    return np.arange(len(slots)) if is_periodic else slots
 
 
 def place_shown(numbers: np.ndarray, shown: list[int]) -> np.ndarray:

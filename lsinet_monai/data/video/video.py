@@ -27,6 +27,8 @@ BUFFER_BYTES = 2**27
 
 _MOST_AHEAD = 16  # frames: a longer buffer evens out no more delays
 _RANGES_NAMED = 8
+_COLOUR_STEP = 16  # pixels
+_SAME_COLOUR = 2  # of 255: the largest difference
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class VideoReport:
             iteration reaches them, so the list is complete after an iteration over the whole video.
         ends_early: whether the file has fewer frames than it announces. Then ``expected`` less ``found`` and
             ``skipped`` are missing.
+        notes: what else a person should know of how the video was read, such as which of several streams.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class VideoReport:
     found: int
     skipped: tuple[int, ...]
     ends_early: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -63,7 +67,7 @@ class VideoReport:
             problems.append(f"the file ends early, after {self.found + len(self.skipped)} of {self.expected} frames")
         if self.skipped:
             problems.append(f"{len(self.skipped)} damaged or lost frames skipped ({_ranges(self.skipped)})")
-        return f"{self.path}: {'; '.join(problems) or f'{self.found} frames, complete'}"
+        return f"{self.path}: {'; '.join([*(problems or [f'{self.found} frames, complete']), *self.notes])}"
 
 
 def _ranges(indices: Iterable[int]) -> str:
@@ -76,6 +80,10 @@ def _ranges(indices: Iterable[int]) -> str:
             ranges.append([index, index])
     named = [f"{first}-{last}" if last > first else str(first) for first, last in ranges[:_RANGES_NAMED]]
     return ", ".join(named + ["..."] * (len(ranges) > _RANGES_NAMED))
+
+
+def _has_colour(frame: np.ndarray, colour: np.ndarray) -> bool:
+    return int(np.abs(frame.astype(np.int16) - colour).max()) <= _SAME_COLOUR
 
 
 class Video(ABC):
@@ -106,6 +114,7 @@ class Video(ABC):
         lost: Iterable[int] = (),
         ends_early: bool = False,
         files: Mapping[int, str] | None = None,
+        notes: Iterable[str] = (),
     ) -> None:
         self.path = path
         self.size = size
@@ -115,6 +124,9 @@ class Video(ABC):
         self._expected = expected
         self._ends_early = ends_early
         self._skipped = set(lost)
+        self._notes = list(notes)
+        self._colour: np.ndarray | None = None  # of the first pixel read
+        self._shows_something = False  # whether a pixel had another colour
         self._reported = False
         self._closed = False
         self._running: WeakSet[Prefetch[tuple[int, np.ndarray]]] = WeakSet()
@@ -140,7 +152,8 @@ class Video(ABC):
     def report(self) -> VideoReport:
         """The frames expected, and those found so far."""
         skipped = tuple(sorted(self._skipped))
-        return VideoReport(self.path, self._expected, self.frame_count - len(skipped), skipped, self._ends_early)
+        found = self.frame_count - len(skipped)
+        return VideoReport(self.path, self._expected, found, skipped, self._ends_early, tuple(self._notes))
 
     def frames(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
         """Read the frames from ``start`` to before ``end``; both count like the bounds of a slice.
@@ -160,15 +173,30 @@ class Video(ABC):
             for index, frame in ahead:
                 self._skipped.update(range(following, index))
                 following = index + 1
+                self._watch_colours(frame)
                 yield index, self.seconds(index), frame
         if self._closed:
             return
         self._skipped.update(range(following, end))
         if end == self.frame_count and not self._reported:
             self._reported = True
+            if self._colour is not None and not self._shows_something:
+                colour = ", ".join(map(str, self._colour.tolist()))
+                self._notes.append(
+                    f"every picture has one colour, rgb({colour}): if a player shows more, convert the video to H.264"
+                )
             report = self.report
-            if not report.is_complete:
+            if not report.is_complete or report.notes:
                 logger.warning("%s", report)
+
+    def _watch_colours(self, frame: np.ndarray) -> None:
+        if self._shows_something:
+            return
+        if self._colour is None:
+            self._colour = frame[0, 0].copy()
+        # A few pixels are mostly enough to see another colour.
+        parts = (frame[::_COLOUR_STEP, ::_COLOUR_STEP], frame)
+        self._shows_something = not all(_has_colour(part, self._colour) for part in parts)
 
     def __iter__(self) -> Iterator[tuple[int, float, np.ndarray]]:
         return self.frames()

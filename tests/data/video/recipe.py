@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,15 @@ _BLOCK = 8  # pixels
 _BITS = 6
 
 
+@cache
+def _phantom(frames: int, size: tuple[int, int]) -> list[np.ndarray]:
+    return [frame for frame, _ in phantom_clip(frames, size, 0)]
+
+
 def clip(frames: int = 24, size: tuple[int, int] = (64, 80)) -> list[np.ndarray]:
     """Frames of the phantom, uint8, (H, W, 3), each with its number in the upper left corner, in black and white."""
     numbered = []
-    for number, (frame, _) in enumerate(phantom_clip(frames, size, 0)):
+    for number, frame in enumerate(map(np.copy, _phantom(frames, size))):
         for bit in range(_BITS):
             frame[:_BLOCK, bit * _BLOCK : (bit + 1) * _BLOCK] = 255 * (number >> bit & 1)
         numbered.append(frame)
@@ -161,14 +167,17 @@ def write_silence(container: OutputContainer, seconds: float) -> None:
 PATIENT = "Doe^Jane"
 
 
-def write_dicom(path: Path, pixel_data: bytes | Sequence[bytes], syntax: str, **attributes: Any) -> None:
+def write_dicom(
+    path: Path, pixel_data: bytes | Sequence[bytes], syntax: str, vr: str = "OB", **attributes: Any
+) -> None:
     """Write a DICOM file of a patient called Doe: pixel data from bytes as they are, from a list as fragments."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.1.1"  # Video Endoscopic Image Storage
     meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     meta.TransferSyntaxUID = syntax
     dataset = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
-    dataset.is_little_endian, dataset.is_implicit_VR = True, syntax == "1.2.840.10008.1.2"
+    dataset.is_little_endian = syntax != "1.2.840.10008.1.2.2"
+    dataset.is_implicit_VR = syntax == "1.2.840.10008.1.2"
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = PATIENT, "MRN-4711", "19500102"
     dataset.SamplesPerPixel, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 3, 8, 8, 7
     dataset.PixelRepresentation, dataset.PlanarConfiguration = 0, 0
@@ -176,7 +185,7 @@ def write_dicom(path: Path, pixel_data: bytes | Sequence[bytes], syntax: str, **
     dataset.update(attributes)
     is_raw = isinstance(pixel_data, bytes)
     dataset.PixelData = pixel_data if is_raw else encapsulate(list(pixel_data))
-    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].VR = vr
     dataset["PixelData"].is_undefined_length = not is_raw
     pydicom.dcmwrite(path, dataset, write_like_original=False)
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -101,6 +102,142 @@ def test_the_frame_rate_of_a_bare_stream_can_be_given(tmp_path, recipe, clip):
     path = recipe.write_kind(tmp_path, "h264", "bare H.264", clip)
     with open_video(path, fps=10) as video:
         assert video.seconds(23) == pytest.approx(2.3)
+
+
+def write_palettised(path, frames):
+    """Write frames of grey in colours of a palette; returns them in RGB."""
+    colours = np.stack([np.arange(256), 255 - np.arange(256), np.arange(256) // 2], axis=1).astype(np.uint8)
+    palette = np.concatenate([np.full((256, 1), 255, np.uint8), colours], axis=1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "pal8"
+        for index, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray((np.ascontiguousarray(frame[..., 0]), palette), "pal8")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return [colours[frame[..., 0]] for frame in frames]
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mov"])
+def test_a_palette_outlives_every_seek(tmp_path, clip, suffix):
+    expected = write_palettised(tmp_path / f"a.{suffix}", clip)
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert all((frame == expected[index]).all() for index, _, frame in video)
+        for index in (13, 2, 23, 0):
+            assert (video[index] == expected[index]).all()
+        assert [(frame == expected[index]).all() for index, _, frame in video.frames(20)] == [True] * 4
+
+
+def test_the_start_of_a_file_is_not_sought(lossless, monkeypatch):
+    def seek(*_, **__):
+        pytest.fail("a seek")
+
+    monkeypatch.setattr("av.container.InputContainer.seek", seek, raising=False)
+    assert 0 not in open_video(lossless)._seek_to
+
+
+# frames per second, the ticks per second of the file, B-frames
+RATES = [(25, 50, 3), (30, 600, 0), (24, 60, 3), (24, 30, 0)]
+
+
+@pytest.mark.parametrize(("fps", "ticks", "b_frames"), RATES)
+def test_an_avi_of_a_higher_rate_has_the_frames_and_the_rate_of_the_video(tmp_path, recipe, fps, ticks, b_frames):
+    def count_in_ticks(_, stream):
+        stream.codec_context.time_base = Fraction(1, ticks)
+
+    frames, path = recipe.clip(48), tmp_path / "a.avi"
+    times = [index * ticks // fps * 1000 / ticks for index in range(48)]
+    recipe.write_video(path, frames, b_frames=b_frames, times=times, fps=fps, prepare=count_in_ticks)
+    with open_video(path) as video:
+        found = list(video)
+        assert [index for index, _, _ in found] == [recipe.number_of(frame) for *_, frame in found] == list(range(48))
+        assert video.fps == pytest.approx(fps, rel=0.03) and video.report.is_complete and video.report.expected == 48
+        assert [seconds for _, seconds, _ in found] == pytest.approx([t / 1000 for t in times], abs=1 / fps + 1e-6)
+        for index in (30, 7, 47):
+            assert (video[index] == frames[index]).all()
+
+
+def test_an_avi_of_a_higher_rate_that_is_cut_off(tmp_path, recipe, clip):
+    def count_in_ticks(_, stream):
+        stream.codec_context.time_base = Fraction(1, 600)
+
+    path = tmp_path / "a.avi"
+    recipe.write_video(path, clip, times=[40 * index for index in range(24)], fps=25, prepare=count_in_ticks)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with open_video(path) as video:
+        found = [recipe.number_of(frame) for *_, frame in video]
+        assert found == list(range(len(found))) and len(found) > 8 and video.fps == pytest.approx(25)
+        assert video.report.ends_early and video.report.expected == 24
+
+
+# codec, container, the part that is cut off
+CUT_AT_THE_START = [
+    ("H.264, B-frames", "ts", 0.15),
+    ("H.264, B-frames", "ts", 0.45),
+    ("H.265", "ts", 0.45),
+    ("MPEG-2, B-frames", "ts", 0.45),
+    ("MPEG-2, B-frames", "mpg", 0.15),
+]
+
+
+@pytest.mark.parametrize(("codec", "suffix", "part"), CUT_AT_THE_START)
+def test_frame_0_is_the_first_that_any_decoder_shows(tmp_path, recipe, codec, suffix, part):
+    path = recipe.write_kind(tmp_path, suffix, codec, recipe.clip(40))
+    data = path.read_bytes()
+    unit = 188 if suffix == "ts" else 2048
+    path.write_bytes(data[int(len(data) * part) // unit * unit :])
+    with av.open(str(path)) as container:
+        theirs = [recipe.number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    with open_video(path) as video:
+        found = {index: recipe.number_of(frame) for index, _, frame in video}
+        assert list(found.values()) == theirs and list(found) == list(range(len(theirs)))
+        assert video.seconds(0) == 0 and video.report.is_complete
+        assert "precede the first key frame and cannot be decoded; frame 0 is the one after" in str(video.report)
+        assert recipe.number_of(video[5]) == theirs[5]
+
+
+def test_a_damaged_first_key_frame_keeps_its_index(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "mp4", "H.264", clip)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start + 8 : start + 1200] = bytes(1192)
+    path.write_bytes(data)
+    _, report = read(path)
+    assert len(open_video(path)) == 24 and not report.notes
+
+
+# sizes of the streams, which is the default one; the one that ffmpeg takes
+STREAMS = [
+    ([(48, 64), (64, 96)], None, 1),
+    ([(64, 96), (48, 64)], None, 0),
+    ([(64, 96), (64, 96)], None, 0),
+    ([(64, 96), (48, 64)], 1, 1),
+]
+
+
+@pytest.mark.parametrize(("sizes", "default", "chosen"), STREAMS)
+def test_of_two_streams_the_one_that_ffmpeg_takes(tmp_path, sizes, default, chosen, caplog):
+    path = tmp_path / ("a.ts" if default is None else "a.mkv")
+    with av.open(str(path), "w") as container:
+        streams = []
+        for at, (height, width) in enumerate(sizes):
+            stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            stream.disposition = av.stream.Disposition.default if at == default else av.stream.Disposition(0)
+            streams.append(stream)
+        for index in range(5):
+            for at, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
+                picture = av.VideoFrame.from_ndarray(np.full((*size, 3), 60 + 120 * at, np.uint8), "rgb24")
+                picture.pts, picture.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(picture))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    with open_video(path) as video:
+        assert video.size == sizes[chosen] and abs(int(video[2].mean()) - 60 - 120 * chosen) < 5
+        names = ", ".join(f"{height}x{width}" for height, width in sizes)
+        assert f"has 2 video streams ({names}); the one of {sizes[chosen][0]}x" in str(video.report)
+        assert f"number {chosen} from 0, is read" in str(video.report)
 
 
 # Access -----------------------------------------------------------------------------------------------------------
@@ -304,8 +441,6 @@ def test_other_files_are_refused_in_one_line(tmp_path, lossless, content, messag
 
 
 def test_a_file_without_picture_is_refused(tmp_path, recipe):
-    import av
-
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         recipe.write_silence(container, 1)
     with pytest.raises(InputError, match="has no video in it"):

@@ -11,6 +11,7 @@ from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+DEFLATED, BIG_ENDIAN, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5"
 JPEG, JPEG_2000 = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"
 MPEG2, H264, HEVC = (f"1.2.840.10008.1.2.4.{number}" for number in (100, 102, 107))
 
@@ -37,7 +38,7 @@ def check_exact(path, clip):
         assert video.report.is_complete and video.report.expected == len(clip)
 
 
-@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN])
 @pytest.mark.parametrize("planar", [0, 1])
 def test_uncompressed_is_exact(tmp_path, recipe, clip, shape, syntax, planar):
     pixels = np.stack(clip)
@@ -59,6 +60,91 @@ def test_uncompressed_ybr_becomes_rgb(tmp_path, recipe, clip, shape):
     recipe.write_dicom(tmp_path / "a.dcm", pixels, EXPLICIT, PhotometricInterpretation="YBR_FULL", **shape)
     with open_video(tmp_path / "a.dcm") as video:
         assert all(np.abs(frame.astype(int) - clip[index]).max() <= 3 for index, _, frame in video)
+
+
+def test_two_pixels_may_share_their_colour(tmp_path, recipe, clip, shape):
+    pixels = np.stack([np.array(Image.fromarray(frame).convert("YCbCr")) for frame in clip])
+    colour = pixels[:, :, ::2, 1:]
+    data = np.concatenate([pixels[:, :, ::2, :1], pixels[:, :, 1::2, :1], colour], axis=3).tobytes()
+    recipe.write_dicom(tmp_path / "a.dcm", data, EXPLICIT, PhotometricInterpretation="YBR_FULL_422", **shape)
+    pixels[..., 1:] = np.repeat(colour, 2, axis=2)
+    check_exact(tmp_path / "a.dcm", [np.array(Image.fromarray(frame, "YCbCr").convert("RGB")) for frame in pixels])
+
+
+RAMP = np.stack([np.arange(256), 255 - np.arange(256), np.arange(256) // 2], axis=1).astype(np.uint8)
+
+
+def palette(bits, first=0, order="<"):
+    """The attributes of a palette with the colours of RAMP; 8 bits may lie in words of 16, or be said to be 16."""
+    if bits == "8" and order == ">":  # two in a word, so swapped
+        return palette(bits) | {
+            f"{name}PaletteColorLookupTableData": RAMP[:, at].copy().view(np.uint16).byteswap().tobytes()
+            for at, name in enumerate(("Red", "Green", "Blue"))
+        }
+    entries = {"8": RAMP, "16": RAMP.astype(f"{order}u2") * 257}.get(bits, RAMP.astype(f"{order}u2"))
+    attributes = {"SamplesPerPixel": 1, "PhotometricInterpretation": "PALETTE COLOR"}
+    for at, name in enumerate(("Red", "Green", "Blue")):
+        attributes[f"{name}PaletteColorLookupTableDescriptor"] = [256 - first, first, 8 if bits[0] == "8" else 16]
+        attributes[f"{name}PaletteColorLookupTableData"] = entries[first:, at].tobytes()
+    return attributes
+
+
+@pytest.mark.parametrize("bits", ["8", "16", "8 in words", "16, but not used"])
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN])
+def test_a_palette_is_applied(tmp_path, recipe, clip, shape, bits, syntax):
+    values = np.stack(clip)[..., 0]
+    attributes = shape | palette(bits, order=">" if syntax == BIG_ENDIAN else "<")
+    recipe.write_dicom(tmp_path / "a.dcm", values.tobytes(), syntax, **attributes)
+    check_exact(tmp_path / "a.dcm", RAMP[values])
+
+
+def test_a_palette_may_begin_at_a_later_value(tmp_path, recipe, clip, shape):
+    values = np.stack(clip)[..., 0]
+    recipe.write_dicom(tmp_path / "a.dcm", values.tobytes(), EXPLICIT, **(shape | palette("8", first=20)))
+    check_exact(tmp_path / "a.dcm", RAMP[np.maximum(values, 20)])
+
+
+def test_big_endian_pixels_may_lie_in_words(tmp_path, recipe):
+    frames = np.random.default_rng(0).integers(256, size=(4, 5, 7, 3), dtype=np.uint8)  # of an odd size
+    words = np.frombuffer(frames.tobytes(), np.uint16).byteswap().tobytes()
+    attributes = {"NumberOfFrames": 4, "Rows": 5, "Columns": 7}
+    recipe.write_dicom(tmp_path / "a.dcm", words, BIG_ENDIAN, vr="OW", **attributes)
+    with open_video(tmp_path / "a.dcm") as video:
+        assert all((frame == frames[index]).all() for index, _, frame in video) and len(video) == 4
+
+
+def run_lengths(frame):
+    """Encode a frame as PS3.5, annex G, with runs of one value only: one segment for each sample."""
+    segments = []
+    for sample in frame.reshape(-1, frame.shape[2] if frame.ndim == 3 else 1).T:
+        ends = np.append(np.flatnonzero(np.diff(sample)) + 1, len(sample))
+        encoded = b""
+        for start, end in zip([0, *ends], ends, strict=False):
+            for at in range(start, end, 128):
+                count = min(128, end - at)
+                encoded += bytes([257 - count if count > 1 else 0, sample[start]])
+        segments.append(encoded + bytes(len(encoded) % 2))
+    starts = np.cumsum([64, *map(len, segments)])[:-1]
+    header = np.zeros(16, "<u4")
+    header[0], header[1 : 1 + len(segments)] = len(segments), starts
+    return header.tobytes() + b"".join(segments)
+
+
+def test_run_lengths_are_decoded(tmp_path, recipe, clip, shape):
+    recipe.write_dicom(tmp_path / "a.dcm", [run_lengths(frame) for frame in clip], RLE, PlanarConfiguration=1, **shape)
+    check_exact(tmp_path / "a.dcm", clip)
+    values = np.stack(clip)[..., 0]
+    attributes = shape | palette("8")
+    recipe.write_dicom(tmp_path / "a.dcm", [run_lengths(frame) for frame in values], RLE, **attributes)
+    check_exact(tmp_path / "a.dcm", RAMP[values])
+
+
+def test_a_damaged_run_is_skipped(tmp_path, recipe, clip, shape):
+    files = [run_lengths(frame) for frame in clip]
+    files[7] = files[7][:40]
+    recipe.write_dicom(tmp_path / "a.dcm", files, RLE, PlanarConfiguration=1, **shape)
+    with open_video(tmp_path / "a.dcm") as video:
+        assert [index for index, _, _ in video] == [*range(7), *range(8, 24)] and video.report.skipped == (7,)
 
 
 def test_jpeg_2000_is_exact_where_it_is_lossless(tmp_path, recipe, clip, shape):
@@ -175,6 +261,19 @@ def bad_files(recipe, clip, shape):
     )
     yield "16 bits", (pixels, EXPLICIT), shape | {"BitsAllocated": 16}, "samples of 16 bits"
     yield "palette", (pixels, EXPLICIT), shape | {"PhotometricInterpretation": "PALETTE COLOR"}, "convert it to RGB"
+    yield (
+        "half colours",
+        (pixels, EXPLICIT),
+        shape | {"PhotometricInterpretation": "YBR_PARTIAL_420"},
+        "YBR_PARTIAL_420;",
+    )
+    yield "another", (pixels, EXPLICIT), shape | {"PhotometricInterpretation": "DOE"}, "interpretation other; convert"
+    yield (
+        "odd",
+        (pixels, EXPLICIT),
+        shape | {"PhotometricInterpretation": "YBR_FULL_422", "Columns": 79},
+        "YBR_FULL_422",
+    )
     yield "no size", (pixels, EXPLICIT), shape | {"Rows": 0}, "have no size"
     yield "no stream", ([], H264), shape, "is empty"
     yield "no video", ([b"garbage" * 50], H264), shape, "cannot be read as a video"
@@ -189,6 +288,19 @@ def test_what_cannot_be_read_is_refused_in_one_line_without_the_patient(tmp_path
             open_video(path)
         assert "\n" not in str(error.value), what
         assert not any(part in str(error.value) + caplog.text for part in ("Doe", "4711", "1950")), what
+
+
+def test_a_file_that_inflates_to_too_much_is_refused(tmp_path, recipe, clip, shape, monkeypatch):
+    monkeypatch.setattr("lsinet_monai.data.video.dicom_header._MOST_INFLATED", 100_000)
+    recipe.write_dicom(tmp_path / "a.dcm", np.stack(clip).tobytes(), DEFLATED, **shape)
+    with pytest.raises(InputError, match="inflates to more than 100000 bytes"):
+        open_video(tmp_path / "a.dcm")
+
+
+def test_no_patient_attribute_of_a_deflated_file_is_kept(tmp_path, recipe, clip, shape):
+    recipe.write_dicom(tmp_path / "a.dcm", np.stack(clip).tobytes(), DEFLATED, **shape)
+    with open_video(tmp_path / "a.dcm") as video, video._header.open() as file:
+        assert recipe.PATIENT.encode() not in file.read()
 
 
 def test_no_patient_attribute_is_kept_or_shown(tmp_path, recipe, clip, shape, caplog, recwarn):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown
+from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown, place_slots
 
 STEADY = np.arange(40) * 3000.0
 MILLISECONDS = np.rint(np.arange(3000) * 1000 / 30)
@@ -85,3 +87,42 @@ def test_timeline():
     assert line.keys_before(4) == [(30, 2), (50, 4)]
     assert line.lost().tolist() == [3, 5]
     assert line.has_packets(2, 5) and not line.has_packets(3, 4) and not line.has_packets(5, 6)
+
+
+EVERY_5TH = np.delete(np.arange(60), np.arange(4, 60, 5))
+# the slots of an AVI's packets, their numbers
+SLOTS = [
+    (np.arange(40), range(40)),
+    (np.delete(np.arange(40), [3, 4, 17, 30]), np.delete(np.arange(40), [3, 4, 17, 30])),  # dropped by the camera
+    (np.arange(40) * 2, range(40)),
+    (np.arange(40) * 24, range(40)),
+    (np.delete(np.arange(40) * 24, [5, 6, 30]), np.delete(np.arange(40), [5, 6, 30])),  # both
+    (np.arange(40) * 5 // 2, range(40)),  # 24 frames/s at 60
+    (np.concatenate([np.arange(7) * 75, 525 + np.arange(42) * 25]), range(49)),  # varies
+    (EVERY_5TH, range(48)),  # 24 frames/s at 30
+    (np.array([7]), [7]),
+    (np.array([], np.int64), []),
+]
+
+
+@pytest.mark.parametrize(("slots", "expected"), SLOTS)
+def test_place_slots(slots, expected):
+    assert place_slots(slots).tolist() == list(expected)
+
+
+@given(
+    first=st.integers(0, 5), count=st.integers(1, 200), step=st.integers(1, 600), dropped=st.sets(st.integers(1, 199))
+)
+def test_slots_become_ascending_numbers_and_a_steady_rate_has_no_gaps(first, count, step, dropped):
+    slots = np.array([first + step * at for at in range(count) if at not in dropped])
+    numbers = place_slots(slots)
+    assert len(numbers) == len(slots) and (np.diff(numbers) > 0).all() and numbers.dtype == np.int64
+    if not dropped & set(range(count)):
+        assert (np.diff(numbers) == 1).all()
+
+
+def test_a_timeline_without_its_first_indices():
+    timeline = Timeline(np.array([10, 20, 30, 40]), np.array([0, 2, 1, 3]), np.array([0, 0, 1, 0], bool), 4, True)
+    shorter = timeline.without_first(2)
+    assert (shorter.stamps.tolist(), shorter.indices.tolist(), shorter.frame_count) == ([20, 40], [0, 1], 2)
+    assert shorter.index_of(30) is None and shorter.index_of(40) == 1

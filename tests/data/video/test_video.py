@@ -80,6 +80,33 @@ def test_a_complete_video_logs_nothing(caplog):
     assert not caplog.records
 
 
+# the values of the frames' pixels; None is a frame of two colours
+BLANKS = [([0] * 5, "rgb(0, 0, 0)"), ([7, 8, 9], "rgb(7, 7, 7)"), ([0, 0, None], ""), ([None, 0], ""), ([0, 90], "")]
+
+
+@pytest.mark.parametrize(("values", "colour"), BLANKS)
+def test_pictures_that_all_have_one_colour_are_reported(caplog, values, colour):
+    class Blank(MemoryVideo):
+        def _decode_one(self, index):
+            frame = np.full((20, 30, 3), values[index] or 0, np.uint8)
+            frame[5, 7] += 90 * (values[index] is None)
+            return frame
+
+    with caplog.at_level(logging.WARNING), Blank(len(values)) as video:
+        list(video)
+        list(video)
+        assert video.report.is_complete
+    said = f"memory: {len(values)} frames, complete; every picture has one colour, {colour}: if a player shows more, "
+    assert [record.getMessage()[: len(said)] for record in caplog.records] == [said] * bool(colour)
+
+
+def test_notes_are_said(caplog):
+    with caplog.at_level(logging.WARNING), MemoryVideo(notes=["has two streams"]) as video:
+        list(video)
+    assert [record.getMessage() for record in caplog.records] == ["memory: 10 frames, complete; has two streams"]
+    assert video.report.notes == ("has two streams",)
+
+
 @pytest.mark.parametrize("index", [2, -8, np.int64(2)])
 def test_access(index):
     with MemoryVideo() as video:
