@@ -26,7 +26,7 @@ from lsinet_monai.csrc import (
 )
 from lsinet_monai.errors import InputError
 
-__all__ = ["VARIABLE", "load_kernels"]
+__all__ = ["VARIABLE", "find_extension", "load_kernels"]
 
 VARIABLE = "LSINET_KERNELS"
 """The environment variable that forces one of :data:`WAYS`."""
@@ -38,8 +38,10 @@ LOG_NAME = "compiler_output.txt"
 
 logger = logging.getLogger(__name__)
 
+loaded: dict[str, bool] = {}
+"""Whether kernels are loaded, by kind of device: what :func:`load_kernels` found in this process so far."""
+
 _lock = threading.Lock()
-_has_kernels: dict[str, bool] = {}
 
 
 class _UnavailableError(Exception):
@@ -67,9 +69,9 @@ def load_kernels(device_type: str) -> bool:
         InputError: the environment variable LSINET_KERNELS forces a way that is unknown or not available.
     """
     with _lock:
-        if device_type not in _has_kernels:
-            _has_kernels[device_type] = _load(device_type)
-        return _has_kernels[device_type]
+        if device_type not in loaded:
+            loaded[device_type] = _load(device_type)
+        return loaded[device_type]
 
 
 def _load(device_type: str) -> bool:
@@ -103,7 +105,7 @@ def _load(device_type: str) -> bool:
 
 
 def _load_extension(device_type: str) -> str:
-    path = _find_extension(device_type)
+    path = find_extension(device_type)
     if path is None:
         raise _UnavailableError("no extension was built when the package was installed")
     try:
@@ -113,7 +115,15 @@ def _load_extension(device_type: str) -> str:
     return path
 
 
-def _find_extension(device_type: str) -> str | None:
+def find_extension(device_type: str) -> str | None:
+    """Find the extension that was built when the package was installed.
+
+    Args:
+        device_type: "cpu" or "cuda".
+
+    Returns:
+        The path of the library, or None if it was not built.
+    """
     spec = importlib.util.find_spec(f"lsinet_monai.ops._kernels_{device_type}")
     return None if spec is None else spec.origin
 

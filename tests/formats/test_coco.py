@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_masks
@@ -15,7 +15,6 @@ from pycocotools.coco import COCO
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, UnclearLabels, read_coco, write_coco
-from lsinet_monai.formats.coco import _mask
 
 Frames = dict[int, np.ndarray]
 Attributes = dict[int, dict[str, object]]
@@ -71,12 +70,21 @@ def test_a_block_that_fails_leaves_no_file(tmp_path: Path, clip: ClipInfo, label
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=100)
-@given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 1)))
-def test_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
+def _decode(folder: Path, segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """Read a file with one segmentation in its only frame."""
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}
+    categories = [{"id": 1, "name": "polyp"}]
+    content = {"images": [{"id": 1, "file_name": "0.png"}], "categories": categories, "annotations": [annotation]}
+    (folder / "one.json").write_text(json.dumps(content))
+    return read_coco(folder / "one.json", ClipInfo("one", size, 1))[0]
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 1)).filter(np.any))
+def test_run_lengths_are_those_of_pycocotools(tmp_path: Path, mask: np.ndarray) -> None:
     code = coco_masks.encode(np.asfortranarray(mask))
     segmentation = {"size": list(mask.shape), "counts": code["counts"].decode()}
-    np.testing.assert_array_equal(_mask(segmentation, mask.shape), mask)
+    np.testing.assert_array_equal(_decode(tmp_path, segmentation, mask.shape), mask)
 
 
 SEGMENTATIONS = [
@@ -86,8 +94,8 @@ SEGMENTATIONS = [
 
 
 @pytest.mark.parametrize(("_", "segmentation", "mask"), SEGMENTATIONS, ids=[case[0] for case in SEGMENTATIONS])
-def test_other_segmentations(_: str, segmentation: Any, mask: list) -> None:
-    np.testing.assert_array_equal(_mask(segmentation, (3, 4)), mask)
+def test_other_segmentations(tmp_path: Path, _: str, segmentation: Any, mask: list) -> None:
+    np.testing.assert_array_equal(_decode(tmp_path, segmentation, (3, 4)), mask)
 
 
 def _content(**changes: Any) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils import cpp_extension
 
 from lsinet_monai.csrc import DEFAULT_CUDA_ARCHITECTURES, SOURCES, has_program, nvcc_release
 from lsinet_monai.errors import InputError
@@ -45,8 +47,8 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """Simulate a process that has not called the operator yet, on a machine without any build."""
-    monkeypatch.setattr(builds, "_has_kernels", {})
-    monkeypatch.setattr(builds, "_find_extension", lambda device_type: None)
+    monkeypatch.setattr(builds, "loaded", {})
+    monkeypatch.setattr(builds, "find_extension", lambda device_type: None)
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     monkeypatch.delenv(VARIABLE, raising=False)
     return monkeypatch
@@ -113,12 +115,33 @@ def test_a_failed_compile_shows_the_first_error_and_where_the_rest_is(
         ("FAILED: a.o\ncc1plus: cannot start\nninja: build stopped.", "cc1plus: cannot start"),
     ],
 )
-def test_the_first_error_of_each_compiler(output: str, expected: str, tmp_path: Path) -> None:
-    log = tmp_path / "compiler_output.txt"
-    message = builds._explain_failure(f"Error building extension 'a': [1/2] c++ -o a.o\n{output}", tmp_path)
-    assert message == f"compiling failed: {expected} (the compiler's whole output: {log})"
-    # A process that waited while another one compiled.
-    assert builds._explain_failure("a.so: cannot open shared object file", tmp_path) == message
+def test_the_first_error_of_each_compiler(
+    unchosen: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, output: str, expected: str
+) -> None:
+    whole = f"Error building extension 'a': [1/2] c++ -o a.o\n{output}"
+
+    def fail(build_directory: str, **_: Any) -> None:
+        raise RuntimeError(whole)
+
+    def fail_after_waiting(build_directory: str, **_: Any) -> None:
+        """As in a process that waits while another one compiles."""
+        Path(build_directory, "compiler_output.txt").write_text(whole)
+        raise OSError("a.so: cannot open shared object file")
+
+    unchosen.setattr(builds, "has_program", lambda command: True)
+    for compile_and_fail in (fail, fail_after_waiting):
+        builds.loaded.clear()
+        unchosen.setattr(cpp_extension, "load", compile_and_fail)
+        assert not load_kernels("cpu")
+        message = caplog.records[-1].getMessage()
+        assert f"compiling failed: {expected} (the compiler's whole output: " in message
+        assert Path(message.rpartition("whole output: ")[2].rstrip(")")).read_text() == whole
+
+
+def test_the_extension_that_was_built_is_found() -> None:
+    found = {device_type: builds.find_extension(device_type) for device_type in ("cpu", "mps")}
+    assert found["mps"] is None
+    assert found["cpu"] is None or Path(found["cpu"]).name.startswith("_kernels_cpu.")
 
 
 @pytest.mark.parametrize(
