@@ -190,7 +190,7 @@ def list_frames(frames: Iterable[int]) -> str:
             runs[-1][1:] = [frame]
         else:
             runs.append([frame])
-    texts = [" to ".join(map(str, run)) for run in runs[:_MOST_RUNS]]
+    texts = [(" to " if run[-1] > run[0] + 1 else ", ").join(map(str, run)) for run in runs[:_MOST_RUNS]]
     rest = sum(run[-1] - run[0] + 1 for run in runs[_MOST_RUNS:])
     word = "frame" if len(runs) == 1 and len(runs[0]) == 1 else "frames"
     return f"{word} {', '.join(texts)}" + (f" and {rest} more" if rest else "")

@@ -60,7 +60,7 @@ def test_two_files_of_one_stem_are_no_frame() -> None:
 
 FRAME_LISTS = [
     ([3], "frame 3"),
-    ([1, 0, 2], "frames 0 to 2"),
+    ([1, 0, 2], "frames 0 to 2"), ([4, 5], "frames 4, 5"),
     ([*range(0, 20, 2)], "frames 0, 2, 4, 6, 8, 10 and 4 more"),
 ]
 
@@ -72,7 +72,7 @@ def test_list_frames(frames: list[int], text: str) -> None:
 
 def test_what_a_reader_took() -> None:
     reading = Reading({"polyp": 2}, {"label 'tool'": 1}, [4, 5], ["a note"])
-    alone = "left alone, since the file shows only what was left out: frames 4 to 5"
+    alone = "left alone, since the file shows only what was left out: frames 4, 5"
     assert reading.lines() == ["taken as polyps: polyp (2)", "left out: label 'tool' (1)", alone, "a note"]
     assert Reading().lines() == []
 

@@ -6,7 +6,7 @@ import { explain, plural } from "./messages.js";
 
 const NOT_SURE = "";
 const ROLES = [
-  [NOT_SURE, "not sure: leave the frames alone that show nothing else"],
+  [NOT_SURE, "not sure"],
   ["polyp", "a polyp"],
   ["other", "not a polyp"],
 ];
