@@ -251,8 +251,9 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decode a segmentation; raise ValueError, KeyError or TypeError if it is damaged."""
     if isinstance(segmentation, list):
         polygons = [np.asarray(polygon, float).reshape(-1, 2) for polygon in segmentation]
-        if min(map(len, polygons)) < 3:
-            raise ValueError("a polygon has fewer than three points")
+        polygons = [polygon for polygon in polygons if len(polygon) > 2]  # tools leave lines next to polygons
+        if not polygons:
+            raise ValueError("no polygon has three points")
         check_fits(np.concatenate(polygons), size)
         mask = np.zeros(size, bool)
         for polygon in polygons:

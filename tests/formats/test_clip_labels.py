@@ -60,7 +60,8 @@ def test_two_files_of_one_stem_are_no_frame() -> None:
 
 FRAME_LISTS = [
     ([3], "frame 3"),
-    ([1, 0, 2], "frames 0 to 2"), ([4, 5], "frames 4, 5"),
+    ([1, 0, 2], "frames 0 to 2"),
+    ([4, 5], "frames 4, 5"),
     ([*range(0, 20, 2)], "frames 0, 2, 4, 6, 8, 10 and 4 more"),
 ]
 

@@ -238,7 +238,7 @@ def test_what_is_no_mask_is_refused(tmp_path: Path, clip: ClipInfo, _: str, chan
 NO_FIT = [
     ([[0.1, 0.1, 0.5, 0.1, 0.5, 0.5]], "between 0 and 1; export them in pixels"),
     ([[100, 100, 900, 100, 900, 700]], "far beyond the frame of 80x60"),
-    ([[10, 10, 30, 10]], "fewer than three points"),
+    ([[10, 10, 30, 10]], "no polygon has three points"),
     ({"size": [60, 80], "counts": [4800]}, "covers no pixel of the frame"),
 ]
 

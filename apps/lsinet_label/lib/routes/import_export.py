@@ -65,7 +65,7 @@ async def import_masks(
     request: Request,
     app: AppServices,
     format: str,
-    labels: Annotated[str | None, Query(description="polyp; a,b; a:1,b:2 (lesions); or a JSON mapping")] = None,
+    labels: Annotated[list[str] | None, Query(description="polyp; a,b; a:1,b:2 (lesions); or a JSON mapping")] = None,
     first_frame: Annotated[int | None, Query(ge=0, description="of a NIfTI or NRRD file that does not say it")] = None,
     empty: Annotated[bool, Query(description="accept a file without a polyp")] = False,
     dry_run: Annotated[bool, Query(description="store nothing; only say what the import would do")] = False,
@@ -84,7 +84,7 @@ async def import_masks(
         InputError: there is no such format, the file cannot be read, belongs to another video, or shows no polyp.
         UnclearLabels: it is unclear which labels are polyps; ``labels`` of the answer are those of the file.
     """
-    choice = None if labels is None else parse_labels(labels)
+    choice = None if labels is None else parse_labels(",".join(labels))
     kind, video = _format(format), app.videos[image_id]
     with app.videos.scratch(kind.suffix) as path:
         with path.open("wb") as file:

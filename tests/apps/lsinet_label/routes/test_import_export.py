@@ -57,7 +57,7 @@ def test_labels_are_asked_for(client, corrected):
     answer = client.post(path, content=content, params={"format": "coco"})
     assert answer.status_code == 400 and answer.json()["labels"] == {"adenoma": 1} and not corrected.corrections
     assert "choose labels=NAME, from 'adenoma' (1)" in answer.json()["detail"]
-    for labels in ("adenoma", '{"adenoma": "polyp"}'):
+    for labels in ("adenoma", '{"adenoma": "polyp"}', ["adenoma", "adenoma:polyp"]):
         would = client.post(path, content=content, params={"format": "coco", "labels": labels, "dry_run": True})
         assert would.json()["labels"] == {"adenoma": 1} and would.json()["corrected"] == [3]
     none = client.post(path, content=content, params={"format": "coco", "labels": '{"adenoma": null}'})
