@@ -101,8 +101,8 @@ def demo_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_network() -> LSINet:
-    """A network with PVTv2-B0 in evaluation mode. All weights are random, also those that normally start at zero.
+def make_small_network() -> Callable[[str], LSINet]:
+    """Make a network in evaluation mode. All weights are random, also those that normally start at zero.
 
     Otherwise neither alignment nor attention would influence the masks.
     """
@@ -110,18 +110,27 @@ def small_network() -> LSINet:
 
     from lsinet_monai.networks import LSINet
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
-        network = LSINet("pvt_v2_b0", drop_path_rate=0.0)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim > 1:
-                parameter.copy_(noise / parameter[0].numel() ** 0.5)
-            else:
-                parameter.add_(0.05 * noise)
-    return network.eval().requires_grad_(False)
+    def make(backbone: str) -> LSINet:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
+            network = LSINet(backbone, drop_path_rate=0.0)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                if parameter.ndim > 1:
+                    parameter.copy_(noise / parameter[0].numel() ** 0.5)
+                else:
+                    parameter.add_(0.05 * noise)
+        return network.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_network(make_small_network: Callable[[str], LSINet]) -> LSINet:
+    """A small network of the default backbone's family, PVTv2-B0."""
+    return make_small_network("pvt_v2_b0")
 
 
 @pytest.fixture

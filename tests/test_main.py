@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,12 @@ def test_a_bad_command_line_ends_in_one_line(line: list[str], said: str, capsys:
 def test_a_size_is_height_x_width(size: str) -> None:
     with pytest.raises(InputError, match="give height x width in pixels, like 256x320"):
         main(["phantom", "out", f"--size={size}"])
+
+
+def test_the_command_line_answers_before_pytorch_is_imported() -> None:
+    program = "import sys, lsinet_monai.__main__; print({'torch', 'monai'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 # a command, and what its help names

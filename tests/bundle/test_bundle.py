@@ -117,8 +117,9 @@ def test_one_seed_gives_the_same_losses(run, phantom: Path, trained: Path, num_w
 
 
 def test_another_seed_gives_other_losses(run, phantom: Path, trained: Path) -> None:
-    run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", seed=1)
-    assert _events(Path("out"))[0]["train_loss"] != _events(trained / "out")[0]["train_loss"]
+    run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", seed=1, max_epochs=1)
+    losses = _events(Path("out"))[0]["train_loss"]
+    assert losses != _events(trained / "out")[0]["train_loss"][: len(losses)]
 
 
 def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,8 @@ def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         "lsinet_monai.handlers.save_model.save_model", lambda network, path, *rest: (saved.append(path), path.touch())
     )
-    run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", max_epochs=3)
+    options = {"max_epochs": 3, "batch_size": 1000}  # one step an epoch
+    run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", **options)
     assert saved == [Path("model.pt")] * 2
     assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]  # the run's own earlier best is replaced
 
@@ -190,6 +192,7 @@ def test_evaluation_counts_false_positives_of_negative_clips(run, phantom: Path,
     assert scores["negative"]["dataset"]["maxDice"] is None  # it would be 0 whatever is predicted
 
 
+@pytest.mark.slow
 def test_the_authors_checkpoint(run, phantom: Path, released_file: Path) -> None:
     options = {"checkpoint": str(released_file), "image_size": 64}
     workflow = run("evaluating", dataset_dir=str(phantom), output_dir="evaluation", **options)
@@ -233,7 +236,7 @@ def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Pat
         assert np.array_equal(mask[sure], np.where(probability > 0.4, 255, 0)[sure])
 
 
-@pytest.mark.parametrize("amp_dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("amp_dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_inference_in_half_precision(run, phantom: Path, model_file: Path, amp_dtype: str) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"input": str(folder), "checkpoint": str(model_file)}

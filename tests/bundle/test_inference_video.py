@@ -145,6 +145,7 @@ def test_a_stack_without_room_is_reported_before_the_run(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_crop_field(run: Run, recipe: ModuleType, model_file: Path) -> None:
     bordered = []
     for frame, _ in phantom_clip(6, SIZE, seed=3):
@@ -273,6 +274,7 @@ def test_a_run_with_other_settings_is_not_resumed(
     assert "begun with threshold=0.5, and this run has 0.7" in str(find_input_error(caught.value))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_the_run_can_be_resumed(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +300,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_can_be_resumed(
     assert _contents("out") == _contents("whole")
 
 
+@pytest.mark.slow
 def test_a_clip_whose_state_cannot_be_read_starts_again(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

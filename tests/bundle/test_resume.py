@@ -113,7 +113,7 @@ def test_a_complete_training_resumes_with_more_epochs_only(run, phantom: Path, u
     assert curves(Path("out")) == curves(uninterrupted / "out")
 
 
-def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None:
+def test_what_cannot_be_resumed(run, phantom: Path) -> None:
     options = {"dataset_dir": str(phantom), "max_epochs": 1}
     assert "there is no 'out/training_state.pt'" in refusal(run, **options, resume=True)
     assert not Path("out").exists()
@@ -132,6 +132,7 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     said = refusal(run, **{**options, "dataset_dir": "others"}, resume=True)
     assert "other settings: validation_clips='1 with 3 frames, names" in said and "training_clips" not in said
     assert "neither true nor false" in refusal(run, **options, resume="perhaps")
+    whole = torch.load("out/training_state.pt", weights_only=True)
     of_earlier_version = torch.load("out/training_state.pt", weights_only=True)
     of_two = of_earlier_version | {"settings": of_earlier_version["settings"] | {"processes": 2}}
     torch.save(of_two, "out/training_state.pt")
@@ -144,7 +145,6 @@ def test_what_cannot_be_resumed(run, phantom: Path, uninterrupted: Path) -> None
     for damaged in (content[:1000], b"epoch,loss", b""):
         Path("out/training_state.pt").write_bytes(damaged)
         assert "'out/training_state.pt' cannot be read" in refusal(run, **options, resume=True)
-    whole = torch.load(uninterrupted / "out/training_state.pt", weights_only=True)
     for other in ({"model": {}}, whole | {"trainer": {}}):
         torch.save(other, "out/training_state.pt")
         assert "'out/training_state.pt' cannot be read" in refusal(run, **options, resume=True)
@@ -210,6 +210,7 @@ def test_a_refused_training_makes_nothing(run, phantom: Path) -> None:
     assert [path.name for path in Path().iterdir()] == ["out"] and len([*Path("out").iterdir()]) == 1
 
 
+@pytest.mark.slow
 def test_overwrite_starts_again(run, phantom: Path, uninterrupted: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1, "seed": 1})
@@ -234,7 +235,8 @@ def test_a_resumed_training_keeps_the_best_model_of_before(run, phantom: Path, m
     assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]
 
 
-@pytest.mark.parametrize("way", ["resume", pytest.param("overwrite", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["resume", "overwrite"])
 def test_a_full_disk_keeps_the_last_state_and_its_curves(run, phantom: Path, way: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full, to which writing fails as on a full disk")
@@ -248,6 +250,7 @@ def test_a_full_disk_keeps_the_last_state_and_its_curves(run, phantom: Path, way
     assert {path: path.read_bytes() for path in content} == content
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_keeps_the_last_state(run, phantom: Path, monkeypatch) -> None:
     forward, calls = LSINetLoss.forward, []
 
@@ -265,6 +268,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_state(run, phantom: Path, monke
     assert all(value.isfinite().all() for value in content["network"].values())
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_changes_no_weight(run, phantom: Path, monkeypatch) -> None:
     """In the last step of an epoch, after which a new state would replace the last good one."""
     backward, calls = torch.Tensor.backward, []
@@ -311,6 +315,7 @@ def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, 
     assert seen[0] == before and kept.read_bytes() == before and Path("model.pt").read_bytes() != before
 
 
+@pytest.mark.slow
 def test_a_state_that_is_damaged_inside_is_refused(run, phantom: Path) -> None:
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})

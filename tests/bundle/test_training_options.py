@@ -103,6 +103,7 @@ def test_float16_on_a_gpu(run, phantom: Path, plain: list[float]) -> None:
     assert all(value.isfinite().all() for value in load_checkpoint("model.pt").network.state_dict().values())
 
 
+@pytest.mark.slow
 def test_every_frame_of_a_sample(run, phantom: Path, plain: list[float]) -> None:
     options: dict[str, Any] = {"dataset_dir": str(phantom), "drop_path_rate": 0, "every_frame": "true"}
     workflow = run("training", output_dir="out", model_file="model.pt", **options)
@@ -121,7 +122,7 @@ def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
     shutil.copytree(frames, "negatives/case9")
     workflow = run(
         "training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", negative_dir="negatives",
-        negative_share=share, balance_clips="true", validation_fraction=0, max_epochs=1,
+        negative_share=share, balance_clips="true", validation_fraction=0, max_epochs=1, batch_size=1000,
     )  # fmt: skip
     sampler = workflow.parser.get_parsed_content("sampler")
     assert sampler.balance_clips
@@ -143,7 +144,7 @@ def test_overlays_train(phantom: Path, overlay: str) -> None:
     assert load_checkpoint("new.pt").network.config["backbone"] == OVERLAYS[overlay]
 
 
-@pytest.mark.parametrize("by_overlay", [True, False])
+@pytest.mark.parametrize("by_overlay", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_fine_tuning_of_a_model_file(run, phantom: Path, model_file: Path, by_overlay: bool) -> None:
     options = {"dataset_dir": str(phantom), "checkpoint": str(model_file), "max_epochs": 1, "learning_rate": 1e-9}
     if by_overlay:

@@ -64,7 +64,7 @@ def test_a_frame_without_a_map_has_a_panel(evaluation: Evaluation, tmp_path: Pat
 
 
 def test_a_long_clip_is_shown_in_its_time(tmp_path: Path) -> None:
-    for index in range(310):
+    for index in range(163):
         image = Image.fromarray(np.full((8, 10), index % 2 * 255, np.uint8))
         for folder in ("truth", "maps"):
             path = tmp_path / folder / "case1" / f"{index}.png"
@@ -77,4 +77,4 @@ def test_a_long_clip_is_shown_in_its_time(tmp_path: Path) -> None:
         for number in range(gif.n_frames):
             gif.seek(number)
             seconds += gif.info["duration"] / 1000
-        assert seconds == pytest.approx(310 / 25, abs=0.1) and gif.n_frames <= 150
+        assert seconds == pytest.approx(163 / 25, abs=0.1) and gif.n_frames <= 150

@@ -19,7 +19,9 @@ INFERERS = {
 }
 
 
-@pytest.mark.parametrize("way", INFERERS)
+@pytest.mark.parametrize(
+    "way", [way if way == PACKAGE else pytest.param(way, marks=pytest.mark.slow) for way in INFERERS]
+)
 @torch.no_grad()
 def test_a_way_gives_what_the_inferer_gives(small_network: LSINet, way: str) -> None:
     (clip,) = phantom_clips(1, frames=7, seed=3)

@@ -66,6 +66,7 @@ def test_the_file_is_the_streaming_step(small_network: LSINet, tmp_path: Path, s
     torch.testing.assert_close(torch.stack(logits, 2), expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_torchscript_is_bound_to_no_device(small_network: LSINet, tmp_path: Path) -> None:
     export_network(small_network, SIZE, tmp_path / "network.ts")
     graph = torch.jit.load(tmp_path / "network.ts").inlined_graph

@@ -45,7 +45,9 @@ def test_network_is_asked_for_every_frame(amp_dtype, every_frame: bool) -> None:
     assert network.every_frame == every_frame
 
 
-@pytest.mark.parametrize(("amp_dtype", "said"), [("half", "one of"), ("float16", "CUDA only")])
+@pytest.mark.parametrize(
+    ("amp_dtype", "said"), [("half", "must be 'bfloat16', 'float16' or null"), ("float16", "CUDA only")]
+)
 def test_types_that_do_not_train_on_a_cpu(amp_dtype, said: str) -> None:
     with pytest.raises(InputError, match=f"amp_dtype='{amp_dtype}'.*{said}"):
         MixedPrecisionInferer(amp_dtype, "cpu")

@@ -264,8 +264,15 @@ def test_it_resumes_where_it_was_left(small_network: LSINet) -> None:
 ENCODED = [(4, 3, [9]), (4, 1, [9]), (0, 5, [2, 14]), (7, 3, []), (7, 1, [5, 14, 15, 19])]
 
 
-@pytest.mark.parametrize("adjacent", ["next", "previous"])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("adjacent", "reverse"),
+    [
+        ("next", False),
+        ("previous", True),
+        pytest.param("next", True, marks=pytest.mark.slow),
+        pytest.param("previous", False, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(("reach", "encode_batch", "corrected"), ENCODED)
 def test_a_propagation_encodes_each_frame_once_but_corrected_ones(
     small_network: LSINet, reach: int, encode_batch: int, corrected: list[int], reverse: bool, adjacent: str

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ def test_missing_frames_do_not_shift_the_others(tmp_path: Path) -> None:
     assert _files(tmp_path / "masks") == ["a/000007.png", "a/000009.png", "a/000014.png"]
 
 
-def _clip(frames: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Frames of the phantom, and maps that agree with its masks."""
-    clip = phantom_clip(frames, (48, 64), seed=2)
+@cache
+def _clip() -> list[tuple[np.ndarray, np.ndarray]]:
+    """12 frames of the phantom, and maps that agree with its masks."""
+    clip = phantom_clip(12, (48, 64), seed=2)
     return [(frame, np.where(mask > 0, np.float32(0.9), np.float32(0.1))) for frame, mask in clip]
 
 
@@ -152,7 +154,7 @@ STOPS = [
 
 @pytest.mark.parametrize(("overlay", "stops"), STOPS)
 def test_a_stopped_run_ends_with_the_same_results(tmp_path: Path, overlay: Any, stops: list[int]) -> None:
-    clip = _clip(12)
+    clip = _clip()
     with _write(tmp_path / "whole", clip, 0, 12, overlay=overlay):
         pass
     done = 0
@@ -170,7 +172,7 @@ def test_a_stopped_run_ends_with_the_same_results(tmp_path: Path, overlay: Any, 
 
 
 def test_a_run_can_resume_after_an_exception(tmp_path: Path) -> None:
-    clip = _clip(6)
+    clip = _clip()
     with pytest.raises(KeyboardInterrupt), _write(tmp_path, clip, 0, 6):
         raise KeyboardInterrupt
     assert frames_on_disk(tmp_path, "a/b") == 6 and read_summary(tmp_path, "a/b") is None
@@ -183,7 +185,7 @@ def test_a_run_can_resume_after_an_exception(tmp_path: Path) -> None:
 
 
 def test_a_run_cannot_resume_from_frames_that_are_missing(tmp_path: Path) -> None:
-    _write(tmp_path, _clip(6), 0, 6)
+    _write(tmp_path, _clip(), 0, 6)
     for done in (3, 6, 7):  # not flushed there, last segment incomplete, not written
         with pytest.raises(InputError, match=f"does not hold the first {done} frames of clip 'a/b': start the clip"):
             ClipWriter(tmp_path, "a/b", frames_done=done)
@@ -191,7 +193,7 @@ def test_a_run_cannot_resume_from_frames_that_are_missing(tmp_path: Path) -> Non
 
 
 def test_a_run_from_the_start_removes_the_earlier_one(tmp_path: Path) -> None:
-    with _write(tmp_path, _clip(3), 0, 3):
+    with _write(tmp_path, _clip(), 0, 3):
         pass
     ClipWriter(tmp_path, "a/b")
     assert read_summary(tmp_path, "a/b") is None and frames_on_disk(tmp_path, "a/b") == 0

@@ -66,6 +66,12 @@ def video(open_store):
 
 
 @pytest.fixture(scope="session")
+def small_network(make_small_network):
+    """A small network with random weights, see ``make_small_network``, with a fast backbone."""
+    return make_small_network("mobilenetv3_small_050")
+
+
+@pytest.fixture(scope="session")
 def drawn() -> Callable[..., np.ndarray]:
     """Makes a person's mask of one lesion."""
 

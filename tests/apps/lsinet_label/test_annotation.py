@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -18,17 +20,41 @@ VIDEO = "p1_a.frames"
 SIZE = (64, 80)
 
 
+@pytest.fixture(scope="module")
+def model_file(small_network, tmp_path_factory):
+    file = tmp_path_factory.mktemp("model") / "model.pt"
+    save_model(small_network, file, list(SIZE))
+    return file
+
+
 @pytest.fixture
-def worker(open_store, small_network, tmp_path):
+def worker(open_store, model_file, tmp_path):
     """Makes a worker with the store of a server that has just started."""
-    save_model(small_network, tmp_path / "model.pt", list(SIZE))
 
     def make():
-        model = ServedModel(tmp_path / "model.pt", tmp_path / "trained", "cpu")
+        model = ServedModel(model_file, tmp_path / "trained", "cpu")
         # Random weights find something everywhere: the threshold is in the middle of their probabilities.
         return Worker(open_store(), model, lambda video, is_new: iter(()), threshold=0.45)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def annotation(tmp_path_factory):
+    """A place for the store of an annotated video."""
+    return tmp_path_factory.mktemp("annotation") / "labels"
+
+
+@pytest.fixture
+def annotated(worker, studies, annotation):
+    """A worker with an annotated video; the model goes through it once for all tests."""
+    if annotation.exists():
+        shutil.copytree(annotation, studies / "labels")
+        return worker()
+    working = worker()
+    run(working(job("annotate")))
+    shutil.copytree(studies / "labels", annotation)
+    return working
 
 
 def job(kind, frame=None):
@@ -115,12 +141,10 @@ def of_another_model(file):
         (lambda file: file.write_bytes(b""), 1),  # after a power cut
     ],
 )
-def test_an_interrupted_annotation_resumes_with_the_same_masks(worker, monkeypatch, change, first):
+def test_an_interrupted_annotation_resumes_with_the_same_masks(worker, annotated, studies, monkeypatch, change, first):
+    expected, changes = masks(annotated), annotated.videos[VIDEO].values.per_frame("changes")
+    shutil.rmtree(studies / "labels")
     monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 3)
-    whole = worker()
-    run(whole(job("annotate")))
-    expected, changes = masks(whole), whole.videos[VIDEO].values.per_frame("changes")
-
     change(interrupt(worker))
     again = worker()
     _, progress = run(again(job("annotate")))
@@ -129,9 +153,8 @@ def test_an_interrupted_annotation_resumes_with_the_same_masks(worker, monkeypat
     assert not (again.videos[VIDEO].folder / "annotate.pt").exists()
 
 
-def test_a_correction_spreads_and_stays(worker):
-    working = worker()
-    run(working(job("annotate")))
+def test_a_correction_spreads_and_stays(annotated):
+    working = annotated
     before = masks(working)
     video = working.videos[VIDEO]
     video.save_correction(5, drawn(), "ann")
@@ -145,9 +168,8 @@ def test_a_correction_spreads_and_stays(worker):
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
 
 
-def test_changes_count_from_the_masks_before_the_job(worker):
-    working = worker()
-    run(working(job("annotate")))
+def test_changes_count_from_the_masks_before_the_job(annotated):
+    working = annotated
     before = masks(working)
     video = working.videos[VIDEO]
     video.save_correction(2, drawn(), "ann")
@@ -162,9 +184,8 @@ def test_changes_count_from_the_masks_before_the_job(worker):
     assert {entry["frame"]: entry["change"] for entry in changed} == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_correction_that_is_taken_back_leaves_nothing(worker):
-    working = worker()
-    run(working(job("annotate")))
+def test_a_correction_that_is_taken_back_leaves_nothing(annotated):
+    working = annotated
     video = working.videos[VIDEO]
     before, values = masks(working), [video.values.per_frame(name) for name in ("scores", "lesions")]
     video.save_correction(5, drawn(), "ann")
@@ -223,6 +244,6 @@ def test_jobs_that_cannot_be_done(worker, prepare, kind, frame, message):
 
 def test_without_a_model(worker, tmp_path):
     working = worker()
-    (tmp_path / "model.pt").unlink()
+    working.model.checkpoint = tmp_path / "model.pt"
     with pytest.raises(InputError, match="--conf checkpoint FILE"):
         next(working(job("annotate")))

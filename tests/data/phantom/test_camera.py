@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -11,10 +14,16 @@ from lsinet_monai.data.phantom.examination import Examination
 SIZES = [(32, 32), (48, 80), (65, 50)]
 
 
-def make_lens(patient, size):
-    """A patient's colon and lens, drawn as a clip draws them, and the generator."""
+@cache
+def _drawn(patient):
     rng = np.random.default_rng([0, patient])
-    colon = Colon(rng)
+    return Colon(rng), rng
+
+
+def make_lens(patient, size):
+    """A patient's colon and lens, drawn as a clip draws them, and the generator. Each colon is drawn once."""
+    colon, rng = _drawn(patient)
+    rng = deepcopy(rng)
     return colon, Lens(rng, size), rng
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -13,9 +16,21 @@ def points(seed=0, count=500):
     return np.random.default_rng(seed).uniform([[-1.5], [-1.5], [0]], [[1.5], [1.5], [20]], (3, count)).astype("f4")
 
 
+@cache
+def _drawn(seed):
+    rng = np.random.default_rng(seed)
+    return Colon(rng), rng
+
+
+def draw(seed):
+    """A colon, drawn once for all tests, and its generator as it is after that."""
+    colon, rng = _drawn(seed)
+    return colon, deepcopy(rng)
+
+
 @pytest.fixture(params=PATIENTS)
 def colon(request):
-    return Colon(np.random.default_rng(request.param))
+    return draw(request.param)[0]
 
 
 def test_the_centre_line_is_inside_and_the_wall_at_its_radius(colon):
@@ -60,8 +75,7 @@ def test_the_same_generator_draws_the_same_colon():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_polyp_sits_on_the_wall_above_the_water(seed):
-    rng = np.random.default_rng(seed)
-    colon = Colon(rng)
+    colon, rng = draw(seed)
     polyp = Polyp(rng, colon, 5.0)
     assert abs(polyp.centre[2] - 5.0) < 1.5
     centre = polyp.centre.astype("f4")[:, None]
@@ -75,8 +89,8 @@ def test_a_polyp_sits_on_the_wall_above_the_water(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_of_a_polyp_is_outside_its_bound(seed):
-    rng = np.random.default_rng(seed)
-    polyp = Polyp(rng, Colon(rng), 5.0)
+    colon, rng = draw(seed)
+    polyp = Polyp(rng, colon, 5.0)
     directions = rng.normal(size=(3, 500))
     x, y, z = (polyp.centre[:, None] + polyp.bound * directions / np.linalg.norm(directions, axis=0)).astype("f4")
     assert (polyp.distance(x, y, z) > 0).all()

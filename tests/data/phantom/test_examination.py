@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -7,10 +10,17 @@ from lsinet_monai.data.phantom.colon import Colon
 from lsinet_monai.data.phantom.examination import Examination
 
 
+@cache
+def _drawn(seed):
+    rng = np.random.default_rng(seed)
+    return Colon(rng), rng
+
+
 @pytest.fixture(params=range(3))
 def examination(request):
-    rng = np.random.default_rng(request.param)
-    return Examination(rng, Colon(rng))
+    """An examination of a colon that is drawn once for all tests."""
+    colon, rng = _drawn(request.param)
+    return Examination(deepcopy(rng), colon)
 
 
 def test_the_camera_stays_in_the_lumen_and_moves_smoothly(examination):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lsinet_monai.data import open_video
+from lsinet_monai.data import open_video, read_frame
 from lsinet_monai.errors import InputError
 
 
@@ -27,6 +27,19 @@ def test_frames_come_in_natural_order_with_index_and_time(folder, clip):
             assert (frame == expected[1]).all()
             assert (video[index] == frame).all()
         assert video.report.is_complete and video.report.expected == 12
+
+
+def test_frames_are_decoded_ahead_but_no_farther_than_the_buffer(folder, monkeypatch):
+    decoded = []
+    monkeypatch.setattr("lsinet_monai.data.video.video.BUFFER_BYTES", 4 * 64 * 80 * 3)
+    monkeypatch.setattr(
+        "lsinet_monai.data.video.folder.read_frame", lambda path: (decoded.append(path), read_frame(path))[1]
+    )
+    with open_video(folder) as video:
+        frames = iter(video)
+        next(frames)
+        frames.close()
+        assert 1 <= len(decoded) <= 1 + 4 + 1
 
 
 def test_a_damaged_frame_is_skipped_and_reported(folder):
