@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lsinet_monai.data.folders import natural_key
-from lsinet_monai.data.frames import check_frame, frame_size
+from lsinet_monai.data.frames import ImageFacts, check_image, frame_size
 from lsinet_monai.data.video import open_video
 from lsinet_monai.errors import InputError
 
@@ -87,7 +87,8 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
 
     The check finds files that are missing, empty, truncated or of more than 8 bits per channel; frames of one clip that
     differ in size; masks of another size than their frame; and two frames of one clip whose names differ only in the
-    suffix: they would share a mask and overwrite each other's results.
+    suffix: they would share a mask and overwrite each other's results. Sizes are upright, by the EXIF orientation. It
+    logs frames that are turned so.
 
     Args:
         clips: such as :func:`~lsinet_monai.data.read_split` or :func:`~lsinet_monai.data.find_clips` lists. Masks
@@ -100,9 +101,10 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
     clips = [clip for clip in clips if clip.video is None]
     paths = [path for clip in clips for path in [*clip.image, *(clip.label or [])]]
     with ThreadPoolExecutor() as pool:
-        results = pool.map(_size_or_problem, paths)
+        results = pool.map(_facts_or_problem, paths)
         bar = tqdm(results, total=len(paths), desc="checking files", unit="file", disable=not progress or not paths)
         found = dict(zip(paths, bar, strict=True))
+    _say_turned(clips, found)
     problems = [problem for clip in clips for problem in _problems_of(clip, found)]
     if problems:
         more = f"; and {len(problems) - _PROBLEMS_NAMED} more" if len(problems) > _PROBLEMS_NAMED else ""
@@ -110,37 +112,55 @@ def check_clips(clips: Sequence[Clip], progress: bool = True) -> None:
         raise InputError(f"{count} with the frames and masks: {'; '.join(problems[:_PROBLEMS_NAMED])}{more}")
 
 
-def _size_or_problem(path: str) -> tuple[int, int] | str:
+def _facts_or_problem(path: str) -> ImageFacts | str:
     try:
-        return check_frame(path)
+        return check_image(path)
     except InputError as error:
         return str(error)
 
 
-def _problems_of(clip: Clip, found: dict[str, tuple[int, int] | str]) -> Iterator[str]:
+def _say_turned(clips: Sequence[Clip], found: dict[str, ImageFacts | str]) -> None:
+    """Log frames that an EXIF orientation turns, but not their masks: a mask of the same size might not belong so."""
+    pairs = [pair for clip in clips for pair in zip(clip.image, clip.label or (), strict=False)]
+    turned = [frame for frame, mask in pairs if _is_turned(found[frame]) and not _is_turned(found[mask])]
+    if turned:
+        logger.warning(
+            "%d frames are turned upright by their EXIF orientation, such as %s; their masks, which have none, are "
+            "taken as drawn on the upright frames",
+            len(turned), turned[0],
+        )  # fmt: skip
+
+
+def _is_turned(facts: ImageFacts | str) -> bool:
+    return isinstance(facts, ImageFacts) and facts.is_turned
+
+
+def _problems_of(clip: Clip, found: dict[str, ImageFacts | str]) -> Iterator[str]:
     stems: set[str] = set()
-    clip_size = next((found[frame] for frame in clip.image if isinstance(found[frame], tuple)), None)
+    clip_size = next((facts.size for frame in clip.image if isinstance(facts := found[frame], ImageFacts)), None)
     for at, frame in enumerate(clip.image):
-        size = found[frame]
-        if isinstance(size, str):
-            yield size
-        elif size != clip_size:
-            yield f"{frame}: is {_text(size)}, other frames of its clip {_text(clip_size)}; make them one size"
+        facts = found[frame]
+        if isinstance(facts, str):
+            yield facts
+        elif facts.size != clip_size:
+            yield f"{frame}: is {_text(facts)}, other frames of its clip {_text(clip_size)}; make them one size"
         stem = Path(frame).stem
         if stem in stems:
             yield f"{frame}: another frame of its clip has the same name with another suffix; rename one"
         stems.add(stem)
         if clip.label is None:
             continue
-        mask_size = found[clip.label[at]]
-        if isinstance(mask_size, str):
-            yield mask_size
-        elif isinstance(size, tuple) and mask_size != size:
-            yield f"{clip.label[at]}: the mask is {_text(mask_size)}, its frame {_text(size)}; make them one size"
+        mask = found[clip.label[at]]
+        if isinstance(mask, str):
+            yield mask
+        elif isinstance(facts, ImageFacts) and mask.size != facts.size:
+            yield f"{clip.label[at]}: the mask is {_text(mask)}, its frame {_text(facts)}; make them one size"
 
 
-def _text(size: tuple[int, int] | str | None) -> str:
-    return "x".join(map(str, size or ()))
+def _text(facts: ImageFacts | tuple[int, int] | None) -> str:
+    if isinstance(facts, ImageFacts):
+        return _text(facts.size) + " upright, by its EXIF orientation" * facts.is_turned
+    return "x".join(map(str, facts or ()))
 
 
 def describe_clips(clips: Sequence[Clip]) -> str:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lsinet_monai.data.frame_order import natural_key, order_of
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
 
-__all__ = ["FRAME_FOLDER", "clip_id_of", "frames_in", "natural_key", "subfolders", "walk"]
+__all__ = ["FRAME_FOLDER", "clip_id_of", "frames_in", "natural_key", "say_how_read", "subfolders", "walk"]
 
 FRAME_FOLDER = "Frame"
 """In SUN-SEG's layout this folder holds the frames, and the folders next to it do not."""
 
+_OTHER_PICTURES = (
+    ".heic", ".heif", ".avif", ".jxl", ".jpe", ".j2k", ".jpf", ".jpx", ".pnm", ".pbm", ".tga", ".pcx", ".psd", ".exr",
+    ".hdr", ".dng", ".cr2", ".nef", ".arw",
+)  # fmt: skip
+_MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")  # JPEG, PNG, TIFF, WebP
+_NAMED = 5
+
 logger = logging.getLogger(__name__)
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key that compares numbers within names as numbers: ``image10`` comes after ``image9``.
-
-    SUN-SEG's frames, ``..._a<part>_ayy_image<number>``, are so sorted by part, and by number within a part.
-
-    Args:
-        name: the name of a file or folder.
-
-    Returns:
-        a key for ``sorted``; names that differ only in leading zeros have different keys.
-    """
-    pieces = re.split("([0-9]+)", name)
-    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -50,13 +42,55 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """List the frames in a folder in natural order, without hidden files.
+    """List the frames in a folder as :func:`~lsinet_monai.data.frame_order.order_of` orders them, without hidden files.
 
     Raises:
         InputError: the folder cannot be listed.
     """
     frames = [entry for entry in _visible(folder) if entry.suffix.lower() in FRAME_SUFFIXES and entry.is_file()]
-    return sorted(frames, key=lambda frame: (natural_key(frame.stem), frame.suffix))
+    key = order_of([frame.stem for frame in frames]).key
+    return sorted(frames, key=lambda frame: (key(frame.stem), frame.suffix))
+
+
+def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path], bool] = lambda path: False) -> None:
+    """Log what a person may not expect of a clip: an order that is not that of plain numbers, or files left out.
+
+    Args:
+        folder: the folder.
+        frames: its frames, in order.
+        is_read: tells whether another file in the folder is read too.
+    """
+    kind = order_of([frame.stem for frame in frames]).kind
+    names = _few([frame.name for frame in frames])
+    if kind == "unknown":
+        logger.warning("%s: the names do not tell the frames' order for certain; it is taken as %s", folder, names)
+    elif kind != "numbers":
+        meaning = "are decimals" if kind == "decimals" else "are next to a hash"
+        logger.info("%s: the numbers in the names %s, so the order is %s", folder, meaning, names)
+    known = set(frames)
+    left_out = sorted(
+        entry.name for entry in _visible(folder) if entry not in known and _is_picture(entry) and not is_read(entry)
+    )
+    if left_out:
+        logger.warning(
+            "%s: %d pictures are left out, because only %s are read: %s; convert them to PNG",
+            folder, len(left_out), " ".join(FRAME_SUFFIXES), _few(left_out),
+        )  # fmt: skip
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[: _NAMED - 1])}, ..., {names[-1]}"
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in _OTHER_PICTURES:
+        return path.is_file()
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(_MARKS) and (head[:4] != b"RIFF" or head[8:] == b"WEBP")
 
 
 def clip_id_of(root: Path, path: Path) -> str:

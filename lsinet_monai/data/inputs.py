@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -9,27 +10,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import clip_id_of, walk
+from lsinet_monai.data.folders import clip_id_of, say_how_read, walk
 from lsinet_monai.data.frames import FRAME_SUFFIXES
-from lsinet_monai.data.video import is_dicom
+from lsinet_monai.data.video import holds_several, is_dicom
 from lsinet_monai.errors import InputError
 
 __all__ = ["VIDEO_SUFFIXES", "check_all_read", "find_clips", "find_inputs"]
 
 _FORMATS = (
     "mp4 m4v mov avi mkv webm mpg mpeg m2v ts mts m2ts wmv asf flv 3gp h264 264 h265 hevc "  # by FFmpeg
+    "gif apng "  # by Pillow
     "dcm dicom"
 )
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 """In a folder, files with these suffixes, in lower or upper case, are taken for videos."""
 
+logger = logging.getLogger(__name__)
+
 
 def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
-    """Find the videos and folders of frames to segment at or below a path. No video is opened.
+    """Find the videos and folders of frames to segment at or below a path. No video is decoded.
 
     Args:
         path: one file, whatever its name; or a folder with, at any depth, videos (files with :data:`VIDEO_SUFFIXES` and
-            DICOM files) and folders of frames, as in :func:`find_clips`.
+            DICOM files) and folders of frames, as in :func:`find_clips`. An image file of several pictures, such as a
+            TIFF of several pages, is a video.
 
     Returns:
         The clips in natural order. ``clip_id`` is the path below ``path``. A video's is without its suffix, unless two
@@ -52,10 +57,14 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
         raise InputError(f"{root}: no such folder or file; give a video, or a folder of videos or frames")
     clips = []
     for found, frames in walk(root, _is_video):
+        videos = [found]
+        if frames:
+            videos = [frame for frame in frames if holds_several(frame)]
+            frames = [frame for frame in frames if frame not in videos]
+            _say_what_is_a_video(found, frames, videos)
         if frames:
             clips.append(Clip(clip_id_of(root, found), image=[str(frame) for frame in frames]))
-        else:
-            clips.append(Clip(clip_id_of(root, found.with_suffix("")), video=str(found)))
+        clips += [Clip(clip_id_of(root, video.with_suffix("")), video=str(video)) for video in videos]
     if not clips:
         raise InputError(
             f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}) and no videos, nor do the folders in it"
@@ -66,6 +75,16 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
             clips[at] = replace(clip, clip_id=clip_id_of(root, Path(clip.video)))
     _check_clip_ids(root, clips)
     return clips
+
+
+def _say_what_is_a_video(folder: Path, frames: Sequence[Path], videos: Sequence[Path]) -> None:
+    """Log how a folder of frames is read, and which pictures in it are not taken as its frames."""
+    if not frames:
+        return
+    say_how_read(folder, frames, is_read=lambda path: path in videos or _is_video(path))
+    animations = [path for path in folder.iterdir() if path.suffix.lower() in (".gif", ".apng")]
+    for video in sorted([*videos, *animations]):
+        logger.warning("%s: is read as a video of its own, not as a frame of its folder", video)
 
 
 def _is_video(path: Path) -> bool:

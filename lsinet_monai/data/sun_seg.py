@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import FRAME_FOLDER, frames_in, natural_key, subfolders
+from lsinet_monai.data.folders import FRAME_FOLDER, frames_in, natural_key, say_how_read, subfolders
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import find_clips
 from lsinet_monai.errors import InputError
@@ -85,6 +85,7 @@ def _read_case(case: Path, split: str) -> Clip:
     frames = frames_in(case)
     if not frames:
         raise InputError(f"{case}: holds no frames ({', '.join(FRAME_SUFFIXES)}); remove the folder or fill it")
+    say_how_read(case, frames)
     masks = case.parent.with_name(_MASK_FOLDER) / case.name
     without_frame = {mask.stem for mask in masks.glob("[!.]*.png")} - {frame.stem for frame in frames}
     if without_frame:

@@ -94,6 +94,12 @@ def write_exports(
         seconds={record.index: record.seconds for record in records if record.seconds is not None},
         fps=fps,
     )
+    if "cvat" in exports and len(records) < clip.frame_count:
+        logger.warning(
+            "%s: %d frames are damaged or lost. cvat.xml counts them, but CVAT numbers only the pictures that it can "
+            "decode: there, the shapes behind these frames lie too late",
+            clip_id, clip.frame_count - len(records),
+        )  # fmt: skip
     stacks = [EXPORTS[name] for name in ("nifti", "nrrd") if name in exports]
     frames = range(records[0].index, clip.frame_count) if stack_frames is None else stack_frames
     if not frames:

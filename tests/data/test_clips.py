@@ -77,6 +77,23 @@ def deepen(path):
     Image.new("I;16", (16, 12)).save(path)
 
 
+def turn(path):
+    """Store a frame as a phone does that is held upright: lying, with an orientation."""
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.new("RGB", (12, 16)).save(path, exif=exif)
+
+
+def say_that_it_is_turned(path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.new("RGB", (16, 12)).save(path, exif=exif)
+
+
+def add_a_picture(path):
+    Image.new("RGB", (16, 12)).save(path, "TIFF", save_all=True, append_images=[Image.new("RGB", (16, 12))])
+
+
 def copy_with_another_suffix(path):
     Image.new("RGB", (16, 12)).save(path.with_suffix(".png"))
 
@@ -91,6 +108,11 @@ SPOILS = [
     ("Frame/case2/image2.jpg", empty, r"Frame/case2/image2\.jpg: is empty"),
     ("Frame/case2/image2.jpg", cut, r"Frame/case2/image2\.jpg: cannot be read"),
     ("Frame/case2/image2.jpg", shrink, r"Frame/case2/image2\.jpg: is 6x8, other frames of its clip 12x16"),
+    ("Frame/case2/image2.jpg", say_that_it_is_turned, r"image2\.jpg: is 16x12 upright, by its EXIF orientation, other"),
+    ("Frame/case2/image2.jpg", say_that_it_is_turned, r"the mask is 12x16, its frame 16x12 upright, by its EXIF"),
+    ("GT/case2/image2.png", say_that_it_is_turned, r"the mask is 16x12 upright, by its EXIF orientation, its frame 12"),
+    ("Frame/case2/image2.jpg", add_a_picture, r"Frame/case2/image2\.jpg: holds 2 pictures, but one is expected"),
+    ("GT/case2/image2.png", add_a_picture, r"GT/case2/image2\.png: holds 2 pictures, but one is expected"),
     ("Frame/case2/image2.jpg", copy_with_another_suffix, r"image2\.png: another frame of its clip has the same name"),
 ]
 
@@ -102,6 +124,14 @@ def test_check_clips_finds_every_fault(tmp_path, file, spoil, message, write_spl
     with pytest.raises(InputError, match=message) as error:
         check_clips(read_split(tmp_path), progress=False)
     assert "case1" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_frame_that_is_turned_upright_fits_its_mask_and_is_named(tmp_path, write_split, caplog):
+    write_split(tmp_path)
+    turn(tmp_path / "TrainDataset/Frame/case2/image2.jpg")
+    check_clips(read_split(tmp_path), progress=False)
+    assert "1 frames are turned upright by their EXIF orientation, such as" in caplog.text
+    assert "case2/image2.jpg; their masks" in caplog.text
 
 
 def test_check_clips_names_ten_and_counts_all(tmp_path, write_split):

@@ -1,25 +1,12 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
-from lsinet_monai.data import natural_key
-from lsinet_monai.data.folders import clip_id_of, frames_in, subfolders, walk
+from lsinet_monai.data.folders import clip_id_of, frames_in, say_how_read, subfolders, walk
 from lsinet_monai.errors import InputError
-
-ORDERS = [
-    ["image9", "image10", "image100"],
-    ["case_M_1_a2_ayy_image0007", "case_M_1_a10_ayy_image0001", "case_M_1_a10_ayy_image0002"],
-    ["1", "02", "3"],
-    ["image1", "image1b"],
-]
-
-
-@pytest.mark.parametrize("ordered", ORDERS)
-def test_natural_key_orders_by_number(ordered):
-    assert sorted(reversed(ordered), key=natural_key) == ordered
-
 
 # a path, and the name of the clip there, for the root "videos"
 CLIP_IDS = [
@@ -62,3 +49,39 @@ def test_walk_finds_frames_and_videos_but_nothing_next_to_a_frame_folder(tmp_pat
 def test_walk_warns_of_a_folder_that_holds_nothing(tmp_path, caplog):
     assert list(walk(tmp_path)) == []
     assert f"{tmp_path} holds no frames and is skipped" in caplog.text
+
+
+def test_frames_of_all_kinds_of_images_are_found(tmp_path, write_image):
+    names = ["f0.jpg", "f1.jfif", "f2.webp", "f3.JPEG", "f4.tiff", "f5.ppm"]
+    for name in names:
+        write_image(tmp_path / name)
+    assert [path.name for path in frames_in(tmp_path)] == names
+
+
+# names of frames and of other files, parts of what is said
+SAID = [
+    (["t0.04.png", "t0.12.png", "t0.2.png"], [], "are decimals, so the order is t0.04.png, t0.12.png, t0.2.png"),
+    (["c04b77aa-1.png", "3f2a9c1d-2.png", "9d8e7f6a-10.png"], [], "next to a hash, so the order is c04b77aa-1.png"),
+    (["one.png", "three.png", "two.png"], [], "do not tell the frames' order for certain; it is taken as one.png, thr"),
+    (["0.png", "2.png"], ["1.heic"], "1 pictures are left out, because only .jpg"),
+    (["0.png", "2.png"], ["1"], "are read: 1; convert them to PNG"),
+    (["0.png", "2.png"], ["notes.txt", "Thumbs.db"], ""),
+]
+
+
+@pytest.mark.parametrize(("frames", "others", "said"), SAID)
+def test_what_a_person_may_not_expect_is_said(tmp_path, write_image, caplog, frames, others, said):
+    for name in [*frames, "model.png"]:
+        write_image(tmp_path / name)
+    content = (tmp_path / "model.png").read_bytes()
+    (tmp_path / "model.png").unlink()
+    for name in others:
+        (tmp_path / name).write_bytes(b"text" if name[0] in "nT" else content)
+    with caplog.at_level(logging.INFO):
+        say_how_read(tmp_path, frames_in(tmp_path))
+    assert said in caplog.text and bool(caplog.records) == bool(said)
+
+
+def test_a_long_order_is_cut(tmp_path, caplog):
+    say_how_read(tmp_path, [tmp_path / f"{word}.png" for word in "abcdefg"])
+    assert "taken as a.png, b.png, c.png, d.png, ..., g.png" in caplog.text

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lsinet_monai.data import check_frame, frame_size, frames_to_tensor, read_frame, read_map, read_mask, resize_frame
+from lsinet_monai.data.frames import check_image
 from lsinet_monai.errors import InputError
 
 RED, GREY = (200, 40, 10), 90
@@ -25,6 +27,9 @@ MODES = [
     ("RGBA", (*RED, 0), "png", (0, 0, 0)),
     ("1", 1, "png", (255, 255, 255)),
     ("CMYK", (0, 255, 255, 0), "tif", (255, 0, 0)),
+    ("RGBA", (*RED, 0), "webp", (0, 0, 0)),
+    ("RGB", RED, "ppm", RED),
+    ("L", GREY, "jp2", (GREY,) * 3),
 ]
 
 
@@ -133,3 +138,97 @@ def test_frames_to_tensor_normalises_each_channel(image_size):
     red = (200 / 255 - 0.485) / 0.229
     torch.testing.assert_close(tensor[0, 0], torch.full((height, width), red))
     torch.testing.assert_close(tensor[2, 1], torch.full((height, width), -0.406 / 0.225))
+
+
+# Orientations ------------------------------------------------------------------------------------------------------
+
+# the EXIF orientation, and how the upright picture is stored with it
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.fixture
+def upright():
+    """A picture whose quarters have four colours, larger than the blocks of a JPEG, (64, 96, 3)."""
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:32, :48], picture[:32, 48:], picture[32:, :48] = (200, 40, 10), (20, 180, 40), (30, 20, 220)
+    return picture
+
+
+def exif(orientation):
+    found = Image.Exif()
+    found[ExifTags.Base.Orientation] = orientation
+    return found
+
+
+def behind_the_pixels(png, orientation):
+    """Move the orientation to where some tools write it: between the pixels and the end of the file."""
+    body = exif(orientation).tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body)) + b"eXIf" + body + struct.pack(">I", zlib.crc32(b"eXIf" + body))
+    return png[:-12] + chunk + png[-12:]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "late.png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_an_orientation_is_applied_to_frames_and_maps_alike(tmp_path, upright, orientation, suffix):
+    path, stored = tmp_path / f"frame.{suffix}", Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    options = {"quality": 95, "subsampling": 0} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
+    if suffix == "late.png":
+        file = io.BytesIO()
+        stored.save(file, "PNG")
+        path.write_bytes(behind_the_pixels(file.getvalue(), orientation))
+    else:
+        stored.save(path, exif=exif(orientation), **options)
+    assert np.abs(read_frame(path).astype(int) - upright).max() <= (12 if suffix == "jpg" else 0)
+    grey = np.asarray(Image.fromarray(upright).convert("L"))
+    assert np.abs(read_map(path).astype(int) - grey).max() <= (12 if suffix == "jpg" else 0)
+    assert frame_size(path) == check_frame(path) == (64, 96)
+    assert check_image(path).is_turned is (orientation != 1)
+
+
+def test_a_truncated_turned_frame_is_refused(tmp_path, upright):
+    Image.fromarray(upright).save(tmp_path / "a.png", exif=exif(6))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as an image"):
+        check_frame(tmp_path / "a.png")
+
+
+# Files of several pictures ------------------------------------------------------------------------------------------
+
+
+def write_several(path, count=3, **options):
+    pictures = [Image.new("RGB", (8, 6), (60 * at, 0, 0)) for at in range(count)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **options)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp", "gif"])
+@pytest.mark.parametrize("read", [read_frame, read_map, read_mask, frame_size, check_frame])
+def test_several_pictures_are_no_frame(tmp_path, suffix, read):
+    write_several(tmp_path / f"a.{suffix}")
+    with pytest.raises(InputError, match=rf"a\.{suffix}: holds 3 pictures, but one is expected here"):
+        read(tmp_path / f"a.{suffix}")
+
+
+def test_a_preview_is_no_second_picture(tmp_path):
+    pages = [Image.new("RGB", (16, 12), RED), Image.new("RGB", (8, 6), RED), Image.new("L", (16, 12), 0)]
+    for page, kind in zip(pages, (0, 1, 4), strict=True):
+        page.encoderinfo = {"tiffinfo": {254: kind}}
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], tiffinfo={254: 0})
+    write_several(tmp_path / "camera.jpg", 2, format="MPO")
+    for name, size in (("a.tif", (12, 16)), ("camera.jpg", (6, 8))):
+        assert read_frame(tmp_path / name).shape == (*size, 3) and check_frame(tmp_path / name) == size
+
+
+def test_a_stack_of_imagej_that_hides_its_pictures_is_refused(tmp_path):
+    Image.new("L", (8, 6)).save(tmp_path / "a.tif", tiffinfo={270: "ImageJ=1.53t\nimages=50\nslices=50\n"})
+    with pytest.raises(InputError, match="holds 50 pictures behind one page"):
+        read_frame(tmp_path / "a.tif")

@@ -19,6 +19,7 @@ LAYOUTS = [
     (["Frame/case1/", "GT/case1/", "extra.mp4"], ["case1"]),
     ([".hidden.mp4", "1.mp4"], ["1"]),
     (["v.2020.mp4"], ["v.2020"]),
+    (["a.GIF", "b.apng"], ["a", "b"]),
 ]
 
 
@@ -137,3 +138,27 @@ def test_find_clips_wants_frames(tmp_path: Path) -> None:
         find_clips(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         find_clips(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp"])
+def test_a_file_of_several_pictures_is_a_video(tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str) -> None:
+    pictures = [Image.new("RGB", (8, 6), (60 * at, 0, 0)) for at in range(3)]
+    pictures[0].save(tmp_path / f"stack.{suffix}", save_all=True, append_images=pictures[1:])
+    (clip,) = find_inputs(tmp_path)
+    assert (clip.clip_id, clip.video) == ("stack", str(tmp_path / f"stack.{suffix}")) and not caplog.records
+    for name in ("0.png", "1.png"):
+        pictures[0].save(tmp_path / name)
+    still, video = find_inputs(tmp_path)
+    assert [Path(path).name for path in still.image] == ["0.png", "1.png"] and video.clip_id == "stack"
+    assert f"stack.{suffix}: is read as a video of its own, not as a frame of its folder" in caplog.text
+
+
+def test_the_order_and_what_is_left_out_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("one", "two", "three"):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{name}.png")
+    (tmp_path / "four.heic").write_bytes(b"picture")
+    (tmp_path / "five.gif").write_bytes(b"never opened")
+    assert _ids(find_inputs(tmp_path)) == [tmp_path.name, "five"]
+    assert "it is taken as one.png, three.png, two.png" in caplog.text
+    assert "four.heic; convert them to PNG" in caplog.text
+    assert "five.gif: is read as a video of its own" in caplog.text

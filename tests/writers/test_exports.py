@@ -79,6 +79,17 @@ def test_coco_has_times(folder: Path) -> None:
     ]
 
 
+def test_frames_that_cvat_counts_in_another_way_are_said(
+    tmp_path: Path, clip: dict[int, tuple[np.ndarray, np.ndarray]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for indices, count in ((INDICES, 3), (range(len(INDICES)), 0)):
+        caplog.clear()
+        with ClipWriter(tmp_path / str(count), "a", overlay=None, frame_seconds=0.04, exports=["cvat"]) as writer:
+            for index, (frame, mask) in zip(indices, clip.values(), strict=True):
+                writer.write(f"{index}.png", frame, np.where(mask > 0, np.float32(0.8), np.float32(0)), index)
+        assert (f"a: {count} frames are damaged or lost. cvat.xml counts them" in caplog.text) is bool(count)
+
+
 def test_images_match_the_masks(folder: Path, clip: dict[int, tuple[np.ndarray, np.ndarray]]) -> None:
     for name in ("images.nii.gz", "images.nrrd"):
         stack = itk.array_from_image(itk.imread(folder / name))

@@ -27,7 +27,9 @@ __all__ = ["VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".dcm")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif", ".dcm",
+)  # fmt: skip
 FOLDER_SUFFIX = ".frames"
 
 _NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")

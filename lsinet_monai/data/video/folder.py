@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lsinet_monai.data.folders import frames_in
+from lsinet_monai.data.folders import frames_in, say_how_read
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_frame
+from lsinet_monai.data.video.pictures import holds_several
 from lsinet_monai.data.video.video import Video
 from lsinet_monai.errors import InputError
 
@@ -22,7 +23,7 @@ class FolderVideo(Video):
         fps: frames per second.
 
     Raises:
-        InputError: the folder has no images, or none that can be read.
+        InputError: the folder has no images, or none that can be read; or one of them holds several pictures.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -31,6 +32,13 @@ class FolderVideo(Video):
             raise InputError(
                 f"{path}: holds no frames ({', '.join(FRAME_SUFFIXES)}); give a video or a folder of frames"
             )
+        several = next((frame for frame in self._paths if holds_several(frame)), None)
+        if several is not None:
+            raise InputError(
+                f"{several}: holds several pictures, but is one of {len(self._paths)} frames in its folder; give the "
+                "file as a video of its own, or save each picture as a file"
+            )
+        say_how_read(path, self._paths)
         files = {index: frame.name for index, frame in enumerate(self._paths)}
         super().__init__(path, self._find_size(path), fps, len(self._paths), expected=len(self._paths), files=files)
 

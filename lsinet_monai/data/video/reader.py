@@ -6,7 +6,9 @@ import math
 import os
 from pathlib import Path
 
+from lsinet_monai.data.folders import frames_in
 from lsinet_monai.data.video.folder import FolderVideo
+from lsinet_monai.data.video.pictures import PicturesVideo, holds_several, is_picture_file
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
@@ -25,6 +27,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
     - MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV and FLV with any codec that FFmpeg decodes,
       and bare H.264, HEVC and MPEG-2 streams, all with PyAV;
     - folders of images, in natural order;
+    - animated GIF, PNG and WebP, and TIFF of several pages, with Pillow; also alone in a folder;
     - DICOM with an encapsulated H.264, HEVC or MPEG-2 stream, and uncompressed or JPEG multi-frame.
 
     The kind of a file is found from its content. A rotation flag is applied. Interlaced frames and pixels that
@@ -32,8 +35,8 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
 
     Args:
         path: the file or folder.
-        fps: frames per second of videos without timing: a folder of images, a bare stream, or a DICOM file without a
-            frame time; 30 by default.
+        fps: frames per second of videos without timing: a folder of images, a TIFF, a bare stream, or a DICOM file
+            without a frame time; 30 by default.
 
     Returns:
         An iterable of ``(index, seconds, frame)``, and a context manager; see :class:`Video`. Opening a file reads it
@@ -54,8 +57,14 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"{path}: fps={fps} must be a number above 0")
     if os.path.isdir(path):  # unlike Path.is_dir, never raises
+        frames = frames_in(path)
+        if len(frames) == 1 and holds_several(frames[0]):
+            return PicturesVideo(frames[0], fps)
         return FolderVideo(path, fps or DEFAULT_FPS)
-    if _is_marked(_first_bytes(path)):
+    first = _first_bytes(path)
+    if is_picture_file(first):
+        return PicturesVideo(path, fps)
+    if _is_marked(first):
         require_extra("pydicom", "video")
         from lsinet_monai.data.video.dicom import open_dicom
 

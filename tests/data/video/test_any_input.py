@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
@@ -66,6 +67,10 @@ SEEDS = [
     ("WMV", "wmv"),
     ("FLV", "flv"),
     ("bare H.264", "h264"),
+    ("pictures", "gif"),
+    ("pictures", "png"),
+    ("pictures", "webp"),
+    ("pictures", "tif"),
     ("DICOM", "uncompressed"),
     ("DICOM", "JPEG"),
     ("DICOM", "H.264"),
@@ -77,6 +82,10 @@ def seed(request, recipe, clip, tmp_path_factory):
     """The bytes of a small valid file."""
     name, suffix = request.param
     folder, frames = tmp_path_factory.mktemp("seed"), clip[:12]
+    if name == "pictures":
+        pictures = [Image.fromarray(frame) for frame in frames]
+        pictures[0].save(folder / f"a.{suffix}", save_all=True, append_images=pictures[1:])
+        return (folder / f"a.{suffix}").read_bytes()
     if name != "DICOM":
         return recipe.write_kind(folder, suffix, name, frames).read_bytes()
     recipe.write_dicom_video(folder / "a.dcm", suffix, frames)
@@ -93,6 +102,15 @@ def test_random_bytes(tmp_path, content):
 @given(content=st.binary(max_size=1000))
 def test_random_bytes_behind_a_dicom_mark(tmp_path, content):
     check(tmp_path / "any.dcm", bytes(128) + b"DICM" + content)
+
+
+@quietly
+@given(
+    content=st.binary(max_size=1000),
+    mark=st.sampled_from([b"GIF89a", b"II*\0", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"]),
+)
+def test_random_bytes_behind_the_mark_of_an_image(tmp_path, content, mark):
+    check(tmp_path / "any", mark + content)
 
 
 @pytest.mark.slow

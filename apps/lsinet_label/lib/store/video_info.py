@@ -96,13 +96,14 @@ class VideoInfo:
 
     def _examine(self, video: Video) -> dict[str, Any]:
         seconds = [round(video.seconds(i), 6) for i in range(video.frame_count)]
+        report = video.report
         return {
             "frames": video.frame_count,
             "fps": video.fps,
             "size": list(video.size),
             "files": [video.files[i] for i in range(video.frame_count)] if video.files else None,
             "seconds": None if _is_regular(seconds, video.fps) else seconds,
-            "warnings": [] if video.report.is_complete else [self._without_path(str(video.report))],
+            "warnings": [self._without_path(str(report))] if report.notes or not report.is_complete else [],
         }
 
     def _without_path(self, text: str) -> str:

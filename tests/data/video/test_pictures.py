@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lsinet_monai.data import open_video
+from lsinet_monai.data.video import holds_several
+from lsinet_monai.errors import InputError
+
+DURATIONS = [40, 40, 100, 40, 200, 40, 40, 1000]
+# suffix, options, whether each picture has a duration
+KINDS = [
+    ("gif", {}, True),
+    ("png", {}, True),
+    ("webp", {"lossless": True}, True),
+    ("tif", {"compression": "tiff_lzw"}, False),
+]
+
+
+def few_colours(frame):
+    """As a GIF can hold it exactly."""
+    return Image.fromarray(frame & 0b11000000)
+
+
+def write(path, frames, **options):
+    pictures = [few_colours(frame) for frame in frames]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **options)
+    return [np.array(picture) for picture in pictures]
+
+
+@pytest.mark.parametrize(("suffix", "options", "has_durations"), KINDS)
+def test_all_pictures_with_their_times(tmp_path, clip, suffix, options, has_durations):
+    frames = write(tmp_path / f"a.{suffix}", clip[:8], duration=DURATIONS, **options)
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        times = np.cumsum([0, *DURATIONS[:-1]]) / 1000 if has_durations else np.arange(8) / 30
+        assert (len(video), video.size) == (8, (64, 80)) and video.fps == pytest.approx(7 / times[-1])
+        for at, (index, seconds, frame) in enumerate(video):
+            assert index == at and seconds == pytest.approx(times[at]) and (frame == frames[at]).all()
+            assert frame.flags.writeable
+        assert video.report.is_complete and video.report.expected == 8 and not video.report.notes
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_access_in_any_order(tmp_path, clip, data):
+    suffix, options, _ = data.draw(st.sampled_from(KINDS))
+    frames = write(tmp_path / f"a.{suffix}", clip[: data.draw(st.integers(2, 12))], **options)
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        video._most_recent = data.draw(st.integers(1, 4))
+        for index in data.draw(st.lists(st.integers(0, len(frames) - 1), min_size=1, max_size=12)):
+            assert (video[index] == frames[index]).all()
+        start = data.draw(st.integers(0, len(frames)))
+        assert [index for index, *_ in video.frames(start)] == list(range(start, len(frames)))
+
+
+def test_indices_and_pictures_of_a_gif_are_those_of_ffmpeg(tmp_path, clip):
+    import av
+
+    write(tmp_path / "a.gif", clip[:8], duration=DURATIONS)
+    with av.open(str(tmp_path / "a.gif")) as container, open_video(tmp_path / "a.gif") as video:
+        theirs = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(theirs) == len(video) and all((frame == theirs[index]).all() for index, _, frame in video)
+
+
+def test_a_picture_that_shows_too_briefly_is_shown_for_100_ms(tmp_path, clip):
+    write(tmp_path / "a.gif", clip[:3], duration=10)
+    with open_video(tmp_path / "a.gif") as video:
+        assert video.fps == pytest.approx(10)
+
+
+def test_transparent_parts_are_black(tmp_path):
+    pictures = [Image.new("RGBA", (8, 6), (200, 40, 10, 255)), Image.new("RGBA", (8, 6), (200, 40, 10, 0))]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], lossless=True)
+    with open_video(tmp_path / "a.webp") as video:
+        assert (video[0] == (200, 40, 10)).all() and not video[1].any()
+
+
+def test_pages_have_the_rate_that_is_given(tmp_path, clip):
+    write(tmp_path / "a.tif", clip[:3])
+    with open_video(tmp_path / "a.tif", fps=10) as video:
+        assert video.fps == 10 and video.seconds(2) == pytest.approx(0.2)
+
+
+def test_the_picture_for_other_programs_is_left_out(tmp_path, clip):
+    pictures = [few_colours(frame) for frame in clip[:4]]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:], default_image=True)
+    with open_video(tmp_path / "a.png") as video:
+        assert [(frame == pictures[1 + index]).all() for index, _, frame in video] == [True] * 3
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "tif", "webp"])
+def test_one_picture_is_a_video_of_one_frame(tmp_path, clip, suffix):
+    few_colours(clip[0]).save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert [index for index, _, _ in video] == [0] and (video[0] == few_colours(clip[0])).all()
+    assert not holds_several(tmp_path / f"a.{suffix}")
+
+
+def test_a_file_alone_in_a_folder_of_frames_is_the_video(tmp_path, clip):
+    frames = write(tmp_path / "stack.tif", clip[:3])
+    with open_video(tmp_path) as video:
+        assert [(frame == frames[index]).all() for index, _, frame in video] == [True] * 3
+    Image.fromarray(clip[0]).save(tmp_path / "0.png")
+    with pytest.raises(InputError, match=r"stack\.tif: holds several pictures, but is one of 2 frames"):
+        open_video(tmp_path)
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [("gif", 0.6), ("png", 0.6), ("gif", -1), ("gif", -3)])
+def test_a_file_that_is_cut_off_is_reported(tmp_path, clip, suffix, kept, caplog):
+    path = tmp_path / f"a.{suffix}"
+    frames = write(path, clip[:8])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept > 0 else kept])
+    with caplog.at_level(logging.WARNING), open_video(path) as video:
+        found = {index: frame for index, _, frame in video}
+    assert all((frame == frames[index]).all() for index, frame in found.items())
+    assert len(caplog.records) == 1 and (not video.report.is_complete or "may be cut off" in caplog.text)
+
+
+def test_a_stack_of_deep_pages_is_refused(tmp_path):
+    pages = [Image.new("I;16", (8, 6)) for _ in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match="convert it to 8 bits"):
+        open_video(tmp_path / "a.tif")
