@@ -202,7 +202,7 @@ def measure_data(clips: list[Clip], image_size: int, samples: int, needed: float
         ("from memory", True, {"max_gb": 8}),
         ("as published", True, {}),
     ):
-        cache = FrameCache(clips, **options, progress=False)
+        cache = FrameCache(clips, **options).fill(progress=False)
         dataset = datasets[name] = TrainingDataset(clips, training_transforms(image_size, augment, cache))
         start = time.perf_counter()
         for sample in drawn:

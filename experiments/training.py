@@ -42,7 +42,7 @@ COMMON: dict[str, Any] = {
 RELEASED: dict[str, Any] = {"weighted_bce": False, "drop_path_rate": 0.1, "every_frame": False}
 SCHEDULER = "torch.optim.lr_scheduler.OneCycleLR"
 STEPS = "@max_epochs * len(@train#dataloader)"
-PREPROCESSING = "train#preprocessing#_target_"
+TRANSFORM = "train#dataset#transform"
 WAYS: dict[str, dict[str, Any]] = {
     "released": RELEASED,
     "published loss": RELEASED | {"weighted_bce": True},
@@ -52,19 +52,21 @@ WAYS: dict[str, dict[str, Any]] = {
         "frame_keys": ["image", "adjacent", *MEMORY_KEYS],
         "mask_keys": ["label", *MASK_KEYS],
         "train#dataset#_target_": "experiments.training.MoreMemoryDataset",
-        PREPROCESSING: "experiments.training.with_joined_memory",
+        TRANSFORM: {"_target_": "experiments.training.with_joined_memory", "transforms": "@transforms"},
     },
     "one cycle": RELEASED
     | {
         "lr_scheduler": f"${SCHEDULER}(@optimizer, 0.0006, {STEPS}, pct_start=0.2, cycle_momentum=False)",
-        "train#steps#5": "$monai.handlers.LrScheduleHandler(@lr_scheduler, print_lr=False, epoch_level=False)",
+        "train#handlers#0#epoch_level": False,
     },
     "no drop path": RELEASED | {"drop_path_rate": 0},
-    "no colours": RELEASED | {PREPROCESSING: "experiments.training.without_colours"},
+    "no colours": RELEASED
+    | {TRANSFORM: {"_target_": "experiments.training.without_colours", "transforms": "@transforms"}},
     "every frame": RELEASED | {"every_frame": True},
     "every frame, no drop path": RELEASED | {"every_frame": True, "drop_path_rate": 0},
     "drop path 0.3": RELEASED | {"drop_path_rate": 0.3},
-    "any orientation": RELEASED | {PREPROCESSING: "experiments.training.with_any_orientation"},
+    "any orientation": RELEASED
+    | {TRANSFORM: {"_target_": "experiments.training.with_any_orientation", "transforms": "@transforms"}},
 }
 
 Transforms = Sequence[Callable[..., Any]]

@@ -1,5 +1,7 @@
 """Clips: finding their frames and videos, reading them in pieces, and drawing training samples from them."""
 
+from typing import TYPE_CHECKING
+
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.clips import (
     Clip,
@@ -32,6 +34,7 @@ from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_split
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
+from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
     "FRAME_SUFFIXES",
@@ -75,3 +78,13 @@ __all__ = [
     "thumbnail",
     "write_phantom",
 ]
+
+if not TYPE_CHECKING:  # so that type checkers know all names
+    __getattr__ = renamed(
+        __name__,
+        {
+            "VideoPieces": "ClipPieces",
+            "share_clips": "rank_clips",
+            "test_splits": "find_test_splits",
+        },
+    )

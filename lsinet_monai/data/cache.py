@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.frames import read_frame, read_mask, resize_frame
+from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["FrameCache"]
 
@@ -19,7 +20,7 @@ __all__ = ["FrameCache"]
 class FrameCache:
     """Read frames and masks, and cache decoded ones in memory, up to ``max_gb``.
 
-    The constructor fills the cache, before a data loader starts its workers: on Linux they share its memory with their
+    :meth:`fill` fills the cache, before a data loader starts its workers: on Linux they share its memory with their
     parent, and neither it nor they grow. In a training on several devices each process has its own cache.
 
     Args:
@@ -29,28 +30,21 @@ class FrameCache:
             nothing.
         read_size: side, or height and width, in pixels, to which frames and masks are resized when they are read,
             bilinear and antialiased; None keeps their own size.
-        progress: show a progress bar while the cache is filled.
 
     Attributes:
         size: the bytes in the cache.
 
     Raises:
-        InputError: a file cannot be read.
+        InputError: ``max_gb`` is not a number of 0 or more.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        max_gb: float = 0,
-        read_size: int | Sequence[int] | None = None,
-        progress: bool = True,
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], max_gb: float = 0, read_size: int | Sequence[int] | None = None) -> None:
+        check_numbers(cache_gb=max_gb)
+        self.clips = clips
         self.max_gb = max_gb
         self.read_size: tuple[int, int] | None = None if read_size is None else ensure_tuple_rep(read_size, 2)
         self.size = 0
         self._kept: dict[str, np.ndarray] = {}
-        if max_gb > 0:
-            self._fill(clips, progress)
 
     def read_frame(self, path: str) -> np.ndarray:
         """Read a frame: uint8, (H, W, 3), RGB; read-only if it comes from the cache."""
@@ -65,12 +59,26 @@ class FrameCache:
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         return frame if self.read_size is None else resize_frame(frame, self.read_size)
 
-    def _fill(self, clips: Sequence[Clip], progress: bool) -> None:
-        total = sum(len(clip.image) for clip in clips)
-        with tqdm(_in_turns(clips), "keeping frames in memory", total, unit="frame", disable=not progress) as bar:
+    def fill(self, progress: bool = True) -> FrameCache:
+        """Fill the cache.
+
+        Args:
+            progress: show a progress bar.
+
+        Returns:
+            the cache itself.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        if not self.max_gb:
+            return self
+        total = sum(len(clip.image) for clip in self.clips)
+        with tqdm(_in_turns(self.clips), "keeping frames in memory", total, unit="frame", disable=not progress) as bar:
             for frame, mask in bar:
                 if not (self._keep(frame, self.read_frame) and (mask is None or self._keep(mask, self.read_mask))):
-                    return
+                    break
+        return self
 
     def _keep(self, path: str, read: Callable[[str], np.ndarray]) -> bool:
         array = read(path)

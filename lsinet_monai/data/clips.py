@@ -20,6 +20,7 @@ from lsinet_monai.data.folders import natural_key
 from lsinet_monai.data.frames import ImageFacts, check_image, frame_size
 from lsinet_monai.data.video import open_video
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import check_numbers
 
 __all__ = [
     "Clip",
@@ -228,10 +229,9 @@ def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0
         the training clips and the validation clips, each in the order of ``clips``.
 
     Raises:
-        InputError: ``fraction`` is outside [0, 1).
+        InputError: ``fraction`` is not in [0, 1).
     """
-    if not 0 <= fraction < 1:
-        raise InputError(f"validation fraction {fraction} is outside [0, 1); 0 holds out nothing")
+    check_numbers(validation_fraction=fraction)
     with_polyp = {patient_of(clip) for clip in clips if not clip.negative}
     frames, frames_without = Counter[str](), Counter[str]()
     for clip in clips:

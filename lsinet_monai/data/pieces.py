@@ -21,7 +21,7 @@ from lsinet_monai.data.frames import frames_to_tensor, read_frame, read_mask, re
 from lsinet_monai.data.video import Video, open_video
 from lsinet_monai.data.video.prefetch import Prefetch
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool
+from lsinet_monai.utils.options import as_bool, check_numbers
 
 __all__ = ["ClipPieces"]
 
@@ -42,9 +42,9 @@ class _Frame:
 class ClipPieces(IterableDataset[dict[str, Any]]):
     """Cut clips into pieces of consecutive frames, clip by clip and in order, for an inferer that keeps a memory.
 
-    Each item is a batch of one piece, for a ``torch.utils.data.DataLoader`` with ``batch_size=None`` and without
-    worker processes: a thread reads one piece ahead, and no clip is ever held whole. For a piece of T frames, a batch
-    has what the network, the inferer and the metrics need, for each clip in the batch (B = 1):
+    Each item is a batch of one piece. An engine takes this dataset in place of a data loader: a thread reads one piece
+    ahead, and no clip is ever held whole. For a piece of T frames, a batch has what the network, the inferer and the
+    metrics need, for each clip in the batch (B = 1):
 
     - ``image``: float32, (1, 3, T, height, width), normalised by :func:`~lsinet_monai.data.frames_to_tensor`. With
       ``lookahead`` it has T + 1 frames unless the piece ends its clip;
@@ -82,7 +82,8 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         failed: why videos could not be read, by ``clip_id``.
 
     Raises:
-        InputError: ``piece_frames`` is below 1; on iteration, a frame of a folder cannot be read.
+        InputError: ``piece_frames`` or ``num_workers`` is not a valid number; on iteration, a frame of a folder cannot
+            be read.
     """
 
     def __init__(
@@ -94,8 +95,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         crop_field: bool = False,
         num_workers: int = 0,
     ) -> None:
-        if piece_frames < 1:
-            raise InputError(f"piece_frames {piece_frames} must be 1 or more")
+        check_numbers(piece_frames=piece_frames, num_workers=num_workers)
         self.clips = list(clips)
         self.image_size: tuple[int, int] = ensure_tuple_rep(image_size, 2)
         self.piece_frames = piece_frames

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import as_bool, check_numbers
 
 __all__ = ["TrainingSample", "TrainingSampler"]
 
@@ -75,11 +76,11 @@ class TrainingSampler(Sampler[TrainingSample]):
         rank: int = 0,
         num_replicas: int = 1,
     ) -> None:
-        self.max_skip = (max_skip,) if isinstance(max_skip, int) else tuple(max_skip)
         if not clips:
             raise InputError("there are no clips to train on")
-        if not self.max_skip or min(self.max_skip) < 1 or epochs_per_stage < 1:
-            raise InputError(f"max_skip {max_skip} and epochs_per_stage {epochs_per_stage} must be 1 or more")
+        check_numbers(max_skip=max_skip, epochs_per_stage=epochs_per_stage, seed=seed)
+        check_numbers(negative_share=negative_share)
+        self.max_skip = tuple(max_skip) if isinstance(max_skip, Sequence) else (max_skip,)
         if not 0 <= rank < num_replicas:
             raise ValueError(f"rank {rank} is not in [0, {num_replicas})")
         lengths = [len(clip["image"]) for clip in clips]
@@ -90,13 +91,12 @@ class TrainingSampler(Sampler[TrainingSample]):
         # For clips with a polyp, and then for negative ones: the frames of each clip, and their number in an epoch.
         self._groups = [(group, sum(map(len, group))) for group in groups if group]
         if negative_share is not None:
-            if not 0 < negative_share < 1:
-                raise InputError(f"negative_share {negative_share} is outside (0, 1)")
             if len(self._groups) < 2:
                 lacking = "with a polyp" if groups[1] else "without a polyp, from negative_dir"
                 raise InputError(f"negative_share {negative_share} needs training clips {lacking}")
             (_, count), (others, _) = self._groups
             self._groups[1] = (others, max(1, round(count * negative_share / (1 - negative_share))))
+        self.negative_share = negative_share
         self.epochs_per_stage = epochs_per_stage
         self.shuffle = shuffle
         self.seed = seed
@@ -104,10 +104,22 @@ class TrainingSampler(Sampler[TrainingSample]):
         self.num_replicas = num_replicas
         self.epoch = 1
         self.first = 0
-        self.balance_clips = balance_clips
+        self.balance_clips = as_bool(balance_clips, "balance_clips")
         self._clips = np.repeat(np.arange(len(lengths)), lengths)
         self._frames = np.concatenate([np.arange(length) for length in lengths])
         self._last_frames = np.repeat(lengths, lengths) - 1
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its sampler, by config key."""
+        return {
+            "max_skip": self.max_skip,
+            "seed": self.seed,
+            "balance_clips": self.balance_clips,
+            "negative_share": self.negative_share,
+            "sampler#epochs_per_stage": self.epochs_per_stage,
+            "sampler#shuffle": self.shuffle,
+        }
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
         """Set the epoch that the next iteration draws.

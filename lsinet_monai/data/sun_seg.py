@@ -19,6 +19,7 @@ from lsinet_monai.data.folders import FRAME_FOLDER, frames_in, natural_key, say_
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import find_clips
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import check_paths
 
 __all__ = ["SPLITS", "find_test_splits", "read_split"]
 
@@ -61,6 +62,7 @@ def read_split(
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    check_paths(dataset_dir=dataset_dir, negative_dir=negative_dir)
     root = Path(dataset_dir)
     frame_root = root / split / FRAME_FOLDER
     if not frame_root.is_dir():
@@ -125,6 +127,7 @@ def find_test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
     Raises:
         InputError: the dataset has no test split.
     """
+    check_paths(dataset_dir=dataset_dir)
     root = Path(dataset_dir)
     splits = [split for split in SPLITS[1:] if (root / split / FRAME_FOLDER).is_dir()]
     if not splits:

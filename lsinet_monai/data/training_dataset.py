@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from monai.transforms import Compose
 from torch.utils.data import Dataset
 
-from lsinet_monai.data.clips import Clip
+from lsinet_monai.data.clips import Clip, describe_clips
 from lsinet_monai.data.sampling import TrainingSample
 from lsinet_monai.errors import find_input_error
 
@@ -30,15 +31,21 @@ class TrainingDataset(Dataset[Any]):
 
     Args:
         clips: the clips, with labels or negative.
-        transform: reads and augments a sample, such as :func:`~lsinet_monai.transforms.training_transforms`.
+        transform: reads and augments a sample, such as :func:`~lsinet_monai.transforms.training_transforms`; a list of
+            transforms is composed.
 
     Raises:
         InputError: on access, a file cannot be read.
     """
 
-    def __init__(self, clips: Sequence[Clip], transform: _SeededTransform) -> None:
+    def __init__(self, clips: Sequence[Clip], transform: _SeededTransform | Sequence[Callable[..., Any]]) -> None:
         self.clips = list(clips)
-        self.transform = transform
+        self.transform: _SeededTransform = Compose(transform) if isinstance(transform, Sequence) else transform
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its clips, by name."""
+        return {"training_clips": describe_clips(self.clips)}
 
     def __len__(self) -> int:
         return sum(len(clip.image) for clip in self.clips)

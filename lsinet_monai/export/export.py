@@ -17,6 +17,7 @@ from lsinet_monai.export.streaming_step import StreamingStep
 from lsinet_monai.networks import LSINet
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write, check_writable
+from lsinet_monai.utils.options import as_bool
 
 __all__ = ["export_network"]
 
@@ -59,7 +60,7 @@ def export_network(
     if path.suffix == ".onnx":
         require_extra("onnx", "export")
         translations = onnx_translations()
-    if path.is_file() and not overwrite:
+    if path.is_file() and not as_bool(overwrite, "overwrite"):
         raise InputError(f"filepath '{path}' is there already: choose another name or pass --overwrite true")
     check_writable(path, "filepath")
     network = copy.deepcopy(network).eval().requires_grad_(False)  # TorchScript may be called with gradients enabled.

@@ -8,11 +8,11 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
-from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.memory import to_elements
+from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["StreamingStep"]
 
@@ -50,8 +50,7 @@ class StreamingStep(nn.Module):
         self, network: LSINet, image_size: int | Sequence[int], memory_interval: int = 5, memory_frames: int = 35
     ) -> None:
         super().__init__()
-        if memory_interval < 1:
-            raise InputError(f"memory_interval must be 1 or more, got {memory_interval}")
+        check_numbers(memory_interval=memory_interval)
         self.network = network
         self.image_size = ensure_tuple_rep(image_size, 2)
         self.memory_interval = memory_interval

@@ -1,5 +1,9 @@
 """Handlers for Ignite's and MONAI's engines, one per file."""
 
+from typing import TYPE_CHECKING
+
+from lsinet_monai.utils.renamed import renamed
+
 from .buffer_broadcast import BufferBroadcast
 from .clip_dice_curves import ClipDiceCurves
 from .clip_progress import ClipProgress
@@ -17,14 +21,12 @@ from .reset_inferer import ResetInferer
 from .sampler_epoch import SamplerEpoch
 from .save_model import SaveModel
 from .scores_saver import ScoresSaver
+from .training_folder import TrainingFolder
 from .training_losses import TrainingLosses
 from .training_progress import TrainingProgress
+from .training_reports import TrainingReports
 from .training_state import TrainingState
 from .weight_averaging import WeightAveraging
-
-# The savers' names in configs of earlier versions.
-WriteReleasedMaps = ReleasedMapsSaver
-WriteScores = ScoresSaver
 
 __all__ = [
     "BufferBroadcast",
@@ -44,11 +46,26 @@ __all__ = [
     "SamplerEpoch",
     "SaveModel",
     "ScoresSaver",
+    "TrainingFolder",
     "TrainingLosses",
     "TrainingProgress",
+    "TrainingReports",
     "TrainingState",
     "WeightAveraging",
-    "WriteReleasedMaps",
-    "WriteScores",
     "remaining_clips",
 ]
+
+if not TYPE_CHECKING:  # so that type checkers know all names
+    __getattr__ = renamed(
+        __name__,
+        {
+            "CheckLogits": "FiniteLogits",
+            "ClipGradients": "GradientClipping",
+            "EqualBuffers": "BufferBroadcast",
+            "ExplainFailures": "FailureReporter",
+            "TrainingCheckpoint": "TrainingState",
+            "WriteClipResults": "ClipResultsSaver",
+            "WriteReleasedMaps": "ReleasedMapsSaver",
+            "WriteScores": "ScoresSaver",
+        },
+    )

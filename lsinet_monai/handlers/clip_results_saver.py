@@ -18,6 +18,7 @@ from lsinet_monai.data import Clip, clip_extent, open_video, read_frame
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.masks import logit_to_probability
+from lsinet_monai.utils.options import check_paths
 from lsinet_monai.writers import ClipWriter, Outputs, forget_clip
 
 __all__ = ["ClipResultsSaver", "settings_for"]
@@ -51,7 +52,7 @@ class ClipResultsSaver:
         writer: of the clip that is being segmented, or None.
 
     Raises:
-        InputError: a stack of a clip would be too large.
+        InputError: a stack of a clip would be too large, or ``output_dir`` reads as a number.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ClipResultsSaver:
         outputs: Outputs | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
+        check_paths(output_dir=output_dir)
         self.clips = {clip.clip_id: clip for clip in clips}
         self.output_dir = Path(output_dir)
         self.outputs = Outputs() if outputs is None else outputs

@@ -15,6 +15,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.handlers.clip_results_saver import ClipResultsSaver, settings_for
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
+from lsinet_monai.utils.options import as_bool, check_numbers
 from lsinet_monai.writers import forget_clip, frames_on_disk, read_summary, unfinished_dir
 
 __all__ = ["ClipStateSaver", "remaining_clips"]
@@ -34,9 +35,13 @@ class ClipStateSaver:
         results: the evaluator's handler that writes the results; attach it first.
         inferer: the evaluator's inferer.
         save_frames: save after so many frames, at the end of a piece.
+
+    Raises:
+        InputError: ``save_frames`` is below 1.
     """
 
     def __init__(self, results: ClipResultsSaver, inferer: SequentialVideoInferer, save_frames: int = 100) -> None:
+        check_numbers(save_frames=save_frames)
         self.results = results
         self.inferer = inferer
         self.save_frames = save_frames
@@ -104,7 +109,7 @@ def remaining_clips(
     Raises:
         InputError: a clip was begun or completed with other settings, or its length or file has changed.
     """
-    if not resume:
+    if not as_bool(resume, "resume"):
         for clip in clips:
             forget_clip(output_dir, clip.clip_id)
         return list(clips)
@@ -142,7 +147,7 @@ def _state_file(output_dir: str | Path, clip_id: str) -> Path:
 def _check_settings(clip: Clip, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     before = _with_exports(before)
     for name, value in settings_for(clip, settings).items():
-        if before.get(name) != value:
+        if (before.get(name) or None) != (value or None):  # what an earlier version does not have was off
             raise InputError(
                 f"clip '{clip.clip_id}' was begun with {name}={before.get(name)!r}, and this run has {value!r}: give "
                 "the same, or start again with --resume false --overwrite true"

@@ -8,6 +8,8 @@ import torch
 from ignite.engine import Engine
 from monai.engines import IterationEvents
 
+from lsinet_monai.utils.options import check_numbers
+
 __all__ = ["GradientClipping"]
 
 
@@ -16,10 +18,19 @@ class GradientClipping:
 
     Args:
         limit: gradients are clipped to [-limit, limit]; the released program has 0.5.
+
+    Raises:
+        InputError: ``limit`` is not above 0.
     """
 
     def __init__(self, limit: float) -> None:
+        check_numbers(clip_gradients=limit)
         self.limit = limit
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of this handler, by config key."""
+        return {"clip_gradients": self.limit}
 
     def attach(self, engine: Engine) -> None:
         """Attach to a MONAI trainer."""

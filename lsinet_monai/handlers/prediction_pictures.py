@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
 from torch.utils.tensorboard import SummaryWriter
 
 from lsinet_monai.data.frames import resize_frame, tensor_to_frame
+from lsinet_monai.masks import logit_to_probability
+from lsinet_monai.utils.options import check_numbers
 from lsinet_monai.writers.drawing import overlay
 
 __all__ = ["PredictionPictures"]
@@ -28,6 +29,7 @@ class PredictionPictures:
     """
 
     def __init__(self, log_dir: str | Path, threshold: float = 0.5, max_clips: int = 6) -> None:
+        check_numbers(threshold=threshold)
         self.log_dir = str(log_dir)
         self.threshold = threshold
         self.max_clips = max_clips
@@ -49,13 +51,14 @@ class PredictionPictures:
             return
         if self._writer is None:
             self._writer = SummaryWriter(self.log_dir)
-        probability = torch.sigmoid(output["pred"][0, 0].float()).cpu().numpy()
-        middle = len(probability) // 2
+        logits = output["pred"][0, 0]
+        middle = len(logits) // 2
         frame = tensor_to_frame(batch["image"][0, :, middle])
         label = batch["label"][0, 0, middle].cpu().numpy().astype(np.uint8)
         height, width = frame.shape[:2]
+        probability = logit_to_probability(logits[middle], (height, width)).cpu().numpy()
         truth = resize_frame(label * 255, (height, width)) > 128
-        picture = overlay(frame, probability[middle] > self.threshold, truth=truth)
+        picture = overlay(frame, probability > self.threshold, truth=truth)
         self._writer.add_image(f"val_masks/{batch['clip_id'][0]}", picture, engine.state.epoch, dataformats="HWC")
         self._written += 1
 

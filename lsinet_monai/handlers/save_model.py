@@ -17,6 +17,7 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.networks import LSINet, save_model
+from lsinet_monai.utils.options import check_numbers
 from lsinet_monai.writers import check_model_file
 
 __all__ = ["SaveModel"]
@@ -41,12 +42,13 @@ class SaveModel:
         metric: the evaluator's metric; None for a trainer.
 
     Raises:
-        InputError: the path is a folder, or cannot be written.
+        InputError: the path is a folder, or cannot be written; or ``image_size`` is not a size of 64 or more.
     """
 
     def __init__(
         self, network: LSINet, path: str | Path, image_size: int | list[int], metric: str | None = None
     ) -> None:
+        check_numbers(image_size=image_size)
         score: Callable[[Engine], float] | None = None
         if metric is not None:
             score = lambda engine: engine.state.metrics[metric]  # noqa: E731

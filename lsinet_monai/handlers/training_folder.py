@@ -13,6 +13,7 @@ import ignite.distributed as idist
 from filelock import FileLock, Timeout
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import as_bool, check_paths
 from lsinet_monai.writers import prepare_output_dir
 
 __all__ = ["EARLIER_NAME", "STATE_NAME", "TrainingFolder"]
@@ -42,9 +43,13 @@ class TrainingFolder:
 
     Args:
         path: the folder.
+
+    Raises:
+        InputError: ``path`` reads as a number.
     """
 
     def __init__(self, path: str | Path) -> None:
+        check_paths(output_dir=path)
         self.path = Path(path)
         self.state = self.path / STATE_NAME
         """The file that the training's state is written to."""
@@ -66,6 +71,7 @@ class TrainingFolder:
         Raises:
             InputError: the folder holds files, cannot be made, or another process trains in it.
         """
+        overwrite = as_bool(overwrite, "overwrite")
         if idist.get_rank() > 0:
             return
         self._make(overwrite)

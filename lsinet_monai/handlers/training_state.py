@@ -17,8 +17,10 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers.training_folder import TrainingFolder
+from lsinet_monai.handlers.training_settings import differences, settings_of
 from lsinet_monai.utils.distributed import gather
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
+from lsinet_monai.utils.options import as_bool, check_numbers
 
 __all__ = ["TrainingState"]
 
@@ -34,36 +36,39 @@ class TrainingState:
     A ``checkpoint.pt`` of an earlier version is read too, and removed once ``training_state.pt`` is there.
 
     Attached to a MONAI trainer as the last of its handlers, so that everything at the end of an epoch is done when the
-    state is saved. :class:`FailureReporter`, the first of the handlers, calls :meth:`leave_folder` at a failure.
+    state is saved. :class:`FailureReporter`, the first of the handlers, leaves the folder at a failure.
 
-    Besides ``objects``, the file holds the trainer's own state, its gradient scaler, and the random states of Python,
-    NumPy and PyTorch. The sampler needs no state: its draw follows from the epoch and the step.
+    Besides the parts with a state, the file holds the trainer's own state, its gradient scaler, and the random states
+    of Python, NumPy and PyTorch. The sampler needs no state: its draw follows from the epoch and the step.
 
     Args:
         output_dir: the folder of the training.
-        objects: objects with ``state_dict`` and ``load_state_dict``, by name: network, optimiser, ...
-        settings: the numbers and names from which the course of the training follows, by their config keys;
-            ``network`` has the network's arguments, and ``processes`` is the number of processes. A training resumes
-            with the same settings only.
         max_epochs: the number of epochs at which the training is complete. It may grow when the training resumes.
         resume: whether to resume from the file.
         save_steps: save after every so many steps too.
+        parts: the objects from which the course of the training follows, by name: network, optimizer, loss, data
+            loader, ... Those with a state are saved: with ``load_state_dict``, and with a ``state_dict`` that is not
+            empty. The settings of all, see :func:`~lsinet_monai.handlers.training_settings.settings_of`, are recorded
+            with the number of processes. A training resumes with the same settings only.
+
+    Raises:
+        InputError: a value is not valid.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
-        objects: Mapping[str, Any],
-        settings: Mapping[str, Any],
         max_epochs: int,
         resume: bool = False,
         save_steps: int | None = None,
+        **parts: Any,
     ) -> None:
+        check_numbers(max_epochs=max_epochs, save_steps=save_steps)
         self.folder = TrainingFolder(output_dir)
-        self.objects = dict(objects)
-        self.settings = dict(settings)
+        self.objects = {name: part for name, part in parts.items() if _has_state(part)}
+        self.settings = {"processes": idist.get_world_size(), **settings_of(parts)}
         self.max_epochs = max_epochs
-        self.resume = resume
+        self.resume = as_bool(resume, "resume")
         self.save_steps = save_steps
         self._random = _RandomStates()
         self._to_save: dict[str, Any] = {}
@@ -146,18 +151,13 @@ class TrainingState:
         return content
 
     def _check(self, content: Mapping[str, Any]) -> None:
-        was, now = _flat(content["settings"]), _flat(self.settings)
+        was, now = dict(content["settings"]), dict(self.settings)
         refusal = f"resume=true, but the training in '{self.folder.path}'"
         processes = was.pop("processes", 1)
         if processes != now.pop("processes", 1):
             how = f"torchrun --nproc_per_node {processes}" if processes > 1 else "python, without torchrun"
             raise InputError(f"{refusal} had {processes} processes: use {how}")
-        other = [
-            f"{name}={now.get(name)!r}, which was {was.get(name)!r}"
-            for name in {**was, **now}
-            if (now.get(name) or None) != (was.get(name) or None)  # a setting that it did not have was off
-        ]
-        if other:
+        if other := differences(was, now):
             raise InputError(f"{refusal} had other settings: {'; '.join(other)}. Give the earlier ones")
         epochs = content["trainer"]["iteration"] / content["trainer"]["epoch_length"]
         if epochs >= self.max_epochs:
@@ -166,9 +166,8 @@ class TrainingState:
             )
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the network's arguments in place of the setting ``network``."""
-    return {**settings, **settings.get("network", {})} | {"network": None}
+def _has_state(part: Any) -> bool:
+    return hasattr(part, "load_state_dict") and bool(part.state_dict())
 
 
 def _has_position(trainer: Any) -> bool:

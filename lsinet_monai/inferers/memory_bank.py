@@ -13,6 +13,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
+from lsinet_monai.utils.options import check_choice, check_numbers
 
 __all__ = ["Forgetting", "MemoryBank", "ScaleMemory"]
 
@@ -112,10 +113,8 @@ class MemoryBank:
     """
 
     def __init__(self, memory_frames: int = 35, forgetting: Forgetting = "usage") -> None:
-        if memory_frames < 1:
-            raise InputError(f"memory_frames must be 1 or more, got {memory_frames}")
-        if forgetting not in get_args(Forgetting):
-            raise InputError(f"forgetting must be one of {get_args(Forgetting)}, got {forgetting!r}")
+        check_numbers(memory_frames=memory_frames)
+        check_choice(get_args(Forgetting), forgetting=forgetting)
         self.memory_frames = memory_frames
         self.forgetting = forgetting
         self.scales: list[ScaleMemory] = []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.sequential import AmpDtype
+from lsinet_monai.utils.options import as_bool, check_choice
 
 __all__ = ["MixedPrecisionInferer"]
 
@@ -34,15 +35,19 @@ class MixedPrecisionInferer(SimpleInferer):
         self, amp_dtype: AmpDtype | None = None, device: str | torch.device = "cpu", every_frame: bool = False
     ) -> None:
         super().__init__()
-        self.options = {"every_frame": True} if every_frame else {}
+        self.every_frame = as_bool(every_frame, "every_frame")
         self.device_type = torch.device(device).type
-        if amp_dtype not in (None, *get_args(AmpDtype)):
-            raise InputError(f"amp_dtype={amp_dtype!r} must be one of {get_args(AmpDtype)}, or null for float32")
+        check_choice((*get_args(AmpDtype), None), amp_dtype=amp_dtype)
         if amp_dtype == "float16" and self.device_type != "cuda":
             raise InputError(
                 f"amp_dtype='float16' trains on CUDA only, and device is {str(device)!r}: use bfloat16 or null"
             )
         self.amp_dtype = amp_dtype
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its inferer, by config key."""
+        return {"amp_dtype": self.amp_dtype, "every_frame": self.every_frame}
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
         """Call the network.
@@ -56,7 +61,8 @@ class MixedPrecisionInferer(SimpleInferer):
         Returns:
             the network's logits in float32, one tensor or several.
         """
-        kwargs |= self.options
+        if self.every_frame:
+            kwargs["every_frame"] = True
         if self.amp_dtype is None:
             return network(inputs, *args, **kwargs)
         with torch.autocast(self.device_type, getattr(torch, self.amp_dtype)):

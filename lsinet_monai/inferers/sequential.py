@@ -11,9 +11,9 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
-from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
 from lsinet_monai.networks import Features, LSINet
+from lsinet_monai.utils.options import check_choice, check_numbers
 
 __all__ = ["Adjacent", "AmpDtype", "ClipState", "SequentialVideoInferer", "encode_frames", "segment_frame"]
 
@@ -121,6 +121,9 @@ class SequentialVideoInferer(Inferer):
         amp_dtype: the type in which the backbone computes beyond stride 8, ``"bfloat16"`` or ``"float16"``; float32 if
             not given. The rest of the network and the memory stay in float32.
 
+    Raises:
+        InputError: an argument has a value that it does not take.
+
     Source: LSI-Net (SALI), MICCAI 2024, section 2.
     """
 
@@ -133,14 +136,9 @@ class SequentialVideoInferer(Inferer):
         encode_batch: int = 1,
         amp_dtype: AmpDtype | None = None,
     ) -> None:
-        if memory_interval < 1:
-            raise InputError(f"memory_interval must be 1 or more, got {memory_interval}")
-        if adjacent not in get_args(Adjacent):
-            raise InputError(f"adjacent must be one of {get_args(Adjacent)}, got {adjacent!r}")
-        if encode_batch < 1:
-            raise InputError(f"encode_batch must be 1 or more, got {encode_batch}")
-        if amp_dtype not in (None, *get_args(AmpDtype)):
-            raise InputError(f"amp_dtype must be one of {get_args(AmpDtype)} or none, got {amp_dtype!r}")
+        check_numbers(memory_interval=memory_interval, encode_batch=encode_batch)
+        check_choice(get_args(Adjacent), adjacent=adjacent)
+        check_choice((*get_args(AmpDtype), None), amp_dtype=amp_dtype)
         MemoryBank(memory_frames, forgetting)  # It checks these two.
         self.memory_interval = memory_interval
         self.memory_frames = memory_frames
@@ -149,6 +147,17 @@ class SequentialVideoInferer(Inferer):
         self.encode_batch = encode_batch
         self.amp_dtype: AmpDtype | None = amp_dtype
         self._states: dict[tuple[str, ...], ClipState] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that shape the masks, by config key."""
+        return {
+            "memory_interval": self.memory_interval,
+            "memory_frames": self.memory_frames,
+            "forgetting": self.forgetting,
+            "adjacent": self.adjacent,
+            "amp_dtype": self.amp_dtype,
+        }
 
     def new_state(self) -> ClipState:
         """Make the state of a clip before its first frame."""

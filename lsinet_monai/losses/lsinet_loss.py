@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lsinet_monai.utils.options import as_bool
 
 __all__ = ["LSINetLoss"]
 
@@ -25,13 +28,21 @@ class LSINetLoss(nn.Module):
     Attributes:
         parts: the loss of each output in the last call, detached, (number of outputs,), for logging.
 
+    Raises:
+        InputError: ``weighted_bce`` is neither true nor false.
+
     Source: F3Net (Wei et al., AAAI 2020), as used in LSI-Net (SALI, MICCAI 2024, section 2).
     """
 
     def __init__(self, weighted_bce: bool = True) -> None:
         super().__init__()
-        self.weighted_bce = weighted_bce
+        self.weighted_bce = as_bool(weighted_bce, "weighted_bce")
         self.parts = torch.empty(0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its loss, by config key."""
+        return {"weighted_bce": self.weighted_bce}
 
     def forward(self, logits: Tensor | Sequence[Tensor], mask: Tensor) -> Tensor:
         """Sum the losses of all outputs.

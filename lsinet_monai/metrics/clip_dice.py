@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -14,6 +15,7 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import CommonKeys, convert_to_tensor
 
 from lsinet_monai.masks import logit_to_probability
+from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["ClipDice", "frame_dice"]
 
@@ -83,8 +85,14 @@ class ClipDice(Metric):
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
+        check_numbers(threshold=threshold)
         self.threshold = threshold
         super().__init__()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of its metric, by config key."""
+        return {"threshold": self.threshold}
 
     @reinit__is_reduced
     def reset(self) -> None:

@@ -30,6 +30,7 @@ from lsinet_monai.metrics.benchmark import (
 from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinical_scores
 from lsinet_monai.metrics.clip_dice import check_pieces
 from lsinet_monai.utils.extras import require_extra
+from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["ClipResult", "ClipScorer", "ClipScores", "split_scores"]
 
@@ -145,7 +146,7 @@ class ClipScores(Metric):
         frames_per_second: the clips' frame rate.
 
     Raises:
-        InputError: ``frames_per_second`` is not above 0.
+        InputError: ``threshold`` is not in [0, 1], or ``frames_per_second`` is not above 0.
 
     Attributes:
         benchmark: whether pysodmetrics is installed.
@@ -159,8 +160,7 @@ class ClipScores(Metric):
         except InputError as error:
             logger.warning(f"only the clinical scores are computed, not the benchmark's: {error}")
             self.benchmark = False
-        if not isinstance(frames_per_second, int | float) or not frames_per_second > 0:
-            raise InputError(f"frames_per_second={frames_per_second!r} must be a number above 0")
+        check_numbers(threshold=threshold, frames_per_second=frames_per_second)
         self.threshold = threshold
         self.min_area = min_area
         self.frames_per_second = frames_per_second

@@ -222,6 +222,11 @@ class FramesToTensord(MapTransform):
         self.mask_keys = tuple(mask_keys)
         self.image_size = image_size
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of this transform, by config key."""
+        return {"image_size": self.image_size}
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with a tensor in place of every array."""
         d = dict(data)

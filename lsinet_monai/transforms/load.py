@@ -31,6 +31,11 @@ class LoadFramesd(MapTransform):
         self.mask_keys = tuple(mask_keys)
         self.cache = cache or FrameCache([])
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a training records of this transform, by config key."""
+        return {"read_size": self.cache.read_size}
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with an array in place of every path."""
         d = dict(data)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import as_bool, check_numbers
 
 __all__ = [
     "agree",
@@ -167,8 +168,9 @@ def local_batch_size(batch_size: int) -> int:
         the number of samples of each rank.
 
     Raises:
-        InputError: the ranks cannot share the batch equally.
+        InputError: ``batch_size`` is below 1, or the ranks cannot share the batch equally.
     """
+    check_numbers(batch_size=batch_size)
     count = idist.get_world_size()
     if batch_size % count:
         raise InputError(
@@ -178,18 +180,21 @@ def local_batch_size(batch_size: int) -> int:
     return batch_size // count
 
 
-def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> None:
-    """Check whether BatchNorm can be synchronised here.
+def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> bool:
+    """Check whether BatchNorm can be synchronised here, if it shall be.
 
     Args:
-        sync_batchnorm: whether :func:`share_network` will synchronise it.
+        sync_batchnorm: whether :func:`share_network` will synchronise it; also as text, from the command line.
         device: the device of this rank.
+
+    Returns:
+        ``sync_batchnorm``, true or false.
 
     Raises:
         InputError: ``sync_batchnorm`` in a run of one process, or on CPUs, for which PyTorch does not have it.
     """
-    if not sync_batchnorm:
-        return
+    if not as_bool(sync_batchnorm, "sync_batchnorm"):
+        return False
     if not dist.is_initialized():
         raise InputError(
             "sync_batchnorm=true needs several processes: give bundle/configs/multi_gpu_train.json as the last config "
@@ -197,6 +202,7 @@ def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> No
         )
     if torch.device(device).type != "cuda":
         raise InputError(f"sync_batchnorm=true needs GPUs, and device is {str(device)!r}: leave it out")
+    return True
 
 
 def share_network(
@@ -217,7 +223,7 @@ def share_network(
     device = torch.device(device)
     on_gpu = device.type == "cuda"
     group = dist.new_group(backend="nccl") if on_gpu and dist.is_nccl_available() else None
-    if sync_batchnorm:
+    if as_bool(sync_batchnorm, "sync_batchnorm"):
         # PyTorch's conversion would lose the activations that timm keeps in its BatchNorm layers.
         network = convert_sync_batchnorm(network, group)
     return DistributedDataParallel(network, device_ids=[device] if on_gpu else None, process_group=group)

@@ -1,1 +1,19 @@
-"""Running the bundle: its settings, their checks, repeated runs in one process, and how a run ends in one line."""
+"""Running the bundle: how a run starts, is checked and recorded, is repeated in one process, and ends in one line."""
+
+from .checks import check_device, check_exported
+from .error_line import report_input_errors_in_one_line
+from .inference import all_exports, record_settings
+from .old_ids import refuse_old_ids
+from .reruns import run_with
+from .start import start
+
+__all__ = [
+    "all_exports",
+    "check_device",
+    "check_exported",
+    "record_settings",
+    "refuse_old_ids",
+    "report_input_errors_in_one_line",
+    "run_with",
+    "start",
+]

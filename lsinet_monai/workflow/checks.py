@@ -1,18 +1,14 @@
-"""Checks of the settings that come from a config or the command line, before anything is built."""
+"""Checks that a run makes of its config before anything is built, beside those that the objects make themselves."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool
 
-__all__ = ["NUMBERS", "as_bool", "check_device", "check_exported", "check_numbers", "check_paths"]
+__all__ = ["check_device", "check_exported"]
 
 
 def check_device(device: Any) -> None:
@@ -29,103 +25,6 @@ def check_device(device: Any) -> None:
     except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"device={str(device)!r} cannot be used ({reason}): give another, such as cpu") from error
-
-
-def check_paths(**paths: Any) -> None:
-    """Reject paths that the command line parsed as numbers, such as 20240101.
-
-    Args:
-        paths: the values of config keys by their names; None is a path that is not given.
-
-    Raises:
-        InputError: a value is not text.
-    """
-    for name, path in paths.items():
-        if not (path is None or isinstance(path, str | os.PathLike)):
-            raise InputError(f"{name}={path!r} reads as a number, not as a path: write ./ before the name")
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
-def _each(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _is_size(value: Any) -> bool:
-    """Whether it is a side, or a height and a width, of at least 64 pixels."""
-    # Not monai.utils.ensure_tuple_rep, which also takes text and makes a pair of it.
-    sides = list(value) if isinstance(value, (list, tuple)) else [value, value]
-    return len(sides) == 2 and all(_is_whole(side, 64) for side in sides)
-
-
-_Rule = tuple[str, Callable[[Any], bool]]
-
-_POSITIVE: _Rule = ("a number above 0", lambda value: _is_number(value) and value > 0)
-_FRACTION: _Rule = ("a number of 0 or more and below 1", lambda value: _is_number(value) and 0 <= value < 1)
-_ONE_OR_MORE: _Rule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
-
-NUMBERS: dict[str, _Rule] = {
-    "image_size": ("a whole number of 64 or more, or two: [height, width]", _is_size),
-    "read_size": (
-        "a whole number of 64 or more, or two: [height, width]; or null",
-        lambda value: value is None or _is_size(value),
-    ),
-    "max_skip": (
-        "a whole number of 1 or more, or a list of them",
-        lambda value: bool(_each(value)) and all(_is_whole(skip, 1) for skip in _each(value)),
-    ),
-    "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value, 0) and value < 2**32),
-    "num_workers": ("a whole number of 0 or more", lambda value: _is_whole(value, 0)),
-    "threshold": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
-    "cache_gb": ("a number of 0 or more", lambda value: _is_number(value) and value >= 0),
-    "drop_path_rate": _FRACTION,
-    "validation_fraction": _FRACTION,
-    "learning_rate": _POSITIVE,
-    "clip_gradients": _POSITIVE,
-    "batch_size": _ONE_OR_MORE,
-    "learning_rate_step": _ONE_OR_MORE,
-    "max_epochs": _ONE_OR_MORE,
-    "memory_frames": _ONE_OR_MORE,
-    "memory_interval": _ONE_OR_MORE,
-    "encode_batch": _ONE_OR_MORE,
-    "piece_frames": _ONE_OR_MORE,
-    "save_frames": _ONE_OR_MORE,
-    "val_interval": _ONE_OR_MORE,
-    "save_steps": ("a whole number of 1 or more, or null", lambda value: value is None or _is_whole(value, 1)),
-    "negative_share": (
-        "a number above 0 and below 1, or null",
-        lambda value: value is None or (_is_number(value) and 0 < value < 1),
-    ),
-}
-"""What :func:`check_numbers` knows: by a config key's name, the values it takes, in words and as a test."""
-
-
-def check_numbers(**numbers: Any) -> None:
-    """Check numbers from a config or the command line, which passes any text on.
-
-    PyTorch and MONAI check few of them, late, and each in its own way. A run checks them before it writes anything.
-
-    Args:
-        numbers: the values of config keys by their names.
-
-    Raises:
-        InputError: the key does not take its value.
-    """
-    for name, value in numbers.items():
-        wanted, is_right = NUMBERS[name]
-        if not is_right(value):
-            raise InputError(f"{name}={value!r} must be {wanted}")
-    if numbers.get("val_interval", 1) > numbers.get("max_epochs", math.inf):
-        raise InputError(
-            f"val_interval={numbers['val_interval']} is more than max_epochs={numbers['max_epochs']}: no network would "
-            "be validated, and none kept"
-        )
 
 
 _EXPORTED = {"adjacent": "previous", "forgetting": "usage", "amp_dtype": None}

@@ -58,6 +58,7 @@ def record_settings(
     inferer: SequentialVideoInferer,
     outputs: Outputs,
     crop_field: Any = False,
+    amp: Any = False,
 ) -> dict[str, Any]:
     """Collect the settings that shape the results. A resumed run needs the same, and summaries show them.
 
@@ -67,6 +68,7 @@ def record_settings(
         inferer: segments the clips.
         outputs: the results that are written.
         crop_field: whether frames are cropped to the field of view.
+        amp: whether the evaluator computes in mixed precision, in addition to the inferer.
 
     Returns:
         values by the names of config keys.
@@ -74,11 +76,8 @@ def record_settings(
     return {
         "checkpoint": str(checkpoint),
         "image_size": image_size,
-        "memory_interval": inferer.memory_interval,
-        "memory_frames": inferer.memory_frames,
-        "forgetting": inferer.forgetting,
-        "adjacent": inferer.adjacent,
-        "amp_dtype": inferer.amp_dtype,
+        **inferer.settings,
+        "amp": bool(amp),
         "crop_field": as_bool(crop_field, "crop_field"),
         **asdict(outputs),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import check_writable
+from lsinet_monai.utils.options import as_bool, check_paths
 
 __all__ = ["FRAME_RESULTS", "check_model_file", "prepare_output_dir"]
 
@@ -15,7 +16,11 @@ FRAME_RESULTS = ("masks", "maps")
 
 
 def prepare_output_dir(
-    path: str | Path, overwrite: bool = False, input_dir: str | Path | None = None, leftovers: Collection[Path] = ()
+    path: str | Path,
+    overwrite: bool = False,
+    input_dir: str | Path | None = None,
+    leftovers: Collection[Path] = (),
+    resume: bool = False,
 ) -> Path:
     """Create a folder for results. Refuse one in which results would mix with other files.
 
@@ -24,14 +29,18 @@ def prepare_output_dir(
         overwrite: accept a folder that already holds files. A run replaces the files that it writes; the others stay.
         input_dir: the folder whose frames the run reads, including all folders below it.
         leftovers: files in the folder to ignore: an earlier run of the same kind left them before it had any result.
+        resume: accept the files of the run that is resumed.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder holds files and ``overwrite`` is off; it is ``input_dir`` or lies in it; ``input_dir``
-            lies in one of the folders for results; the path is a file, or the folder cannot be created.
+        InputError: the folder holds files, and ``overwrite`` and ``resume`` are off; it is ``input_dir`` or lies in it;
+            ``input_dir`` lies in one of the folders for results; the path is a file or reads as a number, or the folder
+            cannot be created.
     """
+    check_paths(output_dir=path)
+    accepts_files = as_bool(overwrite, "overwrite") | as_bool(resume, "resume")
     if "::" in str(path):
         raise InputError(f"output_dir '{path}' contains '::', which a config makes of '#': choose another name")
     folder = Path(path)
@@ -49,7 +58,7 @@ def prepare_output_dir(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir '{folder}' is a file: choose a folder")
     found = next((path for path in folder.rglob("*") if not path.is_dir() and path not in leftovers), None)
-    if found is not None and not overwrite:
+    if found is not None and not accepts_files:
         raise InputError(
             f"output_dir '{folder}' holds files that this run did not write (e.g. '{found.relative_to(folder)}'): "
             "choose another folder or pass --overwrite"
@@ -67,6 +76,7 @@ def check_model_file(path: str | Path) -> Path:
     """Check before training that the model file can be written.
 
     Raises:
-        InputError: see :func:`lsinet_monai.utils.files.check_writable`.
+        InputError: the path reads as a number; or see :func:`lsinet_monai.utils.files.check_writable`.
     """
+    check_paths(model_file=path)
     return check_writable(path, "model_file")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, as_slice
+from lsinet_monai.utils.options import as_bool, as_slice, check_numbers
 from lsinet_monai.writers.exports import EXPORTS, check_exports
 
 __all__ = ["STACKS", "Outputs"]
@@ -46,6 +46,7 @@ class Outputs:
     with_images: bool = False
 
     def __post_init__(self) -> None:
+        check_numbers(threshold=self.threshold)
         for name in _SWITCHES:
             setattr(self, name, as_bool(getattr(self, name), name))
         exports = self.exports.replace(",", " ").split() if isinstance(self.exports, str) else self.exports

@@ -50,7 +50,7 @@ def _kept(cache: FrameCache, clips: list[Clip]) -> list[str]:
 
 
 def test_it_gives_what_the_files_hold(clips: list[Clip]) -> None:
-    cache = FrameCache(clips, max_gb=1, progress=False)
+    cache = FrameCache(clips, max_gb=1).fill(progress=False)
     for source in (cache, FrameCache(clips)):
         np.testing.assert_array_equal(source.read_frame(clips[0].image[2]), np.full((HEIGHT, WIDTH, 3), 2))
         np.testing.assert_array_equal(source.read_mask(clips[0].label[2]), np.full((HEIGHT, WIDTH), 255))
@@ -60,7 +60,7 @@ def test_it_gives_what_the_files_hold(clips: list[Clip]) -> None:
 
 def test_it_keeps_no_more_than_it_may_and_of_every_clip_the_same(clips: list[Clip]) -> None:
     limit = 3 * FRAME_BYTES + 2 * MASK_BYTES
-    cache = FrameCache(clips, max_gb=(limit + FRAME_BYTES - 1) / 1e9, progress=False)
+    cache = FrameCache(clips, max_gb=(limit + FRAME_BYTES - 1) / 1e9).fill(progress=False)
     assert cache.size == limit
     assert _kept(cache, clips) == ["1_0", "1_1", "1_0_mask", "1_1_mask", "2_0"]
 
@@ -72,7 +72,7 @@ def test_by_default_it_keeps_nothing(clips: list[Clip]) -> None:
 
 
 def test_what_it_keeps_cannot_be_changed(clips: list[Clip]) -> None:
-    cache = FrameCache(clips, max_gb=1, progress=False)
+    cache = FrameCache(clips, max_gb=1).fill(progress=False)
     with pytest.raises(ValueError, match="read-only"):
         cache.read_frame(clips[0].image[0])[:] = 0
 
@@ -85,7 +85,7 @@ def test_it_reads_and_keeps_at_another_size(tmp_path: Path) -> None:
     Image.fromarray(pixels).convert("L").save(tmp_path / "mask.png")
     frame, mask = str(tmp_path / "frame.png"), str(tmp_path / "mask.png")
     clips = [Clip("case1", image=[frame], label=[mask])]
-    cache = FrameCache(clips, max_gb=1, read_size=(2, 4), progress=False)
+    cache = FrameCache(clips, max_gb=1, read_size=(2, 4)).fill(progress=False)
     assert cache.size == 2 * 4 * 4
     for source in (cache, FrameCache([], read_size=(2, 4))):
         assert source.read_frame(frame).shape == (2, 4, 3)

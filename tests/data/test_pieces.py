@@ -191,5 +191,5 @@ def test_no_more_than_a_few_pieces_are_read_ahead(folder: Clip, monkeypatch: pyt
 
 @pytest.mark.parametrize("piece_frames", [0, -1])
 def test_pieces_have_a_frame(piece_frames: int) -> None:
-    with pytest.raises(InputError, match="must be 1 or more"):
+    with pytest.raises(InputError, match=f"^piece_frames={piece_frames} must be a whole number of 1 or more$"):
         ClipPieces([], SIZE, piece_frames)

@@ -128,7 +128,7 @@ def test_negative_share(share, count, balance):
 
 @pytest.mark.parametrize(
     ("clips", "share", "message"),
-    [(CLIPS, 0.5, "negative_dir"), (NEGATIVE, 0.5, "with a polyp"), (CLIPS + NEGATIVE, 1.0, "outside")],
+    [(CLIPS, 0.5, "negative_dir"), (NEGATIVE, 0.5, "with a polyp"), (CLIPS + NEGATIVE, 1.0, "above 0 and below 1")],
 )
 def test_impossible_negative_shares_are_refused(clips, share, message):
     with pytest.raises(InputError, match=message):

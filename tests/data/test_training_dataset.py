@@ -73,7 +73,7 @@ def test_augmentation_does_not_depend_on_workers(make_clip):
 
 def test_a_training_item_from_memory_is_that_from_files(make_clip):
     clips = [make_clip(5), as_negative(make_clip(4, "case2"))]
-    cache = FrameCache(clips, max_gb=1, progress=False)
+    cache = FrameCache(clips, max_gb=1).fill(progress=False)
     for augment in (True, False):
         read, kept = (TrainingDataset(clips, training_transforms(8, augment, c)) for c in (None, cache))
         for sample in TrainingSampler(clips):

@@ -35,9 +35,9 @@ def test_every_way_takes_a_step(phantom: Path, way: str) -> None:
     logits = parser.get_parsed_content("train#inferer")(batch["image"], network, **frames)
     assert loss(logits, batch["label"]).isfinite()
     assert batch["memory_mask"].shape[1] == (1 + MORE_FRAMES if way == "three memory frames" else 1)
-    transforms = parser.get_parsed_content("train#preprocessing").transforms
+    transforms = parser.get_parsed_content("train#dataset").transform.transforms
     assert any(isinstance(transform, RandColourd) for transform in transforms) is (way != "no colours")
-    (scheduling,) = [x for x in parser.get_parsed_content("train#steps") if isinstance(x, LrScheduleHandler)]
+    (scheduling,) = [x for x in parser.get_parsed_content("train#handlers") if isinstance(x, LrScheduleHandler)]
     assert scheduling.epoch_level is (way != "one cycle")
     assert parser.get_parsed_content("lr_scheduler").optimizer is parser.get_parsed_content("optimizer")
 

@@ -55,7 +55,7 @@ def test_a_frame_index_of_0_starts_a_video_whatever_the_rest_holds(small_network
 
 @pytest.mark.parametrize(("name", "value"), [("memory_interval", 0), ("memory_frames", 0)])
 def test_bad_arguments(small_network: LSINet, name: str, value: int) -> None:
-    with pytest.raises(InputError, match=f"{name} must be 1 or more, got 0"):
+    with pytest.raises(InputError, match=f"^{name}=0 must be a whole number of 1 or more$"):
         StreamingStep(small_network, SIZE, **{name: value})
 
 

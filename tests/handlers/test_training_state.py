@@ -16,12 +16,12 @@ from torch import nn
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import FailureReporter, TrainingState
 
-SETTINGS = {"seed": 0, "batch_size": 4, "every_frame": False, "network": {"backbone": "b1"}, "processes": 1}
+SETTINGS = {"seed": 0, "batch_size": 4, "every_frame": False, "backbone": "b1", "processes": 1}
 
 # The settings of a training to resume that differ from those above, and what the error says.
 OTHER_SETTINGS = [
     ({"batch_size": 2, "seed": 3}, "had other settings: seed=3, which was 0; batch_size=2, which was 4. Give"),
-    ({"network": {"backbone": "b5"}}, "had other settings: backbone='b5', which was 'b1'"),
+    ({"backbone": "b5"}, "had other settings: backbone='b5', which was 'b1'"),
     ({"every_frame": True}, "had other settings: every_frame=True, which was False"),
     ({"new_setting": 5}, "had other settings: new_setting=5, which was None"),
     ({"processes": 2}, "had 1 processes: use python, without torchrun"),
@@ -51,8 +51,7 @@ class _Trained:
         self.network = nn.Linear(1, 1)
         self.losses: dict[int, float] = {}
         optimizer = torch.optim.Adam(self.network.parameters(), lr=0.1)
-        objects = {"network": self.network, "optimizer": optimizer}
-        self.state = TrainingState(folder, objects, settings, epochs, **options)
+        self.state = TrainingState(folder, epochs, network=self.network, optimizer=optimizer, **options, **settings)
         self.trainer = SupervisedTrainer(
             device=torch.device("cpu"),
             max_epochs=epochs,
@@ -134,6 +133,39 @@ def test_a_setting_that_an_earlier_version_did_not_have_was_off(tmp_path: Path) 
     earlier = {name: value for name, value in SETTINGS.items() if name not in ("every_frame", "processes")}
     _Trained(tmp_path, settings=earlier).run(stop_in=4)
     _Trained(tmp_path, resume=True).run()
+
+
+def test_the_record_of_an_earlier_version_has_the_networks_arguments_by_themselves(tmp_path: Path) -> None:
+    _Trained(tmp_path).run(stop_in=4)
+    content = _content(tmp_path)
+    kept = {name: value for name, value in content["settings"].items() if "#" not in name and name != "backbone"}
+    torch.save(content | {"settings": kept | {"network": {"backbone": "b1"}, "channels_last": True}}, tmp_path / "x")
+    (tmp_path / "x").replace(tmp_path / "training_state.pt")
+    with pytest.raises(InputError, match=r"other settings: backbone='b5', which was 'b1'\. Give the earlier ones"):
+        _Trained(tmp_path, settings={**SETTINGS, "backbone": "b5"}, resume=True).run()
+    _Trained(tmp_path, resume=True).run()
+
+
+def test_what_the_objects_have_is_recorded_and_compared(tmp_path: Path) -> None:
+    _Trained(tmp_path).run(stop_in=4)
+    assert _content(tmp_path)["settings"]["learning_rate"] == 0.1
+    again = _Trained(tmp_path, resume=True)
+    network = nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.2)
+    again.state = TrainingState(tmp_path, 3, True, network=network, optimizer=optimizer, **SETTINGS)
+    with pytest.raises(InputError) as error:
+        again.state.prepare()
+    said = "other settings: learning_rate=0.2, which was 0.1; optimizer#_target_='AdamW', which was 'Adam'; optimizer#"
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_epochs": 0}, {"save_steps": 0}, {"resume": "perhaps"}, {"output_dir": 20240101}]
+)
+def test_values_are_checked(tmp_path: Path, options: dict[str, Any]) -> None:
+    ((name, value),) = options.items()
+    with pytest.raises(InputError, match=f"^{name}={value!r} "):
+        TrainingState(**{"output_dir": tmp_path, "max_epochs": 1} | options)
 
 
 def test_a_complete_training_resumes_with_more_epochs_only(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_the_bundle_has_the_same_transforms(paths, options):
     parser.update({"image_size": 64, "train_clips": [], **options})
     ours, bundles = (
         transform.set_random_state(seed=3)(paths)
-        for transform in (training_transforms(64, **options), parser.get_parsed_content("train#preprocessing"))
+        for transform in (training_transforms(64, **options), parser.get_parsed_content("train#dataset").transform)
     )
     assert ours.keys() == bundles.keys()
     assert all(torch.equal(ours[key], bundles[key]) for key in ours)

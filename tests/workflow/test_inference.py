@@ -40,7 +40,7 @@ def test_old_keys_are_checked(keys: dict[str, Any], problem: str) -> None:
 
 def test_settings_are_those_that_shape_the_results() -> None:
     inferer = SequentialVideoInferer(memory_interval=2, adjacent="previous", encode_batch=4)
-    settings = record_settings("model.pt", [64, 96], inferer, Outputs(exports=["csv"], threshold=0.3), "true")
+    settings = record_settings("model.pt", [64, 96], inferer, Outputs(exports=["csv"], threshold=0.3), "true", True)
     assert settings == {
         "checkpoint": "model.pt",
         "image_size": [64, 96],
@@ -49,6 +49,7 @@ def test_settings_are_those_that_shape_the_results() -> None:
         "forgetting": "usage",
         "adjacent": "previous",
         "amp_dtype": None,
+        "amp": True,
         "crop_field": True,
         "threshold": 0.3,
         "write_masks": True,

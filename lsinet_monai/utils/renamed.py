@@ -1,0 +1,31 @@
+"""Names of earlier versions, under which users' configs and scripts may still ask for a class or a function."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["renamed"]
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a module that has things under earlier names too.
+
+    Args:
+        module: the module's name.
+        names: the present names by the earlier ones.
+
+    Returns:
+        a function that gives the thing that has the present name, and says the present name in a ``FutureWarning``,
+        which Python shows by default.
+    """
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is {module}.{names[name]} now", FutureWarning, stacklevel=2)
+        return getattr(sys.modules[module], names[name])
+
+    return get
