@@ -65,6 +65,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     )  # fmt: skip
     parser.add_argument("--truth", required=True, metavar="DIR", help="data set in SUN-SEG's layout, or a GT folder")
     parser.add_argument("--output", required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "--mask-values", metavar="V", help="which values of the true masks are polyp; by default found out from them"
+    )
     parser.add_argument("--negative-dir", metavar="DIR", help="case folders of frames that show no polyp")
     parser.add_argument(
         "--threshold",
@@ -92,6 +95,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         args.truth,
         args.output,
         negative_dir=args.negative_dir,
+        mask_values=args.mask_values,
         threshold=args.threshold,
         frames_per_second=args.frames_per_second,
         published=args.published,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lsinet_monai.data.cache import FrameCache
+from lsinet_monai.data.clip_masks import with_mask_rule
 from lsinet_monai.data.clips import (
     Clip,
     ResumePoint,
@@ -24,14 +25,16 @@ from lsinet_monai.data.frames import (
     frames_to_tensor,
     read_frame,
     read_map,
-    read_mask,
     resize_frame,
 )
 from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, find_clips, find_inputs
-from lsinet_monai.data.phantom import phantom_clip, write_phantom
+from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, read_mask
+from lsinet_monai.data.phantom import phantom_clip, phantom_mucosa, write_phantom
 from lsinet_monai.data.pieces import ClipPieces
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
-from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_split
+from lsinet_monai.data.stills import StillClip, find_stills, read_held_out
+from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
+from lsinet_monai.data.training_clips import read_training_clips, split_held_out
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
 from lsinet_monai.utils.renamed import renamed
@@ -46,7 +49,9 @@ __all__ = [
     "ClipPieces",
     "FieldOfView",
     "FrameCache",
+    "MaskRule",
     "ResumePoint",
+    "StillClip",
     "TrainingDataset",
     "TrainingSample",
     "TrainingSampler",
@@ -60,6 +65,8 @@ __all__ = [
     "find_clips",
     "find_field_of_view",
     "find_inputs",
+    "find_mask_rule",
+    "find_stills",
     "find_test_splits",
     "frame_size",
     "frames_to_tensor",
@@ -68,14 +75,20 @@ __all__ = [
     "open_video",
     "patient_of",
     "phantom_clip",
+    "phantom_mucosa",
     "rank_clips",
     "read_frame",
+    "read_held_out",
     "read_map",
     "read_mask",
+    "read_negative_clips",
     "read_split",
+    "read_training_clips",
     "resize_frame",
     "split_by_patient",
+    "split_held_out",
     "thumbnail",
+    "with_mask_rule",
     "write_phantom",
 ]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from monai.utils import ensure_tuple_rep
 from tqdm import tqdm
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.frames import read_frame, read_mask, resize_frame
+from lsinet_monai.data.frames import read_frame, resize_frame
+from lsinet_monai.data.mask_files import MaskRule, read_mask
 from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["FrameCache"]
@@ -51,10 +53,15 @@ class FrameCache:
         kept = self._kept.get(path)
         return self._resize(read_frame(path)) if kept is None else kept
 
-    def read_mask(self, path: str) -> np.ndarray:
-        """Read a mask: uint8, (H, W), 0 or 255, with soft edges if resized; read-only if it comes from the cache."""
+    def read_mask(self, path: str, rule: MaskRule | None = None) -> np.ndarray:
+        """Read a mask: uint8, (H, W), 0 or 255, with soft edges if resized; read-only if it comes from the cache.
+
+        Args:
+            path: the mask.
+            rule: the ``mask_rule`` of its clip.
+        """
         kept = self._kept.get(path)
-        return self._resize(read_mask(path).view(np.uint8) * 255) if kept is None else kept
+        return self._resize(read_mask(path, rule).view(np.uint8) * 255) if kept is None else kept
 
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         return frame if self.read_size is None else resize_frame(frame, self.read_size)
@@ -75,8 +82,9 @@ class FrameCache:
             return self
         total = sum(len(clip.image) for clip in self.clips)
         with tqdm(_in_turns(self.clips), "keeping frames in memory", total, unit="frame", disable=not progress) as bar:
-            for frame, mask in bar:
-                if not (self._keep(frame, self.read_frame) and (mask is None or self._keep(mask, self.read_mask))):
+            for frame, mask, rule in bar:
+                read_by_rule = partial(self.read_mask, rule=rule)
+                if not (self._keep(frame, self.read_frame) and (mask is None or self._keep(mask, read_by_rule))):
                     break
         return self
 
@@ -90,9 +98,9 @@ class FrameCache:
         return True
 
 
-def _in_turns(clips: Sequence[Clip]) -> Iterator[tuple[str, str | None]]:
-    """The first frame and mask of every clip, then the second of every clip, and so on."""
+def _in_turns(clips: Sequence[Clip]) -> Iterator[tuple[str, str | None, MaskRule | None]]:
+    """The first frame and mask of every clip, with its rule, then the second of every clip, and so on."""
     for index in range(max(len(clip.image) for clip in clips)):
         for clip in clips:
             if index < len(clip.image):
-                yield clip.image[index], clip.label[index] if clip.label else None
+                yield clip.image[index], clip.label[index] if clip.label else None, clip.mask_rule

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from lsinet_monai.data.folders import natural_key
 from lsinet_monai.data.frames import ImageFacts, check_image, frame_size
+from lsinet_monai.data.mask_files import MaskRule
 from lsinet_monai.data.video import open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.options import check_numbers
@@ -62,10 +63,14 @@ class Clip(Mapping[str, Any]):
     """The paths of its frames, in order; empty for a video."""
     label: list[str] | None = None
     """The paths of the frames' masks, or None if there are no masks."""
+    mask_rule: MaskRule | None = None
+    """Says which pixels of the masks are polyp; None finds it out for each mask alone."""
     video: str | None = None
     """The path of the video file, or None for a folder of frames."""
     negative: bool = False
     """Whether the clip is known to show no polyp: its masks are all black, and ``label`` is None."""
+    still: bool = False
+    """Whether the clip is one picture, over which a training moves a camera."""
     resume: ResumePoint = ResumePoint()
     """Where inference resumes the clip."""
 
@@ -216,7 +221,8 @@ def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0
     """Hold out some patients for validation, with all of their clips, and log those clips.
 
     SUN-SEG has no validation split, and its test splits must not influence the training. Patients without a polyp are
-    drawn separately: negative clips may be many, and would otherwise replace the clips that have a Dice.
+    drawn separately: negative clips may be many, and would otherwise replace the clips that have a Dice. Stills are
+    trained on where there are other clips, because validation is to measure videos; a set of stills alone is divided.
 
     Args:
         clips: the clips of ``TrainDataset``.
@@ -232,9 +238,10 @@ def split_by_patient(clips: Sequence[Clip], fraction: float = 0.1, seed: int = 0
         InputError: ``fraction`` is not in [0, 1).
     """
     check_numbers(validation_fraction=fraction)
-    with_polyp = {patient_of(clip) for clip in clips if not clip.negative}
+    videos = [clip for clip in clips if not clip.still] or clips
+    with_polyp = {patient_of(clip) for clip in videos if not clip.negative}
     frames, frames_without = Counter[str](), Counter[str]()
-    for clip in clips:
+    for clip in videos:
         (frames if patient_of(clip) in with_polyp else frames_without)[patient_of(clip)] += len(clip.image)
     held_out: set[str] = set()
     if fraction > 0 and len(frames) > 1:

@@ -31,7 +31,6 @@ __all__ = [
     "over_black",
     "read_frame",
     "read_map",
-    "read_mask",
     "resize_frame",
     "tensor_to_frame",
     "to_rgb",
@@ -46,7 +45,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet's red, green and blue, in [0, 1]."""
 
-_MASK_THRESHOLD = 128
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_KIND, _TIFF_OLD_KIND, _TIFF_DESCRIPTION = 254, 255, 270
 _TIFF_NOT_A_PICTURE = 0b101  # bits of the kind: a smaller copy of another page, a mask of another page
@@ -203,21 +201,6 @@ def read_map(path: str | os.PathLike[str]) -> np.ndarray:
     """
     with open_image(path) as image:
         return np.asarray(over_black(image).convert("L"))
-
-
-def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a mask: pixels whose grey value is above 128 (of 255) are polyp.
-
-    Args:
-        path: an image file of 8 bits a channel, of any mode.
-
-    Returns:
-        bool, (H, W), True for polyp.
-
-    Raises:
-        InputError: as :func:`read_frame`.
-    """
-    return read_map(path) > _MASK_THRESHOLD
 
 
 def frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from torch.utils.data import IterableDataset
 
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
-from lsinet_monai.data.frames import frames_to_tensor, read_frame, read_mask, resize_frame
+from lsinet_monai.data.frames import frames_to_tensor, read_frame, resize_frame
+from lsinet_monai.data.mask_files import read_mask
 from lsinet_monai.data.video import Video, open_video
 from lsinet_monai.data.video.prefetch import Prefetch
 from lsinet_monai.errors import InputError
@@ -138,7 +139,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
             pixels = read_frame(paths[index])
             mask = None
             if clip.label is not None:
-                mask = read_mask(clip.label[index])
+                mask = read_mask(clip.label[index], clip.mask_rule)
             elif clip.negative:
                 mask = np.zeros(pixels.shape[:2], bool)
             return _Frame(index, None, pixels, self._resize(pixels, field), mask)

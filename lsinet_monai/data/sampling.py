@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,13 +54,15 @@ class TrainingSampler(Sampler[TrainingSample]):
         negative_share: the fraction of an epoch's samples that come from negative clips, in (0, 1). They are drawn
             again for every epoch; the number of samples from other clips stays the same. None uses every frame of the
             negative clips.
+        stills_share: the fraction of an epoch's samples that come from stills, in (0, 1), as ``negative_share``. None
+            uses every still once. The number of samples from clips with a polyp stays the same.
         rank: the rank that this sampler serves, in [0, ``num_replicas``).
         num_replicas: the number of ranks. Every rank gets the same number of samples: the first samples of the
             epoch are repeated to fill the last ranks.
 
     Raises:
         InputError: if there are no clips; if ``max_skip`` or ``epochs_per_stage`` is below 1; or if ``negative_share``
-            is outside (0, 1), or is given without both negative and other clips.
+            or ``stills_share`` is outside (0, 1), or is given without clips of its kind and others.
         ValueError: if ``rank`` is not in [0, ``num_replicas``).
     """
 
@@ -73,30 +75,27 @@ class TrainingSampler(Sampler[TrainingSample]):
         seed: int = 0,
         balance_clips: bool = False,
         negative_share: float | None = None,
+        stills_share: float | None = None,
         rank: int = 0,
         num_replicas: int = 1,
     ) -> None:
         if not clips:
             raise InputError("there are no clips to train on")
         check_numbers(max_skip=max_skip, epochs_per_stage=epochs_per_stage, seed=seed)
-        check_numbers(negative_share=negative_share)
+        check_numbers(negative_share=negative_share, stills_share=stills_share)
         self.max_skip = tuple(max_skip) if isinstance(max_skip, Sequence) else (max_skip,)
         if not 0 <= rank < num_replicas:
             raise ValueError(f"rank {rank} is not in [0, {num_replicas})")
         lengths = [len(clip["image"]) for clip in clips]
         starts = np.cumsum([0, *lengths])
-        groups: list[list[np.ndarray]] = [[], []]
+        # The frames of each clip, by kind; and how many samples an epoch draws from a kind.
+        kinds: dict[str, list[np.ndarray]] = {}
         for clip, first, end in zip(clips, starts, starts[1:], strict=False):
-            groups[bool(clip.get("negative"))].append(np.arange(first, end))
-        # For clips with a polyp, and then for negative ones: the frames of each clip, and their number in an epoch.
-        self._groups = [(group, sum(map(len, group))) for group in groups if group]
-        if negative_share is not None:
-            if len(self._groups) < 2:
-                lacking = "with a polyp" if groups[1] else "without a polyp, from negative_dir"
-                raise InputError(f"negative_share {negative_share} needs training clips {lacking}")
-            (_, count), (others, _) = self._groups
-            self._groups[1] = (others, max(1, round(count * negative_share / (1 - negative_share))))
-        self.negative_share = negative_share
+            kind = "stills" if clip.get("still") else "negative" if clip.get("negative") else "polyp"
+            kinds.setdefault(kind, []).append(np.arange(first, end))
+        counts = {kind: sum(map(len, kinds[kind])) for kind in kinds}
+        counts |= _counts_by_share(counts, {"negative": negative_share, "stills": stills_share})
+        self._groups = [(kinds[kind], counts[kind]) for kind in ("polyp", "negative", "stills") if kind in kinds]
         self.epochs_per_stage = epochs_per_stage
         self.shuffle = shuffle
         self.seed = seed
@@ -105,6 +104,8 @@ class TrainingSampler(Sampler[TrainingSample]):
         self.epoch = 1
         self.first = 0
         self.balance_clips = as_bool(balance_clips, "balance_clips")
+        self.negative_share = negative_share
+        self.stills_share = stills_share
         self._clips = np.repeat(np.arange(len(lengths)), lengths)
         self._frames = np.concatenate([np.arange(length) for length in lengths])
         self._last_frames = np.repeat(lengths, lengths) - 1
@@ -117,6 +118,7 @@ class TrainingSampler(Sampler[TrainingSample]):
             "seed": self.seed,
             "balance_clips": self.balance_clips,
             "negative_share": self.negative_share,
+            "stills_share": self.stills_share,
             "sampler#epochs_per_stage": self.epochs_per_stage,
             "sampler#shuffle": self.shuffle,
         }
@@ -166,3 +168,22 @@ class TrainingSampler(Sampler[TrainingSample]):
         counts[generator.permutation(len(clips))[: count % len(clips)]] += 1
         parts = [np.resize(generator.permutation(clip), n) for clip, n in zip(clips, counts, strict=True)]
         return np.concatenate(parts)
+
+
+_SOURCES = {"negative": "without a polyp, from negative_dir", "stills": "of stills, from stills_dir"}
+
+
+def _counts_by_share(counts: Mapping[str, int], shares: Mapping[str, float | None]) -> dict[str, int]:
+    """Turn shares of an epoch into numbers of samples, next to the samples of the other kinds."""
+    given = {kind: share for kind, share in shares.items() if share is not None}
+    for kind, share in given.items():
+        name = "negative_share" if kind == "negative" else "stills_share"
+        if kind not in counts:
+            raise InputError(f"{name} {share} needs training clips {_SOURCES[kind]}")
+        if counts.keys() <= given.keys():
+            raise InputError(f"{name} {share} needs training clips with a polyp")
+    rest = sum(count for kind, count in counts.items() if kind not in given)
+    left = 1 - sum(given.values())
+    if left <= 0:
+        raise InputError(f"negative_share and stills_share must be below 1 in all, not {sum(given.values()):g}")
+    return {kind: max(1, round(rest * share / left)) for kind, share in given.items()}

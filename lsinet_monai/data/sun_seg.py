@@ -4,13 +4,15 @@ Its layout::
 
     <root>/TrainDataset/{Frame,GT}/<case>/<frame>.jpg|.png
     <root>/{TestEasyDataset,TestHardDataset}/{Seen,Unseen}/{Frame,GT}/<case>/<frame>.jpg|.png
+
+A mask may have any of a frame's suffixes, and ``_mask`` after the frame's name.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.folders import FRAME_FOLDER, frames_in, natural_key, say_how_read, subfolders
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import find_clips
+from lsinet_monai.data.mask_files import match_masks
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.options import check_paths
 
-__all__ = ["SPLITS", "find_test_splits", "read_split"]
+__all__ = ["SPLITS", "find_test_splits", "read_negative_clips", "read_split"]
 
 SPLITS = (
     "TrainDataset",
@@ -57,8 +60,8 @@ def read_split(
         ``negative/<case>``; ``label`` names a mask for every frame, whether the file exists or not.
 
     Raises:
-        InputError: the dataset, the split or a case's frames are missing, or ``negative_dir`` holds frames of this
-            split or of a test split.
+        InputError: the dataset, the split or a case's frames are missing; a frame has two masks; or ``negative_dir``
+            holds frames of this split or of a test split.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
@@ -71,7 +74,7 @@ def read_split(
     if not clips:
         raise InputError(f"{frame_root}: holds no case folders; put one folder of frames per case there")
     if negative_dir is not None:
-        clips.extend(_read_negative_clips(Path(negative_dir), clips))
+        clips += read_negative_clips(negative_dir, clips)
     return clips
 
 
@@ -88,23 +91,36 @@ def _read_case(case: Path, split: str) -> Clip:
     if not frames:
         raise InputError(f"{case}: holds no frames ({', '.join(FRAME_SUFFIXES)}); remove the folder or fill it")
     say_how_read(case, frames)
-    masks = case.parent.with_name(_MASK_FOLDER) / case.name
-    without_frame = {mask.stem for mask in masks.glob("[!.]*.png")} - {frame.stem for frame in frames}
+    folder = case.parent.with_name(_MASK_FOLDER) / case.name
+    masks, without_frame = match_masks(frames, folder)
     if without_frame:
-        first = min(without_frame, key=natural_key)
+        first = min((mask.name for mask in without_frame), key=natural_key)
         logger.warning(
-            "%s: masks without a frame: %d, such as %s.png; is the copy complete?", masks, len(without_frame), first
+            "%s: masks without a frame: %d, such as %s; is the copy complete?", folder, len(without_frame), first
         )
     return Clip(
         f"{split}/{case.name}",
         image=[str(frame) for frame in frames],
-        label=[str(masks / f"{frame.stem}.png") for frame in frames],
+        label=[str(mask) for mask in masks],
     )
 
 
-def _read_negative_clips(folder: Path, clips: Sequence[Clip]) -> Iterator[Clip]:
-    """Read negative clips; neither a clip with a polyp nor a test split may be among them."""
+def read_negative_clips(negative_dir: str | os.PathLike[str], clips: Sequence[Clip] = ()) -> list[Clip]:
+    """List clips that show no polyp.
+
+    Args:
+        negative_dir: case folders of frames, in any layout that :func:`~lsinet_monai.data.find_clips` reads.
+        clips: the clips with a polyp; none of them may be in ``negative_dir``.
+
+    Returns:
+        the clips, each with ``negative`` set; ``clip_id`` is ``negative/<case>``.
+
+    Raises:
+        InputError: the folder holds no frames, or frames of ``clips`` or of a test split.
+    """
+    folder = Path(negative_dir)
     positive = {Path(clip.image[0]).resolve() for clip in clips}
+    found = []
     for clip in find_clips(folder):
         first = Path(clip.image[0]).resolve()
         if first in positive or {"TestEasyDataset", "TestHardDataset"} & set(first.parts):
@@ -112,7 +128,8 @@ def _read_negative_clips(folder: Path, clips: Sequence[Clip]) -> Iterator[Clip]:
                 f"negative_dir {folder}: {first.parent} belongs to the dataset itself; give a folder of case folders "
                 "whose frames show no polyp"
             )
-        yield replace(clip, clip_id=f"negative/{clip.clip_id}", negative=True)
+        found.append(replace(clip, clip_id=f"negative/{clip.clip_id}", negative=True))
+    return found
 
 
 def find_test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:

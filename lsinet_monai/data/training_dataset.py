@@ -9,6 +9,7 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 
 from lsinet_monai.data.clips import Clip, describe_clips
+from lsinet_monai.data.mask_files import STANDARD
 from lsinet_monai.data.sampling import TrainingSample
 from lsinet_monai.errors import find_input_error
 
@@ -27,7 +28,9 @@ class TrainingDataset(Dataset[Any]):
     """The samples that a :class:`~lsinet_monai.data.TrainingSampler` over the same clips draws, transformed.
 
     The transform gets a dictionary of paths: ``image``, ``adjacent`` and ``memory`` of the frames, ``label``,
-    ``adjacent_label`` and ``memory_mask`` of their masks (None for a negative clip).
+    ``adjacent_label`` and ``memory_mask`` of their masks (None for a negative clip). ``mask_rule`` is the clip's.
+    ``still`` tells whether they are all one picture, out of which :class:`~lsinet_monai.transforms.RandStillClipd`
+    makes three frames.
 
     Args:
         clips: the clips, with labels or negative.
@@ -45,7 +48,8 @@ class TrainingDataset(Dataset[Any]):
     @property
     def settings(self) -> dict[str, Any]:
         """What a training records of its clips, by name."""
-        return {"training_clips": describe_clips(self.clips)}
+        rules = sorted({str(clip.mask_rule) for clip in self.clips if clip.mask_rule} - {str(STANDARD)})
+        return {"training_clips": describe_clips(self.clips), **({"masks": "; ".join(rules)} if rules else {})}
 
     def __len__(self) -> int:
         return sum(len(clip.image) for clip in self.clips)
@@ -55,13 +59,15 @@ class TrainingDataset(Dataset[Any]):
         frames, masks = clip.image, clip.label
         # The seed belongs to the sample, so the augmentation is the same in whichever worker process prepares it.
         self.transform.set_random_state(seed=sample.seed)
-        paths = {
+        paths: dict[str, Any] = {
+            "still": clip.still,
             "image": frames[sample.current],
             "adjacent": frames[sample.adjacent],
             "memory": frames[sample.memory],
             "label": masks and masks[sample.current],
             "adjacent_label": masks and masks[sample.adjacent],
             "memory_mask": masks and masks[sample.memory],
+            "mask_rule": clip.mask_rule,
         }
         try:
             return self.transform(paths)

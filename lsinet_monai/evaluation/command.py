@@ -63,6 +63,7 @@ def evaluate(
     gifs: Sequence[str] = (),
     processes: int | None = None,
     overwrite: bool = False,
+    mask_values: Any = None,
 ) -> dict[str, dict[str, Any]]:
     """Score maps, print the table, and write:
 
@@ -87,6 +88,8 @@ def evaluate(
         processes: how many processes to use; by default one for every core.
         overwrite: accept an output folder that already holds files. An earlier run's files from the table above are
             replaced or removed; GIFs of other clips stay.
+        mask_values: which values of the true masks are polyp, such as ``1`` or ``1,2``; None finds it out, see
+            :func:`lsinet_monai.data.find_mask_rule`.
 
     Returns:
         The content of ``scores.json``.
@@ -111,7 +114,9 @@ def evaluate(
     is_retry = output.is_dir() and [path.name for path in output.iterdir()] == [_PROBLEMS]
     prepare_output_dir(output, overwrite or is_retry)
     try:
-        evaluation = score_folders(predictions, truth, negative_dir, threshold, processes=processes)
+        evaluation = score_folders(
+            predictions, truth, negative_dir, threshold, processes=processes, mask_values=mask_values
+        )
     except MapProblems as error:
         _remove_results(output)
         _write(output / _PROBLEMS, "\n".join([*error.problems, *error.notices]) + "\n")
@@ -120,6 +125,8 @@ def evaluate(
     _remove_results(output)
     scores = evaluation.scores(frames_per_second)
     print(score_table(scores))
+    for split, rule in evaluation.truth_rules.items():
+        print(f"truth of {split}: {rule}")
     _write(output / "scores.json", json.dumps(scores, indent=2) + "\n")
     _write(output / "table.tex", latex_rows(scores))
     write_clip_table(output / "clips.csv", scores)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lsinet_monai.data.frames import read_map
+from lsinet_monai.data.mask_files import MaskRule, frame_names, read_mask_picture
 from lsinet_monai.errors import InputError
 
 from .truth import LONE_SPLIT, Key, TruthClip, list_cases
 
-__all__ = ["FoundMaps", "MapProblems", "find_maps", "read_map_and_mask"]
+__all__ = ["FoundMaps", "MapProblems", "find_maps", "read_map_and_mask", "read_method_map"]
 
 _PROBLEMS_NAMED = 10
 
@@ -81,10 +81,11 @@ def find_maps(method: str, root: Path, clips: Sequence[TruthClip]) -> FoundMaps:
         case = "" if "" in in_split and is_lone and len(clips) == 1 else clip.case
         used.add((folders[clip.split], case))
         by_name: dict[str, Path] = {}
-        for path in in_split.get(case, []):
-            if path.stem in by_name:
-                found.problems.append(f"{path}: {by_name[path.stem].name} is a map of the same frame; remove one")
-            by_name.setdefault(path.stem, path)
+        paths = in_split.get(case, [])
+        for name, path in zip(frame_names(paths), paths, strict=True):
+            if name in by_name:
+                found.problems.append(f"{path}: {by_name[name].name} is a map of the same frame; remove one")
+            by_name.setdefault(name, path)
         found.maps[clip.key] = [by_name.get(name) for name in clip.names]
         expected_folder = folders[clip.split] / case
         found.problems.extend(_missing(method, clip, by_name, expected_folder))
@@ -111,13 +112,37 @@ def _missing(method: str, clip: TruthClip, by_name: Mapping[str, Path], folder: 
             yield f"{method}: {folder / name}.png is missing"
 
 
-def read_map_and_mask(path: Path, clip: TruthClip, index: int) -> tuple[np.ndarray, np.ndarray]:
+def read_method_map(path: Path, rule: MaskRule | None) -> np.ndarray:
+    """Read a map.
+
+    Args:
+        path: the map's file.
+        rule: what :func:`~lsinet_monai.data.mask_files.find_map_rule` found for its method.
+
+    Returns:
+        uint8, (H, W): the probability times 255; 0 or 255 for a mask.
+
+    Raises:
+        InputError: it cannot be read, or is not what the rule says.
+    """
+    if rule is not None:
+        return rule.read(path).view(np.uint8) * np.uint8(255)
+    picture = read_mask_picture(path)
+    if picture.kind != "grey" and not picture.is_black:
+        raise InputError(f"{path}: holds {picture.content}, while other maps are grey; save it as grey, from 0 to 255")
+    return picture.pixels
+
+
+def read_map_and_mask(
+    path: Path, clip: TruthClip, index: int, rule: MaskRule | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a frame's map and its true mask.
 
     Args:
         path: the map's file.
         clip: the frame's clip.
         index: the frame's number in the clip, from 0.
+        rule: how to read the map, see :func:`read_method_map`.
 
     Returns:
         The map, uint8, (H, W), and the mask, bool, (H, W).
@@ -125,7 +150,7 @@ def read_map_and_mask(path: Path, clip: TruthClip, index: int) -> tuple[np.ndarr
     Raises:
         InputError: one of them cannot be read, or they differ in size.
     """
-    map_, mask = read_map(path), clip.mask(index)
+    map_, mask = read_method_map(path, rule), clip.mask(index)
     if map_.shape != mask.shape:
         sizes = " but its mask is ".join("x".join(map(str, image.shape)) for image in (map_, mask))
         raise InputError(f"{path}: is {sizes}; make them the same size")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lsinet_monai.data.frames import read_frame, read_map, resize_frame
+from lsinet_monai.data.frames import read_frame, resize_frame
 from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.writers import TRUTH_COLOUR, outline, overlay
 
+from .maps import read_method_map
 from .run import Evaluation
 from .truth import TruthClip
 
@@ -76,7 +77,7 @@ def worst_frames(evaluation: Evaluation, method: str, split: str) -> list[FilmFr
 def _drawn(evaluation: Evaluation, method: str, split: str, case: str, index: int) -> bytes:
     clip, path = evaluation.clips[split, case], evaluation.maps[method][split, case][index]
     assert path is not None  # a scored frame has a map
-    map_ = read_map(path)
+    map_ = read_method_map(path, evaluation.map_rules[method])
     threshold = evaluation.results[method][split][case].clinical.threshold
     # Draw the outlines at the picture's size: resized outlines would be thick or broken.
     size = round(map_.shape[0] * _FILM_WIDTH / map_.shape[1]), _FILM_WIDTH
@@ -147,7 +148,8 @@ def _side_by_side(evaluation: Evaluation, clip: TruthClip, methods: list[str], i
             panels.append((f"{method}: no map", frame))
             continue
         threshold = evaluation.results[method][clip.split][clip.case].clinical.threshold
-        panels.append((method, overlay(frame, _resized(read_map(path) > 255 * threshold, size), truth)))
+        map_ = read_method_map(path, evaluation.map_rules[method])
+        panels.append((method, overlay(frame, _resized(map_ > 255 * threshold, size), truth)))
     picture = Image.new("RGB", (size[1] * len(panels), size[0] + _TITLE_HEIGHT), (24, 26, 30))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for at, (title, panel) in enumerate(panels):

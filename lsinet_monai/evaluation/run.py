@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lsinet_monai.data import natural_key
+from lsinet_monai.data import MaskRule, natural_key
+from lsinet_monai.data.mask_files import find_map_rule
 from lsinet_monai.errors import InputError
 from lsinet_monai.metrics.benchmark import too_short_notice
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_scores
 from lsinet_monai.utils.extras import require_extra
 
 from .maps import MapProblems, find_maps, read_map_and_mask
-from .truth import NEGATIVE_SPLIT, Key, TruthClip, truth_clips
+from .truth import NEGATIVE_SPLIT, Key, TruthClip, truth_clips, with_mask_rules
 
 __all__ = ["Evaluation", "score_folders"]
 
@@ -39,6 +40,10 @@ class Evaluation:
     clips: dict[Key, TruthClip]
     maps: dict[str, dict[Key, list[Path | None]]]
     """The maps of each method and clip, in the frames' order; None for a frame without a map."""
+    map_rules: dict[str, MaskRule | None]
+    """How the maps of each method are read: None for probabilities, a rule for masks."""
+    truth_rules: dict[str, MaskRule]
+    """How the true masks of each split are read."""
     notices: list[str]
     """Hints for reading the scores: maps without truth, splits without maps, and the like."""
 
@@ -62,6 +67,7 @@ def score_folders(
     min_area: float = 0.001,
     processes: int | None = None,
     progress: bool = True,
+    mask_values: Any = None,
 ) -> Evaluation:
     """Score the maps of one or several methods, one clip per process at a time.
 
@@ -80,20 +86,30 @@ def score_folders(
         min_area: a frame has a polyp if its mask covers more than this fraction of it, in [0, 1].
         processes: how many processes to use; by default one for every core available to this process.
         progress: show a progress bar on standard error.
+        mask_values: which pixels of the true masks are polyp; None finds it out, see
+            :func:`~lsinet_monai.data.find_mask_rule`.
 
     Returns:
         The results of every clip.
 
     Raises:
         MapProblems: maps are missing, damaged, or of another size than their masks; it names every one.
-        InputError: a folder is missing or empty, a split has no truth, or a mask cannot be read.
+        InputError: a folder is missing or empty, a split has no truth, a mask cannot be read, or it is not clear
+            what is polyp in the masks.
     """
     require_extra("py_sod_metrics", "metrics")
-    clips = truth_clips(predictions, truth, negative_dir)
+    clips = with_mask_rules(truth_clips(predictions, truth, negative_dir), mask_values)
     found = {method: find_maps(method, Path(folder), clips) for method, folder in predictions.items()}
     maps = {method: of_method.maps for method, of_method in found.items()}
     problems = [problem for of_method in found.values() for problem in of_method.problems]
     notices = [notice for of_method in found.values() for notice in of_method.notices]
+    map_rules = {
+        method: find_map_rule([path for of_clip in of_method.values() for path in of_clip if path], method)
+        for method, of_method in maps.items()
+    }
+    notices += [
+        f"{method}: the maps are masks, not probabilities: {rule}" for method, rule in map_rules.items() if rule
+    ]
     scored_splits = {split for of_method in maps.values() for split, _ in of_method}
     notices += [
         f"no maps of {split}: it is not scored"
@@ -102,7 +118,7 @@ def score_folders(
     ]
 
     tasks = [
-        _Task(method, clip, maps[method][clip.key], threshold, min_area, only_read=bool(problems))
+        _Task(method, clip, maps[method][clip.key], map_rules[method], threshold, min_area, bool(problems))
         for clip in clips
         for method in predictions
         if clip.key in maps[method]
@@ -120,7 +136,8 @@ def score_folders(
         result = done[task.method, task.clip.key].result
         results[task.method].setdefault(task.clip.split, {})[task.clip.case] = result
     notices += _notices(tasks, list(done.values()))
-    return Evaluation(results, {clip.key: clip for clip in clips}, maps, notices)
+    truth_rules = {clip.split: clip.rule for clip in clips if clip.rule and clip.split in scored_splits}
+    return Evaluation(results, {clip.key: clip for clip in clips}, maps, map_rules, truth_rules, notices)
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,7 @@ class _Task:
     method: str
     clip: TruthClip
     maps: list[Path | None]
+    rule: MaskRule | None
     threshold: float
     min_area: float
     only_read: bool
@@ -143,25 +161,28 @@ class _Done:
     problems: list[str]
     full_range_frames: int
     """Maps that use the full range, as every stretched map does."""
+    brightest: int
+    """The highest value of all maps."""
 
 
 def _score_clip(task: _Task) -> _Done:
     # The benchmark would give every frame of a negative clip a Dice of 0.
     scorer = ClipScorer(task.threshold, task.min_area, benchmark=task.clip.masks is not None)
-    problems, full_range_frames = [], 0
+    problems, full_range_frames, brightest = [], 0, 0
     last = len(task.maps) - 1
     for index, path in enumerate(task.maps):
         if path is None:
             continue
         try:
-            map_, mask = read_map_and_mask(path, task.clip, index)
+            map_, mask = read_map_and_mask(path, task.clip, index, task.rule)
         except InputError as error:
             problems.append(str(error))
             continue
         if not problems and not task.only_read:
             scorer.add(index, index == last, map_, mask, map_.astype(np.float32) / 255)
             full_range_frames += int(map_.min() == 0 and map_.max() >= _STRETCHED_TO)
-    return _Done(task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames)
+            brightest = max(brightest, int(map_.max()))
+    return _Done(task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames, brightest)
 
 
 def _run(tasks: Sequence[_Task], processes: int | None, progress: bool) -> Iterator[_Done]:
@@ -208,6 +229,12 @@ def _notices(tasks: Sequence[_Task], done: Sequence[_Done]) -> list[str]:
     if short:
         notices.append(too_short_notice(short))
     for method, results in by_method.items():
+        brightest = max(each.brightest for each in results)
+        if 0 < brightest <= 255 * tasks[0].threshold:
+            notices.append(
+                f"{method}: no map is brighter than {brightest} of 255, so no pixel is above the threshold; are these "
+                "probabilities from 0 to 255?"
+            )
         has_negative = any(each.result.clinical.negative_frames for each in results)
         if has_negative and all(each.full_range_frames == each.result.clinical.frames for each in results):
             notices.append(

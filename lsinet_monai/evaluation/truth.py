@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lsinet_monai.data import SPLITS, find_clips
-from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_mask
+from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size
+from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, frame_names, read_mask
 from lsinet_monai.errors import InputError
 
-__all__ = ["LONE_SPLIT", "NEGATIVE_SPLIT", "Key", "TruthClip", "list_cases", "truth_clips"]
+__all__ = ["LONE_SPLIT", "NEGATIVE_SPLIT", "Key", "TruthClip", "list_cases", "truth_clips", "with_mask_rules"]
 
 LONE_SPLIT = "all"
 """The split of a lone folder of masks."""
@@ -38,6 +40,9 @@ class TruthClip:
     frames: Mapping[str, Path]
     """The frames themselves by name, for pictures; empty or incomplete if they do not lie next to the masks."""
 
+    rule: MaskRule | None = None
+    """Says which pixels of the masks are polyp; None finds it out for each mask alone."""
+
     @property
     def key(self) -> Key:
         """The clip's split and case."""
@@ -47,11 +52,11 @@ class TruthClip:
         """Read the true mask of a frame: bool, (H, W).
 
         Raises:
-            InputError: the mask, or the frame of a negative clip, cannot be read.
+            InputError: the mask, or the frame of a negative clip, cannot be read; or it is not clear what is polyp.
         """
         if self.masks is None:
             return np.zeros(frame_size(self.frames[self.names[index]]), bool)
-        return read_mask(self.masks[index])
+        return read_mask(self.masks[index], self.rule)
 
 
 def truth_clips(
@@ -73,6 +78,27 @@ def truth_clips(
     if negative_dir is not None:
         clips += _find_negative(Path(negative_dir))
     return clips
+
+
+def with_mask_rules(clips: Sequence[TruthClip], mask_values: Any = None) -> list[TruthClip]:
+    """Find out for each split which pixels of its masks are polyp.
+
+    Args:
+        clips: the truth's clips.
+        mask_values: which pixels are polyp; None finds it out, see :func:`~lsinet_monai.data.find_mask_rule`.
+
+    Returns:
+        The clips with their rule; negative clips have none.
+
+    Raises:
+        InputError: the masks could mean several things, or none shows a polyp.
+    """
+    masks: dict[str, list[Path]] = {}
+    for clip in clips:
+        if clip.masks is not None:
+            masks.setdefault(clip.split, []).extend(clip.masks)
+    rules = {split: find_mask_rule(paths, mask_values) for split, paths in masks.items()}
+    return [clip if clip.masks is None else replace(clip, rule=rules[clip.split]) for clip in clips]
 
 
 def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
@@ -136,7 +162,7 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
         folder = None if frame_folder is None else frame_folder / case
         files = folder.iterdir() if folder is not None and folder.is_dir() else ()
         frames = {path.stem: path for path in files if path.suffix.lower() in FRAME_SUFFIXES}
-        names = tuple(mask.stem for mask in masks)
+        names = tuple(frame_names(masks))
         clips.append(TruthClip(split, case or gt.resolve().name, names, tuple(masks), frames))
     return clips
 

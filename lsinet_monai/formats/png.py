@@ -1,15 +1,17 @@
-"""PNG: one 8-bit grey file per frame, named like the frame, in the layout of SUN-SEG."""
+"""PNG and other pictures: one mask per frame, named like the frame. Those of ours are 0 and 255, as in SUN-SEG."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from lsinet_monai.data import frame_size, read_mask
+from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels
+from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading
+from lsinet_monai.formats.labels import Labels
 from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_png_folder", "write_png"]
@@ -25,26 +27,29 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
         Image.fromarray(image).save(temporary, format="PNG", compress_level=_COMPRESS_LEVEL)
 
 
-def read_png_folder(path: str | Path, clip: ClipInfo) -> ClipLabels:
-    """Read a folder of masks in PNG files. Each file is opened when its frame is accessed.
+def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = None) -> ClipLabels:
+    """Read a folder of masks in PNG files or other pictures. Each file is opened when its frame is accessed.
 
     Args:
         path: the folder. A file belongs to the frame that its name refers to, see :meth:`ClipInfo.index_of`.
         clip: the clip.
+        labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt``; None finds it out, see
+            :func:`~lsinet_monai.data.find_mask_rule`.
 
     Returns:
-        The frames that have a file: 1 for pixels brighter than 128 of 255, as in SUN-SEG, else 0.
+        The frames that have a file: 1 for polyp, else 0.
 
     Raises:
-        InputError: if the folder is missing or has no PNG files, a file belongs to no frame, or two files to the same
-            frame; on access, if a file cannot be read or its size is not that of the frames.
+        InputError: if the folder is missing or has no pictures, a file belongs to no frame, or two files to the same
+            frame, or it is not clear what is polyp; on access, if a file cannot be read, its size is not that of the
+            frames, or it holds other values than the others.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     files: dict[int, Path] = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() != ".png" or file.name.startswith("."):
+        if file.suffix.lower() not in FRAME_SUFFIXES or file.name.startswith("."):
             continue
         index = clip.index_of(file.name)
         if index is None:
@@ -54,11 +59,27 @@ def read_png_folder(path: str | Path, clip: ClipInfo) -> ClipLabels:
         files[index] = file
     if not files:
         raise InputError(f"{folder}: holds no PNG files")
+    chosen = None if labels is None else _chosen_values(labels)
+    right_size = [file for file in files.values() if _size(file) == clip.size]  # before anything large is decoded
+    rule = find_mask_rule(right_size, chosen, str(folder), key="labels", may_be_empty=True)
 
     def decode(file: Path) -> np.ndarray:
-        size = frame_size(file)  # before anything large is decoded
+        size = frame_size(file)
         if size != clip.size:
             raise InputError(f"{file}: {clip.mismatch(size)}")
-        return read_mask(file).astype(np.int32)
+        return rule.read(file, key="labels").astype(np.int32)
 
-    return ClipLabels(files, decode)
+    return ClipLabels(files, decode, reading=Reading(notes=[f"in the masks, {rule}"], has_ids=False))
+
+
+def _chosen_values(labels: Labels) -> list[str]:
+    if isinstance(labels, str):
+        return [labels]
+    return [name for name in labels if not isinstance(labels, Mapping) or labels[name] is not None]
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    try:
+        return frame_size(file)
+    except InputError:  # reported when its frame is accessed
+        return None

@@ -24,8 +24,8 @@ def read_labels(
         path: a folder of ``*.png`` (:func:`read_png_folder`), CVAT's ``*.xml`` (:func:`read_cvat`), COCO's ``*.json``
             (:func:`read_coco`), or a stack, ``*.nii.gz``, ``*.nii`` or ``*.nrrd`` (:func:`read_stack`).
         clip: the clip.
-        labels: which labels of the file are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; PNG files
-            have none.
+        labels: which labels of the file are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; of
+            PNG files, which values.
         first_frame: the index of a stack's first frame, see :func:`read_stack`.
 
     Returns:
@@ -40,9 +40,7 @@ def read_labels(
     if first_frame is not None and (path.is_dir() or not is_stack):
         raise InputError(f"{path}: is not a stack; leave out first_frame={first_frame}")
     if path.is_dir():
-        if labels is not None:
-            raise InputError(f"{path}: PNG files have no labels to choose from; leave out 'labels'")
-        return read_png_folder(path, clip)
+        return read_png_folder(path, clip, labels)
     if is_stack:
         return read_stack(path, clip, first_frame, labels)
     if name.endswith((".xml", ".json")):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lsinet_monai.data.frames import read_mask
+from lsinet_monai.data import read_mask
 from lsinet_monai.metrics.clip_dice import frame_dice
 
 __all__ = ["best_fixed_mask", "fixed_mask_dice"]
@@ -65,7 +65,7 @@ def fixed_mask_dice(train_clips: Sequence[Mapping[str, Any]], test_clips: Sequen
 
 
 def _masks(clip: Mapping[str, Any]) -> Iterator[np.ndarray]:
-    return (read_mask(path) for path in clip["label"])
+    return (read_mask(path, getattr(clip, "mask_rule", None)) for path in clip["label"])
 
 
 def _resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

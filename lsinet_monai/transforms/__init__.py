@@ -10,6 +10,7 @@ from lsinet_monai.transforms.augment import (
     training_transforms,
 )
 from lsinet_monai.transforms.load import LoadFramesd
+from lsinet_monai.transforms.still_clip import RandStillClipd
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -20,6 +21,7 @@ __all__ = [
     "RandFlipClipd",
     "RandMaskNoised",
     "RandRotateClipd",
+    "RandStillClipd",
     "frames_to_tensor",
     "training_transforms",
 ]

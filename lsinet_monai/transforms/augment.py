@@ -26,6 +26,7 @@ from PIL import Image, ImageEnhance
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 from lsinet_monai.transforms.load import LoadFramesd
+from lsinet_monai.transforms.still_clip import RandStillClipd
 
 __all__ = [
     "FramesToTensord",
@@ -268,6 +269,7 @@ def training_transforms(
     return Compose(
         [
             LoadFramesd(_FRAME_KEYS, masks, cache),
+            RandStillClipd(_FRAME_KEYS, masks, image_size),
             *(augmentation if augment else []),
             FramesToTensord(_FRAME_KEYS, masks, image_size),
             *([ConcatItemsd(masks, "label")] if every_frame else []),

@@ -20,6 +20,7 @@ class LoadFramesd(MapTransform):
     Args:
         keys: paths of frames, which become uint8, (H, W, 3), RGB.
         mask_keys: paths of masks, which become uint8, (H, W), 0 to 255; None becomes zeros of the first frame's size.
+            The key ``mask_rule`` says which of their pixels are polyp, see :class:`~lsinet_monai.data.Clip`.
         cache: reads the files and keeps some of them decoded in memory.
 
     Raises:
@@ -39,9 +40,12 @@ class LoadFramesd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with an array in place of every path."""
         d = dict(data)
+        frames = {path: self.cache.read_frame(path) for path in {d[key] for key in self.key_iterator(d)}}
+        rule = d.pop("mask_rule", None)
+        masks = {path: self.cache.read_mask(path, rule) for path in {d[key] for key in self.mask_keys} - {None}}
         for key in self.key_iterator(d):
-            d[key] = self.cache.read_frame(d[key])
-        size = d[self.keys[0]].shape[:2]
+            d[key] = frames[d[key]]
+        masks[None] = np.zeros(d[self.keys[0]].shape[:2], np.uint8)
         for key in self.mask_keys:
-            d[key] = np.zeros(size, np.uint8) if d[key] is None else self.cache.read_mask(d[key])
+            d[key] = masks[d[key]]
         return d

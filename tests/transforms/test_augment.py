@@ -47,13 +47,19 @@ def test_flip_is_left_to_right(sample):
 
 def test_rotation_is_by_whole_degrees_within_15_and_fills_black():
     white = np.full((101, 101), 255, np.uint8)
+    white[10:20, 30:90] = 100  # tells a rotation to the left from one to the right
+    angles = {
+        np.array(Image.fromarray(white).rotate(angle, Image.Resampling.BICUBIC)).tobytes(): angle
+        for angle in range(-15, 16)
+    }
     rotate = RandRotateClipd(("label",), prob=1).set_random_state(0)
-    angles = set()
+    found = set()
     for _ in range(500):
         turned = rotate({"label": white})["label"]
-        angles.add(rotate._angle)
-        assert turned[50, 50] == 255 and (turned[0, 0] == 0 or rotate._angle == 0)
-    assert angles == set(range(-15, 16))
+        angle = angles[turned.tobytes()]
+        found.add(angle)
+        assert turned[50, 50] == 255 and (turned[0, 0] == 0 or angle == 0)
+    assert found == set(range(-15, 16))
 
 
 # transform, and its default probability
@@ -63,10 +69,11 @@ PROBABILITIES = [(RandFlipClipd, 0.5), (RandRotateClipd, 0.2)]
 @pytest.mark.parametrize(("kind", "probability"), PROBABILITIES)
 def test_how_often_a_spatial_transform_acts(kind, probability):
     transform = kind(("label",)).set_random_state(0)
-    acted = 0
-    for _ in range(1000):
-        transform.randomize(None)
-        acted += transform._do_transform
+    label = np.zeros((9, 9), np.uint8)
+    label[2:4, 1:4] = 255
+    acted = sum(not np.array_equal(transform({"label": label})["label"], label) for _ in range(1000))
+    if kind is RandRotateClipd:
+        acted *= 31 / 30  # an angle of 0 shows nothing
     # four standard deviations of a share of 1000 draws
     assert abs(acted / 1000 - probability) < 4 * (probability * (1 - probability) / 1000) ** 0.5
 
@@ -81,14 +88,20 @@ COLOUR_RANGES = [
 
 @pytest.mark.parametrize(("arguments", "ranges"), COLOUR_RANGES)
 def test_colour_factors_have_their_ranges_and_steps(arguments, ranges):
-    colour = RandColourd(("image",), **arguments).set_random_state(0)
-    drawn = []
-    for _ in range(1000):
-        colour.randomize()
-        drawn.append(colour._factors)
-    step = round(10 * arguments.get("step", 0.1))
-    expected = [{tenths / 10 for tenths in range(low, high + 1, step)} for low, high in ranges]
-    assert [set(factors) for factors in zip(*drawn, strict=True)] == expected
+    frame = np.random.default_rng(0).integers(60, 180, (8, 8, 3), dtype=np.uint8)
+    names = ("brightness", "contrast", "saturation", "sharpness")
+
+    step = arguments.get("step", 0.1)
+    for name, (low, high) in zip(names, ranges, strict=True):
+        factors = [tenths / 10 for tenths in range(low, high + 1, round(10 * step))]
+        others = {other: (1, 1) for other in names if other != name}  # these stay as they are
+        by_factor = {x: RandColourd(("image",), **others, **{name: (x, x)})({"image": frame}) for x in factors}
+        expected = {changed["image"].tobytes(): x for x, changed in by_factor.items()}
+        assert len(expected) == len(factors)
+        given = {name: arguments[name]} if name in arguments else {}
+        colour = RandColourd(("image",), **others, **given, step=step).set_random_state(0)
+        found = {expected[colour({"image": frame})["image"].tobytes()] for _ in range(400)}
+        assert found == set(factors), name
 
 
 def test_colour_is_drawn_per_frame(sample):

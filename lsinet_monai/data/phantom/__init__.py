@@ -9,6 +9,6 @@ Modules, bottom to top: ``colon`` (the scene), ``camera`` (frames and masks), ``
 Lengths are in radii of the colon (about 2.5 cm); time is in frames, 30 a second. The phantom shows no patient.
 """
 
-from lsinet_monai.data.phantom.dataset import phantom_clip, write_phantom
+from lsinet_monai.data.phantom.dataset import phantom_clip, phantom_mucosa, write_phantom
 
-__all__ = ["phantom_clip", "write_phantom"]
+__all__ = ["phantom_clip", "phantom_mucosa", "write_phantom"]

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["phantom_clip", "write_phantom"]
+__all__ = ["phantom_clip", "phantom_mucosa", "write_phantom"]
 
 SMALLEST_SIDE = 32  # pixels; below it polyps are a handful of pixels
+_MUCOSA_FRAMES = 60  # at most so many frames after a clip's start
 NOTE = "PHANTOM.txt"
 TRAIN, HELD_OUT = "TrainDataset", "TestEasyDataset/Unseen"
 
@@ -76,6 +78,33 @@ def _frames(
         frame, mask = camera.take(examination.advance(shown))
         shown = has_polyp(mask > 0)
         yield frame, mask
+
+
+def phantom_mucosa(count: int, size: tuple[int, int], seed: int) -> list[np.ndarray]:
+    """Make pictures of synthetic colonoscopy without a polyp, each of another patient.
+
+    Args:
+        count: the number of pictures, at least 1.
+        size: height and width of a picture in pixels, at least 32 each.
+        seed: seed of all pictures, at least 0.
+
+    Returns:
+        pictures, uint8, (H, W, 3), RGB.
+
+    Raises:
+        InputError: if a number is too small.
+    """
+    _check(size, count=(count, 1), seed=(seed, 0))
+    pictures = []
+    for patient in range(count):
+        rng = np.random.default_rng([seed, patient, 2])
+        colon = Colon(rng)
+        camera = Camera(rng, colon, Lens(rng, size))
+        examination = Examination(rng, colon)
+        for _ in range(rng.integers(1, _MUCOSA_FRAMES)):
+            view = examination.advance(shown=True)
+        pictures.append(camera.take(replace(view, polyps=[]))[0])
+    return pictures
 
 
 def _cases(clips: int, first_patient: int) -> list[tuple[int, int]]:

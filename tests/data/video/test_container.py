@@ -300,20 +300,6 @@ def test_a_dropped_iteration_and_a_closed_video_leave_no_thread(lossless):
             use()
 
 
-def test_frames_are_decoded_ahead_but_no_farther_than_the_buffer(lossless, monkeypatch):
-    monkeypatch.setattr("lsinet_monai.data.video.video.BUFFER_BYTES", 4 * 64 * 80 * 3)
-    with open_video(lossless) as video:
-        decoded = []
-        decode = video._decode
-        monkeypatch.setattr(
-            video, "_decode", lambda start, end: (decoded.append(item) or item for item in decode(start, end))
-        )
-        frames = iter(video)
-        next(frames)
-        frames.close()
-        assert len([item for item in decoded if item is not None]) <= 1 + 4 + 1
-
-
 # Damage -----------------------------------------------------------------------------------------------------------
 
 CUT = ["avi", "mkv", "fast.mp4", "frag.mp4"]

@@ -1,0 +1,192 @@
+"""Decide from the values of some masks which of them are polyp."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, as_list, as_text
+from lsinet_monai.data.mask_files.rule import COMMON_NOISE, MaskRule, Threshold, Values
+from lsinet_monai.errors import InputError
+
+__all__ = ["Tally", "decide", "read_labelmap"]
+
+_LEAST_LEVEL = 32  # a darker polyp cannot be told from noise
+_FEW_VALUES = 8  # noise and soft edges have more
+_LABELMAP = "labelmap.txt"
+_FOLDERS_ABOVE = 3
+_LABEL = re.compile(r"([^:]*):(\d{1,3}),(\d{1,3}),(\d{1,3})(?::.*)?")
+_BACKGROUND = "background"
+_POLYP = "polyp"
+
+
+class Tally:
+    """The values of a set's masks.
+
+    Args:
+        pictures: the first of these masks; :meth:`add` adds others.
+
+    Attributes:
+        count: the number of masks.
+        kinds: what the values are, except in black masks; see :attr:`MaskPicture.kind`.
+        palette: the indices in use, each with its colours.
+        colours: the number of pixels of each colour; None if a mask has more than 256 colours.
+        histogram: the number of pixels of each brightness, (256,).
+        is_lossy: whether the compression of a mask may have changed values.
+        brightest: the most common bright colour of each coloured mask.
+    """
+
+    def __init__(self, pictures: Iterable[MaskPicture] = ()) -> None:
+        self.count = 0
+        self.kinds: set[str] = set()
+        self.palette: dict[int, set[tuple[int, int, int]]] = {}
+        self.colours: Counter[tuple[int, int, int]] | None = Counter()
+        self.histogram = np.zeros(256, np.int64)
+        self.is_lossy = False
+        self.brightest: list[tuple[int, int, int]] = []
+        for picture in pictures:
+            self.add(picture)
+
+    def add(self, picture: MaskPicture) -> None:
+        """Add a mask."""
+        self.count += 1
+        counts = picture.colour_counts
+        if self.colours is not None:
+            self.colours = None if counts is None else self.colours + Counter(counts)
+        self.histogram += picture.histogram
+        if picture.is_black:
+            return
+        self.kinds.add(picture.kind)
+        self.is_lossy |= picture.lossy
+        for index, colour in picture.palette.items():
+            self.palette.setdefault(index, set()).add(colour)
+        if picture.kind == "colour":
+            bright = picture.colours[picture.brightness > picture.brightness.max() * 3 // 4]
+            red, green, blue = (int(value) for value in np.median(bright, axis=0))
+            self.brightest.append((red, green, blue))
+
+    @property
+    def is_black(self) -> bool:
+        """Whether all masks are black."""
+        return not self.kinds
+
+
+def decide(tally: Tally, labels: Mapping[str, tuple[int, int, int]]) -> MaskRule:
+    """Decide which values are polyp.
+
+    Args:
+        tally: the values; not all masks are black.
+        labels: the colours of the set's labels by name; empty if they are not known.
+
+    Raises:
+        InputError: the values could mean several things; the message says which values.
+    """
+    if "opacity" in tally.kinds and len(tally.kinds) > 1:
+        raise InputError("some masks are transparent and black, others have colours or greys")
+    if labels and tally.colours and tally.colours.keys() <= {*labels.values(), BLACK}:
+        return _by_label(labels)
+    if tally.kinds == {"palette"} and all(len(colours) == 1 for colours in tally.palette.values()):
+        return _by_index({index: next(iter(colours)) for index, colours in tally.palette.items()})
+    if len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}:
+        return _by_brightness(tally, next(iter(tally.kinds)))
+    return _by_colour(tally)
+
+
+def _by_label(labels: Mapping[str, tuple[int, int, int]]) -> MaskRule:
+    others = [name for name in labels if name.lower() != _BACKGROUND]
+    polyps = others if len(others) == 1 else [name for name in others if _POLYP in name.lower()]
+    if not polyps:
+        raise InputError(f"{_LABELMAP} has the labels {', '.join(labels)}, none of them called {_POLYP}")
+    inside = {labels[name] for name in polyps}
+    outside = {BLACK, *labels.values()} - inside
+    if BLACK in inside:
+        raise InputError(f"{_LABELMAP} says that black is polyp")
+    left_out = [name for name in others if name not in polyps]
+    note = f", as {_LABELMAP} says ({', '.join(polyps)}" + (f"; not {', '.join(left_out)})" if left_out else ")")
+    return Values(tuple(sorted(inside)), tuple(sorted(outside)), note=note)
+
+
+def _by_index(palette: Mapping[int, tuple[int, int, int]]) -> MaskRule:
+    """Index 0 is background, or black if no mask has index 0."""
+    black = [index for index, colour in palette.items() if colour == BLACK]
+    text = ", ".join(f"{index} = {as_text(colour)}" for index, colour in sorted(palette.items()))
+    outside = [0] if 0 in palette else black
+    if len(outside) != 1 or (black and palette[outside[0]] != BLACK):
+        raise InputError(f"the indices of their palette are {text}, and none of these is background without doubt")
+    inside = sorted(palette.keys() - set(outside))
+    if len(inside) != 1:
+        raise InputError(f"the indices of their palette are {text}")
+    return Values(tuple(inside), tuple(outside), palette=tuple(sorted(palette.items())))
+
+
+def _by_brightness(tally: Tally, kind: str, hue: tuple[int, int, int] | None = None) -> MaskRule:
+    """Black is background; the most common brightness that is not dark is polyp."""
+    values = set(np.flatnonzero(tally.histogram).tolist())
+    inside = values - {0}
+    if hue is None and 0 in values and len(inside) == 1:
+        value = inside.pop()
+        return Values((value,), (0,)) if kind == "grey" and value < 255 else Threshold(value, kind)
+    found = f"they hold {as_list(values)}"
+    if len(values) == 1:
+        raise InputError(f"every pixel is {as_list(values)}")
+    level = _common_level(tally.histogram) if hue is None else max(hue)
+    if level <= _LEAST_LEVEL:
+        raise InputError(found)
+    faint = tally.histogram[1 : level // 8 + 1].any()
+    is_dark = tally.histogram[0] or (faint and len(values) > _FEW_VALUES)
+    are_classes = faint and not tally.is_lossy and len(values) <= _FEW_VALUES
+    if not is_dark or are_classes:
+        raise InputError(found)
+    # Subsampled colours leave noise also far from edges.
+    return Threshold(level, kind, hue, is_noisy=True, noise=0 if hue is None else COMMON_NOISE)
+
+
+def _common_level(histogram: np.ndarray) -> int:
+    """The most common value above the common noise, in the most common range of values; 0 if there is none."""
+    above = np.where(np.arange(256) > COMMON_NOISE, histogram, 0)
+    centre = int(np.convolve(above, np.ones(2 * COMMON_NOISE + 1), "same").argmax())
+    first = max(0, centre - COMMON_NOISE)
+    return first + int(above[first : centre + COMMON_NOISE + 1].argmax()) if above.any() else 0
+
+
+def _by_colour(tally: Tally) -> MaskRule:
+    """Black is background, and the one other colour polyp."""
+    if tally.colours is not None and (len(tally.colours) <= _FEW_VALUES or not tally.is_lossy):
+        others = tally.colours.keys() - {BLACK}
+        if BLACK not in tally.colours:
+            raise InputError(f"they hold {as_list(tally.colours)}, and no black as background")
+        if len(others) == 1:
+            return Values(tuple(others), (BLACK,))
+        if len(tally.colours) <= _FEW_VALUES:
+            raise InputError(f"they hold {as_list(tally.colours)}")
+    if tally.brightest:
+        red, green, blue = (int(value) for value in np.median(tally.brightest, axis=0))
+    else:
+        assert tally.colours is not None  # a palette has at most 256
+        red, green, blue = max(tally.colours - Counter({BLACK: tally.colours[BLACK]}), key=tally.colours.__getitem__)
+    return _by_brightness(tally, "colour", (red, green, blue))
+
+
+def read_labelmap(mask: str) -> dict[str, tuple[int, int, int]]:
+    """Read the colours of labels from CVAT's ``labelmap.txt``, beside a mask or up to three folders above.
+
+    Returns:
+        The colours by name; empty if there is no such file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    folders = list(Path(mask).absolute().parents)[: _FOLDERS_ABOVE + 1]
+    path = next((folder / _LABELMAP for folder in folders if (folder / _LABELMAP).is_file()), None)
+    if path is None:
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
+    found = filter(None, (_LABEL.fullmatch(line.strip()) for line in lines if not line.startswith("#")))
+    return {match[1]: (int(match[2]), int(match[3]), int(match[4])) for match in found}

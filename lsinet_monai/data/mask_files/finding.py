@@ -1,0 +1,224 @@
+"""Find out which pixels of a set's masks are polyp, from the masks themselves, and read them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lsinet_monai.data.mask_files.deciding import Tally, decide, read_labelmap
+from lsinet_monai.data.mask_files.given import WAYS, given_rule
+from lsinet_monai.data.mask_files.picture import MaskPicture, read_mask_picture
+from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, Values
+from lsinet_monai.errors import InputError
+
+__all__ = ["find_map_rule", "find_mask_rule", "read_mask"]
+
+_SAMPLE = 64
+_CONSTANT = 128  # one grey everywhere is polyp from here on
+_BORDER, _AREA = 0.75, 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def read_mask(path: str | os.PathLike[str], rule: MaskRule | None = None) -> np.ndarray:
+    """Read a mask.
+
+    Args:
+        path: an image file of 8 bits a channel, of any mode.
+        rule: what :func:`find_mask_rule` found for the mask's set. None finds it out from this file alone.
+
+    Returns:
+        bool, (H, W), True for polyp. In a mask of 0 and 255, as SUN-SEG's, this is what is brighter than 128.
+
+    Raises:
+        InputError: as :func:`~lsinet_monai.data.read_frame`; the mask could mean several things; or it holds values of
+            which the rule says nothing.
+    """
+    picture = read_mask_picture(path)
+    if rule is not None:
+        return rule.polyp(picture)
+    if picture.is_black:
+        return np.zeros(picture.pixels.shape, bool)
+    if picture.kind == "grey" and picture.pixels.min() == picture.pixels.max() >= _CONSTANT:
+        return STANDARD.select(picture)
+    try:
+        rule = decide(Tally([picture]), read_labelmap(str(path)))
+    except InputError as error:
+        raise _ambiguous(str(path), str(error), "mask_values") from None
+    if found := rule.misfit(picture):
+        raise _ambiguous(str(path), f"it {found}, while {rule}", "mask_values")
+    return rule.select(picture)
+
+
+def find_mask_rule(
+    paths: Sequence[str | os.PathLike[str]],
+    mask_values: Any = None,
+    where: str = "",
+    key: str = "mask_values",
+    may_be_empty: bool = False,
+) -> MaskRule:
+    """Find out which pixels of a set's masks are polyp, and log it in one line.
+
+    At most 64 masks are read, and others only until one shows a polyp. The masks may be
+
+    - black with one other value: a grey (0/1, 0/128, 0/255), an index of a palette, or a colour;
+    - black with one grey or colour, with the noise of a compression or with soft edges;
+    - of several colours, if CVAT's ``labelmap.txt`` lies next to the masks or up to three folders above, and has one
+      label besides the background, or one whose name has "polyp" in it;
+    - transparent but for the polyp.
+
+    Args:
+        paths: the files of all masks of the set.
+        mask_values: what is polyp, see :func:`given_rule`; None finds it out.
+        where: the name of the set in messages; by default the folder above all masks.
+        key: what people call ``mask_values``, for messages.
+        may_be_empty: accept masks without a polyp.
+
+    Returns:
+        The rule, by which to read every mask. Masks that cannot be read are passed over here. If there are no others,
+        it is the rule for masks of 0 and 255.
+
+    Raises:
+        InputError: the masks could mean several things, or none shows a polyp.
+    """
+    files = list(dict.fromkeys(os.fspath(path) for path in paths))
+    if not files:
+        return STANDARD
+    where = where or os.path.commonpath([os.path.dirname(file) or "." for file in files])
+    labels = read_labelmap(files[0])
+    rule = None if mask_values is None else given_rule(mask_values, labels)
+    if rule is None:
+        tally = _tally(files)
+        if tally.is_black:
+            if not may_be_empty and tally.count == len(files):  # a mask that cannot be read may show a polyp
+                raise _without_polyp(where, len(files), "all are black", key)
+            return STANDARD
+        try:
+            rule = decide(tally, labels)
+        except InputError as error:
+            raise _ambiguous(where, str(error), key) from None
+    looks = []
+    for picture in _until_polyp(rule, files):
+        if found := rule.misfit(picture):
+            raise _ambiguous(where, f"{picture.path} {found}, while {rule}", key)
+        looks.append(_look_at(rule.select(picture)))
+    if not any(look.shows_polyp for look in looks):
+        if not may_be_empty and len(looks) == len(files):
+            raise _without_polyp(where, len(files), str(rule), key)
+        return rule
+    inverted = [look.is_inverted for look in looks if look.is_inverted is not None]
+    if mask_values is None and inverted and np.mean(inverted) > 0.5:
+        raise _ambiguous(where, f"{rule}, but that covers most of their area and border, as a background does", key)
+    if isinstance(rule, Threshold) and rule.is_noisy:
+        rule = replace(rule, noise=COMMON_NOISE)  # that its noise lies along edges is seen: spare the rest the search
+    logger.info("%s: %s (%d of %d masks read)", where, rule, len(looks), len(files))
+    return rule
+
+
+def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRule | None:
+    """Find out whether a method's maps are masks instead, of 0 and another value or of colours.
+
+    All maps are read if they look like masks; the first ones are enough to see that they do not.
+
+    Args:
+        paths: the files of all maps of the method.
+        where: the name of the method in messages.
+
+    Returns:
+        The rule, by which to read the maps as masks; None for maps of probability, and for masks of 0 and 255, which
+        mean the same as maps.
+
+    Raises:
+        InputError: the maps are coloured or transparent, and could mean several things.
+    """
+    files = [os.fspath(path) for path in paths]
+    values: set[int] = set()
+    for count, picture in enumerate(_readable(files[:1] + _spread(files)[1:] + files)):
+        if picture.kind != "grey" and not picture.is_black:
+            try:
+                return find_mask_rule(files, where=where, may_be_empty=True)
+            except InputError as error:
+                raise InputError(
+                    f"{where}: the maps are neither grey nor clear masks, such as {picture.path}, which holds "
+                    f"{picture.content}: save them as grey, from 0 to 255"
+                ) from error
+        values |= set(np.flatnonzero(picture.histogram).tolist())
+        if len(values - {0}) > 1 or (count >= _SAMPLE and values == {0, 255}):
+            return None
+    if 0 not in values or len(values) < 2 or values == {0, 255}:
+        return None
+    rule = Values(tuple(values - {0}), (0,))
+    logger.info("%s: the maps are masks: %s", where, rule)
+    return rule
+
+
+def _tally(files: Sequence[str]) -> Tally:
+    """Count the values of masks spread over a set, and of others until one is not black."""
+    tally = Tally(_readable(_spread(files)))
+    others = _readable(_others(files))
+    while tally.is_black and (picture := next(others, None)):
+        tally.add(picture)
+    return tally
+
+
+class _Look(NamedTuple):
+    """What one mask looks like by a rule."""
+
+    shows_polyp: bool
+    is_inverted: bool | None
+    """Whether the polyp covers most of the border and of the area; None if it covers all or nothing."""
+
+
+def _look_at(mask: np.ndarray) -> _Look:
+    if not mask.any() or mask.all():
+        return _Look(bool(mask.any()), None)
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return _Look(True, bool(border.mean() > _BORDER and mask.mean() > _AREA))
+
+
+def _until_polyp(rule: MaskRule, files: Sequence[str]) -> Iterator[MaskPicture]:
+    """Read masks spread over a set, and others until one shows a polyp."""
+    found = False
+    for picture in _readable(_spread(files)):
+        found |= bool(rule.select(picture).any())
+        yield picture
+    others = _readable(_others(files))
+    while not found and (picture := next(others, None)):
+        found = bool(rule.select(picture).any())
+        yield picture
+
+
+def _spread(files: Sequence[str]) -> list[str]:
+    """Choose at most 64 files, evenly spread."""
+    places = np.linspace(0, len(files) - 1, min(_SAMPLE, len(files)))
+    return [files[int(place)] for place in places]
+
+
+def _others(files: Sequence[str]) -> list[str]:
+    """List the files that :func:`_spread` does not choose."""
+    return sorted(set(files) - set(_spread(files)))
+
+
+def _readable(files: Iterable[str]) -> Iterator[MaskPicture]:
+    """Read the masks that can be read; those that cannot are reported by who needs them."""
+    for file in files:
+        try:
+            yield read_mask_picture(file)
+        except InputError:
+            continue
+
+
+def _without_polyp(where: str, count: int, found: str, key: str) -> InputError:
+    return InputError(
+        f"{where}: none of the {count} masks shows a polyp ({found}): give other masks, or another value of {key}; "
+        "clips without a polyp belong in negative_dir"
+    )
+
+
+def _ambiguous(where: str, found: str, key: str) -> InputError:
+    return InputError(f"{where}: what is polyp in the masks is not clear: {found}. Give {key}, such as {WAYS}")

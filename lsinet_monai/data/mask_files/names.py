@@ -1,0 +1,68 @@
+"""Which mask belongs to a frame, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lsinet_monai.data.folders import frames_in
+from lsinet_monai.data.frames import FRAME_SUFFIXES
+from lsinet_monai.errors import InputError
+
+__all__ = ["frame_names", "match_masks"]
+
+_MARK = re.compile(r"(.+?)[ _.-]+(?:mask|gt|groundtruth|label|seg|segmentation)s?", re.IGNORECASE)
+
+
+def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Find the masks of a clip's frames: for ``x.jpg``, one of ``x.png``, ``x.PNG``, ``x.jpg``, ``x_mask.png``.
+
+    Args:
+        frames: the frames.
+        folder: the folder of the masks; it need not exist.
+
+    Returns:
+        for each frame its mask, ``x.png`` if there is none; and the masks without a frame.
+
+    Raises:
+        InputError: two masks have the name of one frame.
+    """
+    masks = frames_in(folder) if folder.is_dir() else []
+    by_name: defaultdict[str, list[Path]] = defaultdict(list)
+    for mask in masks:
+        for name in {mask.stem, _frame_name(mask)}:
+            by_name[name].append(mask)
+    found = []
+    for frame in frames:
+        fitting = by_name.get(frame.stem, [])
+        if len(fitting) > 1:
+            raise InputError(f"{fitting[0]}: {fitting[1].name} is a mask of the same frame, {frame.name}; remove one")
+        found.append(fitting[0] if fitting else folder / f"{frame.stem}.png")
+    return found, sorted(set(masks) - set(found))
+
+
+def frame_names(masks: Iterable[Path]) -> list[str]:
+    """Name the frames of a folder's masks or maps: their names without suffix, and without ``_mask`` if all have it.
+
+    Args:
+        masks: all masks of the folder.
+
+    Returns:
+        The names in the order of the masks.
+    """
+    masks = list(masks)
+    names = [_frame_name(mask) for mask in masks]
+    have_marks = all(name != mask.stem for name, mask in zip(names, masks, strict=True))
+    return names if have_marks and len(set(names)) == len(names) else [mask.stem for mask in masks]
+
+
+def _frame_name(mask: Path) -> str:
+    """The frame's name in ``x_mask.png`` and ``x.jpg.png``."""
+    stem = mask.stem
+    for suffix in FRAME_SUFFIXES:
+        if stem.lower().endswith(suffix):
+            stem = stem[: -len(suffix)]
+    found = _MARK.fullmatch(stem)
+    return found[1] if found else stem or mask.stem
