@@ -12,13 +12,13 @@ import pytest
 from lsinet_monai.errors import find_input_error
 
 # Overrides of a training, and what the error says when it resumes without them.
-OVERRIDES: list[tuple[dict[str, Any], list[str]]] = [
-    ({"optimizer#_target_": "torch.optim.AdamW"}, ["optimizer#_target_='Adam', which was 'AdamW'"]),
-    ({"lr_scheduler#gamma": 0.5}, ["lr_scheduler#gamma=0.1, which was 0.5"]),
-    ({"validate#inferer#memory_interval": 2}, ["memory_interval=5, which was 2"]),
-    ({"transforms#1#prob": 0.25}, ["RandFlipClipd#prob=0.5, which was 0.25"]),
-    ({"train#trainer#compile": "$not True"}, []),
-]
+OVERRIDES: dict[str, tuple[Any, str]] = {
+    "optimizer#_target_": ("torch.optim.AdamW", "optimizer#_target_='Adam', which was 'AdamW'"),
+    "lr_scheduler#gamma": (0.5, "lr_scheduler#gamma=0.1, which was 0.5"),
+    "validate#inferer#memory_interval": (2, "memory_interval=5, which was 2"),
+    "validate#evaluator#amp": (True, "validate#evaluator#amp=False, which was True"),
+    "transforms#1#prob": (0.25, "RandFlipClipd#prob=0.5, which was 0.25"),
+}
 
 
 def _refusal(run: Callable[..., Any], command: str, **options: Any) -> str:
@@ -27,16 +27,13 @@ def _refusal(run: Callable[..., Any], command: str, **options: Any) -> str:
     return str(find_input_error(caught.value))
 
 
-@pytest.mark.parametrize(("overrides", "said"), OVERRIDES)
-def test_a_training_resumes_with_the_same_objects(
-    run: Callable[..., Any], phantom: Path, overrides: dict[str, Any], said: list[str]
-) -> None:
+def test_a_training_resumes_with_the_same_objects(run: Callable[..., Any], phantom: Path) -> None:
     options = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "max_epochs": 1}
+    overrides = {name: value for name, (value, _) in OVERRIDES.items()}
     run("training", **options, **overrides)
     assert "is complete, after 1 epochs" in _refusal(run, "training", **options, **overrides, resume=True)
     message = _refusal(run, "training", **options, resume=True)
-    assert all(text in message for text in said or ["is complete"]), message
-    assert message.count("which was") == len(said)
+    assert all(said in message for _, said in OVERRIDES.values()), message
 
 
 def test_inference_records_what_its_objects_have(run: Callable[..., Any], phantom: Path, model_file: Path) -> None:
