@@ -143,3 +143,29 @@ def test_an_epoch_resumes_from_its_middle(first, num_replicas):
     sampler.set_epoch(3, first)
     assert list(sampler) == whole[first:]
     assert draw(sampler, 3) == whole
+
+
+STILLS = [{"clip_id": f"stills/{n}", "image": ["x"], "still": True} for n in range(30)]
+
+
+@pytest.mark.parametrize(("negative_share", "stills_share", "negative", "stills"), [
+    (None, None, 110, 30), (None, 0.5, 110, 156), (0.25, 0.25, 23, 23),
+])  # fmt: skip
+def test_stills_share(negative_share, stills_share, negative, stills):
+    clips = CLIPS + NEGATIVE + STILLS
+    sampler = TrainingSampler(clips, negative_share=negative_share, stills_share=stills_share)
+    samples = draw(sampler)
+    kinds = Counter(next((kind for kind in ("still", "negative") if kind in clips[s.clip]), "polyp") for s in samples)
+    assert kinds == {"polyp": 46, "negative": negative, "still": stills}
+    assert all(s.current == s.adjacent == s.memory == 0 for s in samples if "still" in clips[s.clip])
+    assert len({s.seed for s in samples}) == len(samples)
+
+
+@pytest.mark.parametrize(("clips", "shares", "message"), [
+    (CLIPS, {"stills_share": 0.5}, "stills_dir"),
+    (STILLS, {"stills_share": 0.5}, "with a polyp"),
+    (CLIPS + NEGATIVE + STILLS, {"stills_share": 0.5, "negative_share": 0.5}, "below 1 in all"),
+])  # fmt: skip
+def test_impossible_shares_of_stills_are_refused(clips, shares, message):
+    with pytest.raises(InputError, match=message):
+        TrainingSampler(clips, **shares)
