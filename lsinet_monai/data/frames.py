@@ -120,7 +120,17 @@ def find_pictures(image: Image.Image) -> list[int]:
 
     Returns:
         Numbers for ``image.seek``; one for other images. The image itself stays at its first picture.
+
+    Raises:
+        ValueError: the file is damaged; for other kinds of damage, what Pillow raises.
     """
+    try:
+        return _find_pictures(image)
+    except (LookupError, TypeError) as error:
+        raise ValueError("its list of pictures is damaged") from error
+
+
+def _find_pictures(image: Image.Image) -> list[int]:
     if image.format not in _SEVERAL_PICTURES or not getattr(image, "is_animated", False):
         return [0]
     count = getattr(image, "n_frames", 1)

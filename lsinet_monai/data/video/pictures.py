@@ -23,7 +23,9 @@ _HEAD_BYTES = 4096
 _WEBP_FLAGS, _WEBP_IS_ANIMATED = 20, 0b10
 _SHORTEST, _USUAL = 20, 100  # ms: browsers and FFmpeg show a picture of less than 20 ms for 100 ms
 _GIF_END = b";"
-_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+_ERRORS = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def is_picture_file(head: bytes) -> bool:
