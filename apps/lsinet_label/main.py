@@ -259,6 +259,6 @@ class LSINetLabel(MONAILabelApp):
 
     @contextmanager
     def _removal(self, image_id: str) -> Iterator[None]:
-        self.jobs.remove(image_id)  # before the video is removed, so that no job misses it
+        self.jobs.remove(image_id)  # first, so that no job works on a video that is gone
         yield
         self.videos.remove(image_id)

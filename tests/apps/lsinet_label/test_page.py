@@ -27,7 +27,6 @@ PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2)}  # name: frames, seed
 LONG = "long.frames"  # the first one's frames, ten times
 SIZE = 96, 128
-START = 180  # seconds that the server may take to start, and a job to end
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
@@ -71,9 +70,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, deadline: int) -> Iterator[Page]:
     """A page that fails its test if one of its scripts fails."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.context.set_default_timeout(1000 * deadline)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if "Content Security Policy" in line.text else None)
@@ -100,9 +100,7 @@ def shows(page: Page, frame: int) -> None:
 
 
 def says(page: Page, text: str) -> None:
-    page.wait_for_function(
-        "text => document.getElementById('message').textContent.includes(text)", arg=text, timeout=1000 * START
-    )
+    page.wait_for_function("text => document.getElementById('message').textContent.includes(text)", arg=text)
 
 
 def go_to(page: Page, frame: int) -> None:
