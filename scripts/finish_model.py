@@ -2,16 +2,14 @@
 
 python scripts/finish_model.py outputs/training/model.pt bundle/models/model.pt --image-size 352 --raise-threshold 0.5
 
-The recipe trains with 288 pixels a side; measured on held-out stills and on CVC-ClinicDB's training sequences, the network
-segments best with 352. There the best threshold on its logit was 0.5, not 0 (a probability of 0.5), so 0.5 is subtracted
-from the last bias.
+The recipe trains with 288 pixels a side. On held-out stills and on CVC-ClinicDB's training sequences the network
+segments best with 352, and there the best threshold of its logit is 0.5, not 0, which is a probability of 0.5. So 0.5 is
+subtracted from the last bias.
 """
 
 from __future__ import annotations
 
 import argparse
-
-import torch
 
 from lsinet_monai.networks import load_checkpoint
 from lsinet_monai.utils.files import write_torch_file
@@ -24,7 +22,7 @@ def main() -> None:
     parser.add_argument("trained")
     parser.add_argument("finished")
     parser.add_argument("--image-size", type=int, required=True, help="the side of the frames that the network gets")
-    parser.add_argument("--raise-threshold", type=float, default=0.0, help="the logit that becomes a probability of 0.5")
+    parser.add_argument("--raise-threshold", type=float, default=0.0, help="a logit that is to be a probability of 0.5")
     arguments = parser.parse_args()
     network, _ = load_checkpoint(arguments.trained)
     state = network.state_dict()
