@@ -39,8 +39,8 @@ from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.files import atomic_write
-from lsinet_monai.workflow.error_line import report_input_errors_in_one_line
 
 TEST_SEED = 2000  # these clips were used neither to train a network nor to tune a way of carrying a mask
 NEAR, REACH = 10, 30  # frames on either side

@@ -27,8 +27,8 @@ from lsinet_monai.inferers.sequential import segment_frame
 from lsinet_monai.masks import logit_to_probability, uncertainty
 from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.files import atomic_write
-from lsinet_monai.workflow.error_line import report_input_errors_in_one_line
 
 TEST_SEED = 3000  # no network was trained on these clips
 INTERVAL = 5  # frames from one write to the next

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.packaging import SHIPPED, copy_shipped
-from lsinet_monai.workflow.error_line import report_input_errors_in_one_line
 
 __all__ = ["main"]
 

@@ -1,4 +1,4 @@
-"""Errors that a person can act on. :mod:`lsinet_monai.workflow.error_line` shows them in one line."""
+"""Errors that a person can act on. :mod:`lsinet_monai.utils.error_line` shows them in one line."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ _is_agreed = False
 
 
 def join() -> None:
-    """Join the other ranks. Call it after :func:`lsinet_monai.workflow.error_line.report_input_errors_in_one_line`.
+    """Join the other ranks. Call it after :func:`lsinet_monai.utils.error_line.report_input_errors_in_one_line`.
 
     All ranks but the first log warnings only. Until :func:`agree`, the first rank alone reports an error that several
     ranks meet, such as a missing input.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsinet_monai.workflow.error_line import report_input_errors_in_one_line
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.workflow.old_ids import refuse_old_ids
 
 __all__ = ["start"]

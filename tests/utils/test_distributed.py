@@ -117,7 +117,7 @@ def test_two_ranks_exchange_values() -> None:
 def test_an_error_is_reported_once_and_ends_all_ranks(failure: str, said: str) -> None:
     result = _torchrun(
         "import os\nfrom lsinet_monai.errors import InputError\nfrom lsinet_monai.utils import distributed\n"
-        "from lsinet_monai.workflow.error_line import report_input_errors_in_one_line\n"
+        "from lsinet_monai.utils.error_line import report_input_errors_in_one_line\n"
         f"report_input_errors_in_one_line()\n{FAILURES[failure]}"
     )
     assert result.returncode != 0

@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from tqdm import tqdm
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.workflow.error_line import report_input_errors_in_one_line
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 
 RAISED_BY_THREADS = [
     (OSError(errno.ENOSPC, "No space left"), "error: cannot write a file (No space left): make room\n"),
