@@ -8,6 +8,8 @@ RUN apt-get update \
 
 WORKDIR /opt/lsinet_monai
 COPY . .
+# A model that was trained on patients may lie where the shipped one belongs; then there is no image.
+RUN python -c 'from lsinet_monai.utils.shipped_model import is_shipped_model as it; assert it("bundle/models/model.pt")'
 # SAM 2 comes with MONAI Label; the app has no use for it, nor for its CUDA kernels.
 ENV SAM2_BUILD_CUDA=0
 RUN pip install --no-cache-dir --editable ".[label]" \
@@ -21,6 +23,5 @@ ENV HOME=/tmp USER=lsinet
 USER lsinet
 
 EXPOSE 8000
-ENTRYPOINT ["monailabel", "start_server", "--app", "apps/lsinet_label", "--studies", "/videos", \
-            "--conf", "checkpoint", "/model.pt"]
+ENTRYPOINT ["monailabel", "start_server", "--app", "apps/lsinet_label", "--studies", "/videos"]
 CMD ["--host", "127.0.0.1"]

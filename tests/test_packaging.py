@@ -18,6 +18,7 @@ from PIL import Image
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.networks import LSINet, load_checkpoint, save_model
+from lsinet_monai.utils.shipped_model import LICENCE_FILE, MODEL_FILE, is_shipped_model
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ["LICENSE", "README.md", "pyproject.toml", "setup.py", "lsinet_monai", "bundle", "apps"]
@@ -38,8 +39,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             shutil.copy(ROOT / name, tree)
-    (tree / "bundle" / "models").mkdir(exist_ok=True)
-    (tree / "bundle" / "models" / "model.pt").write_bytes(b"of patients")
+    for name in ("model_2026-01-01_120000.pt", "patients.pt"):
+        (tree / "bundle" / "models" / name).write_bytes(b"of patients")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--wheel-dir", str(wheels), "."], cwd=tree, env=os.environ | NO_COMPILER, check=True)
     (file,) = wheels.glob("*.whl")
@@ -70,7 +71,9 @@ def test_it_holds_sources_bundle_and_app_and_nothing_of_a_user(installed: Path) 
         found = {path.relative_to(package / inside) for path in (package / inside).rglob("*.*")}
         wanted = {path for path in files if path.suffix in (".cpp", ".cu", ".h", ".json", ".conf", ".js", ".html")}
         assert wanted <= found, folder
-    assert not list(package.rglob("*.pt")) and not list(package.rglob("*.so"))
+    assert [path.relative_to(package / "bundle").as_posix() for path in package.rglob("*.pt")] == [MODEL_FILE]
+    assert is_shipped_model(package / "bundle" / MODEL_FILE) and (package / "bundle" / LICENCE_FILE).is_file()
+    assert not list(package.rglob("*.so"))
     assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"lsinet_monai"}
 
 

@@ -5,24 +5,31 @@ Only the standard library is imported at the top, because setup.py reads this fi
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from lsinet_monai.utils.shipped_model import LICENCE_FILE, MODEL_FILE, is_shipped_model
+
 __all__ = ["SHIPPED", "copy_shipped", "shipped_files", "shipped_folder"]
 
 SHIPPED = {
-    "bundle": ("bundle", ("LICENSE", "configs/*", "docs/*")),
+    "bundle": ("bundle", ("LICENSE", "configs/*", "docs/*", MODEL_FILE, LICENCE_FILE)),
     "label": ("apps/lsinet_label", ("README.md", "main.py", "lib/**/*.py", "page/*")),
 }
-"""The folder and the files to ship, by name. Models and logs are never shipped."""
+"""The folder and the files to ship, by name. Of models only the package's own is shipped; logs never are."""
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_files(name: str, root: Path) -> list[Path]:
     """List the files of the bundle or the label app.
+
+    Another model in the place of the shipped one, such as one that was trained on patients, is left out with a warning.
 
     Args:
         name: a key of :data:`SHIPPED`.
@@ -33,6 +40,10 @@ def shipped_files(name: str, root: Path) -> list[Path]:
     """
     folder, patterns = SHIPPED[name]
     files = [path for pattern in patterns for path in (root / folder).glob(pattern) if path.is_file()]
+    other_model = root / folder / MODEL_FILE
+    if other_model in files and not is_shipped_model(other_model):
+        logger.warning("%s is not the model that this package ships: it is left out", other_model)
+        files.remove(other_model)
     return sorted(path.relative_to(root) for path in files)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lsinet_monai.__main__ import main
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.packaging import copy_shipped, shipped_files, shipped_folder
+from lsinet_monai.utils.shipped_model import LICENCE_FILE, MODEL_FILE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"bundle": ROOT / "bundle", "label": ROOT / "apps" / "lsinet_label"}
@@ -31,14 +33,25 @@ def test_a_command_copies_them(name: str, folder: Path, tmp_path: Path, capsys: 
         for path in folder.rglob("*")
         if path.is_file() and path.name != ".gitignore" and not set(path.relative_to(folder).parts) & set(made_by_use)
     }
+    if name == "bundle":
+        expected |= {Path(MODEL_FILE), Path(LICENCE_FILE)}
     assert set(copied) == expected
 
 
-def test_models_are_left_out(tmp_path: Path) -> None:
-    for name in ("models/model.pt", "configs/train.json", "docs/README.md"):
-        (tmp_path / "bundle" / name).parent.mkdir(parents=True)
-        (tmp_path / "bundle" / name).touch()
-    assert shipped_files("bundle", tmp_path) == [Path("bundle/configs/train.json"), Path("bundle/docs/README.md")]
+def test_no_other_model_is_shipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in (
+        "configs/train.json",
+        MODEL_FILE,
+        LICENCE_FILE,
+        "models/model_2026-01-01_120000.pt",
+        "models/model.ts",
+    ):
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / name).write_bytes(b"of patients")
+    assert shipped_files("bundle", tmp_path) == [Path("bundle/configs/train.json"), Path("bundle", LICENCE_FILE)]
+    assert "bundle/models/model.pt is not the model that this package ships" in caplog.text
+    shutil.copy(ROOT / "bundle" / MODEL_FILE, tmp_path / "bundle" / MODEL_FILE)
+    assert shipped_files("bundle", tmp_path)[1:] == [Path("bundle", LICENCE_FILE), Path("bundle", MODEL_FILE)]
 
 
 def test_packages_of_the_label_app_are_shipped() -> None:
