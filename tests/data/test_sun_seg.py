@@ -80,6 +80,17 @@ def test_masks_without_a_frame_are_told(tmp_path, caplog, write_split):
     assert f"{masks}: masks without a frame: 2, such as image9.png" in caplog.text
 
 
+def test_masks_are_found_under_any_suffix_and_mark(tmp_path, write_split, write_image):
+    write_split(tmp_path, cases=("case1",), frames=1)
+    for frame, mask in (("2.JPG", "2.PNG"), ("3.png", "3_mask.png"), ("4.jpg", "4.jpg")):
+        write_image(tmp_path / "TrainDataset/Frame/case1" / frame)
+        write_image(tmp_path / "TrainDataset/GT/case1" / mask)
+    (clip,) = read_split(tmp_path)
+    found = [Path(mask).name for mask in clip["label"]]
+    assert sorted(found) == ["2.PNG", "3_mask.png", "4.jpg", "image1.png"]
+    check_clips([clip], progress=False)
+
+
 @pytest.mark.parametrize(("split", "clips", "frames"), [("TrainDataset", 22, 472), ("TestEasyDataset/Unseen", 7, 140)])
 def test_real_frames(real_data, split, clips, frames):
     found = read_split(real_data, split)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.evaluation import Evaluation, score_folders
+from lsinet_monai.evaluation.maps import MapProblems
 from lsinet_monai.metrics import released_map
 
 Score = Callable[..., Evaluation]
@@ -91,3 +94,52 @@ def test_maps_of_the_released_program_are_noticed_as_stretched(data: Path, score
 def test_processes_give_the_same_scores(data: Path, score: Score) -> None:
     parallel = score_folders({"ours": data / "maps"}, data / "truth", progress=False, processes=3)
     assert parallel.scores() == score().scores()
+
+
+# how truth and maps of the same masks are drawn: a value, or a colour of a palette
+MASKS = [(1, 1), (255, 1), (1, 255), (128, 128), (255, (128, 0, 0)), ((250, 50, 83), 255)]
+
+
+@pytest.mark.parametrize(("truth", "maps"), MASKS)
+def test_masks_of_any_value_score_like_those_of_255(tmp_path: Path, truth: Any, maps: Any) -> None:
+    def save(folder: str, mask: np.ndarray, name: str, value: Any) -> None:
+        image = Image.fromarray(mask.astype(np.uint8) * (value if isinstance(value, int) else 1))
+        if not isinstance(value, int):
+            image.putpalette([0, 0, 0, *value])
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / folder / name)
+
+    for t in range(4):
+        mask = np.zeros((20, 24), bool)
+        mask[4 + t : 12 + t, 5:15] = True
+        save("GT/case1", mask, f"{t}.png", truth)
+        save("right/case1", mask, f"{t}.png", maps)
+        save("wrong/case1", np.roll(mask, 12, axis=1), f"{t}_mask.png", maps)
+    methods = {name: tmp_path / name for name in ("right", "wrong")}
+    evaluation = score_folders(methods, tmp_path / "GT", progress=False, processes=1)
+    dice = [evaluation.scores()[name]["all"]["dataset"]["dice_at_0.5"] for name in methods]
+    assert dice[0] == 1 and dice[1] < 0.2
+    notices = [notice for notice in evaluation.notices if "the maps are masks, not probabilities" in notice]
+    assert len(notices) == (0 if maps == 255 else 2)
+
+
+def test_maps_that_are_all_faint_are_noticed(data: Path, score: Score) -> None:
+    for path in (data / "maps").rglob("*.png"):
+        _save(path, np.arange(480, dtype=np.uint16).reshape(20, 24).clip(0, 3).astype(np.uint8))
+    assert any("no map is brighter than 3 of 255" in notice for notice in score().notices)
+
+
+def test_a_coloured_map_among_grey_ones_is_a_problem(data: Path, score: Score) -> None:
+    Image.new("RGB", (24, 20), (200, 0, 0)).save(data / "maps" / UNSEEN / "case1/image9.png")
+    with pytest.raises(MapProblems, match=r"image9\.png: holds colours \(rgb\(200,0,0\)\), while other maps are grey"):
+        score()
+
+
+def test_masks_that_are_not_clear_need_a_value(data: Path, score: Score) -> None:
+    for path in (data / "truth").rglob("*.png"):
+        mask = np.asarray(Image.open(path)) // 255
+        mask = np.where(np.arange(24) < 2, 2, mask)
+        _save(path, mask.astype(np.uint8))
+    with pytest.raises(InputError, match=r"they hold 0, 1, 2\. Give mask_values, such as 1"):
+        score()
+    assert score(mask_values=1).scores()["ours"][UNSEEN]["cases"]["case1"]["dice_at_0.5"] == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,3 +55,44 @@ def test_refused_on_access(tmp_path: Path, clip: ClipInfo) -> None:
         masks[2]
     with pytest.raises(InputError, match="no such folder"):
         read_png_folder(tmp_path / "none", clip)
+
+
+# how the masks of 1 and 2 in a square are drawn, what a person chooses, which value is polyp
+CHOICES = [
+    ("0 and 1", lambda labels: Image.fromarray(labels // 2), None, 2),
+    ("a palette", lambda labels: _with_palette(labels // 2), None, 2),
+    ("classes", Image.fromarray, "2", 2),
+    ("a mapping", Image.fromarray, {"2": "polyp", "1": None}, 2),
+    ("a label of labelmap.txt", lambda labels: _with_palette(labels), {"polyp": "polyp"}, 1),
+    ("its polyp", lambda labels: _with_palette(labels), None, 1),
+]
+
+
+def _with_palette(labels: np.ndarray) -> Image.Image:
+    image = Image.fromarray(labels)
+    image.putpalette([0, 0, 0, 250, 50, 83, 0, 255, 0])
+    return image
+
+
+@pytest.mark.parametrize(("draw", "choice", "polyp"), [case[1:] for case in CHOICES], ids=[case[0] for case in CHOICES])
+def test_what_is_polyp_is_found_or_chosen(tmp_path: Path, clip: ClipInfo, draw: Any, choice: Any, polyp: int) -> None:
+    labels = np.zeros(clip.size, np.uint8)
+    labels[10:20, 10:20], labels[30:40, 30:40] = 1, 2
+    for number in (1, 2):
+        draw(labels).save(tmp_path / f"{number}.png")
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\npolyp:250,50,83::\ninstrument:0,255,0::\n")
+    masks = read_png_folder(tmp_path, clip, choice)
+    for index in masks:
+        np.testing.assert_array_equal(masks[index], labels == polyp)
+    (note,) = masks.reading.notes
+    assert note.startswith("in the masks, ")
+
+
+def test_unclear_masks_are_refused_and_black_ones_are_empty(tmp_path: Path, clip: ClipInfo) -> None:
+    write_png(tmp_path / "1.png", np.zeros(clip.size, np.uint8))
+    assert not read_png_folder(tmp_path, clip)[1].any()
+    labels = np.zeros(clip.size, np.uint8)
+    labels[10:20, 10:20], labels[30:40, 30:40] = 1, 2
+    write_png(tmp_path / "2.png", labels)
+    with pytest.raises(InputError, match=r"they hold 0, 1, 2\. Give labels, such as 1"):
+        read_png_folder(tmp_path, clip)

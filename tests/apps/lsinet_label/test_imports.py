@@ -15,7 +15,7 @@ from lib.imports import import_masks
 from PIL import Image
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import UnclearLabels
+from lsinet_monai.formats import UnclearLabels, parse_labels
 
 SIZE = (64, 80)
 VIDEO = "p1_a.frames"
@@ -227,3 +227,52 @@ def test_folders_of_archives(video, open_store, tmp_path, _, entries, expected, 
     report = import_masks(video, path, "eve", open_store())
     assert report.changed == expected and sum(report.reading.left_out.values()) == left_out
     assert all(((video.mask(frame).labels > 0) == (two() > 0)).all() for frame in expected)
+
+
+def png_of(draw):
+    file = io.BytesIO()
+    draw((two() > 0).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def with_palette(indices):
+    image = Image.fromarray(indices)
+    image.putpalette([0, 0, 0, 250, 50, 83, 0, 255, 0])
+    return image
+
+
+def with_instrument(mask):
+    mask[:5, :5] = 2
+    return with_palette(mask)
+
+
+# how masks are drawn, what else lies in the archive, what a person chooses
+VALUES = [
+    ("0 and 1", Image.fromarray, {}, None),
+    ("0 and 128", lambda mask: Image.fromarray(mask * 128), {}, None),
+    ("a palette", with_palette, {}, None),
+    ("CVAT's labelmap", with_instrument, {"labelmap.txt": b"polyp:250,50,83::\ninstrument:0,255,0::\n"}, None),
+    ("a choice", with_instrument, {}, "1"),
+    ("a chosen colour", lambda mask: with_instrument(mask).convert("RGB"), {}, "rgb(250 50 83)"),
+]
+
+
+@pytest.mark.parametrize(("draw", "others", "labels"), [case[1:] for case in VALUES], ids=[case[0] for case in VALUES])
+def test_masks_of_any_values_are_what_people_drew(video, open_store, tmp_path, draw, others, labels):
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for name, content in {**others, "003.png": png_of(draw), "008.png": png_of(draw)}.items():
+            archive.writestr(name, content)
+    chosen = None if labels is None else parse_labels(labels)
+    report = import_masks(video, tmp_path / "masks.zip", "eve", open_store(), chosen)
+    assert report.drawn == [3, 8] and not report.emptied
+    assert all(((video.mask(frame).labels > 0) == (two() > 0)).all() for frame in (3, 8))
+    assert any(line.startswith("in the masks, ") for line in report.lines())
+
+
+def test_masks_whose_values_are_not_clear_change_nothing(video, open_store, tmp_path):
+    before = dict(video.corrections)
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.writestr("008.png", png_of(with_instrument))
+    with pytest.raises(InputError, match=r"what is polyp in the masks is not clear.*2 = rgb\(0,255,0\)\. Give labels"):
+        import_masks(video, tmp_path / "masks.zip", "eve", open_store())
+    assert dict(video.corrections) == before

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.data.mask_files.conftest import DISCS, coloured, disc, grey, with_palette
 
 from lsinet_monai.data.mask_files import find_map_rule, find_mask_rule, read_mask
 from lsinet_monai.errors import InputError
+from tests.data.mask_files.conftest import DISCS, coloured, disc, grey, with_palette
 
 RED, CVAT, DAVIS = (255, 0, 0), (250, 50, 83), (128, 0, 0)
 
@@ -82,7 +82,7 @@ def _void(mask):
 REFUSED = [
     ("three classes", lambda m: Image.fromarray(_classes(m)), "png", "they hold 0, 1, 2. Give mask_values, such as 1"),
     ("three greys", lambda m: Image.fromarray(_classes(m) * 127), "png", "also holds brighter values, up to 254"),
-    ("three greys as JPEG", lambda m: Image.fromarray(_classes(m) * 127), "jpg", "also holds brighter values, up to 25"),
+    ("three greys as JPEG", lambda m: Image.fromarray(_classes(m) * 127), "jpg", "also holds brighter values"),
     ("a void border", lambda m: Image.fromarray(_void(m).astype(np.uint8)), "png", "they hold 0, 1, 255"),
     ("two objects", lambda m: with_palette(_classes(m), [0, 0, 0, *DAVIS, 0, 128, 0]), "png", r"2 = rgb\(0,128,0\)"),
     ("two colours", lambda m: with_palette(_classes(m), [0, 0, 0, *RED, 0, 255, 0]).convert("RGB"), "png", "0,255,0"),
@@ -129,7 +129,7 @@ def test_a_person_decides(save, mask_values, draw):
 
 @pytest.mark.parametrize("mask_values", [7, "rgb(1,2,3)", ">200"])
 def test_a_value_that_no_mask_has_is_refused(save, mask_values):
-    with pytest.raises(InputError, match="none of the 3 masks shows a polyp .*as given"):
+    with pytest.raises(InputError, match=r"none of the 3 masks shows a polyp .*as given"):
         find_mask_rule(save(lambda m: grey(m, 128)), mask_values)
 
 
@@ -137,7 +137,9 @@ LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ninstrument:0,25
 
 
 @pytest.mark.parametrize(("folder", "label", "mask_values"), [
-    ("data/SegmentationClass", "polyp", None), ("TrainDataset/GT/case1", "Polyp (flat)", None), ("GT", "lesion", "lesion"),
+    ("data/SegmentationClass", "polyp", None),
+    ("TrainDataset/GT/case1", "Polyp (flat)", None),
+    ("GT", "lesion", "lesion"),
 ])  # fmt: skip
 def test_labelmap_says_which_colour_is_polyp(tmp_path, save, folder, label, mask_values):
     (tmp_path / folder.partition("/")[0] / "labelmap.txt").parent.mkdir(parents=True)
@@ -216,7 +218,7 @@ def test_one_map_of_probabilities_makes_all_such(tmp_path, save):
 
 
 def test_coloured_maps_are_refused(save):
-    with pytest.raises(InputError, match="ours: the maps are neither grey nor clear masks.*save them as grey"):
+    with pytest.raises(InputError, match=r"ours: the maps are neither grey nor clear masks.*save them as grey"):
         find_map_rule(save(lambda m: with_palette(_classes(m), [0, 0, 0, *RED, 0, 255, 0])), "ours")
 
 

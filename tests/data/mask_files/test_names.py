@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.data.mask_files import frame_names, match_masks
+from lsinet_monai.errors import InputError
+
+# the name of a frame, and of its mask
+FOUND = [
+    ("image1.jpg", "image1.png"),
+    ("image1.JPG", "image1.PNG"),
+    ("image1.png", "image1.jpeg"),
+    ("image1.jpg", "image1.jpg"),
+    ("image1.jpg", "image1_mask.png"),
+    ("image1.jpg", "image1-GT.png"),
+    ("image1.jpg", "image1_segmentation.tif"),
+    ("image1.jpg", "image1.jpg.png"),
+    ("a_mask.jpg", "a_mask.png"),
+]
+
+
+@pytest.mark.parametrize(("frame", "mask"), FOUND)
+def test_a_mask_is_found_by_its_name(tmp_path: Path, frame: str, mask: str) -> None:
+    for name in (mask, "other.png", ".hidden.png", "notes.txt"):
+        (tmp_path / name).touch()
+    found, without_frame = match_masks([Path("Frame", frame), Path("Frame/none.jpg")], tmp_path)
+    assert found == [tmp_path / mask, tmp_path / "none.png"]
+    assert without_frame == [tmp_path / "other.png"]
+
+
+def test_a_missing_folder_has_no_masks(tmp_path: Path) -> None:
+    assert match_masks([Path("a.jpg")], tmp_path / "GT") == ([tmp_path / "GT/a.png"], [])
+
+
+@pytest.mark.parametrize("names", [("a.png", "a.jpg"), ("a.png", "a_mask.png"), ("a_mask.png", "a_gt.png")])
+def test_two_masks_of_a_frame_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"is a mask of the same frame, a\.jpg; remove one"):
+        match_masks([Path("a.jpg")], tmp_path)
+
+
+# the names of a folder's masks, and of their frames
+NAMED = [
+    (["1.png", "2.PNG"], ["1", "2"]),
+    (["1_mask.png", "2_mask.png"], ["1", "2"]),
+    (["1_mask.png", "2.png"], ["1_mask", "2"]),
+    (["1_mask.png", "1_gt.png"], ["1_mask", "1_gt"]),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("masks", "frames"), NAMED)
+def test_a_mark_that_all_masks_have_is_left_out(masks: list[str], frames: list[str]) -> None:
+    assert frame_names(map(Path, masks)) == frames
