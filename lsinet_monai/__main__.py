@@ -9,7 +9,9 @@ from typing import NoReturn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
-from lsinet_monai.utils.packaging import SHIPPED, copy_shipped
+from lsinet_monai.utils.packaging import SHIPPED, copy_shipped, shipped_folder
+from lsinet_monai.utils.shipped_model import MODEL_FILE, describe_model
+from lsinet_monai.version import __version__
 
 __all__ = ["main"]
 
@@ -120,8 +122,20 @@ def _copy(args: argparse.Namespace) -> None:
     print(copy_shipped(args.name, args.destination))
 
 
+def _about(args: argparse.Namespace) -> None:
+    from lsinet_monai.ops.builds import find_extension
+
+    print(f"lsinet_monai {__version__}")
+    model = shipped_folder("bundle") / MODEL_FILE
+    print(f"model: {describe_model(model)}")
+    for device_type in ("cpu", "cuda"):
+        built = find_extension(device_type)
+        print(f"kernels on {device_type}: {built or 'not built yet: compiled on first use, if there is a compiler'}")
+    print("commands: python -m lsinet_monai --help")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command.
+    """Run one command; without one, say the version, the shipped model and the kernels.
 
     Args:
         arguments: the command line after the program's name; by default the process's own.
@@ -131,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     report_input_errors_in_one_line()
     parser = _Parser(prog="python -m lsinet_monai", description="LSI-Net: polyp segmentation in colonoscopy video")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    parser.set_defaults(run=_about)
     _add_phantom(commands)
     _add_evaluate(commands)
     _add_copy(commands)

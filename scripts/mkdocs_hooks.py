@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = {  # file in the repository: page of the site
     "README.md": "index.md",
     "apps/lsinet_label/README.md": "annotate.md",
+    "bundle/docs/README.md": "bundle.md",
+    "bundle/models/LICENSE-model.txt": "LICENSE-model.txt",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "LICENSE": "LICENSE",

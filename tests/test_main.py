@@ -11,6 +11,8 @@ import pytest
 
 from lsinet_monai.__main__ import main
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.shipped_model import NAME
+from lsinet_monai.version import __version__
 
 EVALUATE = ["evaluate", "--predictions", "maps", "--truth", "data", "--output", "out"]
 
@@ -66,9 +68,16 @@ def test_a_command_calls_its_function(
     assert given == arguments and others.items() >= options.items()
 
 
+def test_without_a_command_it_says_version_model_and_kernels(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"lsinet_monai {__version__}"
+    assert lines[1].startswith(f"model: {NAME} (") and "research and education" in lines[1]
+    assert [line.partition(":")[0] for line in lines[2:4]] == ["kernels on cpu", "kernels on cuda"]
+
+
 # a command line, and what the one line says
 BAD_LINES = [
-    ([], "COMMAND"),
     (["phantom"], "OUT"),
     (["paint"], "invalid choice: 'paint'"),
     (["phantom", "out", "--clips", "many"], "invalid int value: 'many'"),
@@ -77,7 +86,7 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), BAD_LINES, ids=[" ".join(line[0]) or "nothing" for line in BAD_LINES])
+@pytest.mark.parametrize(("line", "said"), BAD_LINES, ids=[" ".join(line[0]) for line in BAD_LINES])
 def test_a_bad_command_line_ends_in_one_line(line: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(line)

@@ -145,7 +145,8 @@ def _state_file(output_dir: str | Path, clip_id: str) -> Path:
 
 
 def _check_settings(clip: Clip, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    before = _with_exports(before)
+    # An earlier version did not record the model's hash.
+    before = {"model_sha256": settings.get("model_sha256"), **_with_exports(before)}
     for name, value in settings_for(clip, settings).items():
         if (before.get(name) or None) != (value or None):  # what an earlier version does not have was off
             raise InputError(

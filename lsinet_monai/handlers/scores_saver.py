@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
@@ -24,12 +26,20 @@ class ScoresSaver:
         metric: the evaluator's metric.
         path: the file.
         method: the name of the method in the file and the table.
+        settings: written to ``summary.json`` next to the scores, as ``{"settings": ...}``; None writes no such file.
     """
 
-    def __init__(self, metric: ClipScores, path: str | Path, method: str = "lsinet") -> None:
+    def __init__(
+        self,
+        metric: ClipScores,
+        path: str | Path,
+        method: str = "lsinet",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.metric = metric
         self.path = Path(path)
         self.method = method
+        self.settings = settings
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator, after its metric."""
@@ -49,9 +59,15 @@ class ScoresSaver:
             splits.setdefault(split, {})[clip_id.removeprefix(f"{split}/")] = result
         frames_per_second = self.metric.frames_per_second
         scores = {self.method: {split: split_scores(clips, frames_per_second) for split, clips in splits.items()}}
-        with atomic_write(self.path) as path:
-            path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        _write_json(self.path, scores)
+        if self.settings is not None:
+            _write_json(self.path.with_name("summary.json"), {"settings": self.settings})
         print(score_table(scores))
         if short and self.metric.benchmark:
             print(f"note: {too_short_notice(short)}")
         print(f"scores of every clip: {self.path}")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 
 from .checks import check_device, check_exported
 from .inference import all_exports, record_settings
+from .model import load_model
 from .old_ids import refuse_old_ids
 from .reruns import run_with
 from .start import start
@@ -12,6 +13,7 @@ __all__ = [
     "all_exports",
     "check_device",
     "check_exported",
+    "load_model",
     "record_settings",
     "refuse_old_ids",
     "report_input_errors_in_one_line",

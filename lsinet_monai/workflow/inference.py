@@ -1,4 +1,4 @@
-"""The settings of inference: what is recorded of them, and the keys of earlier versions."""
+"""The settings of inference and evaluation: what is recorded of them, and the keys of earlier versions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.utils.options import as_bool
+from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.writers.outputs import STACKS, Outputs
 
 __all__ = ["all_exports", "record_settings"]
@@ -56,9 +57,10 @@ def record_settings(
     checkpoint: str | Path,
     image_size: int | Sequence[int],
     inferer: SequentialVideoInferer,
-    outputs: Outputs,
+    outputs: Outputs | None = None,
     crop_field: Any = False,
     amp: Any = False,
+    **others: Any,
 ) -> dict[str, Any]:
     """Collect the settings that shape the results. A resumed run needs the same, and summaries show them.
 
@@ -66,18 +68,22 @@ def record_settings(
         checkpoint: the model file.
         image_size: side, or height and width, of the network's input in pixels.
         inferer: segments the clips.
-        outputs: the results that are written.
+        outputs: the results that are written; None for an evaluation, which writes scores only.
         crop_field: whether frames are cropped to the field of view.
         amp: whether the evaluator computes in mixed precision, in addition to the inferer.
+        others: further settings, by the names of config keys.
 
     Returns:
-        values by the names of config keys.
+        values by the names of config keys, and ``model_sha256``, see
+        :func:`lsinet_monai.utils.shipped_model.model_hash`.
     """
     return {
         "checkpoint": str(checkpoint),
+        "model_sha256": model_hash(checkpoint),
         "image_size": image_size,
         **inferer.settings,
         "amp": bool(amp),
         "crop_field": as_bool(crop_field, "crop_field"),
-        **asdict(outputs),
+        **(asdict(outputs) if outputs else {}),
+        **others,
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -158,7 +159,10 @@ def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> Non
     split = scores["lsinet"]["TestEasyDataset/Unseen"]
     assert split["dataset"]["dice_at_0.5"] == pytest.approx(dice, abs=1e-3)
     assert list(split["cases"]) == [Path(clip["clip_id"]).name]
-    assert _files(Path()) == {"out/scores.json"}
+    assert _files(Path()) == {"out/scores.json", "out/summary.json"}
+    settings = json.loads(Path("out/summary.json").read_text())["settings"]
+    assert settings["checkpoint"] == str(model_file)
+    assert settings["model_sha256"] == hashlib.sha256(model_file.read_bytes()).hexdigest()[:16]
 
 
 def test_evaluation_without_extras(run, phantom: Path, model_file: Path, monkeypatch, capsys) -> None:

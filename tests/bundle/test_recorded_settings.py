@@ -17,7 +17,7 @@ OVERRIDES: dict[str, tuple[Any, str]] = {
     "lr_scheduler#gamma": (0.5, "lr_scheduler#gamma=0.1, which was 0.5"),
     "validate#inferer#memory_interval": (2, "memory_interval=5, which was 2"),
     "validate#evaluator#amp": (True, "validate#evaluator#amp=False, which was True"),
-    "transforms#1#prob": (0.25, "RandFlipClipd#prob=0.5, which was 0.25"),
+    "transforms#2#prob": (0.25, "RandFlipClipd#prob=0.5, which was 0.25"),
 }
 
 

@@ -1,7 +1,7 @@
 """What the MONAI model zoo checks of a bundle, in its order, on the bundle as it would lie there.
 
-Two things are not the zoo's: no weights are shipped, so ``models/model.pt`` is an untrained network, and its check of
-TorchScript scripts, which this network cannot be, so the export is traced here, and gets the key of the weights.
+One thing is not the zoo's: its check of TorchScript scripts, which this network cannot be. So the export is traced
+here, and gets the key of the weights.
 """
 
 from __future__ import annotations
@@ -46,12 +46,9 @@ UNIT_TESTS = {
 
 
 @pytest.fixture
-def bundle(empty_folder: Path, model_file: Path) -> Path:
-    """The bundle in a folder of the zoo's, with its model; the current folder is another one."""
-    folder = copy_shipped("bundle", empty_folder / "models" / "polyp_video_segmentation_lsinet")
-    (folder / "models").mkdir()
-    shutil.copy(model_file, folder / "models" / "model.pt")
-    return folder
+def bundle(empty_folder: Path) -> Path:
+    """The bundle in a folder of the zoo's; the current folder is another one."""
+    return copy_shipped("bundle", empty_folder / "models" / "polyp_video_segmentation_lsinet")
 
 
 @pytest.fixture
@@ -79,7 +76,10 @@ def random_images(empty_folder: Path) -> Path:
                 folder = empty_folder / "data" / split / kind / f"case{patient}_0"
                 folder.mkdir(parents=True)
                 for frame in range(2):
-                    Image.fromarray(generator.integers(256, size=shape, dtype=np.uint8)).save(folder / f"{frame}.png")
+                    pixels = generator.integers(256, size=shape, dtype=np.uint8)
+                    if kind == "GT":
+                        pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)
+                    Image.fromarray(pixels).save(folder / f"{frame}.png")
     return empty_folder / "data"
 
 
@@ -154,7 +154,9 @@ def test_a_workflow_needs_no_data_to_be_created_and_has_all_properties(bundle: P
     assert not Path("outputs").exists()
 
 
-def test_the_network_takes_and_gives_what_the_metadata_says(bundle: Path) -> None:
+def test_the_network_takes_and_gives_what_the_metadata_says(bundle: Path, metadata: dict[str, Any]) -> None:
+    size = load_checkpoint(bundle / "models" / "model.pt").image_size
+    assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [size, size]
     verify_net_in_out(
         net_id="network_def",
         meta_file=str(bundle / "configs" / "metadata.json"),
@@ -167,7 +169,8 @@ def test_the_network_takes_and_gives_what_the_metadata_says(bundle: Path) -> Non
 @pytest.mark.slow
 def test_torchscript_runs_where_this_package_is_not(bundle: Path) -> None:
     filepath = _export(bundle)
-    frame = torch.rand(1, 3, 352, 352, generator=torch.Generator().manual_seed(0))
+    size = load_checkpoint(bundle / "models" / "model.pt").image_size
+    frame = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     torch.save(frame, "frame.pt")
     program = (
         "import sys, torch, torchvision; sys.modules['lsinet_monai'] = None; network = torch.jit.load(sys.argv[1]); "

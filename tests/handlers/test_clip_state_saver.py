@@ -124,12 +124,18 @@ OLD_SETTINGS = [
 def test_a_run_of_an_earlier_version_is_resumed(tmp_path: Path, old: dict[str, Any], exports: list[str]) -> None:
     pieces = _piece("a/b", 0, 1, True), _piece("case1", 0, 2, False)
     _run(tmp_path, *pieces, save_frames=1, settings={"threshold": 0.5, **old})
-    settings = {"threshold": 0.5, "exports": exports}
+    settings = {"threshold": 0.5, "exports": exports, "model_sha256": "0a1b"}
     (case1,) = remaining_clips(CLIPS[:2], tmp_path, True, settings)
     assert (case1.clip_id, case1.resume) == ("case1", ResumePoint(2, 2))
     for clip, name in zip(CLIPS, ("case1", "a/b"), strict=False):
         with pytest.raises(InputError, match=f"'{name}' was begun with exports="):
             remaining_clips([clip], tmp_path, True, {"threshold": 0.5, "exports": ["coco"]})
+
+
+def test_a_run_of_another_model_under_the_same_name_is_not_resumed(tmp_path: Path) -> None:
+    _run(tmp_path, _piece("case1", 0, 2, False), save_frames=1, settings={"model_sha256": "0a1b"})
+    with pytest.raises(InputError, match="begun with model_sha256='0a1b', and this run has '2c3d'"):
+        remaining_clips(CLIPS[:1], tmp_path, True, {"model_sha256": "2c3d"})
 
 
 def test_the_inferer_gets_the_state_of_a_resumed_clip(tmp_path: Path) -> None:

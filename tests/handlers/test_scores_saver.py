@@ -26,9 +26,11 @@ def test_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         metric.update((pred, label[None, None], [clip_id], [0], [True]))
     metric.compute()
     engine = Engine(lambda engine, batch: None)
-    ScoresSaver(metric, tmp_path / "new" / "scores.json").attach(engine)
+    ScoresSaver(metric, tmp_path / "new" / "scores.json", settings={"model_sha256": "0a1b"}).attach(engine)
     engine.run([0])
     scores = json.loads((tmp_path / "new" / "scores.json").read_text())["lsinet"]
+    summary = json.loads((tmp_path / "new" / "summary.json").read_text())
+    assert summary == {"settings": {"model_sha256": "0a1b"}}
     unseen = scores["TestEasyDataset/Unseen"]
     assert unseen["dataset"]["dice_at_0.3"] == 0.5
     assert {case: values["dice_at_0.3"] for case, values in unseen["cases"].items()} == {"case1": 1, "case2": 0}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,11 +40,15 @@ def test_old_keys_are_checked(keys: dict[str, Any], problem: str) -> None:
         all_exports([], **keys)
 
 
-def test_settings_are_those_that_shape_the_results() -> None:
+def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
     inferer = SequentialVideoInferer(memory_interval=2, adjacent="previous", encode_batch=4)
-    settings = record_settings("model.pt", [64, 96], inferer, Outputs(exports=["csv"], threshold=0.3), "true", True)
+    model = tmp_path / "model.pt"
+    model.write_bytes(b"weights")
+    outputs = Outputs(exports=["csv"], threshold=0.3)
+    settings = record_settings(model, [64, 96], inferer, outputs, "true", True, dataset_dir="data")
     assert settings == {
-        "checkpoint": "model.pt",
+        "checkpoint": str(model),
+        "model_sha256": hashlib.sha256(b"weights").hexdigest()[:16],
         "image_size": [64, 96],
         "memory_interval": 2,
         "memory_frames": 35,
@@ -59,4 +65,5 @@ def test_settings_are_those_that_shape_the_results() -> None:
         "exports": ["csv"],
         "frames": None,
         "with_images": False,
+        "dataset_dir": "data",
     }

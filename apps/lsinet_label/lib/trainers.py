@@ -1,4 +1,4 @@
-"""Fine-tuning on people's corrections, by the bundle's own training."""
+"""Fine-tuning on people's corrections, with the bundle's training."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from lsinet_monai.data import open_video, read_split, split_by_patient
 from lsinet_monai.errors import InputError, find_input_error
 from lsinet_monai.formats import write_png
 from lsinet_monai.utils.files import atomic_write
+from lsinet_monai.utils.shipped_model import model_hash
 
 __all__ = ["FineTuneTask", "patient_of_video"]
 
@@ -44,7 +45,7 @@ _DEFAULTS: dict[str, Any] = {
 def patient_of_video(image_id: str) -> str:
     """The patient of a video: the part of its file name before the first ``_``, without the suffix.
 
-    ``p07_caecum.mp4`` and ``p07_2.mkv`` both belong to ``p07``. A name without ``_`` is a patient of its own.
+    ``p07_caecum.mp4`` and ``p07_2.mkv`` both belong to ``p07``. Without ``_``, the whole name is the patient.
     """
     return Path(image_id).stem.partition("_")[0]
 
@@ -52,16 +53,16 @@ def patient_of_video(image_id: str) -> str:
 class FineTuneTask(TrainTask):
     """Fine-tune the model in service on corrected videos, and put the result in service.
 
-    It trains on frames whose masks people vouch for: all frames of a final video; in other videos the corrected frames
-    and those that a correction spread to. Whole patients are held out for validation, see :func:`patient_of_video`, and
-    the epoch with their best Dice is kept. With only one patient the last epoch is kept. MONAI Label runs this in a
-    process of its own, which computes in turns with the server's jobs. The server's next job uses the new model.
+    It trains on the masks that people have checked: all frames of a final video; in other videos the corrected frames
+    and those with a propagated mask. Whole patients are held out for validation, see :func:`patient_of_video`, and the
+    epoch with the best Dice on them is kept; with only one patient, the last epoch. MONAI Label runs this in its own
+    process, which takes turns on the device with the server's jobs. The server's next job uses the new model.
 
     Args:
-        videos: what is stored.
+        videos: the stored videos.
         model: the model in service.
         config: the bundle's ``train.json``.
-        device: held while it computes.
+        device: turns on the device.
     """
 
     def __init__(self, videos: VideoStore, model: ServedModel, config: Path, device: DeviceTurns) -> None:
@@ -76,7 +77,7 @@ class FineTuneTask(TrainTask):
         return {**_DEFAULTS, "device": self.model.device}
 
     def stats(self) -> dict[str, Any]:
-        """Where the model in service came from, and its score. Empty for the given file."""
+        """How the model in service was trained, and its score. Empty for the given file."""
         path = self.model.path()
         record = path.with_suffix(".json") if path else None
         if path is None or record is None or not record.is_file() or record.parent != self.model.trained:
@@ -101,7 +102,7 @@ class FineTuneTask(TrainTask):
             raise InputError(self.model.state()["how"])
         options = {name: request.get(name, value) for name, value in self.config().items()}
         videos = [self.videos[image_id] for image_id in sorted(datastore.list_images())]
-        chosen = {video.id: frames for video in videos if (frames := _trustworthy(video))}
+        chosen = {video.id: frames for video in videos if (frames := _checked_frames(video))}
         if not chosen:
             raise InputError("there is no corrected video to train on: correct a frame, or mark a video as final")
         name = f"lsinet-{datetime.now():%Y%m%d-%H%M%S}"
@@ -113,6 +114,7 @@ class FineTuneTask(TrainTask):
             record = {
                 "from": self.model.given(),
                 "start": start.name,
+                "start_sha256": model_hash(start),
                 "videos": sorted(cases),
                 "validation_videos": _held_out(root / "data", cases, options),
                 "val_mean_dice": score,
@@ -133,9 +135,10 @@ class FineTuneTask(TrainTask):
             workflow_type="train",
             logging_file=False,
             dataset_dir=str(root / "data"),
+            mask_values=">128",
             output_dir=str(root / "training"),
             model_file=str(root / "model.pt"),
-            model=f"$networks.load_checkpoint({str(start)!r})",
+            model=f"$workflow.load_model({str(start)!r})",
             network_def="$@model.network.train()",
             image_size="$@model.image_size",
             **options,
@@ -155,8 +158,8 @@ class FineTuneTask(TrainTask):
             raise
 
 
-def _trustworthy(video: StoredVideo) -> list[int]:
-    """The frames whose masks people vouch for."""
+def _checked_frames(video: StoredVideo) -> list[int]:
+    """The frames whose masks people have checked, in order."""
     if video.info.error:
         return []
     if video.info.is_final:
@@ -194,14 +197,14 @@ def _lay_out(videos: list[StoredVideo], chosen: dict[str, list[int]], root: Path
 
 
 def _held_out(root: Path, cases: dict[str, str], options: dict[str, Any]) -> list[str]:
-    """The videos that the training's split holds out."""
+    """The videos that the training holds out for validation."""
     validation = split_by_patient(read_split(root), float(options["validation_fraction"]), int(options["seed"]))[1]
     held_out = {clip["clip_id"].rpartition("/")[2] for clip in validation}
     return sorted(image_id for image_id, case in cases.items() if case in held_out)
 
 
 def _score(folder: Path) -> float | None:
-    """The best mean Dice on the held-out patients, from the training's log; None without any."""
+    """The best mean Dice on the held-out patients, from the training's log; None if no patient was held out."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))

@@ -1,0 +1,32 @@
+"""The model of a run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import ignite.distributed as idist
+import torch
+
+from lsinet_monai.networks import LoadedModel, load_checkpoint
+from lsinet_monai.utils.shipped_model import describe_model
+
+__all__ = ["load_model"]
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Load the model file of a run, and log which one it is and, for the shipped model, the terms of its use.
+
+    Args:
+        checkpoint: a model file of this package or of the authors' program.
+        device: the device to put the network on.
+
+    Raises:
+        InputError: see :func:`lsinet_monai.networks.load_checkpoint`.
+    """
+    loaded = load_checkpoint(checkpoint, device)
+    if idist.get_rank() == 0:
+        logger.info("model: %s", describe_model(checkpoint))
+    return loaded
