@@ -205,7 +205,8 @@ class LSINetLabel(MONAILabelApp):
         add_routes(app, guard, Services(self.datastore(), self.videos, self.jobs, self.model, self.save_final))
         self.jobs.run()
         threading.Thread(target=self._look_at_new_videos, name="lsinet-new-videos", daemon=True).start()
-        logger.info("model: %s", self.model.state()["how"])
+        state = self.model.state()
+        logger.info("model: %s", state["about"] or state["how"])
         logger.info("page: http://127.0.0.1:%s/lsinet/", settings.MONAI_LABEL_SERVER_PORT)
 
     # What the app's parts ask for ------------------------------------------------------------------------------------
@@ -248,7 +249,8 @@ class LSINetLabel(MONAILabelApp):
             with self.videos.scratch(".json") as path:
                 yield from write_each_mask(video, "coco", path, original=tag == DefaultLabelTag.ORIGINAL)
                 store.save_label(video.id, str(path), tag.value, {})
-        known = {"doubt": video.values.rank(), "corrected": len(video.corrections)}
+        model = (video.info.get("annotated") or {}).get("model")
+        known = {"doubt": video.values.rank(), "corrected": len(video.corrections), "model": model}
         for tag in (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL):
             if store.get_label_uri(video.id, tag):
                 store.update_label_info(video.id, tag.value, known)

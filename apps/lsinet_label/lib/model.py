@@ -9,6 +9,7 @@ from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LoadedModel, load_checkpoint
+from lsinet_monai.utils.shipped_model import describe_model, model_hash
 
 __all__ = ["ServedModel"]
 
@@ -46,7 +47,13 @@ class ServedModel:
         return str(self.checkpoint.resolve())
 
     def state(self) -> dict[str, Any]:
-        """The model in service: ``path`` (its name), ``available``, and ``how`` to get one."""
+        """Describe the model in service.
+
+        Returns:
+            ``path``, its file's name; ``available``; ``how`` to get one; ``sha256``, see
+            :func:`lsinet_monai.utils.shipped_model.model_hash`; and ``about``: its name and hash and, for the shipped
+            model, the terms of its use. Without a model ``path``, ``sha256`` and ``about`` are None.
+        """
         path = self.path()
         how = (
             "in service"
@@ -54,13 +61,19 @@ class ServedModel:
             else f"there is no model at {self.checkpoint.name}: train one with the bundle, run `make demo` for a small "
             "one, or start the server with --conf checkpoint FILE (the authors' files work too)"
         )
-        return {"path": path.name if path else None, "available": path is not None, "how": how}
+        return {
+            "path": path.name if path else None,
+            "available": path is not None,
+            "how": how,
+            "sha256": model_hash(path) if path else None,
+            "about": describe_model(path) if path else None,
+        }
 
     def load(self) -> tuple[str, LoadedModel]:
         """Load the model in service.
 
         Returns:
-            a text that identifies the file, and the network with its image size.
+            a text that identifies the file, by its name, size, time and hash; and the network with its image size.
 
         Raises:
             InputError: there is no model, or it cannot be read.
@@ -68,7 +81,7 @@ class ServedModel:
         path = self.path()
         if path is None:
             raise InputError(self.state()["how"])
-        mark = f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}"
+        mark = f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns} {model_hash(path)}"
         with self._lock:
             if self._loaded is None or self._loaded[0] != mark:
                 self._loaded = None  # first, so that memory never holds two

@@ -84,6 +84,7 @@ watch.addEventListener("status", ({ detail: { model, device, version, auth, user
   if (!element("banner").className)
     showBanner(model.available ? "" : `You can draw masks, but the network cannot predict any: ${model.how}`);
   const signedIn = auth && user ? `Signed in as ${user} · ` : "";
+  if (model.about) setText("about", `Model: ${model.about}.`);
   setText("server", `${signedIn}${model.path ?? "no model"} on ${device} · version ${version}`);
 });
 watch.addEventListener("videos", () => {

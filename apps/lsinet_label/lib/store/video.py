@@ -174,7 +174,7 @@ class StoredVideo:
         """Note that the model has gone through the whole video.
 
         Args:
-            model: names the model file.
+            model: identifies the model file, see :meth:`lib.model.ServedModel.load`.
         """
         with self.lock:
             self.values.flush()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from lsinet_monai.version import __version__
@@ -11,7 +13,11 @@ def test_the_status_says_how_to_get_a_model(client, services):
     assert status["user"] == "admin"
     assert status["model"]["available"] is False and "--conf checkpoint FILE" in status["model"]["how"]
     services.model.checkpoint.touch()
-    assert client.get("status").json()["model"] == {"path": "model.pt", "available": True, "how": "in service"}
+    model = client.get("status").json()["model"]
+    sha256 = hashlib.sha256(b"").hexdigest()[:16]
+    assert model == {
+        "path": "model.pt", "available": True, "how": "in service", "sha256": sha256, "about": f"model.pt ({sha256})"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("strategy", ["doubt", "uncertainty", "disagreement"])
