@@ -10,6 +10,7 @@ from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.stills import find_stills, read_held_out
 from lsinet_monai.data.sun_seg import read_negative_clips, read_split
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.options import check_paths
 
 __all__ = ["read_training_clips", "split_held_out"]
 
@@ -34,6 +35,7 @@ def read_training_clips(
     Raises:
         InputError: neither ``dataset_dir`` nor ``stills_dir`` is given, or one of the folders cannot be used.
     """
+    check_paths(dataset_dir=dataset_dir, negative_dir=negative_dir, stills_dir=stills_dir)
     if dataset_dir is None and stills_dir is None:
         raise InputError("there is nothing to train on: give dataset_dir, stills_dir or both")
     clips = [] if dataset_dir is None else with_mask_rule(read_split(dataset_dir), mask_values)

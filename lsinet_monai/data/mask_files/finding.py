@@ -188,9 +188,9 @@ def _until_polyp(rule: MaskRule, files: Sequence[str]) -> Iterator[MaskPicture]:
         found |= bool(rule.select(picture).any())
         yield picture
     others = _readable(_others(files))
-    while not found and (picture := next(others, None)):
-        found = bool(rule.select(picture).any())
-        yield picture
+    while not found and (other := next(others, None)):
+        found = bool(rule.select(other).any())
+        yield other
 
 
 def _spread(files: Sequence[str]) -> list[str]:
