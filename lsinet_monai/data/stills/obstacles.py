@@ -70,13 +70,13 @@ def add_glare(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.rand
         count, radii, soft = int(rng.integers(1, 4)), (0.05, 0.2), 0.04
     shift = (progress - 0.5) * rng.normal(0, 0.15, 2)
     strength = rng.uniform(0.7, 1.2) * _ramp(progress)
-    alpha = np.minimum(_blobs(rng, frame.shape[:2], count, radii, soft, shift) * strength, 1)
+    alpha = np.minimum(_blobs(rng, (mask.shape[0], mask.shape[1]), count, radii, soft, shift) * strength, 1)
     return _mix(frame, np.array([255, 252, 245], np.float32), alpha), mask
 
 
 def add_water(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
     """Let water run over the lens: it bends the picture, blurs it in places, and carries bubbles."""
-    size = frame.shape[:2]
+    size = mask.shape[0], mask.shape[1]
     cells, depth = int(rng.integers(3, 9)), rng.uniform(0.02, 0.08) * _ramp(progress)
     flow = (progress - 0.5) * rng.normal(0, 0.6, 2)
     bend = [2 * depth * (_drifting_noise(rng, cells, size, flow) - 0.5) for _ in range(2)]
@@ -113,7 +113,7 @@ def _add_bubbles(frame: np.ndarray, rng: np.random.Generator, flow: np.ndarray) 
 
 def add_smoke(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
     """Let smoke of a hot snare, or lens fog, drift through the view."""
-    size = frame.shape[:2]
+    size = mask.shape[0], mask.shape[1]
     flow = (progress - 0.5) * rng.normal(0, 0.8, 2)
     shape = 0.7 * _drifting_noise(rng, 4, size, flow) + 0.3 * _drifting_noise(rng, 12, size, flow)
     alpha = np.clip(rng.uniform(0.5, 0.95) * (0.35 + shape[..., None]) * _ramp(progress), 0, 0.97)
@@ -205,7 +205,9 @@ def shake(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.G
     total = np.zeros(frame.shape, np.float32)
     for offset in np.linspace(-length / 2, length / 2, steps):
         shift = (1, 0, margin + offset * np.cos(angle), 0, 1, margin + offset * np.sin(angle))
-        total += np.asarray(image.transform(mask.shape[::-1], Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR))
+        total += np.asarray(
+            image.transform((mask.shape[1], mask.shape[0]), Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
+        )
     return (total / steps).astype(np.uint8), mask
 
 

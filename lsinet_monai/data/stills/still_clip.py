@@ -74,7 +74,7 @@ class StillClip:
         self._seed, self._frames, self._size = seed, frames, size
         still, mask = _cut_border(still, mask)
         if empty and rng.random() < _TEXTURE:
-            bend = [_BEND * (smooth_noise(rng, 6, mask.shape) - 0.5) for _ in range(2)]
+            bend = [_BEND * (smooth_noise(rng, 6, (mask.shape[0], mask.shape[1])) - 0.5) for _ in range(2)]
             still, mask = displace(still, mask, np.stack(bend))
         window = _choose_window(rng, mask, empty)
         still, mask, window = _shrink(still, mask, window, size)
