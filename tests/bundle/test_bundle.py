@@ -118,7 +118,8 @@ def test_one_seed_gives_the_same_losses(run, phantom: Path, trained: Path, num_w
 
 
 def test_another_seed_gives_other_losses(run, phantom: Path, trained: Path) -> None:
-    run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", seed=1, max_epochs=1)
+    run("run", dataset_dir=str(phantom), output_dir="out", seed=1, max_epochs=1)
+    assert {name for name in _files(Path()) if name.endswith("model.pt")} == {"out/model.pt"}  # by default
     losses = _events(Path("out"))[0]["train_loss"]
     assert losses != _events(trained / "out")[0]["train_loss"][: len(losses)]
 

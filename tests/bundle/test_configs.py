@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lsinet_monai.utils.shipped_model import MODEL_FILE
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 ZOO_LINES = 287  # of the train.json of the zoo's endoscopic bundle
@@ -67,8 +70,9 @@ def test_the_method_is_in_train_json_in_the_papers_order() -> None:
 
 
 def _find(config: dict[str, Any], part: Any) -> Any:
-    """A part of the config, which may be named, such as "@still_clips"."""
-    return config[part[1:]] if isinstance(part, str) and part.startswith("@") else part
+    """A part of the config, which may be named, such as "$@still_clips if ..."."""
+    named = re.match(r"\$?@(\w+)", part) if isinstance(part, str) else None
+    return config[named[1]] if named else part
 
 
 def test_train_json_is_short() -> None:
@@ -93,3 +97,13 @@ def test_overlays_override_and_do_not_repeat(overlay: str, base: str) -> None:
     assert not {"imports", "initialize", "settings", "options"} & content.keys()
     new = {key.lstrip("+").partition("#")[0] for key in content} - below.keys()
     assert new == NEW_KEYS.get(overlay, set())
+
+
+@pytest.mark.parametrize(("name", "key"), [("train", "model_file"), ("export", "filepath")])
+def test_nothing_is_written_next_to_the_shipped_model(name: str, key: str) -> None:
+    assert "@output_dir" in _read(name)[key] and "bundle_root" not in _read(name)["output_dir"]
+
+
+@pytest.mark.parametrize("name", ["inference", "evaluate", "finetune"])
+def test_the_shipped_model_is_the_default(name: str) -> None:
+    assert _read(name)["checkpoint"] == f"$@bundle_root + '/{MODEL_FILE}'"
