@@ -29,21 +29,24 @@ class TrainingDataset(Dataset[Any]):
 
     The transform gets a dictionary of paths: ``image``, ``adjacent`` and ``memory`` of the frames, ``label``,
     ``adjacent_label`` and ``memory_mask`` of their masks (None for a negative clip). ``mask_rule`` is the clip's.
-    ``still`` tells whether they are all one picture, out of which :class:`~lsinet_monai.transforms.RandStillClipd`
-    makes three frames.
+    For a still, of which :class:`~lsinet_monai.transforms.RandStillClipd` makes three frames, ``still`` is True.
 
     Args:
         clips: the clips, with labels or negative.
         transform: reads and augments a sample, such as :func:`~lsinet_monai.transforms.training_transforms`; a list of
-            transforms is composed.
+            transforms is composed, without None in it.
 
     Raises:
         InputError: on access, a file cannot be read.
     """
 
-    def __init__(self, clips: Sequence[Clip], transform: _SeededTransform | Sequence[Callable[..., Any]]) -> None:
+    def __init__(
+        self, clips: Sequence[Clip], transform: _SeededTransform | Sequence[Callable[..., Any] | None]
+    ) -> None:
         self.clips = list(clips)
-        self.transform: _SeededTransform = Compose(transform) if isinstance(transform, Sequence) else transform
+        if isinstance(transform, Sequence):
+            transform = Compose([part for part in transform if part is not None])
+        self.transform: _SeededTransform = transform
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -60,7 +63,6 @@ class TrainingDataset(Dataset[Any]):
         # The seed belongs to the sample, so the augmentation is the same in whichever worker process prepares it.
         self.transform.set_random_state(seed=sample.seed)
         paths: dict[str, Any] = {
-            "still": clip.still,
             "image": frames[sample.current],
             "adjacent": frames[sample.adjacent],
             "memory": frames[sample.memory],
@@ -69,6 +71,8 @@ class TrainingDataset(Dataset[Any]):
             "memory_mask": masks and masks[sample.memory],
             "mask_rule": clip.mask_rule,
         }
+        if clip.still:
+            paths["still"] = True
         try:
             return self.transform(paths)
         except RuntimeError as error:

@@ -26,7 +26,6 @@ from PIL import Image, ImageEnhance
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.frames import frames_to_tensor, resize_frame
 from lsinet_monai.transforms.load import LoadFramesd
-from lsinet_monai.transforms.still_clip import RandStillClipd
 
 __all__ = [
     "FramesToTensord",
@@ -245,7 +244,7 @@ def training_transforms(
     cache: FrameCache | None = None,
     every_frame: bool = False,
 ) -> Compose:
-    """Build the published chain of transforms, from a sample's paths to tensors.
+    """Build the published chain of transforms, from a sample's paths to tensors. It is for clips, not for stills.
 
     Args:
         image_size: side, or height and width, of the network's input in pixels.
@@ -269,7 +268,6 @@ def training_transforms(
     return Compose(
         [
             LoadFramesd(_FRAME_KEYS, masks, cache),
-            RandStillClipd(_FRAME_KEYS, masks, image_size),
             *(augmentation if augment else []),
             FramesToTensord(_FRAME_KEYS, masks, image_size),
             *([ConcatItemsd(masks, "label")] if every_frame else []),

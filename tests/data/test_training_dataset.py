@@ -71,6 +71,16 @@ def test_augmentation_does_not_depend_on_workers(make_clip):
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_list_of_transforms_is_composed_and_seeded_without_none(make_clip):
+    clips = [make_clip(5)]
+    composed = training_transforms(8)
+    of_list = TrainingDataset(clips, [*composed.transforms[:1], None, *composed.transforms[1:]])
+    whole = TrainingDataset(clips, training_transforms(8))
+    for sample in TrainingSampler(clips):
+        one, other = of_list[sample], whole[sample]
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_a_training_item_from_memory_is_that_from_files(make_clip):
     clips = [make_clip(5), as_negative(make_clip(4, "case2"))]
     cache = FrameCache(clips, max_gb=1).fill(progress=False)
