@@ -50,7 +50,12 @@ NEW_KEYS = {
     "multi_gpu_inference": {"finalize"},
     "export": {"filepath", "exporting"},
     "stills": {
-        "stills_held_out", "encoder_learning_rate", "weight_decay", "warmup_steps", "averaging_decay", "averaging",
+        "stills_held_out",
+        "encoder_learning_rate",
+        "weight_decay",
+        "warmup_steps",
+        "averaging_decay",
+        "averaging",
     },
 }
 
