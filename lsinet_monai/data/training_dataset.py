@@ -44,9 +44,9 @@ class TrainingDataset(Dataset[Any]):
         self, clips: Sequence[Clip], transform: _SeededTransform | Sequence[Callable[..., Any] | None]
     ) -> None:
         self.clips = list(clips)
-        if isinstance(transform, Sequence):
-            transform = Compose([part for part in transform if part is not None])
-        self.transform: _SeededTransform = transform
+        self.transform: _SeededTransform = (
+            Compose([part for part in transform if part is not None]) if isinstance(transform, Sequence) else transform
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
