@@ -224,7 +224,8 @@ def test_nothing_of_a_patient_comes_out(
         assert not any(text.encode() in content for content in contents), text
 
 
-@pytest.mark.parametrize("adjacent", ["next", pytest.param("previous", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("adjacent", ["next", "previous"])
 def test_a_resumed_run_gives_what_an_uninterrupted_one_gives(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch, adjacent: str
 ) -> None:

@@ -74,13 +74,14 @@ def _interrupt(run: Callable[..., Any], step: int, **options: Any) -> None:
 # In which step it is interrupted, how often the state is saved, and the step from which it resumes.
 INTERRUPTIONS = [
     (6, 2, 5),
-    pytest.param(2, None, 1, marks=pytest.mark.slow),
-    pytest.param(4, None, 4, marks=pytest.mark.slow),
-    pytest.param(9, None, 7, marks=pytest.mark.slow),
-    pytest.param(9, 1, 9, marks=pytest.mark.slow),
+    (2, None, 1),
+    (4, None, 4),
+    (9, None, 7),
+    (9, 1, 9),
 ]
 
 
+@pytest.mark.slow  # test_recorded_settings.py resumes a shorter training
 @pytest.mark.parametrize(("step", "save_steps", "first"), INTERRUPTIONS)
 def test_resumed_training_has_the_losses_of_an_uninterrupted_one(
     run, phantom: Path, uninterrupted: Path, step: int, save_steps: int | None, first: int
@@ -113,6 +114,7 @@ def test_a_complete_training_resumes_with_more_epochs_only(run, phantom: Path, u
     assert curves(Path("out")) == curves(uninterrupted / "out")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_resumed(run, phantom: Path) -> None:
     options = {"dataset_dir": str(phantom), "max_epochs": 1}
     assert "there is no 'out/training_state.pt'" in refusal(run, **options, resume=True)

@@ -115,7 +115,7 @@ def test_every_frame_of_a_sample(run, phantom: Path, plain: list[float]) -> None
     assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
 
 
-@pytest.mark.parametrize("share", [None, 0.25])
+@pytest.mark.parametrize("share", [0.25, pytest.param(None, marks=pytest.mark.slow)])
 def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
     frames = next((phantom / "TrainDataset" / "Frame").iterdir())
     shutil.copytree(frames, "negatives/case8")

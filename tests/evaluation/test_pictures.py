@@ -63,6 +63,7 @@ def test_a_frame_without_a_map_has_a_panel(evaluation: Evaluation, tmp_path: Pat
         assert not _shows(np.asarray(gif.convert("RGB"))[22:, 250:], PREDICTION_COLOUR)
 
 
+@pytest.mark.slow
 def test_a_long_clip_is_shown_in_its_time(tmp_path: Path) -> None:
     for index in range(163):
         image = Image.fromarray(np.full((8, 10), index % 2 * 255, np.uint8))

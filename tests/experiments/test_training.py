@@ -25,7 +25,13 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_way_takes_a_step(phantom: Path, way: str) -> None:
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "cvc_clinicdb.json")])
-    given = {"backbone": "mobilenetv3_small_100", "dataset_dir": str(phantom), "image_size": 64, "num_workers": 0}
+    given = {
+        "backbone": "mobilenetv3_small_100",
+        "dataset_dir": str(phantom),
+        "image_size": 64,
+        "batch_size": 2,
+        "num_workers": 0,
+    }
     parser.update(WAYS[way] | given)
     loader = parser.get_parsed_content("train#dataloader")
     assert isinstance(loader, DataLoader)

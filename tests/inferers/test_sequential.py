@@ -126,7 +126,7 @@ def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> T
 
 
 @pytest.mark.parametrize("adjacent", ADJACENT)
-@pytest.mark.parametrize("frames", [1, 2, 3, 7])
+@pytest.mark.parametrize("frames", [1, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 @pytest.mark.parametrize("forgetting", ["usage", "released"])
 def test_against_the_definition(small_network: LSINet, frames: int, adjacent: str, forgetting: str) -> None:
     clip = _clip(frames)
@@ -162,7 +162,7 @@ def test_pieces_give_what_the_whole_clip_gives(
 
 
 @pytest.mark.parametrize("adjacent", ADJACENT)
-@pytest.mark.parametrize("length", [1, 3, 7])
+@pytest.mark.parametrize("length", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7))])
 def test_pieces_of_two_clips_in_turn(
     small_network: LSINet, whole: Callable[..., Tensor], length: int, adjacent: str
 ) -> None:
@@ -239,7 +239,7 @@ def test_frames_are_taken_as_they_come(
 
 
 @pytest.mark.parametrize("adjacent", ADJACENT)
-@pytest.mark.parametrize("encode_batch", [2, 3, 16])
+@pytest.mark.parametrize("encode_batch", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 16))])
 def test_encoding_ahead_changes_nothing(
     small_network: LSINet, whole: Callable[..., Tensor], encode_batch: int, adjacent: str
 ) -> None:

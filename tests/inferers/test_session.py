@@ -261,7 +261,13 @@ def test_it_resumes_where_it_was_left(small_network: LSINet) -> None:
 
 
 # reach, encode_batch and corrected frames
-ENCODED = [(4, 3, [9]), (4, 1, [9]), (0, 5, [2, 14]), (7, 3, []), (7, 1, [5, 14, 15, 19])]
+ENCODED = [
+    (4, 3, [9]),
+    (0, 5, [2, 14]),
+    (7, 1, [5, 14, 15, 19]),
+    pytest.param(4, 1, [9], marks=pytest.mark.slow),
+    pytest.param(7, 3, [], marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_empty_masks_score_one(tmp_path: Path) -> None:
     assert fixed_mask_dice([clip], [clip]) == 1
 
 
+@pytest.mark.slow
 def test_real_frames(real_data: Path) -> None:
     train, test = read_split(real_data), read_split(real_data, "TestEasyDataset/Unseen")
     assert fixed_mask_dice(train, test) == pytest.approx(0.25, abs=0.01)

@@ -39,8 +39,9 @@ def test_round_trip(tmp_path: Path, network: LSINet, image_size: int | list[int]
     assert loaded.image_size == image_size
     assert loaded.network.config == network.config
     assert not loaded.network.training
+    weights = loaded.network.state_dict()
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(loaded.network.state_dict()[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=0)
     frame = torch.randn(1, 3, 64, 64)
     network.encoder.backbone.to(memory_format=torch.channels_last)
     torch.testing.assert_close(loaded.network(frame), network(frame), rtol=0, atol=0)
@@ -195,6 +196,7 @@ def test_create_network_from_a_model_file(tmp_path: Path, network: LSINet, saved
     path.write_bytes(saved)
     created = create_network("pvt_v2_b5", pretrained=True, checkpoint=path)
     assert created.config == network.config
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in created.state_dict().items())
+    weights = network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in created.state_dict().items())
     with pytest.raises(InputError, match="is not a file"):
         create_network(checkpoint=tmp_path / "nowhere.pt")

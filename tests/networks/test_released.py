@@ -84,9 +84,13 @@ NO_MODEL_FILE: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def network() -> LSINet:
+    return LSINet("pvt_v2_b1")
+
+
 @pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
-def test_every_entry_arrives(released: State, wrap: Callable[[State], Any]) -> None:
-    network = LSINet("pvt_v2_b1")
+def test_every_entry_arrives(network: LSINet, released: State, wrap: Callable[[State], Any]) -> None:
     converted = convert_released_state_dict(wrap(released))
     network.load_state_dict(converted)
     numbers = sorted(float(value.flatten()[0]) for value in converted.values())

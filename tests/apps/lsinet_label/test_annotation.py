@@ -136,8 +136,8 @@ def of_another_model(file):
     ("change", "first"),
     [
         (lambda file: None, 7),  # the last save was after 6 frames
-        (as_before, 7),
-        (of_another_model, 1),
+        pytest.param(as_before, 7, marks=pytest.mark.slow),
+        pytest.param(of_another_model, 1, marks=pytest.mark.slow),
         (lambda file: file.write_bytes(b""), 1),  # after a power cut
     ],
 )

@@ -35,7 +35,7 @@ def test_a_lens_projects_its_rays_onto_their_pixels(size):
         np.testing.assert_allclose(lens.project(lens.rays[:, row, column]), (column, row), atol=0.01)
 
 
-@pytest.mark.parametrize("patient", range(3))
+@pytest.mark.parametrize("patient", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_the_border_is_dark_and_shows_no_polyp(patient):
     size = (64, 64)
     lens = make_lens(patient, size)[1]
