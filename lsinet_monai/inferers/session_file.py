@@ -109,7 +109,7 @@ def _read(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("lsinet_monai_session") not in (1, _FORMAT):
         raise InputError(f"{path}: not a session file of this version; give a file written by VideoSession.save")
-    return {_RENAMED.get(name, name): value for name, value in content.items()}
+    return {_RENAMED.get(str(name), str(name)): value for name, value in content.items()}
 
 
 def _check_source(path: str | Path, content: dict[str, Any], source: FrameSource) -> None:
