@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:  # PyTorch and MONAI take seconds to import, and the process t
     from monai.bundle import ConfigWorkflow
 
     from lsinet_monai.networks import LSINet
+
+# No test may fail because a machine is slow.
+hypothesis.settings.register_profile("lsinet_monai", deadline=None)
+hypothesis.settings.load_profile("lsinet_monai")
 
 SHARED = Path(__file__).parents[2] / "shared"
 CONFIGS = Path(__file__).parents[1] / "bundle" / "configs"

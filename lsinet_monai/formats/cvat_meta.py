@@ -56,7 +56,7 @@ def read_meta(meta: ElementTree.Element) -> Meta:
     project = meta.find("project")
     if project is None:
         found = [element for tag in ("task", "job") for element in meta.findall(tag)]
-        # CVAT puts the size and the source of a job beside it.
+        # For a job, CVAT writes the size and the source next to the job, not in it.
         return Meta([_read_task(element, meta) for element in found], labels, is_project=False)
     tasks: list[Task] = []
     ends: dict[str, int] = {}

@@ -210,7 +210,7 @@ def _check_frames(track: _Track, own: range, clip: ClipInfo, is_stated: bool) ->
 
 
 def _check_shapes(polyps: list[_Track], clip: ClipInfo) -> None:
-    """Refuse what is no mask, since a mask that nobody drew must not become a person's, and masks of another size.
+    """Refuse shapes other than masks, which would become masks that nobody drew, and masks of another size.
 
     Polygons are checked when they are drawn.
     """

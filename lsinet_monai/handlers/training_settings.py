@@ -178,7 +178,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _comparable(value: Any) -> Any:
-    """One form for equal settings: off is off however it is said, and 352 is [352, 352]."""
+    """Give equal settings one form: None, False and 0 are equal, and so are 352 and [352, 352]."""
     if isinstance(value, list | tuple):
         items = [_comparable(item) for item in value]
         return items[0] if items and all(item == items[0] for item in items) else items

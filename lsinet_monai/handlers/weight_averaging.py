@@ -66,7 +66,7 @@ class WeightAveraging:
 
     @torch.no_grad()
     def _follow(self, averages: Any, values: Any, steps: Tensor | int) -> None:
-        """Move averages of one type towards values. Counts of batches are no weights: they are copied."""
+        """Move averages of one type towards values. Counters are copied, not averaged."""
         if averages[0].is_floating_point():
             steps = int(steps)
             torch._foreach_lerp_(averages, values, 1 - min(self.decay, (1 + steps) / (10 + steps)))

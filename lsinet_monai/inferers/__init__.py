@@ -1,10 +1,13 @@
 """Inference over time: the memory bank, the inferer for the frames of a clip, and the session with corrections."""
 
+from typing import TYPE_CHECKING
+
 from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.mixed_precision import MixedPrecisionInferer
 from lsinet_monai.inferers.sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
+from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
     "ClipState",
@@ -17,3 +20,12 @@ __all__ = [
     "encode_frames",
     "segment_frame",
 ]
+
+if not TYPE_CHECKING:  # so that type checkers know all names
+    __getattr__ = renamed(
+        __name__,
+        {
+            "StreamingStep": "lsinet_monai.export.StreamingStep",
+            "export_network": "lsinet_monai.export.export_network",
+        },
+    )

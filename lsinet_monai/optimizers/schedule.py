@@ -14,7 +14,7 @@ class WarmupCosine(LambdaLR):
     """Raise the learning rates of all groups linearly, then lower them along half a cosine.
 
     Step it after each step of the optimiser. Its state holds the steps that are done, not their total: a training that
-    resumes with more epochs goes on along the longer cosine.
+    resumes with more epochs continues along the longer cosine.
 
     Args:
         optimizer: the optimiser, whose learning rates are the highest ones.

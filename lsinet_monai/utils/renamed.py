@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,8 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         module: the module's name.
-        names: the present names by the earlier ones.
+        names: the present names by the earlier ones. The name of a thing in another module is its whole path, such as
+            "lsinet_monai.masks.has_polyp".
 
     Returns:
         a function that gives the thing that has the present name, and says the present name in a ``FutureWarning``,
@@ -25,7 +26,9 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     def get(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warnings.warn(f"{module}.{name} is {module}.{names[name]} now", FutureWarning, stacklevel=2)
-        return getattr(sys.modules[module], names[name])
+        place, _, present = names[name].rpartition(".")
+        place = place or module
+        warnings.warn(f"{module}.{name} is {place}.{present} now", FutureWarning, stacklevel=2)
+        return getattr(importlib.import_module(place), present)
 
     return get

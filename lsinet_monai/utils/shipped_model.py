@@ -1,4 +1,4 @@
-"""The model that the package ships: how it is recognised, and what is said where it is used.
+"""The model that the package ships: how to recognise it, and the line that names it and its terms.
 
 Only the standard library is imported, because setup.py reads this file before anything is installed.
 """

@@ -1,4 +1,4 @@
-"""Checks that a run makes of its config before anything is built, beside those that the objects make themselves."""
+"""Checks that a run makes of its config before anything is built; the objects check their own values."""
 
 from __future__ import annotations
 

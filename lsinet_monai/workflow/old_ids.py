@@ -1,4 +1,4 @@
-"""Ids of the configs of earlier versions: whoever overrides one is told the new one."""
+"""Ids of the configs of earlier versions: refuse them, and name the new ones."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lsinet_monai.data.frame_order import natural_key, order_of
@@ -57,7 +57,6 @@ def test_natural_key_orders_by_number(ordered):
 prefixes = st.sampled_from(["", "frame_", "case7_a2_image", "t=", "2024-01-15 "])
 
 
-@settings(deadline=None)
 @given(numbers=st.sets(st.integers(0, 10**6), min_size=1, max_size=30), prefix=prefixes, padded=st.booleans())
 def test_any_numbers(numbers, prefix, padded):
     names = [f"{prefix}{number:07d}" if padded else f"{prefix}{number}" for number in sorted(numbers)]
@@ -65,7 +64,6 @@ def test_any_numbers(numbers, prefix, padded):
     assert order.kind == "numbers" and sorted(names[::-1], key=order.key) == names
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(2, 400), step=st.sampled_from([0.04, 1 / 30, 0.5, 0.25, 1 / 60]), start=st.integers(0, 50),
     write=st.sampled_from(["{:g}", "{}", "{:.3f}", "{:08.3f}"]), prefix=prefixes,
@@ -77,7 +75,6 @@ def test_times_of_a_steady_rate(count, step, start, write, prefix):
     assert order.kind in ("decimals", "numbers") and sorted(names[::-1], key=order.key) == names
 
 
-@settings(deadline=None)
 @given(
     hashes=st.lists(st.uuids(version=4), min_size=8, max_size=200, unique=True),
     form=st.sampled_from(["{hash}_{number}", "{short}-frame_{number}", "clip_{number}.rf.{short}"]),

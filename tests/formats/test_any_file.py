@@ -100,7 +100,7 @@ images = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(images, st.sampled_from(NAMES), st.integers(10, 99), st.sampled_from(CHOICES))
 def test_coco(tmp_path_factory: pytest.TempPathFactory, images: list[Image], name: str, code: int, choice: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
@@ -168,7 +168,7 @@ tracks = st.lists(
 own_frames = st.none() | st.builds(range, st.integers(0, 2), st.integers(4, FRAMES), st.integers(1, 2))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tracks, own_frames, st.sampled_from(["task", "job"]), st.sampled_from(CHOICES))
 def test_cvat(
     tmp_path_factory: pytest.TempPathFactory, tracks: list[Track], own: range | None, tag: str, choice: Any
@@ -215,7 +215,7 @@ def test_cvat(
 # Stacks ---------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, FRAMES + 2), st.none() | st.integers(0, FRAMES), st.booleans(), st.integers(0, 12))
 def test_stacks(
     tmp_path_factory: pytest.TempPathFactory, frames: int, first: int | None, is_stated: bool, x: int

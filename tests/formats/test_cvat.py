@@ -84,7 +84,7 @@ def test_iou_of_phantom_masks(tmp_path: Path) -> None:
     assert all(_iou(found.mask(index), mask) >= 0.98 for index, mask in enumerate(masks) if mask.any())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.int32, (3, 9, 11), elements=st.integers(0, 2)))
 def test_any_labels_there_and_back(tmp_path_factory: pytest.TempPathFactory, stack: np.ndarray) -> None:
     clip = ClipInfo("a", (9, 11), frame_count=3)
@@ -386,7 +386,7 @@ def test_another_clip_s_size(tmp_path: Path, clip: ClipInfo) -> None:
         read_cvat(_file(tmp_path, "", task), clip)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["frame", "points", "outside", "xtl", "rle", "left", "cx", "rx", "rotation"]),
     st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.from_regex(r"\A[-+0-9.,;einfa]*\Z"),
@@ -406,7 +406,7 @@ def test_no_value_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, na
         assert "\n" not in str(error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_no_damage_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp()

@@ -66,7 +66,7 @@ def test_there_and_back(_: str, mask: np.ndarray) -> None:
     assert _iou(polygon_to_mask(mask_to_polygon(mask), mask.shape), mask) >= 0.98
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20))).filter(np.any))
 def test_any_mask_there_and_back(mask: np.ndarray) -> None:
     assert _iou(polygon_to_mask(mask_to_polygon(mask), mask.shape), mask) >= 0.98
@@ -93,7 +93,7 @@ def test_small_holes_are_filled_and_large_ones_are_not() -> None:
     assert not polygon_to_mask(mask_to_polygon(large), large.shape)[45:55, 45:55].any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays(float, st.tuples(st.integers(0, 30), st.just(2)), elements=st.floats(-1e6, 1e6)),
     st.tuples(st.integers(1, 50), st.integers(1, 50)),

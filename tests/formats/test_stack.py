@@ -168,7 +168,7 @@ def test_segments_with_names(tmp_path: Path, clip: ClipInfo) -> None:
         read_stack(_write(tmp_path / "b.nrrd", clip, {}), clip, labels="polyp")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(SUFFIXES), st.data())
 def test_no_damage_breaks_the_reader(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, data: st.DataObject

@@ -36,7 +36,29 @@ def test_a_config_may_name_it() -> None:
         assert parser.get_parsed_content("handler").limit == 0.5
 
 
-@pytest.mark.parametrize("package", ["handlers", "data", "networks"])
+# A package, and where a name that it had in an earlier version is now.
+MOVED = [
+    ("inferers", "lsinet_monai.export.StreamingStep"),
+    ("inferers", "lsinet_monai.export.export_network"),
+    ("metrics", "lsinet_monai.evaluation.score_folders"),
+    ("metrics", "lsinet_monai.evaluation.TruthClip"),
+    ("metrics", "lsinet_monai.masks.frame_score"),
+    ("metrics", "lsinet_monai.masks.has_polyp"),
+    ("metrics", "lsinet_monai.masks.LesionLinker"),
+    ("metrics", "lsinet_monai.masks.video_doubt"),
+]
+
+
+@pytest.mark.parametrize(("package", "path"), MOVED)
+def test_a_name_that_moved_says_its_place(package: str, path: str) -> None:
+    place, name = path.rsplit(".", 1)
+    module = importlib.import_module(f"lsinet_monai.{package}")
+    with pytest.warns(FutureWarning, match=rf"^lsinet_monai\.{package}\.{name} is {path} now$"):
+        assert getattr(module, name) is getattr(importlib.import_module(place), name)
+    assert name not in module.__all__
+
+
+@pytest.mark.parametrize("package", ["handlers", "data", "networks", "inferers", "metrics"])
 def test_another_name_is_unknown(package: str) -> None:
     module = importlib.import_module(f"lsinet_monai.{package}")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):

@@ -172,7 +172,7 @@ def _by_colour(tally: Tally) -> MaskRule:
 
 
 def read_labelmap(mask: str) -> dict[str, tuple[int, int, int]]:
-    """Read the colours of labels from CVAT's ``labelmap.txt``, beside a mask or up to three folders above.
+    """Read the colours of labels from CVAT's ``labelmap.txt``, in the folder of a mask or up to three folders above.
 
     Returns:
         The colours by name; empty if there is no such file.

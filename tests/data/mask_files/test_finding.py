@@ -237,13 +237,13 @@ DRAWINGS = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=DRAWINGS)
 def test_a_disc_is_read_as_this_disc_or_refused(save, draw):
     _check_discs(save, draw, "png", tolerance=0)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(colour=COLOURS, background=st.one_of(st.just((0, 0, 0)), COLOURS), quality=st.sampled_from([40, 75, 95]))
 def test_a_disc_in_a_jpeg_is_read_as_this_disc_or_refused(save, colour, background, quality):
     _check_discs(save, lambda mask: coloured(mask, colour, background), "jpg", tolerance=0.2, quality=quality)
@@ -261,7 +261,7 @@ def _check_discs(save, draw, suffix, tolerance, **options):
         assert np.count_nonzero(mask != read) <= tolerance * mask.sum()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), mode=st.sampled_from(["L", "P", "RGB", "RGBA", "LA"]), count=st.integers(1, 4))
 def test_no_picture_becomes_an_empty_mask_without_a_word(tmp_path, data, mode, count):
     channels = len(mode) if mode != "P" else 1

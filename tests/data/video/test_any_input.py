@@ -15,9 +15,7 @@ from lsinet_monai.errors import InputError
 
 PATIENCE = 60  # seconds for a file of some kilobytes, on a machine that is busy with other things
 
-quietly = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+quietly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 
 
 def read_all(path):
@@ -141,7 +139,7 @@ def test_pieces_moved_and_zeroed(tmp_path, seed, data):
     check(tmp_path / "any", head + data.draw(st.sampled_from([other + one, bytes(len(one)) + other, other])) + tail)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_access_in_any_order_gives_the_frames_of_an_iteration(tmp_path, recipe, clip, data):
     key_every, b_frames = data.draw(st.integers(1, 13)), data.draw(st.integers(0, 3))

@@ -45,7 +45,7 @@ def test_all_pictures_with_their_times(tmp_path, clip, suffix, options, has_dura
         assert video.report.is_complete and video.report.expected == 8 and not video.report.notes
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_access_in_any_order(tmp_path, clip, data):
     suffix, options, _ = data.draw(st.sampled_from(KINDS))
