@@ -21,4 +21,5 @@ class BufferBroadcast:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
+        """Give all ranks the first rank's buffers."""
         broadcast_buffers(engine.network)

@@ -30,6 +30,7 @@ class ClipDiceCurves:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Write the Dice of each clip at the end of an epoch."""
         self._writer = self._writer or SummaryWriter(self.log_dir)
         for clip_id, dice in self.metric.per_clip.items():
             self._writer.add_scalar(f"val_dice/{clip_id}", dice, engine.state.epoch)

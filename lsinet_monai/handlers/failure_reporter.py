@@ -37,6 +37,7 @@ class FailureReporter:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self)
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
+        """Report an error in one line, and let it end the run."""
         if self.at_failure is not None:
             self.at_failure()
         if find_input_error(error) is None:

@@ -24,6 +24,7 @@ class FiniteLogits:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Check the logits of a batch. Raises InputError if one is not a number."""
         if torch.isfinite(engine.state.output["pred"]).all():
             return
         raise InputError(

@@ -30,6 +30,7 @@ class FiniteLosses:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
+        """Check the losses and gradients of a step. Raises InputError if one is not a number."""
         loss, norm = engine.state.output["curves"]["train_loss"], engine.state.output["gradient_norm"]
         if not math.isfinite(loss):
             bad = f"loss is {loss}"

@@ -27,5 +27,6 @@ class LearningRateSchedule:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Step the schedule after a step of the optimiser."""
         if is_optimizer_step(engine):
             self.lr_scheduler.step()

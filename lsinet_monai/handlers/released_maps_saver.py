@@ -37,6 +37,7 @@ class ReleasedMapsSaver:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Save the maps of a batch."""
         batch = engine.state.batch
         (clip_id,), (first,) = batch["clip_id"], batch["frame_index"]
         size = batch["label"].shape[-2:]

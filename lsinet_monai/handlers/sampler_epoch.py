@@ -21,6 +21,7 @@ class SamplerEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Set the epoch and the first step that the sampler draws."""
         loader: Any = engine.state.dataloader
         steps_done = engine.state.iteration % engine.state.epoch_length
         loader.sampler.set_epoch(engine.state.epoch, steps_done * loader.batch_size)

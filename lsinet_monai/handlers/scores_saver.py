@@ -46,6 +46,7 @@ class ScoresSaver:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Write the scores of all clips at the end of an evaluation."""
         if idist.get_rank() > 0:
             return
         splits: dict[str, dict[str, ClipResult]] = {}

@@ -35,6 +35,7 @@ class TrainingLosses:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
+        """Keep the losses and the norm of the gradients of a step for reports."""
         gradients = [p.grad for p in engine.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients).to(self.loss.parts)
         *parts, gradient_norm = average(torch.cat([self.loss.parts, norm[None]])).tolist()

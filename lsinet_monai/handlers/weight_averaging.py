@@ -61,6 +61,7 @@ class WeightAveraging:
             engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: broadcast_buffers(self.network))
 
     def __call__(self, engine: Engine) -> None:
+        """Move the average after a step of the optimiser."""
         if is_optimizer_step(engine):
             self._averaged.update_parameters(self._trained)
 
