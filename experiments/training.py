@@ -69,7 +69,7 @@ WAYS: dict[str, dict[str, Any]] = {
     | {TRANSFORM: {"_target_": "experiments.training.with_any_orientation", "transforms": "@transforms"}},
 }
 
-Transforms = Sequence[Callable[..., Any]]
+Transforms = Sequence[Callable[..., Any] | None]  # as in train.json: None for the one that stills need, without stills
 
 
 class MoreMemoryNetwork(LSINet):
@@ -133,7 +133,7 @@ def with_joined_memory(transforms: Transforms) -> Compose:
         joined["memory_mask"] = torch.cat([data[key] for key in MASK_KEYS])
         return joined
 
-    return Compose([*transforms, Lambda(join)])
+    return Compose([*_without_none(transforms), Lambda(join)])
 
 
 def with_any_orientation(transforms: Transforms) -> Compose:
@@ -141,7 +141,7 @@ def with_any_orientation(transforms: Transforms) -> Compose:
     keys = ("image", "adjacent", "memory", "label", "memory_mask")
     return Compose(
         [
-            *transforms,
+            *_without_none(transforms),
             RandFlipd(keys, prob=0.5, spatial_axis=0),
             RandRotate90d(keys, prob=0.75, max_k=3),
             EnsureTyped(keys, track_meta=False),
@@ -151,7 +151,11 @@ def with_any_orientation(transforms: Transforms) -> Compose:
 
 def without_colours(transforms: Transforms) -> Compose:
     """Leave the changes of brightness, contrast, saturation and sharpness out of the bundle's transforms."""
-    return Compose([transform for transform in transforms if not isinstance(transform, RandColourd)])
+    return Compose([part for part in _without_none(transforms) if not isinstance(part, RandColourd)])
+
+
+def _without_none(transforms: Transforms) -> list[Callable[..., Any]]:
+    return [transform for transform in transforms if transform is not None]
 
 
 def train(way: str, number: int, dataset_dir: Path, output: Path, options: list[str]) -> None:

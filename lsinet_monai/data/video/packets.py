@@ -78,11 +78,11 @@ class Packets:
         streams = picture_streams(container)
         if not streams:
             raise InputError(f"{self.path}: has no video in it; give a file with a video stream")
-        stream = max(streams, key=_preference)
-        if stream.codec_context is None:
+        if streams[0].codec_context is None:
             raise InputError(
                 f"{self.path}: its video has no known decoder, or the file is cut off; convert it to H.264"
             )
+        stream = max(streams, key=_preference)
         if stream.width * stream.height > _MOST_PIXELS:
             raise InputError(
                 f"{self.path}: its frames of {stream.height}x{stream.width} are too large; convert it to at most "
@@ -136,15 +136,17 @@ class Packets:
 
 
 def picture_streams(container: InputContainer) -> list[VideoStream]:
-    """List a file's video streams, without the covers that audio files store as a video stream of one picture."""
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    """List a file's video streams that have a decoder, or all if none has.
+
+    The covers that audio files store as a video stream of one picture do not count.
+    """
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    return [stream for stream in streams if stream.codec_context is not None] or streams
 
 
 def _preference(stream: VideoStream) -> int:
     """Return how much the program ffmpeg prefers a video stream: by its pixels, and whether it is the default one."""
-    context = stream.codec_context
-    pixels = context.width * context.height if context is not None else 0
-    return pixels + _DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
+    return stream.width * stream.height + _DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
 
 
 def numbers_by_place(container: InputContainer, stream: VideoStream) -> dict[int, int]:

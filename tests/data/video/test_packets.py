@@ -108,3 +108,13 @@ def test_an_avi_counts_the_frames_that_its_index_leaves_out(tmp_path, recipe, cl
 def test_other_files_have_no_numbers_by_place(tmp_path, recipe, clip):
     with packets_of(recipe.write_kind(tmp_path, "mp4", "H.264", clip)).open() as (container, stream):
         assert numbers_by_place(container, stream) == {}
+
+
+def test_a_stream_without_a_decoder_does_not_hide_the_others(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "flv", "FLV", clip[:12])
+    content = bytearray(path.read_bytes())
+    content[223] ^= 8  # the kind and codec of one frame: a codec that FFmpeg does not know, in a stream of its own
+    path.write_bytes(content)
+    with packets_of(path).open() as (container, stream):
+        assert len(container.streams.video) == 2
+        assert stream.codec_context is not None
