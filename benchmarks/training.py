@@ -31,7 +31,7 @@ from released import released_loss, released_read
 from tqdm import tqdm
 
 from lsinet_monai.data import Clip, FrameCache, TrainingDataset, TrainingSampler, phantom_clip, read_frame, read_mask
-from lsinet_monai.inferers import MixedPrecisionInferer
+from lsinet_monai.inferers import TrainingInferer
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.networks import create_network
 from lsinet_monai.networks import memory as memory_module
@@ -73,7 +73,7 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
         memory_module.read_memory = released_read
         loss_function = released_loss
     step_network = torch.compile(network) if compiled else network
-    inferer = MixedPrecisionInferer(amp_dtype, device, every_frame)
+    inferer = TrainingInferer(amp_dtype, device, every_frame)
     # A scale that fits from the start: the scaler would skip steps, which must not be timed.
     scaler = torch.amp.GradScaler(device, init_scale=2.0**10, enabled=amp_dtype == "float16")
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)

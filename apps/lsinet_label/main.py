@@ -33,10 +33,9 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, check_numbers
+from lsinet_monai.utils.config_values import as_bool, check_device, check_numbers
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.version import __version__
-from lsinet_monai.workflow.checks import check_device
 
 __all__ = ["LSINetLabel"]
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.clip_masks import with_mask_rule
+from lsinet_monai.data.clip_sets import read_test_clips, read_training_clips, split_held_out
 from lsinet_monai.data.clips import (
     Clip,
     ResumePoint,
@@ -34,7 +35,6 @@ from lsinet_monai.data.pieces import ClipPieces
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.stills import StillClip, find_stills, read_held_out
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
-from lsinet_monai.data.training_clips import read_training_clips, split_held_out
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
 from lsinet_monai.utils.renamed import renamed
@@ -83,6 +83,7 @@ __all__ = [
     "read_mask",
     "read_negative_clips",
     "read_split",
+    "read_test_clips",
     "read_training_clips",
     "resize_frame",
     "split_by_patient",

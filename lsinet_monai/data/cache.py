@@ -12,7 +12,7 @@ from tqdm import tqdm
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.frames import read_frame, resize_frame
 from lsinet_monai.data.mask_files import MaskRule, read_mask
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["FrameCache"]
 

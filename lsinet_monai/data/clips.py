@@ -21,7 +21,7 @@ from lsinet_monai.data.frames import ImageFacts, check_image, frame_size
 from lsinet_monai.data.mask_files import MaskRule
 from lsinet_monai.data.video import open_video
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = [
     "Clip",

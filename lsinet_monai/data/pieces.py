@@ -22,7 +22,7 @@ from lsinet_monai.data.mask_files import read_mask
 from lsinet_monai.data.video import Video, open_video
 from lsinet_monai.data.video.prefetch import Prefetch
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, check_numbers
+from lsinet_monai.utils.config_values import as_bool, check_numbers
 
 __all__ = ["ClipPieces"]
 

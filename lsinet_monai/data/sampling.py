@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, check_numbers
+from lsinet_monai.utils.config_values import as_bool, check_numbers
 
 __all__ = ["TrainingSample", "TrainingSampler"]
 

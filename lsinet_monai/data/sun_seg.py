@@ -22,7 +22,7 @@ from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import find_clips
 from lsinet_monai.data.mask_files import match_masks
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import check_paths
+from lsinet_monai.utils.config_values import check_paths
 
 __all__ = ["SPLITS", "find_test_splits", "read_negative_clips", "read_split"]
 

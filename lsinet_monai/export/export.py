@@ -15,9 +15,9 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.export.onnx import onnx_translations
 from lsinet_monai.export.streaming_step import StreamingStep
 from lsinet_monai.networks import LSINet
+from lsinet_monai.utils.config_values import as_bool
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write, check_writable
-from lsinet_monai.utils.options import as_bool
 
 __all__ = ["export_network"]
 

@@ -12,7 +12,7 @@ from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.memory import to_elements
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["StreamingStep"]
 

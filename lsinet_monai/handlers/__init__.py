@@ -8,7 +8,7 @@ from .buffer_broadcast import BufferBroadcast
 from .clip_dice_curves import ClipDiceCurves
 from .clip_progress import ClipProgress
 from .clip_results_saver import ClipResultsSaver
-from .clip_state_saver import ClipStateSaver, remaining_clips
+from .clip_state_saver import ClipStateSaver
 from .failure_reporter import FailureReporter
 from .finite_logits import FiniteLogits
 from .finite_losses import FiniteLosses
@@ -52,7 +52,6 @@ __all__ = [
     "TrainingReports",
     "TrainingState",
     "WeightAveraging",
-    "remaining_clips",
 ]
 
 if not TYPE_CHECKING:  # so that type checkers know all names
@@ -67,5 +66,6 @@ if not TYPE_CHECKING:  # so that type checkers know all names
             "WriteClipResults": "ClipResultsSaver",
             "WriteReleasedMaps": "ReleasedMapsSaver",
             "WriteScores": "ScoresSaver",
+            "remaining_clips": "lsinet_monai.workflow.remaining_clips",
         },
     )

@@ -18,7 +18,7 @@ from lsinet_monai.data import Clip, clip_extent, open_video, read_frame
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.masks import logit_to_probability
-from lsinet_monai.utils.options import check_paths
+from lsinet_monai.utils.config_values import check_paths
 from lsinet_monai.writers import ClipWriter, Outputs, forget_clip
 
 __all__ = ["ClipResultsSaver", "settings_for"]

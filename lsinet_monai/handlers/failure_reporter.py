@@ -21,16 +21,16 @@ class FailureReporter:
 
     Args:
         at_failure: called first, at any error: releases what the engine's run has taken.
-        way_on: how to continue once the cause is removed; the end of the message.
+        advice: how to go on once the cause is removed; the end of the message.
     """
 
     def __init__(
         self,
         at_failure: Callable[[], None] | None = None,
-        way_on: str = "then continue with --resume true; the last training state is kept",
+        advice: str = "then continue with --resume true; the last training state is kept",
     ) -> None:
         self.at_failure = at_failure
-        self.way_on = way_on
+        self.advice = advice
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -43,22 +43,22 @@ class FailureReporter:
         if find_input_error(error) is None:
             if _another_rank_ended(error):
                 raise SystemExit(1) from None  # that rank reports why
-            if message := _explain(error, self.way_on, has_begun=engine.state.iteration > 0):
+            if message := _explain(error, self.advice, has_begun=engine.state.iteration > 0):
                 raise InputError(message) from error
         raise error
 
 
-def _explain(error: BaseException, way_on: str, has_begun: bool) -> str | None:
+def _explain(error: BaseException, advice: str, has_begun: bool) -> str | None:
     reason = str(error).strip().partition("\n")[0]
     # Before the first step the training could not write its first state: a file that is there belongs to another one.
-    way_on_with_room = way_on if has_begun else "then start it again as before; nothing was replaced"
+    advice_with_room = advice if has_begun else "then start it again as before; nothing was replaced"
     if message := describe_no_room(error):
-        return f"{message}, {way_on_with_room}"
+        return f"{message}, {advice_with_room}"
     if isinstance(error, torch.OutOfMemoryError):
         return "the GPU's memory is full: give a smaller batch_size or image_size, or amp_dtype bfloat16"
     if isinstance(error, RuntimeError) and reason.startswith("DataLoader worker"):  # it has no class of its own
         cause = reason.partition(". ")[0].rstrip(".")
-        return f"{cause}; main memory may be full: give a smaller num_workers, {way_on}"
+        return f"{cause}; main memory may be full: give a smaller num_workers, {advice}"
     return None
 
 

@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine
 from monai.engines import IterationEvents
 
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["GradientClipping"]
 

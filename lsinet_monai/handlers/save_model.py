@@ -17,7 +17,7 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 
 from lsinet_monai.networks import LSINet, save_model
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 from lsinet_monai.writers import check_model_file
 
 __all__ = ["SaveModel"]

@@ -13,7 +13,7 @@ import ignite.distributed as idist
 from filelock import FileLock, Timeout
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, check_paths
+from lsinet_monai.utils.config_values import as_bool, check_paths
 from lsinet_monai.writers import prepare_output_dir
 
 __all__ = ["EARLIER_NAME", "STATE_NAME", "TrainingFolder"]

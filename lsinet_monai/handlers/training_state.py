@@ -18,9 +18,9 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers.training_folder import TrainingFolder
 from lsinet_monai.handlers.training_settings import differences, settings_of
+from lsinet_monai.utils.config_values import as_bool, check_numbers
 from lsinet_monai.utils.distributed import gather
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
-from lsinet_monai.utils.options import as_bool, check_numbers
 
 __all__ = ["TrainingState"]
 

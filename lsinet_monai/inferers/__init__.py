@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
-from lsinet_monai.inferers.mixed_precision import MixedPrecisionInferer
 from lsinet_monai.inferers.sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
+from lsinet_monai.inferers.training import TrainingInferer
 from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
     "ClipState",
     "FrameSource",
     "MemoryBank",
-    "MixedPrecisionInferer",
     "PropagatedFrame",
     "SequentialVideoInferer",
+    "TrainingInferer",
     "VideoSession",
     "encode_frames",
     "segment_frame",
@@ -25,6 +25,7 @@ if not TYPE_CHECKING:  # so that type checkers know all names
     __getattr__ = renamed(
         __name__,
         {
+            "MixedPrecisionInferer": "TrainingInferer",
             "StreamingStep": "lsinet_monai.export.StreamingStep",
             "export_network": "lsinet_monai.export.export_network",
         },

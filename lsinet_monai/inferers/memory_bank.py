@@ -13,7 +13,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
-from lsinet_monai.utils.options import check_choice, check_numbers
+from lsinet_monai.utils.config_values import check_choice, check_numbers
 
 __all__ = ["Forgetting", "MemoryBank", "ScaleMemory"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
 from lsinet_monai.networks import Features, LSINet
-from lsinet_monai.utils.options import check_choice, check_numbers
+from lsinet_monai.utils.config_values import check_choice, check_numbers
 
 __all__ = ["Adjacent", "AmpDtype", "ClipState", "SequentialVideoInferer", "encode_frames", "segment_frame"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsinet_monai.utils.options import as_bool
+from lsinet_monai.utils.config_values import as_bool
 
 __all__ = ["LSINetLoss"]
 

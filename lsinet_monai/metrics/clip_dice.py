@@ -15,7 +15,7 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import CommonKeys, convert_to_tensor
 
 from lsinet_monai.masks import logit_to_probability
-from lsinet_monai.utils.options import check_numbers
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["ClipDice", "frame_dice"]
 

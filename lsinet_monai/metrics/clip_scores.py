@@ -29,8 +29,8 @@ from lsinet_monai.metrics.benchmark import (
 )
 from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinical_scores
 from lsinet_monai.metrics.clip_dice import check_pieces
+from lsinet_monai.utils.config_values import check_numbers
 from lsinet_monai.utils.extras import require_extra
-from lsinet_monai.utils.options import check_numbers
 
 __all__ = ["ClipResult", "ClipScorer", "ClipScores", "split_scores"]
 

@@ -18,7 +18,7 @@ from lsinet_monai.networks.encoder import STRIDES, Encoder
 from lsinet_monai.networks.harmonisation import Harmonisation
 from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
 from lsinet_monai.networks.normalisation import choose_statistics, is_imagenet
-from lsinet_monai.utils.options import check_numbers, check_paths
+from lsinet_monai.utils.config_values import check_numbers, check_paths
 
 __all__ = ["OUTPUTS", "Features", "LSINet"]
 

@@ -11,8 +11,8 @@ import torch
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import LSINet
 from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict, without_wrappers
+from lsinet_monai.utils.config_values import as_bool, check_paths
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
-from lsinet_monai.utils.options import as_bool, check_paths
 
 __all__ = ["LoadedModel", "create_network", "load_checkpoint", "save_checkpoint", "save_model"]
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, check_numbers
+from lsinet_monai.utils.config_values import as_bool, check_numbers
 
 __all__ = [
     "agree",

@@ -10,11 +10,11 @@ from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.utils.options import as_bool
+from lsinet_monai.utils.config_values import as_bool
 from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.writers.outputs import STACKS, Outputs
 
-__all__ = ["all_exports", "record_settings"]
+__all__ = ["all_exports", "check_exported", "record_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,3 +87,20 @@ def record_settings(
         **(asdict(outputs) if outputs else {}),
         **others,
     }
+
+
+_EXPORTED = {"adjacent": "previous", "forgetting": "usage", "amp_dtype": None}
+
+
+def check_exported(**settings: Any) -> None:
+    """Check the settings of inference that an exported step fixes.
+
+    Args:
+        settings: the values of config keys by their names.
+
+    Raises:
+        InputError: the exported step has another value.
+    """
+    for name, value in settings.items():
+        if value != _EXPORTED[name]:
+            raise InputError(f"{name}={value!r}: an export has {_EXPORTED[name]!r} alone, so leave {name} out")

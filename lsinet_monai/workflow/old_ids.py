@@ -46,9 +46,9 @@ def refuse_old_ids() -> None:
     parser = _parser_at_work(sys._getframe())
     if parser is None:
         return
-    for old, way_on in OLD_IDS.items():
+    for old, advice in OLD_IDS.items():
         if old in parser:
-            raise InputError(f"{old} is an id of an earlier version, and has no effect: {way_on}")
+            raise InputError(f"{old} is an id of an earlier version, and has no effect: {advice}")
 
 
 def _parser_at_work(frame: FrameType | None) -> ConfigParser | None:

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.config_values import as_bool, check_paths
 from lsinet_monai.utils.files import check_writable
-from lsinet_monai.utils.options import as_bool, check_paths
 
 __all__ = ["FRAME_RESULTS", "check_model_file", "prepare_output_dir"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import as_bool, as_slice, check_numbers
+from lsinet_monai.utils.config_values import as_bool, as_slice, check_numbers
 from lsinet_monai.writers.exports import EXPORTS, check_exports
 
 __all__ = ["STACKS", "Outputs"]

@@ -48,7 +48,7 @@ def test_the_caller_says_how_to_continue() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "out/scores.json")
 
     engine = Engine(fail)
-    FailureReporter(way_on="then start it again").attach(engine)
+    FailureReporter(advice="then start it again").attach(engine)
     with pytest.raises(InputError, match=r"^cannot write out/scores.json .*: make room, then start it again$"):
         engine.run([0])
 

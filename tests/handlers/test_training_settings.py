@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR, 
 from lsinet_monai.data import Clip, TrainingDataset, TrainingSampler
 from lsinet_monai.handlers import GradientClipping, SamplerEpoch
 from lsinet_monai.handlers.training_settings import differences, settings_of
-from lsinet_monai.inferers import MixedPrecisionInferer, SequentialVideoInferer
+from lsinet_monai.inferers import SequentialVideoInferer, TrainingInferer
 from lsinet_monai.losses import LSINetLoss
 from lsinet_monai.metrics import ClipDice
 from lsinet_monai.networks import LSINet
@@ -52,7 +52,7 @@ PARTS: list[tuple[Any, dict[str, Any]]] = [
     (SimpleNamespace(settings={"decay": 0.9}), {"part#_target_": "SimpleNamespace", "decay": 0.9}),
     (LSINetLoss(weighted_bce=False), {"part#_target_": "LSINetLoss", "weighted_bce": False}),
     (SequentialVideoInferer(memory_interval=2), {"memory_interval": 2, "memory_frames": 35, "adjacent": "next"}),
-    (MixedPrecisionInferer("bfloat16", every_frame=True), {"amp_dtype": "bfloat16", "every_frame": True}),
+    (TrainingInferer("bfloat16", every_frame=True), {"amp_dtype": "bfloat16", "every_frame": True}),
     (ClipDice(0.3), {"threshold": 0.3}),
     ([SamplerEpoch(), GradientClipping(0.5)], {"clip_gradients": 0.5}),
     (Adam(_weights(), lr=0.1), {"part#_target_": "Adam", "learning_rate": 0.1, "part#betas": [0.9, 0.999]}),
@@ -111,7 +111,7 @@ def test_the_network_has_its_arguments_and_its_memory_format() -> None:
 
 
 def test_a_second_setting_of_a_name_has_its_object_in_front() -> None:
-    parts = {"inferer": MixedPrecisionInferer("bfloat16"), "validate": {"inferer": SequentialVideoInferer()}}
+    parts = {"inferer": TrainingInferer("bfloat16"), "validate": {"inferer": SequentialVideoInferer()}}
     settings = settings_of(parts)
     assert settings["amp_dtype"] == "bfloat16" and settings["validate#inferer#amp_dtype"] is None
 

@@ -19,6 +19,7 @@ NAMES = [
     ("data", "share_clips", "rank_clips"),
     ("data", "test_splits", "find_test_splits"),
     ("networks", "Checkpoint", "LoadedModel"),
+    ("inferers", "MixedPrecisionInferer", "TrainingInferer"),
 ]
 
 
@@ -40,6 +41,7 @@ def test_a_config_may_name_it() -> None:
 MOVED = [
     ("inferers", "lsinet_monai.export.StreamingStep"),
     ("inferers", "lsinet_monai.export.export_network"),
+    ("handlers", "lsinet_monai.workflow.remaining_clips"),
     ("metrics", "lsinet_monai.evaluation.score_folders"),
     ("metrics", "lsinet_monai.evaluation.TruthClip"),
     ("metrics", "lsinet_monai.masks.frame_score"),

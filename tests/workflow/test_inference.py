@@ -8,7 +8,7 @@ import pytest
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.workflow.inference import all_exports, record_settings
+from lsinet_monai.workflow.inference import all_exports, check_exported, record_settings
 from lsinet_monai.writers import Outputs
 
 # the values of the keys, the exports that follow, and what the log names
@@ -67,3 +67,9 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
         "with_images": False,
         "dataset_dir": "data",
     }
+
+
+def test_check_exported() -> None:
+    check_exported(adjacent="previous", forgetting="usage", amp_dtype=None)
+    with pytest.raises(InputError, match=r"^adjacent='next': an export has 'previous' alone, so leave adjacent out"):
+        check_exported(forgetting="usage", adjacent="next")

@@ -1,8 +1,9 @@
-"""The clips of a training: videos with masks, videos without a polyp, and stills."""
+"""The sets of clips to train on, to validate with and to test on: videos with masks, videos without a polyp, stills."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from lsinet_monai.data.clip_masks import with_mask_rule
@@ -10,9 +11,9 @@ from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.stills import find_stills, read_held_out
 from lsinet_monai.data.sun_seg import read_negative_clips, read_split
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import check_paths
+from lsinet_monai.utils.config_values import check_paths
 
-__all__ = ["read_training_clips", "split_held_out"]
+__all__ = ["read_test_clips", "read_training_clips", "split_held_out"]
 
 
 def read_training_clips(
@@ -43,6 +44,31 @@ def read_training_clips(
         clips += read_negative_clips(negative_dir, clips)
     if stills_dir is not None:
         clips += find_stills(stills_dir, mask_values=mask_values)
+    return clips
+
+
+def read_test_clips(
+    dataset_dir: str | os.PathLike[str],
+    splits: Sequence[str],
+    negative_dir: str | os.PathLike[str] | None = None,
+    mask_values: Any = None,
+) -> list[Clip]:
+    """List the clips to test on.
+
+    Args:
+        dataset_dir: a data set in SUN-SEG's layout, see :func:`~lsinet_monai.data.read_split`.
+        splits: the splits to read, in order.
+        negative_dir: case folders of frames that show no polyp. They follow the first split's clips.
+        mask_values: which pixels of the masks are polyp, see :func:`~lsinet_monai.data.with_mask_rule`. Each split has
+            its own rule.
+
+    Raises:
+        InputError: a split or ``negative_dir`` cannot be used.
+    """
+    clips = []
+    for number, split in enumerate(splits):
+        found = read_split(dataset_dir, split, negative_dir if number == 0 else None)
+        clips += with_mask_rule(found, mask_values)
     return clips
 
 

@@ -1,4 +1,4 @@
-"""Mixed precision in training, on any device."""
+"""The call of the network in a training step: which frames it segments, and in which precision."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.sequential import AmpDtype
-from lsinet_monai.utils.options import as_bool, check_choice
+from lsinet_monai.utils.config_values import as_bool, check_choice
 
-__all__ = ["MixedPrecisionInferer"]
+__all__ = ["TrainingInferer"]
 
 
-class MixedPrecisionInferer(SimpleInferer):
-    """Run a network under autocast, and return its logits in float32, so that the loss is not rounded.
+class TrainingInferer(SimpleInferer):
+    """Segment the frames of samples, under autocast if asked for. Logits are float32, so that the loss is not rounded.
 
     MONAI's trainer has autocast on CUDA only, and always with a gradient scaler, which bfloat16 does not need. For
     float16 pass ``amp=True`` to the trainer to get the scaler. The deformable convolution and the memory read still

@@ -5,9 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.options import NUMBERS, as_bool, as_slice, check_choice, check_numbers, check_paths
+from lsinet_monai.utils.config_values import (
+    NUMBERS,
+    as_bool,
+    as_slice,
+    check_choice,
+    check_device,
+    check_numbers,
+    check_paths,
+)
 
 SWITCHES = [(True, True), ("true", True), ("True", True), (False, False), ("false", False), ("FALSE", False)]
 NO_SWITCHES = [None, "", "yes", 1, 0, "none"]
@@ -103,3 +112,14 @@ def test_check_choice() -> None:
     check_choice(("a", "b", None), amp_dtype="a", adjacent=None)
     with pytest.raises(InputError, match=r"^amp_dtype='c' must be 'a', 'b' or null$"):
         check_choice(("a", "b", None), amp_dtype="c")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_check_device(device: Any) -> None:
+    check_device(device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", None, 1.5])
+def test_check_device_refuses(device: Any) -> None:
+    with pytest.raises(InputError, match=f"device='{device}' cannot be used"):
+        check_device(device)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers import MixedPrecisionInferer
+from lsinet_monai.inferers import TrainingInferer
 
 
 class Network(nn.Module):
@@ -29,7 +29,7 @@ class Network(nn.Module):
 @pytest.mark.parametrize(("amp_dtype", "dtype"), [(None, torch.float32), ("bfloat16", torch.bfloat16)])
 def test_network_computes_in_a_type_and_gives_float32(amp_dtype, dtype: torch.dtype, outputs: int) -> None:
     network = Network(outputs)
-    logits = MixedPrecisionInferer(amp_dtype)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
+    logits = TrainingInferer(amp_dtype)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
     assert network.dtype == dtype
     logits = (logits,) if outputs == 1 else logits
     assert len(logits) == outputs and all(logit.dtype == torch.float32 for logit in logits)
@@ -41,7 +41,7 @@ def test_network_computes_in_a_type_and_gives_float32(amp_dtype, dtype: torch.dt
 @pytest.mark.parametrize("every_frame", [True, False])
 def test_network_is_asked_for_every_frame(amp_dtype, every_frame: bool) -> None:
     network = Network(1)
-    MixedPrecisionInferer(amp_dtype, every_frame=every_frame)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
+    TrainingInferer(amp_dtype, every_frame=every_frame)(torch.rand(1, 1, 8, 8), network, bias=torch.zeros(1))
     assert network.every_frame == every_frame
 
 
@@ -50,4 +50,4 @@ def test_network_is_asked_for_every_frame(amp_dtype, every_frame: bool) -> None:
 )
 def test_types_that_do_not_train_on_a_cpu(amp_dtype, said: str) -> None:
     with pytest.raises(InputError, match=f"amp_dtype='{amp_dtype}'.*{said}"):
-        MixedPrecisionInferer(amp_dtype, "cpu")
+        TrainingInferer(amp_dtype, "cpu")

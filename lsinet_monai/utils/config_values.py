@@ -1,4 +1,4 @@
-"""Values of config keys and of options, as a config or the command line gives them: switches, ranges, numbers, paths.
+"""Values of config keys, as a config or the command line gives them: switches, ranges, numbers, devices, paths.
 
 A class or function of this package that takes such a value checks it with these functions, under the key's name.
 """
@@ -12,9 +12,11 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+import torch
+
 from lsinet_monai.errors import InputError
 
-__all__ = ["NUMBERS", "as_bool", "as_slice", "check_choice", "check_numbers", "check_paths"]
+__all__ = ["NUMBERS", "as_bool", "as_slice", "check_choice", "check_device", "check_numbers", "check_paths"]
 
 
 def as_bool(value: Any, name: str) -> bool:
@@ -66,6 +68,22 @@ def check_choice(choices: tuple[Any, ...], **values: Any) -> None:
         if value not in choices:
             words = ["null" if choice is None else repr(choice) for choice in choices]
             raise InputError(f"{name}={value!r} must be {', '.join(words[:-1])} or {words[-1]}")
+
+
+def check_device(device: Any) -> None:
+    """Check whether PyTorch can use a device.
+
+    Args:
+        device: a ``torch.device`` or its name, such as "cpu" or "cuda:1".
+
+    Raises:
+        InputError: it is not a device of this machine.
+    """
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"device={str(device)!r} cannot be used ({reason}): give another, such as cpu") from error
 
 
 def check_paths(**paths: Any) -> None:
