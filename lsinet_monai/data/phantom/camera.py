@@ -183,14 +183,22 @@ class Camera:
         for band in np.array_split(self.lens.inside, -(-len(self.lens.inside) // self.BAND)):
             scene = Scene(self.colon, view, turned[:, band])
             depth[band] = scene.settle(start[band])
-            light[band], mask[band] = self._shade(scene, depth[band])
+            light[band], mask[band] = self.shade(scene, depth[band])
         picture = light.reshape(height, width, 3)
         self._add_bubbles(picture, view, depth.reshape(height, width))
         picture = _smear(picture, 0.5 * view.turn / self.lens.pixel_angle)
         return self._expose(picture), mask.reshape(height, width).astype(np.uint8) * np.uint8(255)
 
-    def _shade(self, scene: Scene, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the light (N, 3) that comes back along the rays, and whether a polyp reflects it, bool (N,)."""
+    def shade(self, scene: Scene, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shade the surfaces that a scene's rays meet.
+
+        Args:
+            scene: the surfaces and the rays.
+            t: float32, (N,), the length of each ray, in radii of the colon.
+
+        Returns:
+            The light that comes back along the rays, float32, (N, 3), RGB, and whether a polyp reflects it, bool, (N,).
+        """
         colon = self.colon
         points = scene.points(t)
         x, y, z = points

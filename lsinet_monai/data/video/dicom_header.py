@@ -25,7 +25,7 @@ try:
 except ImportError:
     from pydicom.pixel_data_handlers.util import apply_color_lut
 
-__all__ = ["BIG_ENDIAN", "RLE", "UNCOMPRESSED", "Header", "read_header"]
+__all__ = ["BIG_ENDIAN", "MOST_INFLATED", "RLE", "UNCOMPRESSED", "Header", "read_header"]
 
 # Transfer syntaxes.
 _IMPLICIT, _EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -33,8 +33,10 @@ _DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
 UNCOMPRESSED = (_IMPLICIT, _EXPLICIT, _DEFLATED, BIG_ENDIAN)
 
+MOST_INFLATED = 2**31
+"""A deflated file is held in memory. Readers accept one that inflates to up to this many bytes: 2 GiB."""
+
 _MOST_FRAMES = 5_000_000
-_MOST_INFLATED = 2**31  # bytes, which are held in memory
 _META_START = 128 + 4 + 12  # bytes: preamble, mark, and the element with the length of the rest of the file meta group
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
@@ -133,9 +135,9 @@ def _inflate(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        content = inflater.decompress(file.read(), _MOST_INFLATED)
+        content = inflater.decompress(file.read(), MOST_INFLATED)
     if inflater.unconsumed_tail:
-        raise InputError(f"{path}: inflates to more than {_MOST_INFLATED} bytes; convert it, for instance with dcmconv")
+        raise InputError(f"{path}: inflates to more than {MOST_INFLATED} bytes; convert it, for instance with dcmconv")
     return content
 
 

@@ -58,7 +58,7 @@ def test_the_mask_is_where_a_polyp_stands_before_the_wall(patient):
     reach = scene.trace(start, 150)
     view.polyps = []
     bare = Scene(colon, view, rays).trace(start, 150)
-    mask = Camera(rng, colon, lens)._shade(scene, reach)[1]
+    mask = Camera(rng, colon, lens).shade(scene, reach)[1]
     before = bare - reach
     assert mask.any()
     assert (before[mask] > 0).mean() > 0.98

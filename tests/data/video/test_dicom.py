@@ -291,7 +291,7 @@ def test_what_cannot_be_read_is_refused_in_one_line_without_the_patient(tmp_path
 
 
 def test_a_file_that_inflates_to_too_much_is_refused(tmp_path, recipe, clip, shape, monkeypatch):
-    monkeypatch.setattr("lsinet_monai.data.video.dicom_header._MOST_INFLATED", 100_000)
+    monkeypatch.setattr("lsinet_monai.data.video.dicom_header.MOST_INFLATED", 100_000)
     recipe.write_dicom(tmp_path / "a.dcm", np.stack(clip).tobytes(), DEFLATED, **shape)
     with pytest.raises(InputError, match="inflates to more than 100000 bytes"):
         open_video(tmp_path / "a.dcm")
