@@ -17,7 +17,7 @@ import torch
 from lib.annotation import Worker
 from lib.datastore import VideoDatastore
 from lib.device_lock import DeviceTurns
-from lib.import_export import write_each_mask
+from lib.exports import write_each_mask
 from lib.imports import import_masks
 from lib.infers import AllVideosInferTask, VideoInferTask
 from lib.model import ServedModel

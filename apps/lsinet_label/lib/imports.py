@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.import_export import FORMATS, Format
+from lib.exports import FORMATS, Format
 from lib.store import LAST_LESION, StoredVideo, VideoStore
 from lsinet_monai.data import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError

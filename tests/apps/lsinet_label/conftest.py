@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from lsinet_monai.data import phantom_clip
+from tests.apps.lsinet_label.two_lesions import two
 
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 sys.path.insert(0, str(APP))
@@ -63,6 +64,17 @@ def open_store(studies: Path):
 def video(open_store):
     """The stored video ``p1_a.frames``."""
     return open_store()["p1_a.frames"]
+
+
+@pytest.fixture
+def two_lesions(video) -> None:
+    """Stores two lesions in frames 0 to 5 of the video, one of them corrected; frame 6 says no polyp."""
+    video.begin_annotation()
+    for frame in range(6):
+        video.write_prediction("predicted", frame, two(), scores=0.9, uncertainty=0.1)
+    video.end_annotation("model")
+    video.save_correction(3, two(4), "ann")
+    video.save_correction(6, np.zeros(SIZE, np.uint8), "bob")
 
 
 @pytest.fixture(scope="session")

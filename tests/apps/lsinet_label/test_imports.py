@@ -10,35 +10,18 @@ import zipfile
 import numpy as np
 import pytest
 from lib.errors import Conflict
-from lib.import_export import FORMATS, write_masks
+from lib.exports import FORMATS, write_masks
 from lib.imports import import_masks
 from PIL import Image
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import UnclearLabels, parse_labels
+from tests.apps.lsinet_label.two_lesions import two
 
 SIZE = (64, 80)
 VIDEO = "p1_a.frames"
 
-
-def two(shift=0, ids=(2, 5)):
-    labels = np.zeros(SIZE, np.uint8)
-    labels[8 + shift : 28 + shift, 10:30] = ids[0]
-    labels[30:60, 50:75] = ids[1]
-    return labels
-
-
-@pytest.fixture
-def video(open_store):
-    """Two lesions in frames 0 to 5, one of them corrected; frame 6 says no polyp."""
-    stored = open_store()[VIDEO]
-    stored.begin_annotation()
-    for frame in range(6):
-        stored.write_prediction("predicted", frame, two(), scores=0.9, uncertainty=0.1)
-    stored.end_annotation("model")
-    stored.save_correction(3, two(4), "ann")
-    stored.save_correction(6, np.zeros(SIZE, np.uint8), "bob")
-    return stored
+pytestmark = pytest.mark.usefixtures("two_lesions")
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("monailabel")
 
 from lib.errors import NotFound
-from lib.import_export import write_masks
+from lib.exports import write_masks
 from main import LSINetLabel
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag

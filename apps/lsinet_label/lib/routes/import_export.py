@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from lib import imports
-from lib.import_export import FORMATS, Format, write_masks
+from lib.exports import FORMATS, Format, write_masks
 from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
 from lib.security import current_caller, current_user
 from lsinet_monai.errors import InputError
@@ -35,7 +35,7 @@ def export_masks(
     Args:
         image_id: the video.
         app: the app's parts.
-        format: one of :data:`lib.import_export.FORMATS`.
+        format: one of :data:`lib.exports.FORMATS`.
         original: send the model's own masks instead of the current ones.
         frames: ``A:B`` for the frames from A to B - 1; all frames by default.
 

@@ -5,32 +5,10 @@ from __future__ import annotations
 import json
 import zipfile
 
-import numpy as np
 import pytest
-from lib.import_export import write_masks
+from lib.exports import write_masks
 
-SIZE = (64, 80)
-VIDEO = "p1_a.frames"
-
-
-def two(shift=0, ids=(2, 5)):
-    labels = np.zeros(SIZE, np.uint8)
-    labels[8 + shift : 28 + shift, 10:30] = ids[0]
-    labels[30:60, 50:75] = ids[1]
-    return labels
-
-
-@pytest.fixture
-def video(open_store):
-    """Two lesions in frames 0 to 5, one of them corrected; frame 6 says no polyp."""
-    stored = open_store()[VIDEO]
-    stored.begin_annotation()
-    for frame in range(6):
-        stored.write_prediction("predicted", frame, two(), scores=0.9, uncertainty=0.1)
-    stored.end_annotation("model")
-    stored.save_correction(3, two(4), "ann")
-    stored.save_correction(6, np.zeros(SIZE, np.uint8), "bob")
-    return stored
+pytestmark = pytest.mark.usefixtures("two_lesions")
 
 
 def test_the_models_own_masks(video, tmp_path):
