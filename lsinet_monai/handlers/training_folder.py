@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import ignite.distributed as idist
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import as_bool, check_paths
+from lsinet_monai.utils.folder_lock import acquire_folder
 from lsinet_monai.writers import prepare_output_dir
 
 __all__ = ["EARLIER_NAME", "STATE_NAME", "TrainingFolder"]
-
-logger = logging.getLogger(__name__)
 
 STATE_NAME = "training_state.pt"
 EARLIER_NAME = "checkpoint.pt"
@@ -27,9 +24,6 @@ EARLIER_NAME = "checkpoint.pt"
 LOCK_NAME = ".training.lock"
 WAIT = 10.0
 """Seconds to wait for the lock: what remains of a training that was killed may hold it for a moment."""
-
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""The errors of file systems without locks."""
 
 _NO_CURVES = 1000
 """Bytes: TensorBoard's files are smaller as long as they hold no value."""
@@ -126,22 +120,8 @@ class TrainingFolder:
         return [self.path / name for name in (LOCK_NAME, f".{STATE_NAME}.tmp", f".{EARLIER_NAME}.tmp")] + empty
 
     def _acquire(self) -> None:
-        try:
-            self._lock.acquire(timeout=WAIT)
-        except Timeout as error:
-            raise InputError(
-                f"another process trains in output_dir '{self.path}': wait for it, end it, or choose another folder. "
-                f"If none does on any machine, delete '{self.path / LOCK_NAME}'"
-            ) from error
-        except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-                raise InputError(
-                    f"output_dir '{self.path}' cannot be written to ({error.strerror}): choose another folder"
-                ) from error
-            logger.warning(
-                f"output_dir '{self.path}' is on a file system without locks: make sure that no other process trains "
-                "there"
-            )
+        way_out = "wait for it, end it, or choose another folder"
+        acquire_folder(self._lock, f"output_dir '{self.path}'", "trains", way_out, WAIT)
 
     @contextmanager
     def _left_at_error(self) -> Iterator[None]:

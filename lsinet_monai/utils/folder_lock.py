@@ -1,0 +1,42 @@
+"""A lock that keeps other processes out of a folder. It ends with the process that holds it, even if that is killed."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+from filelock import FileLock, Timeout
+
+from lsinet_monai.errors import InputError
+
+__all__ = ["acquire_folder"]
+
+logger = logging.getLogger(__name__)
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""The errors of file systems without locks."""
+
+
+def acquire_folder(lock: FileLock, folder: str, does: str, way_out: str, wait: float) -> None:
+    """Acquire a folder's lock. On a file system without locks, only log that there is none.
+
+    Args:
+        lock: the lock. Its file lies in the folder.
+        folder: the folder in messages, such as ``output_dir 'out'``.
+        does: what a process does in the folder, such as "trains".
+        way_out: what a person can do if another process holds the lock.
+        wait: seconds to wait for the lock: what remains of a killed process may hold it for a moment.
+
+    Raises:
+        InputError: another process holds the lock, or the folder cannot be written to.
+    """
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        raise InputError(
+            f"another process {does} in {folder}: {way_out}. If none does on any machine, delete '{lock.lock_file}'"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise InputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+        logger.warning("%s is on a file system without locks: make sure that no other process %s there", folder, does)
