@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -131,38 +130,6 @@ def test_a_frame_that_shows_only_something_unknown_is_left_alone(tmp_path: Path,
     assert list(_read(tmp_path, clip, content, labels={"Polyp": "polyp", "tool": None})) == [3, 6, 7]
 
 
-IMAGES = [
-    ("Roboflow's hash", ["clip_mp4-3_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg"], [3]),
-    ("the split's folder", ["train/clip_mp4-3_jpg.rf.0a1.jpg", "valid/clip_mp4-5_jpg.rf.0a7.jpg"], [3, 5]),
-    ("Label Studio", ["3f25a7c1-clip_4.jpg", "00c5a7c1-clip_6.jpg"], [4, 6]),
-    ("two videos", ["clip_mp4-3.jpg", "other_mp4-3.jpg"], [3]),
-    ("two folders", ["clip/3.png", "other/3.png", "other/4.png"], [3]),
-    ("two folders, none of them ours", ["a/3.png", "b/4.png"], "holds images of several videos ('a', 'b')"),
-    ("twice the same frame", ["frame_3.png", "frame_3.jpg"], "are both frame 3 of 'clip.mp4'"),
-    (
-        "a hash alone",
-        ["0a1b2c3d4e5f6.jpg"],
-        "is not a frame of 'clip.mp4'; name it like the frame: by its number, 0 to 8",
-    ),
-    ("two numbers", ["frame_3_task_4.jpg"], "is not a frame of"),
-]
-
-
-@pytest.mark.parametrize(("_", "names", "expected"), IMAGES, ids=[case[0] for case in IMAGES])
-def test_images_are_frames_by_their_names(tmp_path: Path, _: str, names: list[str], expected: list[int] | str) -> None:
-    clip = ClipInfo("clip.mp4", (60, 80), 9)
-    images = [{"id": id, "file_name": name, "width": 80, "height": 60} for id, name in enumerate(names)]
-    annotations = [_content()["annotations"][0] | {"image_id": id} for id in range(len(names))]
-    content = _content(images=images, annotations=annotations)
-    if isinstance(expected, str):
-        with pytest.raises(InputError, match=re.escape(expected)):
-            _read(tmp_path, clip, content)
-        return
-    labels = _read(tmp_path, clip, content)
-    assert list(labels) == expected and all(frame.any() for frame in labels.values())
-    assert sum(labels.reading.left_out.values()) == len(names) - len(expected)
-
-
 def test_two_videos_of_one_file(tmp_path: Path, clip: ClipInfo) -> None:
     content = _content(videos=[{"id": 1, "name": "other.mp4"}, {"id": 2, "name": "case1/part2"}])
     content["images"] = [content["images"][0] | {"id": id, "video_id": id, "frame_id": 3} for id in (1, 2)]
@@ -183,21 +150,10 @@ BAD_FILES = [
     ("another clip", _content(images=[{"id": 5, "file_name": "99"}]), "image '99' is not a frame of 'case1/part2'"),
     ("no such image", _content(images=[]), "image 5 is missing in 'images'"),
     ("no such category", _content(categories=[{"id": 4, "name": "tool"}]), "category 3 of annotation 1 is missing"),
-    ("two images", _content(images=2 * _content()["images"]), "two images have the id 5"),
     (
         "two names",
         _content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]),
         "two categories have the id 3",
-    ),
-    (
-        "two frames of one image",
-        _content(images=[{"id": 5, "file_name": "frame_000003.PNG", "frame_id": 4}]),
-        "has the frame_id 4, but is named like frame 3",
-    ),
-    (
-        "a frame too far",
-        _content(images=[{"id": 5, "file_name": "a", "frame": 9}]),
-        "has the frame 9; 'case1/part2' has",
     ),
     ("an archive", "PK\3\4...", "is a ZIP archive; unpack it"),
 ]

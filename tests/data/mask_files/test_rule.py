@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lsinet_monai.data.mask_files import read_mask
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value
 from lsinet_monai.data.mask_files.rule import STANDARD, MaskRule, Threshold, Values, select
 from lsinet_monai.errors import InputError
@@ -146,8 +148,9 @@ def test_pixels_of_several_values() -> None:
 def test_a_file_that_does_not_fit_its_set_is_named(tmp_path: Path) -> None:
     for number, image in enumerate((grey(DISC, 255), coloured(DISC, RED), grey(DISC, 3))):
         image.save(tmp_path / f"other{number}.png")
-        with pytest.raises(InputError, match=rf"other{number}\.png: .*, but in its set 1 is polyp"):
-            ONE.read(tmp_path / f"other{number}.png")
+        for read in (ONE.read, partial(read_mask, rule=ONE)):
+            with pytest.raises(InputError, match=rf"other{number}\.png: .*, but in its set 1 is polyp"):
+                read(tmp_path / f"other{number}.png")
     grey(DISC, 0).save(tmp_path / "black.png")
     assert not ONE.read(tmp_path / "black.png").any()
     Image.fromarray(DISC.astype(np.uint8)).save(tmp_path / "mask.png")
