@@ -29,3 +29,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def clip(recipe: ModuleType) -> list[np.ndarray]:
     """24 frames of the phantom with their numbers: three groups of 8 from key frame to key frame when encoded."""
     return recipe.clip()
+
+
+@pytest.fixture
+def shape(clip: list[np.ndarray]) -> dict[str, int]:
+    """The attributes of a DICOM file of the clip that say how many frames of which size it has."""
+    return {"NumberOfFrames": len(clip), "Rows": 64, "Columns": 80}
