@@ -1,4 +1,4 @@
-"""The floor plan holds: imports go downwards only, modules are short, and nothing is written twice.
+"""The floor plan holds: imports go downwards only, modules are short, tested next door, and nothing is written twice.
 
 CONTRIBUTING.md says which room has which job.
 """
@@ -43,6 +43,13 @@ LONG_MODULES = {
     "lsinet_monai/csrc/deform_conv_cuda.cu",
 }
 """Kernels and tables."""
+
+TESTS = {PACKAGE: ROOT / "tests", APP / "lib": ROOT / "tests" / "apps" / APP.name}
+"""Folders of modules, each with the folder that mirrors it: ``a/b.py`` has its tests in ``a/test_b.py``."""
+
+TESTED_ELSEWHERE = {
+    "lsinet_monai/__main__.py",  # in test_main.py
+}
 
 SUFFIXES = {".py", ".js", ".css", ".html", ".cpp", ".cu", ".h"}
 EQUAL_LINES = 10
@@ -144,6 +151,23 @@ def test_only_operators_reach_the_kernels(folder: str) -> None:
 def test_modules_are_short() -> None:
     lengths = {_name(path): len(path.read_bytes().splitlines()) for path in _modules(PACKAGE, APP, suffixes=SUFFIXES)}
     assert {name: length for name, length in lengths.items() if length > LONGEST and name not in LONG_MODULES} == {}
+
+
+def _has_code(path: Path) -> bool:
+    """Whether a module defines a function or a class."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in body)
+
+
+@pytest.mark.parametrize(("folder", "tests"), TESTS.items(), ids=_name)
+def test_every_module_has_tests_of_its_own(folder: Path, tests: Path) -> None:
+    missing = {
+        _name(path)
+        for path in _modules(folder, suffixes={".py"})
+        if path.name != "__init__.py" and _has_code(path)
+        if not (tests / path.relative_to(folder).with_name(f"test_{path.name}")).exists()
+    }
+    assert missing == {name for name in TESTED_ELSEWHERE if (ROOT / name).is_relative_to(folder)}
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
