@@ -15,7 +15,7 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         # A data loader's worker process passes an error on as the text of its traceback, which ends with the message.
-        super().__init__(message.rpartition(f"{__name__}.{type(self).__name__}: ")[2].strip())
+        super().__init__(message.rpartition(f"{type(self).__module__}.{type(self).__name__}: ")[2].strip())
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:

@@ -7,6 +7,7 @@ import pytest
 from monai.transforms import Compose
 from torch.utils.data import DataLoader, Dataset
 
+from lsinet_monai.data.mask_files import UnclearMasks
 from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
 
 
@@ -15,10 +16,14 @@ def _fail(*_: object) -> NoReturn:
 
 
 class _Frames(Dataset):
+    def __init__(self, kind: type[InputError] = InputError) -> None:
+        self.kind = kind
+
     def __len__(self) -> int:
         return 1
 
-    __getitem__ = _fail
+    def __getitem__(self, index: int) -> NoReturn:
+        raise self.kind("frame.png: is empty; replace it")
 
 
 def _raised(block) -> BaseException:
@@ -38,6 +43,7 @@ CHAINS = {
     "itself": _fail,
     "wrapped by MONAI": lambda: Compose([_fail])(0),
     "in a worker process": lambda: next(iter(DataLoader(_Frames(), num_workers=1))),
+    "of another class in a worker process": lambda: next(iter(DataLoader(_Frames(UnclearMasks), num_workers=1))),
     "while handling another": _while_handling,
 }
 

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
+from lsinet_monai.data.mask_files import UnclearMasks, list_values
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading
-from lsinet_monai.formats.labels import Labels
+from lsinet_monai.formats.labels import Labels, UnclearLabels
 from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["read_png_folder", "write_png"]
@@ -41,8 +42,9 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
 
     Raises:
         InputError: if the folder is missing or has no pictures, a file belongs to no frame, or two files to the same
-            frame, or it is not clear what is polyp; on access, if a file cannot be read, its size is not that of the
-            frames, or it holds other values than the others.
+            frame; on access, if a file cannot be read or its size is not that of the frames.
+        UnclearLabels: if it is not clear what is polyp; on access, if a file holds other values than the others. Its
+            labels are the values, as ``labels`` takes them, and the number of masks that hold each.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -61,21 +63,28 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
         raise InputError(f"{folder}: holds no PNG files")
     chosen = None if labels is None else _chosen_values(labels)
     right_size = [file for file in files.values() if _size(file) == clip.size]  # before anything large is decoded
-    rule = find_mask_rule(right_size, chosen, str(folder), key="labels", may_be_empty=True)
+    try:
+        rule = find_mask_rule(right_size, chosen, str(folder), key="labels", may_be_empty=True)
+    except UnclearMasks as error:
+        raise UnclearLabels(str(error), list_values(right_size)) from error
 
     def decode(file: Path) -> np.ndarray:
         size = frame_size(file)
         if size != clip.size:
             raise InputError(f"{file}: {clip.mismatch(size)}")
-        return rule.read(file, key="labels").astype(np.int32)
+        try:
+            return rule.read(file, key="labels").astype(np.int32)
+        except UnclearMasks as error:
+            raise UnclearLabels(str(error), list_values([file, *right_size])) from error
 
     return ClipLabels(files, decode, reading=Reading(notes=[f"in the masks, {rule}"], has_ids=False))
 
 
-def _chosen_values(labels: Labels) -> list[str]:
+def _chosen_values(labels: Labels) -> str | list[str]:
     if isinstance(labels, str):
-        return [labels]
-    return [name for name in labels if not isinstance(labels, Mapping) or labels[name] is not None]
+        return labels
+    chosen = [name for name in labels if not isinstance(labels, Mapping) or labels[name] is not None]
+    return chosen[0] if len(chosen) == 1 else chosen  # a threshold stands alone
 
 
 def _size(file: Path) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, read_png_folder, write_png
+from lsinet_monai.formats import ClipInfo, UnclearLabels, read_png_folder, write_png
 
 
 def test_there_and_back(tmp_path: Path, clip: ClipInfo, labels: dict[int, np.ndarray]) -> None:
@@ -63,6 +63,7 @@ CHOICES = [
     ("a palette", lambda labels: _with_palette(labels // 2), None, 2),
     ("classes", Image.fromarray, "2", 2),
     ("a mapping", Image.fromarray, {"2": "polyp", "1": None}, 2),
+    ("a threshold", Image.fromarray, {">1": "polyp", "<1": None}, 2),
     ("a label of labelmap.txt", lambda labels: _with_palette(labels), {"polyp": "polyp"}, 1),
     ("its polyp", lambda labels: _with_palette(labels), None, 1),
 ]
@@ -94,5 +95,6 @@ def test_unclear_masks_are_refused_and_black_ones_are_empty(tmp_path: Path, clip
     labels = np.zeros(clip.size, np.uint8)
     labels[10:20, 10:20], labels[30:40, 30:40] = 1, 2
     write_png(tmp_path / "2.png", labels)
-    with pytest.raises(InputError, match=r"they hold 0, 1, 2\. Give labels, such as 1"):
+    with pytest.raises(UnclearLabels, match=r"they hold 0, 1, 2\. Give labels, such as 1") as caught:
         read_png_folder(tmp_path, clip)
+    assert caught.value.details == {"labels": {"0": 1, "1": 1, "2": 1}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,14 +13,15 @@ import numpy as np
 
 from lsinet_monai.data.mask_files.deciding import Tally, decide, read_labelmap
 from lsinet_monai.data.mask_files.given import WAYS, given_rule
-from lsinet_monai.data.mask_files.picture import MaskPicture, read_mask_picture
-from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, Values
+from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text, in_order, read_mask_picture
+from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, UnclearMasks, Values
 from lsinet_monai.errors import InputError
 
-__all__ = ["find_map_rule", "find_mask_rule", "read_mask"]
+__all__ = ["find_map_rule", "find_mask_rule", "list_values", "read_mask"]
 
 _SAMPLE = 64
 _CONSTANT = 128  # one grey everywhere is polyp from here on
+_MOST_NAMED = 16  # values that a person can choose from
 _BORDER, _AREA = 0.75, 0.5
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,8 @@ def read_mask(path: str | os.PathLike[str], rule: MaskRule | None = None) -> np.
         bool, (H, W), True for polyp. In a mask of 0 and 255, as SUN-SEG's, this is what is brighter than 128.
 
     Raises:
-        InputError: as :func:`~lsinet_monai.data.read_frame`; the mask could mean several things; or it holds values of
-            which the rule says nothing.
+        InputError: as :func:`~lsinet_monai.data.read_frame`.
+        UnclearMasks: the mask could mean several things, or holds values of which the rule says nothing.
     """
     picture = read_mask_picture(path)
     if rule is not None:
@@ -84,7 +86,8 @@ def find_mask_rule(
         it is the rule for masks of 0 and 255.
 
     Raises:
-        InputError: the masks could mean several things, or none shows a polyp.
+        UnclearMasks: the masks could mean several things.
+        InputError: none shows a polyp, or ``mask_values`` or ``labelmap.txt`` cannot be read.
     """
     files = list(dict.fromkeys(os.fspath(path) for path in paths))
     if not files:
@@ -157,6 +160,33 @@ def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRu
     return rule
 
 
+def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
+    """List what ``mask_values`` may be for masks, for a person to choose from.
+
+    Args:
+        paths: the files of all masks of the set. At most 64 are read, and the first one is among them.
+
+    Returns:
+        The number of masks that hold each value: names of CVAT's ``labelmap.txt``, greys, or colours; indices of a
+        palette if it gives two indices one colour. If there are more than 16, thresholds, and the number of masks with
+        such pixels. Black masks do not count.
+    """
+    files = [os.fspath(path) for path in paths]
+    pictures = [picture for picture in _readable(_spread(files)) if not picture.is_black]
+    names: dict[Value, str] = {colour: name for name, colour in (read_labelmap(files[0]) if files else {}).items()}
+    by_index = any(len(set(picture.palette.values())) < len(picture.palette) for picture in pictures)
+    counts: Counter[Value] = Counter()
+    for picture in pictures:
+        by_number = picture.kind in ("grey", "opacity") or (picture.kind == "palette" and by_index)
+        found = picture.counts if by_number else picture.colour_counts
+        counts.update(range(256) if found is None else found.keys())
+    if len(counts) > _MOST_NAMED:
+        bright = sum(bool(picture.histogram[_CONSTANT + 1 :].any()) for picture in pictures)
+        dark = sum(bool(picture.histogram[:_CONSTANT].any()) for picture in pictures)
+        return {f">{_CONSTANT}": bright, f"<{_CONSTANT}": dark}
+    return {names.get(value) or as_text(value): counts[value] for value in in_order(counts)}
+
+
 def _tally(files: Sequence[str]) -> Tally:
     """Count the values of masks spread over a set, and of others until one is not black."""
     tally = Tally(_readable(_spread(files)))
@@ -220,5 +250,5 @@ def _without_polyp(where: str, count: int, found: str, key: str) -> InputError:
     )
 
 
-def _ambiguous(where: str, found: str, key: str) -> InputError:
-    return InputError(f"{where}: what is polyp in the masks is not clear: {found}. Give {key}, such as {WAYS}")
+def _ambiguous(where: str, found: str, key: str) -> UnclearMasks:
+    return UnclearMasks(f"{where}: what is polyp in the masks is not clear: {found}. Give {key}, such as {WAYS}")

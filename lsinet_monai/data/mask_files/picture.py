@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from lsinet_monai.data.frames import open_image, over_black
 
-__all__ = ["BLACK", "MaskPicture", "Value", "as_list", "as_text", "read_mask_picture"]
+__all__ = ["BLACK", "MaskPicture", "Value", "as_list", "as_text", "in_order", "read_mask_picture"]
 
 Value = int | tuple[int, int, int]
 """The value of a pixel: a grey, an opacity or the index of a palette, from 0 to 255; or red, green and blue."""
@@ -34,9 +34,14 @@ def as_text(value: Value) -> str:
 
 def as_list(values: Collection[Value]) -> str:
     """List values for a message, shortened."""
-    ordered = sorted(values, key=lambda value: (0, (value,)) if isinstance(value, int) else (1, value))
+    ordered = in_order(values)
     some = ", ".join(map(as_text, ordered[:_VALUES_NAMED]))
     return some + (f" and {len(ordered) - _VALUES_NAMED} more" if len(ordered) > _VALUES_NAMED else "")
+
+
+def in_order(values: Iterable[Value]) -> list[Value]:
+    """Sort values: numbers, then colours."""
+    return sorted(values, key=lambda value: (0, (value,)) if isinstance(value, int) else (1, value))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, read_mask_picture
 from lsinet_monai.errors import InputError
 
-__all__ = ["COMMON_NOISE", "STANDARD", "MaskRule", "Threshold", "Values", "select"]
+__all__ = ["COMMON_NOISE", "STANDARD", "MaskRule", "Threshold", "UnclearMasks", "Values", "select"]
 
 _FEW_VALUES = 8  # noise and soft edges have more
 _STANDARD_THRESHOLD = 128
@@ -25,6 +25,10 @@ _BLOCK, _EDGE = 8, 2  # pixels: the noise of JPEG reaches no further than a bloc
 _FEW, _MANY = 0.01, 0.05  # of the pixels that are polyp without doubt
 _SPECK = 0.001  # of a frame
 _OTHER_HUE = 0.25  # of a channel's range
+
+
+class UnclearMasks(InputError):
+    """Masks could mean several things: a person has to say which of their values are polyp."""
 
 
 class MaskRule(ABC):
@@ -46,10 +50,10 @@ class MaskRule(ABC):
             key: what people call the setting that says what is polyp, for the error.
 
         Raises:
-            InputError: the picture holds values of which the rule says nothing.
+            UnclearMasks: the picture holds values of which the rule says nothing.
         """
         if found := self.misfit(picture):
-            raise InputError(
+            raise UnclearMasks(
                 f"{picture.path}: {found}, but in its set {self}: mend the mask, or say with {key} what is polyp"
             )
         return self.select(picture)
@@ -65,7 +69,8 @@ class MaskRule(ABC):
             bool, (H, W), True for polyp.
 
         Raises:
-            InputError: the file cannot be read, or holds values of which the rule says nothing.
+            InputError: the file cannot be read.
+            UnclearMasks: it holds values of which the rule says nothing.
         """
         return self.polyp(read_mask_picture(path), key)
 

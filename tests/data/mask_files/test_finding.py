@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsinet_monai.data.mask_files import find_map_rule, find_mask_rule, read_mask
+from lsinet_monai.data.mask_files import find_map_rule, find_mask_rule, list_values, read_mask
 from lsinet_monai.errors import InputError
 from tests.data.mask_files.conftest import DISCS, coloured, disc, grey, with_palette
 
@@ -271,3 +271,30 @@ def test_of_one_mask_the_grey_counts(tmp_path: Path) -> None:
     Image.new("L", (4, 3), 1).save(tmp_path / "mask.png")
     with pytest.raises(InputError, match=r"mask\.png: what is polyp in the masks is not clear: every pixel is 1"):
         read_mask(tmp_path / "mask.png")
+
+
+# what the masks are, how a mask of 1 and 2 is drawn, the values to choose from
+LISTED = [
+    ("greys", Image.fromarray, ["0", "1", "2"]),
+    ("a palette", lambda m: with_palette(m, [0, 0, 0, *CVAT, *RED]), ["rgb(0,0,0)", "rgb(250,50,83)", "rgb(255,0,0)"]),
+    ("a palette with one colour twice", lambda m: with_palette(m, [0, 0, 0, *RED, *RED]), ["0", "1", "2"]),
+    ("many greys", lambda m: Image.fromarray((m * np.arange(0, 112, 2)).astype(np.uint8)), [">128", "<128"]),
+]
+
+
+@pytest.mark.parametrize(("draw", "values"), [case[1:] for case in LISTED], ids=[case[0] for case in LISTED])
+def test_values_to_choose_from(tmp_path, draw, values):
+    mask = np.zeros((40, 56), np.uint8)
+    mask[5:20, 5:20], mask[25:35, 30:50] = 1, 2
+    draw(mask).save(tmp_path / "1.png")
+    draw(mask).save(tmp_path / "2.png")
+    draw(np.zeros_like(mask)).save(tmp_path / "3.png")
+    listed = list_values([tmp_path / f"{number}.png" for number in (1, 2, 3)])
+    assert [*listed] == values and {listed[values[-1]], listed[values[-2]]} == {2}
+    find_mask_rule([tmp_path / "1.png"], values[-1])
+
+
+def test_values_to_choose_from_are_names_where_masks_have_labels(tmp_path):
+    with_palette(np.eye(40, dtype=np.uint8), [0, 0, 0, *CVAT]).save(tmp_path / "1.png")
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\nadenoma:250,50,83::\n")
+    assert list_values([tmp_path / "1.png"]) == {"background": 1, "adenoma": 1}
