@@ -8,10 +8,13 @@ LABEL_INSTALLED := $(VENV)/.installed-label
 # MONAI Label needs Python below 3.12; its tests are skipped on later versions.
 HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
-.PHONY: demo label test lint docs check-kernels release-check clean
+.PHONY: demo demo-phantom label test lint docs check-kernels release-check clean
 
 demo: $(INSTALLED) $(KERNELS)
 	$(BIN)/python scripts/demo.py
+
+demo-phantom: $(INSTALLED) $(KERNELS)
+	$(BIN)/python scripts/demo_phantom.py
 
 label: $(LABEL_INSTALLED)
 	$(BIN)/python scripts/label.py
@@ -44,7 +47,7 @@ release-check: $(INSTALLED)
 		"$$clean/venv/bin/python" -m pip install --quiet dist/*.whl; \
 	fi && \
 	cp -r scripts "$$clean" && cd "$$clean" && \
-	venv/bin/python -m lsinet_monai copy bundle bundle && venv/bin/python scripts/demo.py --short
+	venv/bin/python -m lsinet_monai copy bundle bundle && venv/bin/python scripts/demo_phantom.py --short
 
 # uv is much faster than pip; without uv, pip does the same.
 $(INSTALLED): pyproject.toml setup.py

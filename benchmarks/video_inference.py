@@ -298,7 +298,7 @@ def main() -> None:
     backbone, size = arguments.backbone, arguments.size
     model = ROOT / "demo" / "model.pt"
     if not model.exists():
-        subprocess.run([sys.executable, ROOT / "scripts" / "demo.py", "--only-model"], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, ROOT / "scripts" / "demo_phantom.py", "--only-model"], cwd=ROOT, check=True)
 
     figures: dict[str, Any] = {"backbone": backbone, "size": size, "machine": describe_machine()}
     figures["ms_per_frame"] = measure(make_variants(backbone, size), 3 if arguments.quick else arguments.frames)

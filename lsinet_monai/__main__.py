@@ -54,6 +54,29 @@ def _phantom(args: argparse.Namespace) -> None:
     write_phantom(args.out, args.clips, args.frames, size, args.seed, args.overwrite)
 
 
+def _add_stills(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "stills",
+        help="make clips with masks from stills, as a test set in SUN-SEG's layout",
+        description="Make clips with masks from stills: a camera moves over each. Writes a test set in SUN-SEG's layout.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument("--stills", required=True, metavar="DIR", help="folder with images/ and masks/")
+    parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames per clip, at 25 per second")
+    parser.add_argument("--size", default="384x480", metavar="HxW", help="height and width of the frames in pixels")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same clips")
+    parser.add_argument("--overwrite", action="store_true", help="replace the clips that OUT holds")
+    parser.set_defaults(run=_stills)
+
+
+def _stills(args: argparse.Namespace) -> None:
+    size = _size(args.size)
+    from lsinet_monai.data.stills import write_still_clips
+
+    write_still_clips(args.out, args.stills, args.frames, size, args.seed, overwrite=args.overwrite)
+
+
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "evaluate",
@@ -148,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(metavar="COMMAND")
     parser.set_defaults(run=_about)
     _add_phantom(commands)
+    _add_stills(commands)
     _add_evaluate(commands)
     _add_copy(commands)
     args = parser.parse_args(arguments)

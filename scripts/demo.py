@@ -1,97 +1,72 @@
-"""The demo: makes a phantom, trains a network briefly, and segments clips that the network has not seen.
+"""The demo on real pictures: the shipped model segments clips made from stills that it has not learned from.
 
-It writes only to ``demo/``. Each step is a command of the documentation, and is printed. The short form takes the same
-steps with very little data: it tests an installation, and its scores mean nothing.
+Then it is trained for a few steps on twelve other stills, and segments the clips again. Twelve stills are too few to
+make it better: this part shows how a training goes. Everything is written to ``demo/real/``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-CLIPS, FRAMES, SIZE, SEED = 60, 20, "128x160", 7
-SHORT_CLIPS, SHORT_FRAMES, SHORT_EPOCHS = 10, 8, 1
+import numpy as np
+from PIL import Image
+from steps import ROOT, bundle, run
 
-
-def run(*arguments: str) -> None:
-    """Print a command, run it from the repository's root, and stop the demo if it fails."""
-    print(f"\n$ {shlex.join(('python', '-m', *arguments))}", flush=True)
-    result = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT)
-    if result.returncode:
-        sys.exit(result.returncode)
+STILLS = "examples/stills"
+FOLDER = "demo/real"
+CLIPS = f"{FOLDER}/clips"
+SPLIT = "TestEasyDataset/Unseen"
+FRAMES, SIZE, SEED = 12, (352, 440), 0
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 4, 2e-5
+SHOWN = (0, 4, 8)  # frames of each clip in the picture
 
 
-def bundle(verb: str, *configs: str, **options: str | int) -> None:
-    """Run a verb of the bundle with its configs."""
-    files = [f"bundle/configs/{config}.json" for config in configs]
-    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    run("monai.bundle", "run", verb, "--config_file", str(files) if len(files) > 1 else files[0], *flags)
+def segment(name: str, **checkpoint: str) -> None:
+    """Write the masks, maps and overlays of the clips to a folder of that name."""
+    bundle("inference", "inference", input=f"{CLIPS}/{SPLIT}", output_dir=f"{FOLDER}/{name}", overwrite="true",
+           **checkpoint)  # fmt: skip
 
 
-def train(folder: str, short: bool) -> None:
-    """Make the phantom and train the demo's network on it, unless they exist."""
-    clips, frames = (SHORT_CLIPS, SHORT_FRAMES) if short else (CLIPS, FRAMES)
-    epochs = {"max_epochs": SHORT_EPOCHS} if short else {}
-    phantom, partial = ROOT / folder / "phantom", ROOT / folder / "phantom.partial"
-    if not phantom.exists():
-        shutil.rmtree(partial, ignore_errors=True)  # from an interrupted demo
-        run("lsinet_monai", "phantom", f"{folder}/{partial.name}", f"--clips={clips}", f"--frames={frames}",
-            f"--size={SIZE}", f"--seed={SEED}")  # fmt: skip
-        partial.rename(phantom)
-    if not (ROOT / folder / "model.pt").exists():
-        bundle("training", "train", "demo", dataset_dir=f"{folder}/phantom", output_dir=f"{folder}/training",
-               model_file=f"{folder}/training/model.pt", overwrite="true", **epochs)  # fmt: skip
-        # Only a complete training gets here. An interrupted one leaves its best network so far in training/.
-        (ROOT / folder / "training" / "model.pt").rename(ROOT / folder / "model.pt")
+def draw() -> str:
+    """Draw frames of each clip with the shipped model's mask and the truth, and return the picture's path."""
+    from lsinet_monai.data import read_frame, read_mask, read_split
+    from lsinet_monai.writers.drawing import overlay
 
-
-def evaluate(folder: str, name: str) -> float:
-    """Return the mean Dice of a model file on the held-out clips."""
-    output = f"{folder}/evaluation_{name}"
-    bundle("evaluating", "train", "evaluate", dataset_dir=f"{folder}/phantom", checkpoint=f"{folder}/{name}.pt",
-           output_dir=output, overwrite="true")  # fmt: skip
-    scores = json.loads((ROOT / output / "scores.json").read_text())
-    return scores["lsinet"]["TestEasyDataset/Unseen"]["dataset"]["dice_at_0.5"]
+    clips = read_split(ROOT / CLIPS, SPLIT)
+    rows = []
+    for clip in clips:
+        assert clip.label is not None
+        case = clip.clip_id.rpartition("/")[2]
+        masks = sorted((ROOT / FOLDER / "shipped" / "masks" / case).iterdir())
+        rows.append([overlay(read_frame(clip.image[i]), read_mask(masks[i]), read_mask(clip.label[i])) for i in SHOWN])
+    half = len(rows) // 2  # two clips side by side
+    picture = np.hstack([np.vstack([np.hstack(row) for row in part]) for part in (rows[:half], rows[half:])])
+    path = f"{FOLDER}/shipped.jpg"
+    Image.fromarray(picture).reduce(2).save(ROOT / path, quality=85)
+    return path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only-model", action="store_true", help="stop after the training, with demo/model.pt")
-    parser.add_argument("--short", action="store_true", help="the same steps in a minute, under demo/short")
-    arguments = parser.parse_args()
-    folder = "demo/short" if arguments.short else "demo"
-    train(folder, arguments.short)
-    if arguments.only_model:
-        return
+    shutil.rmtree(ROOT / FOLDER, ignore_errors=True)
+    run("lsinet_monai", "stills", CLIPS, f"--stills={STILLS}/segment", f"--frames={FRAMES}",
+        f"--size={SIZE[0]}x{SIZE[1]}", f"--seed={SEED}")  # fmt: skip
+    segment("shipped")
+    bundle("training", "train", "finetune", dataset_dir="", stills_dir=f"{STILLS}/train",
+           output_dir=f"{FOLDER}/training", validation_fraction=0, every_frame="true", augment="false",
+           max_epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE)  # fmt: skip
+    segment("fine_tuned", checkpoint=f"{FOLDER}/training/model.pt")
+    maps = [f"{name}={FOLDER}/{name}/maps" for name in ("shipped", "fine_tuned")]
+    truth, output = f"{CLIPS}/{SPLIT}/GT", f"{FOLDER}/evaluation"
+    run("lsinet_monai", "evaluate", "--predictions", *maps, "--truth", truth, "--output", output)
+    scores = json.loads((ROOT / FOLDER / "evaluation" / "scores.json").read_text())
+    picture = draw()
 
-    from monai.utils import set_determinism
-
-    from lsinet_monai.data import read_split
-    from lsinet_monai.metrics import fixed_mask_dice
-    from lsinet_monai.networks import LSINet, load_checkpoint, save_model
-
-    phantom = ROOT / folder / "phantom"
-    trained = load_checkpoint(ROOT / folder / "model.pt")
-    set_determinism(0)
-    save_model(LSINet(**trained.network.config), ROOT / folder / "untrained.pt", trained.image_size)
-    dice = {name: evaluate(folder, name) for name in ("model", "untrained")}
-    held_out = read_split(phantom, "TestEasyDataset/Unseen")
-    fixed = fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out)
-    bundle("inference", "inference", input=f"{folder}/phantom/TestEasyDataset/Unseen", checkpoint=f"{folder}/model.pt",
-           output_dir=f"{folder}/inference", overwrite="true")  # fmt: skip
-
-    print(f"\nMean Dice at 0.5 on {len(held_out)} held-out phantom clips (synthetic; says nothing about real data)")
-    print(f"  trained network   {dice['model']:.3f}")
-    print(f"  untrained network {dice['untrained']:.3f}")
-    print(f"  best fixed mask   {fixed:.3f}")
-    for overlay in sorted((ROOT / folder / "inference" / "overlays").rglob("*.*")):
-        print(f"Overlay: {overlay.relative_to(ROOT)}")
+    print("\nMean Dice at 0.5 on 8 clips made from held-out stills of Kvasir-SEG")
+    for name, title in (("shipped", "the shipped model"), ("fine_tuned", "after a few steps on 12 other stills")):
+        print(f"  {title:38}{scores[name]['all']['dataset']['dice_at_0.5']:.3f}")
+    print(f"\nPictures (cyan: the shipped model's mask, green: the truth): {picture}")
+    print(f"Videos with the masks: {FOLDER}/shipped/overlays/")
 
 
 if __name__ == "__main__":

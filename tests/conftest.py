@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # PyTorch and MONAI take seconds to import, and the process t
     from monai.bundle import ConfigWorkflow
 
     from lsinet_monai.networks import LSINet
+    from tests.preloaded import Preloaded
 
 # No test may fail because a machine is slow.
 hypothesis.settings.register_profile("lsinet_monai", deadline=None)
@@ -73,6 +74,16 @@ def wait_until(deadline: int) -> Callable[[Callable[[], Any]], None]:
 
 
 @pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """Runs programs in processes of their own that need not import PyTorch and MONAI first."""
+    from tests.preloaded import Preloaded
+
+    server = Preloaded()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of CVC-ClinicDB, real frames in SUN-SEG's layout."""
     folder = Path(os.environ.get("LSINET_DATA", SHARED / "data")) / "CVC-ClinicDB"
@@ -93,7 +104,7 @@ def recipe() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
-    """``demo/model.pt``, the small network of ``make demo``, next to its phantom.
+    """``demo/model.pt``, the small network of ``make demo-phantom``, next to its phantom.
 
     What is missing of the two is made here, in up to 3 minutes. What is there is used as it is.
     """
@@ -103,7 +114,7 @@ def demo_model() -> Path:
     threads = {"OMP_NUM_THREADS": str(os.cpu_count()), "OMP_WAIT_POLICY": "passive"}
     with FileLock(Path(tempfile.gettempdir()) / "lsinet_monai_demo.lock"):
         if not (model.exists() and (model.parent / "phantom").is_dir()):
-            command = [sys.executable, "scripts/demo.py", "--only-model"]
+            command = [sys.executable, "scripts/demo_phantom.py", "--only-model"]
             subprocess.run(command, cwd=root, env=os.environ | threads, check=True)
     return model
 

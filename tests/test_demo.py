@@ -1,4 +1,4 @@
-"""The demo's network, as ``make demo`` trains it, on the phantom's held-out clips."""
+"""The demo's network, as ``make demo-phantom`` trains it, on the phantom's held-out clips."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_docstrings_refer_by_links(site: Path) -> None:
 
 def test_the_front_page_is_the_readme_with_the_sites_links(site: Path) -> None:
     page = (site / "index.html").read_text()
-    assert 'href="train.html"' in page and 'src="demo.png"' in page
+    assert 'href="train.html"' in page and 'src="demo.jpg"' in page
     assert "docs/train" not in page
 
 

@@ -26,6 +26,12 @@ CALLS: list[tuple[list[str], str, tuple[Any, ...], dict[str, Any]]] = [
         {},
     ),
     (
+        ["stills", "out", "--stills=in", "--frames=3", "--size=48x64", "--seed=7"],
+        "lsinet_monai.data.stills.write_still_clips",
+        ("out", "in", 3, (48, 64), 7),
+        {"overwrite": False},
+    ),
+    (
         EVALUATE,
         "lsinet_monai.evaluation.evaluate",
         ({"predictions": Path("maps")}, "data", "out"),

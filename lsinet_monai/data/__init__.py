@@ -33,7 +33,7 @@ from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, read_mask
 from lsinet_monai.data.phantom import phantom_clip, phantom_mucosa, write_phantom
 from lsinet_monai.data.pieces import ClipPieces
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
-from lsinet_monai.data.stills import StillClip, find_stills, read_held_out
+from lsinet_monai.data.stills import StillClip, find_stills, read_held_out, write_still_clips
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
@@ -91,6 +91,7 @@ __all__ = [
     "thumbnail",
     "with_mask_rule",
     "write_phantom",
+    "write_still_clips",
 ]
 
 if not TYPE_CHECKING:  # so that type checkers know all names

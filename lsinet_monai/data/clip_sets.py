@@ -25,7 +25,7 @@ def read_training_clips(
     """List the clips to train on.
 
     Args:
-        dataset_dir: a data set in SUN-SEG's layout, see :func:`~lsinet_monai.data.read_split`.
+        dataset_dir: a data set in SUN-SEG's layout, see :func:`~lsinet_monai.data.read_split`; None or "" for none.
         negative_dir: case folders of frames that show no polyp.
         stills_dir: pictures with masks, see :func:`~lsinet_monai.data.find_stills`.
         mask_values: which pixels of the masks are polyp, see :func:`~lsinet_monai.data.with_mask_rule`.
@@ -37,6 +37,7 @@ def read_training_clips(
         InputError: neither ``dataset_dir`` nor ``stills_dir`` is given, or one of the folders cannot be used.
     """
     check_paths(dataset_dir=dataset_dir, negative_dir=negative_dir, stills_dir=stills_dir)
+    dataset_dir = dataset_dir or None  # the command line can pass an empty text, but not null
     if dataset_dir is None and stills_dir is None:
         raise InputError("there is nothing to train on: give dataset_dir, stills_dir or both")
     clips = [] if dataset_dir is None else with_mask_rule(read_split(dataset_dir), mask_values)

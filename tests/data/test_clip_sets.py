@@ -50,9 +50,10 @@ def test_sources(folders, case):
     assert [clip.clip_id for clip in clips if clip.negative] == [name for name in expected if name.startswith("neg")]
 
 
-def test_no_source_is_refused(folders):
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_no_source_is_refused(folders, nothing):
     with pytest.raises(InputError, match="give dataset_dir, stills_dir or both"):
-        read_training_clips(negative_dir=folders / "negative")
+        read_training_clips(nothing, negative_dir=folders / "negative")
 
 
 def test_stills_are_held_out_only_where_there_is_nothing_else(folders):

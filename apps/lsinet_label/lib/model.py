@@ -58,8 +58,8 @@ class ServedModel:
         how = (
             "in service"
             if path
-            else f"there is no model at {self.checkpoint.name}: train one with the bundle, run `make demo` for a small "
-            "one, or start the server with --conf checkpoint FILE (the authors' files work too)"
+            else f"there is no model at {self.checkpoint.name}: train one with the bundle, "
+            "or start the server with --conf checkpoint FILE (the authors' files work too)"
         )
         return {
             "path": path.name if path else None,

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
+from lsinet_monai.data.dataset_writer import HELD_OUT, TRAIN, check_at_least, prepare_dataset, write_case
 from lsinet_monai.data.phantom.camera import Camera, Lens
 from lsinet_monai.data.phantom.colon import Colon
 from lsinet_monai.data.phantom.examination import Examination
-from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
-from lsinet_monai.utils.files import atomic_write
 
 __all__ = ["phantom_clip", "phantom_mucosa", "write_phantom"]
 
-SMALLEST_SIDE = 32  # pixels; below it polyps are a handful of pixels
 _MUCOSA_FRAMES = 60  # at most so many frames after a clip's start
 NOTE = "PHANTOM.txt"
-TRAIN, HELD_OUT = "TrainDataset", "TestEasyDataset/Unseen"
-
-
-def _check(size: tuple[int, int], **limits: tuple[int, int]) -> None:
-    """Raise an InputError if a frame is too small, or a number: ``name=(value, minimum)``."""
-    for name, (value, minimum) in limits.items():
-        if value < minimum:
-            raise InputError(f"{name} is {value}, but must be at least {minimum}")
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(f"size is {size[0]}x{size[1]} (height x width), but each must be at least {SMALLEST_SIDE}")
 
 
 def phantom_clip(
@@ -60,7 +45,7 @@ def phantom_clip(
     Raises:
         InputError: if a number is too small; raised by the call itself, before the first frame.
     """
-    _check(size, frames=(frames, 1), seed=(seed, 0), patient=(patient, 0), clip=(clip, 0))
+    check_at_least(size, frames=(frames, 1), seed=(seed, 0), patient=(patient, 0), clip=(clip, 0))
     return _frames(frames, size, seed, patient, clip)
 
 
@@ -94,7 +79,7 @@ def phantom_mucosa(count: int, size: tuple[int, int], seed: int) -> list[np.ndar
     Raises:
         InputError: if a number is too small.
     """
-    _check(size, count=(count, 1), seed=(seed, 0))
+    check_at_least(size, count=(count, 1), seed=(seed, 0))
     pictures = []
     for patient in range(count):
         rng = np.random.default_rng([seed, patient, 2])
@@ -115,23 +100,6 @@ def _cases(clips: int, first_patient: int) -> list[tuple[int, int]]:
         cases += [(patient, 1), (patient, 2)] if patient % 3 == 0 else [(patient, 1)]
         patient += 1
     return cases[:clips]
-
-
-def _prepare(root: Path, overwrite: bool) -> None:
-    """Make the folder, or empty the splits of the phantom in it."""
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file: name a folder for the phantom")
-    if root.is_dir() and any(root.iterdir()):
-        if not overwrite:
-            raise InputError(f"{root} is not empty: name another folder, or replace the phantom in it with --overwrite")
-        if not (root / NOTE).is_file():
-            raise InputError(
-                f"{root} has no {NOTE}, so its files may not be a phantom and are not overwritten: name another folder"
-            )
-        for split in (TRAIN, HELD_OUT):
-            if (root / split).exists():
-                shutil.rmtree(root / split)
-    root.mkdir(parents=True, exist_ok=True)
 
 
 def write_phantom(
@@ -157,20 +125,17 @@ def write_phantom(
         InputError: if a number is too small; if ``root`` is a file; or if ``root`` is not empty, and either
             ``overwrite`` is off or a phantom did not write it.
     """
-    _check(size, clips=(clips, 1), frames=(frames, 1), seed=(seed, 0))
+    check_at_least(size, clips=(clips, 1), frames=(frames, 1), seed=(seed, 0))
     root = Path(root)
-    _prepare(root, overwrite)
-
     command = (
         f"python -m lsinet_monai phantom OUT --clips {clips} --frames {frames} --size {size[0]}x{size[1]} --seed {seed}"
     )
-    with atomic_write(root / NOTE) as note:
-        note.write_text(
-            "All frames and masks in this folder are synthetic: a computed phantom of a colonoscopy, of no patient.\n"
-            "They are for trying and testing software. Scores on them say nothing about real colonoscopies.\n\n"
-            f"seed: {seed}\nmade by: {command}\n",
-            encoding="utf-8",
-        )
+    text = (
+        "All frames and masks in this folder are synthetic: a computed phantom of a colonoscopy, of no patient.\n"
+        "They are for trying and testing software. Scores on them say nothing about real colonoscopies.\n\n"
+        f"seed: {seed}\nmade by: {command}\n"
+    )
+    prepare_dataset(root, NOTE, text, (TRAIN, HELD_OUT), overwrite)
 
     held_out = max(1, round(clips / 5)) if clips > 1 else 0
     train = _cases(clips - held_out, 1)
@@ -178,26 +143,5 @@ def write_phantom(
     cases = [(root / TRAIN, case) for case in train] + [(root / HELD_OUT, case) for case in test]
     with tqdm(total=clips * frames, unit="frame", desc="phantom") as progress:
         for split, (patient, clip) in cases:
-            _write_clip(split, phantom_clip(frames, size, seed, patient, clip), patient, clip, progress)
-
-
-def _write_clip(
-    split: Path, clip: Iterator[tuple[np.ndarray, np.ndarray]], patient: int, number: int, progress: tqdm
-) -> None:
-    """Write a case under a temporary name, and rename its folders when it is complete."""
-    split.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=split, prefix=".phantom-") as name:
-        # The temporary folder itself is private. Folders made inside it have the usual permissions, and keep them.
-        frames, masks = Path(name) / "Frame", Path(name) / "GT"
-        frames.mkdir()
-        masks.mkdir()
-        for index, (frame, mask) in enumerate(clip, start=1):
-            stem = f"case_P_{patient:03d}_a{number}_ayy_image{index:04d}"
-            Image.fromarray(frame).save(frames / f"{stem}.jpg", quality=92)
-            Image.fromarray(mask).save(masks / f"{stem}.png")
-            progress.update()
-        # The frames' folder last, so that a case with frames always has its masks.
-        for folder, kind in ((masks, "GT"), (frames, "Frame")):
-            target = split / kind / f"case{patient}_{number}"
-            target.parent.mkdir(exist_ok=True)
-            os.replace(folder, target)
+            stem = f"case_P_{patient:03d}_a{clip}_ayy_image"
+            write_case(split, f"case{patient}_{clip}", phantom_clip(frames, size, seed, patient, clip), stem, progress)

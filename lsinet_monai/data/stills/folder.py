@@ -37,7 +37,6 @@ def find_stills(
         stills_dir: the folder.
         leave_out: names of pictures, without suffix, that are not listed.
         only: names of the pictures to list; None lists all.
-        mask_values: which pixels of the masks are polyp, as in :func:`~lsinet_monai.data.with_mask_rule`.
         mask_values: which pixels of the masks are polyp; None finds it out, see
             :func:`~lsinet_monai.data.find_mask_rule`.
 
