@@ -1,4 +1,4 @@
-"""Draw where the shipped model fails on the stills of ``examples/stills``: its worst masks, and masks where no polyp is.
+"""Draw where the shipped model fails on the stills of ``examples/stills``: the worst masks, and masks of no polyp.
 
 python scripts/draw_failures.py bundle/docs/failures.jpg
 """
