@@ -15,6 +15,7 @@ from monai.utils import ensure_tuple_rep
 from PIL import ExifTags, Image, ImageOps
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.tensors import describe
 
 __all__ = [
     "FRAME_SUFFIXES",
@@ -295,6 +296,10 @@ def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def _is_rgb(frame: object) -> bool:
+    return isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+
+
 def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[int]) -> torch.Tensor:
     """Resize frames to the network's input size, and normalise them with ImageNet's mean and standard deviation.
 
@@ -306,7 +311,14 @@ def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[in
 
     Returns:
         float32, (3, T, height, width): pixels in [0, 1], less ImageNet's mean, over its standard deviation.
+
+    Raises:
+        InputError: there are no frames, or one is not such an array.
     """
+    wrong = next((x for x in frames if not _is_rgb(x)), None)
+    if wrong is not None or len(frames) == 0:
+        given = "none" if wrong is None else describe(wrong)
+        raise InputError(f"frames must be arrays, uint8 (H, W, 3), RGB from 0 to 255, got {given}")
     height, width = ensure_tuple_rep(image_size, 2)
     clip = torch.from_numpy(np.stack([resize_frame(frame, (height, width)) for frame in frames]))
     mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))

@@ -8,6 +8,7 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
@@ -41,7 +42,7 @@ class StreamingStep(nn.Module):
         memory_frames: the number of frames that the memory holds.
 
     Raises:
-        InputError: ``memory_interval`` or ``memory_frames`` is less than 1.
+        InputError: ``memory_interval`` or ``memory_frames`` is less than 1, or ``image_size`` below 64.
 
     Source: LSI-Net (SALI), MICCAI 2024, section 2.
     """
@@ -50,7 +51,7 @@ class StreamingStep(nn.Module):
         self, network: LSINet, image_size: int | Sequence[int], memory_interval: int = 5, memory_frames: int = 35
     ) -> None:
         super().__init__()
-        check_numbers(memory_interval=memory_interval)
+        check_numbers(memory_interval=memory_interval, image_size=image_size)
         self.network = network
         self.image_size = ensure_tuple_rep(image_size, 2)
         self.memory_interval = memory_interval
@@ -71,7 +72,7 @@ class StreamingStep(nn.Module):
         for key, value in zip(features.keys, features.values, strict=True):
             slots = self.memory_frames * key.shape[2] * key.shape[3]
             state += [key.new_zeros(1, slots, x.shape[1]) for x in (key, value)]
-            state += [key.new_zeros(1, slots) for _ in range(2)]
+            state += [key.new_zeros(1, slots, dtype=torch.float32) for _ in range(2)]
         return tuple(state)
 
     @torch.no_grad()
@@ -85,7 +86,15 @@ class StreamingStep(nn.Module):
 
         Returns:
             the logit (1, 1, H, W), and after it the tensors of the state for the next frame.
+
+        Raises:
+            InputError: the frame is of another size, or the state has another number of tensors.
         """
+        if tuple(frame.shape) != (1, 3, *self.image_size) or len(state) != len(self.state_names):
+            raise InputError(
+                f"a step needs a frame {(1, 3, *self.image_size)} and {len(self.state_names)} tensors of the state, "
+                f"got {tuple(frame.shape)} and {len(state)}"
+            )
         index, previous, slots = state[0], state[1:4], state[4:]
         is_first = index == 0
         current = self.network.encode(frame)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.input_checks import check_saved
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
@@ -71,7 +72,7 @@ class ScaleMemory:
     def put(self, slots: Tensor, new: ScaleMemory) -> None:
         """Overwrite the slots with these indices, (B, M), int64, by M new elements, in place."""
         for x, y in zip(self.tensors(), new.tensors(), strict=True):
-            x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y)
+            x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y.to(x.dtype))
 
     def least_used_first(self) -> Tensor:
         """The indices of all slots, (B, N), int64: empty ones first, then by usage / life; in a tie the older first."""
@@ -171,8 +172,9 @@ class MemoryBank:
         """Replace the bank's content by a copy of a :meth:`state_dict`.
 
         Raises:
-            InputError: the saved bank had another ``memory_frames`` or ``forgetting``.
+            InputError: this is not such a dict, or the saved bank had another ``memory_frames`` or ``forgetting``.
         """
+        check_saved(state, ("memory_frames", "forgetting", "permanent", "filled", "scales"), "a memory bank")
         for name in ("memory_frames", "forgetting"):
             if state[name] != getattr(self, name):
                 raise InputError(
@@ -190,10 +192,15 @@ class MemoryBank:
             features: the frame that reads: a batch of B frames, one per clip.
 
         Returns:
-            three of (B, 16, h, w). If the bank is empty the frame reads itself, and nothing is recorded.
+            three of (B, 16, h, w), float32 also in half precision. If the bank is empty the frame reads itself, and
+            nothing is recorded.
+
+        Raises:
+            InputError: the batch has another number of clips than the bank, or is on another device.
         """
         if self.is_empty:
             return features.read_own()
+        self._check_clips(features.keys[0])
         results = []
         for scale, permanent, filled, query in zip(
             self.scales, self._permanent, self._filled, features.keys, strict=True
@@ -214,9 +221,16 @@ class MemoryBank:
             keys: three of (B, 4, h, w), the frame's keys.
             values: three of (B, 16, h, w), the frame's values, weighted by its mask.
             permanent: keep this frame forever; no other element makes room for it.
+
+        Raises:
+            InputError: the batch has another number of clips than the bank, or is on another device; or with
+                ``"usage"`` the frame has another size than those before it.
         """
         new = [ScaleMemory.new(to_elements(k), to_elements(v)) for k, v in zip(keys, values, strict=True)]
-        if self.is_empty:
+        if not self.is_empty:
+            self._check_clips(keys[0])
+            self._check_size(new[0])
+        else:
             frames = 0 if self.forgetting == "released" else self.memory_frames
             self.scales = [x.empty(frames * x.life.shape[1]) for x in new]
             self._permanent, self._filled = [0] * len(new), [0] * len(new)
@@ -226,6 +240,26 @@ class MemoryBank:
             self._write_released(new)
         else:
             self._write_over_least_used(new)
+
+    def _check_clips(self, keys: Tensor) -> None:
+        own = self.scales[0].keys
+        if keys.shape[0] != own.shape[0]:
+            raise InputError(
+                f"the memory is of {own.shape[0]} clips, and the frames are of {keys.shape[0]}: each batch of clips "
+                "needs a memory of its own"
+            )
+        if keys.device != own.device:
+            raise InputError(
+                f"the memory is on {own.device}, and the frame on {keys.device}: move it with MemoryBank.to"
+            )
+
+    def _check_size(self, new: ScaleMemory) -> None:
+        positions, rest = divmod(self.scales[0].life.shape[1] - self._permanent[0], self.memory_frames)
+        if self.forgetting == "usage" and (new.life.shape[1], 0) != (positions, rest):
+            raise InputError(
+                f"the memory holds frames of {positions} positions at stride 8, and this one has {new.life.shape[1]}: "
+                "all frames of a clip need one size"
+            )
 
     def _write_permanent(self, new: list[ScaleMemory]) -> None:
         for i, x in enumerate(new):

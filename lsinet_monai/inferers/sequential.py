@@ -11,6 +11,14 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.input_checks import (
+    check_clips,
+    check_frame_tensors,
+    check_network,
+    check_saved,
+    common_value,
+)
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.utils.config_values import check_choice, check_numbers
@@ -32,6 +40,8 @@ class ClipState:
     """The frame segmented last."""
     waiting: Features | None = None
     """The frame to segment next, if it is encoded already and only waits for the frame after it."""
+    frame_shape: tuple[int, ...] | None = None
+    """(B, 3, H, W) of the frames; None before the first one."""
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
@@ -40,22 +50,26 @@ class ClipState:
             "memory": self.memory.state_dict(),
             "previous": _copy(self.previous),
             "waiting": _copy(self.waiting),
+            "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a saved state into this one, so that an inferer resumes the clip where it was saved.
 
         Args:
-            state: the result of :meth:`state_dict`, with its tensors on the network's device. ``waiting`` may be
-                missing. Further keys are ignored.
+            state: the result of :meth:`state_dict`, with its tensors on the network's device. ``waiting`` and
+                ``frame_shape`` may be missing. Further keys are ignored.
 
         Raises:
-            InputError: the saved memory has another ``memory_frames`` or ``forgetting`` than this one.
+            InputError: this is not such a state, or its memory has another ``memory_frames`` or ``forgetting``.
         """
+        check_saved(state, ("memory", "frame_index", "previous"), "a clip")
         self.memory.load_state_dict(state["memory"])
         self.frame_index = state["frame_index"]
         self.previous = _to_features(state["previous"])
         self.waiting = _to_features(state.get("waiting"))
+        shape = state.get("frame_shape")
+        self.frame_shape = None if shape is None else tuple(shape)
 
 
 def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype | None = None) -> list[Features]:
@@ -68,7 +82,13 @@ def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype
 
     Returns:
         for each frame its features, a batch of B.
+
+    Raises:
+        InputError: the network is in training mode or not an LSINet, or there are no frames or not of one shape; see
+            also :meth:`LSINet.encode`.
     """
+    check_network(network)
+    check_frame_tensors(frames)
     features = network.encode(torch.cat(list(frames)), getattr(torch, amp_dtype) if amp_dtype else None)
     per_frame = [[x.chunk(len(frames)) for x in scales] for scales in features]
     return [Features(*(tuple(x[i] for x in scales) for scales in per_frame)) for i in range(len(frames))]
@@ -167,18 +187,22 @@ class SequentialVideoInferer(Inferer):
         """Drop the states of all clips that arrive in pieces."""
         self._states.clear()
 
-    def save_clip(self, clip_id: str) -> dict[str, Any]:
+    def save_clip(self, clip_id: str | Sequence[str]) -> dict[str, Any]:
         """Copy the state of a clip that arrives in pieces.
 
         Returns:
             see :meth:`ClipState.state_dict`.
 
         Raises:
-            KeyError: no piece of this clip has arrived, or its last piece has.
+            InputError: no piece of this clip has arrived, or its last piece has, or it arrived in a batch with others.
         """
-        return self._states[(clip_id,)].state_dict()
+        state = self._states.get(_key(clip_id))
+        if state is None:
+            known = "; ".join(", ".join(key) for key in self._states) or "none"
+            raise InputError(f"no piece of clip {clip_id!r} has come, or its last one has; clips under way: {known}")
+        return state.state_dict()
 
-    def load_clip(self, clip_id: str, saved: Mapping[str, Any]) -> None:
+    def load_clip(self, clip_id: str | Sequence[str], saved: Mapping[str, Any]) -> None:
         """Resume a clip that arrives in pieces from the result of :meth:`save_clip`.
 
         Args:
@@ -190,7 +214,7 @@ class SequentialVideoInferer(Inferer):
         """
         state = self.new_state()
         state.load_state_dict(saved)
-        self._states[(clip_id,)] = state
+        self._states[_key(clip_id)] = state
 
     def __call__(
         self,
@@ -214,17 +238,22 @@ class SequentialVideoInferer(Inferer):
             logits (B, 1, T, H, W); (B, 1, T - 1, H, W) for a piece with one frame more.
 
         Raises:
-            ValueError: the inputs are not clips, or a piece does not start where the one before it ended.
+            ValueError: the inputs are not clips, the network is in training mode, or a piece does not start where the
+                one before it ended; see also :meth:`LSINet.encode`.
         """
-        if inputs.ndim != 5 or inputs.shape[1] != 3 or inputs.shape[2] == 0:
-            raise ValueError(f"clips (B, 3, T, H, W) with at least one frame are needed, got {tuple(inputs.shape)}")
+        check_network(network)
+        check_clips(inputs)
         # Engines pass MetaTensors, whose metadata would stay in the memory.
         frames = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         if clip_id is None:
+            if frame_index is not None or is_last is not None:
+                raise ValueError("frame_index and is_last belong to a piece of a clip: give its clip_id too")
             return self._segment(frames, network, self.new_state(), True)
-        key = (clip_id,) if isinstance(clip_id, str) else tuple(clip_id)
-        first = int(_common(frame_index, "frame_index"))
-        last = bool(_common(is_last, "is_last"))
+        key = _key(clip_id)
+        if len(key) != frames.shape[0] or len(set(key)) != len(key):
+            raise ValueError(f"clip_id must name each of {frames.shape[0]} clips once, got {', '.join(map(str, key))}")
+        first = int(common_value(frame_index, "frame_index"))
+        last = bool(common_value(is_last, "is_last"))
         if self.adjacent == "next" and not last and frames.shape[2] < 2:
             raise ValueError(
                 f"the piece of {', '.join(key)} at frame {first} is not the last one and holds 1 frame: with "
@@ -262,40 +291,49 @@ class SequentialVideoInferer(Inferer):
 
         Yields:
             the logit of each frame in order, (B, 1, H, W).
+
+        Raises:
+            InputError: a frame is of another size than those before it; see also :func:`encode_frames`.
         """
         state = self.new_state() if state is None else state
         frames = iter(frames)
         first = next(frames, None)
         if first is None:
             return
-        size = first.shape[-2:]
+        check_frame_tensors([first], state.frame_shape, state.frame_index)
+        shape = tuple(first.shape)
         if state.waiting is None:  # Otherwise the first frame is encoded already.
             frames = chain([first], frames)
-        for current in self._encode(frames, network):
+        for current in self._encode(frames, network, shape, state.frame_index + (state.waiting is not None)):
             if self.adjacent == "previous":
-                yield self._step(current, state.previous, network, state, size)
+                yield self._step(current, state.previous, network, state, shape)
             else:
                 # Before the yield, so that the caller may save the state there.
                 waiting, state.waiting = state.waiting, current
                 if waiting is not None:
-                    yield self._step(waiting, current, network, state, size)
+                    yield self._step(waiting, current, network, state, shape)
         if is_last and state.waiting is not None:
             waiting, state.waiting = state.waiting, None
-            yield self._step(waiting, state.previous, network, state, size)
+            yield self._step(waiting, state.previous, network, state, shape)
 
-    def _encode(self, frames: Iterator[Tensor], network: LSINet) -> Iterator[Features]:
+    def _encode(
+        self, frames: Iterator[Tensor], network: LSINet, shape: tuple[int, ...], index: int
+    ) -> Iterator[Features]:
         while batch := list(islice(frames, self.encode_batch)):
+            check_frame_tensors(batch, shape, index)
+            index += len(batch)
             yield from encode_frames(batch, network, self.amp_dtype)
 
     def _step(
-        self, current: Features, adjacent: Features | None, network: LSINet, state: ClipState, size: torch.Size
+        self, current: Features, adjacent: Features | None, network: LSINet, state: ClipState, shape: tuple[int, ...]
     ) -> Tensor:
         """Segment the next frame of a clip. Without an adjacent frame, the frame itself takes its place."""
         write = state.frame_index % self.memory_interval == 0
         logits = segment_frame(current, current if adjacent is None else adjacent, state.memory, network, write)
         state.previous = current
         state.frame_index += 1
-        return network.upsample_logits(logits, size)[-1]
+        state.frame_shape = shape
+        return network.upsample_logits(logits, (shape[-2], shape[-1]))[-1]
 
 
 def _copy(features: Features | None) -> list[list[Tensor]] | None:
@@ -307,11 +345,6 @@ def _to_features(saved: Sequence[Sequence[Tensor]] | None) -> Features | None:
     return None if saved is None else Features(*map(tuple, saved))
 
 
-def _common(value: Any, name: str) -> Any:
-    """The value that all rows of a batch share."""
-    values = set(
-        value.flatten().tolist() if isinstance(value, Tensor) else value if isinstance(value, Sequence) else [value]
-    )
-    if len(values) != 1 or None in values:
-        raise ValueError(f"all clips of a batch need the same {name}, got {value}")
-    return values.pop()
+def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:
+    """The key of the state of a clip, or of the clips of a batch."""
+    return (clip_id,) if isinstance(clip_id, str) else tuple(clip_id)

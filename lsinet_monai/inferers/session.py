@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,14 @@ from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections, blend
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
+from lsinet_monai.inferers.input_checks import as_frame_index, check_network, check_source
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import SequentialVideoInferer, segment_frame
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
 from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.memory import weight_by_mask
+from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["PropagatedFrame", "VideoSession"]
 
@@ -91,7 +92,7 @@ class VideoSession:
             farther apart than those of a video: carried masks make them worse (``docs/experiments.md``, "Real frames").
 
     Raises:
-        InputError: ``reach`` is negative.
+        InputError: the network is in training mode, the source is a path, or an argument does not take its value.
     """
 
     def __init__(
@@ -102,8 +103,9 @@ class VideoSession:
         inferer: SequentialVideoInferer | None = None,
         reach: int = 30,
     ) -> None:
-        if reach < 0:
-            raise InputError(f"reach must be 0 or more, got {reach}")
+        check_network(network)
+        check_source(source)
+        check_numbers(image_size=image_size, reach=reach)
         self.network = network
         self.source = source
         height, width = ensure_tuple_rep(image_size, 2)
@@ -137,7 +139,7 @@ class VideoSession:
         Raises:
             InputError: the frame does not exist or is damaged, or the mask has another size or a float type.
         """
-        frame = operator.index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
+        frame = as_frame_index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
         self._check_frames(frame)
         if isinstance(mask, Tensor):
             mask = (mask.float() if mask.is_floating_point() else mask).cpu().numpy()  # NumPy has no bfloat16.
@@ -196,9 +198,9 @@ class VideoSession:
             mask as 0 and 1.
 
         Raises:
-            InputError: some of these frames do not exist.
+            InputError: some of these frames do not exist, or a frame is not a picture, uint8, (H, W, 3).
         """
-        end = len(self.source) if end is None else end
+        start, end = as_frame_index(start), as_frame_index(len(self.source) if end is None else end)
         if start >= end:
             return
         self._check_frames(start, end - 1)

@@ -16,6 +16,7 @@ from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.decoder import Decoder
 from lsinet_monai.networks.encoder import STRIDES, Encoder
 from lsinet_monai.networks.harmonisation import Harmonisation
+from lsinet_monai.networks.input_checks import check_frame_values, check_frames, check_sample
 from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
 from lsinet_monai.networks.normalisation import choose_statistics, is_imagenet
 from lsinet_monai.utils.config_values import check_numbers, check_paths
@@ -26,8 +27,6 @@ OUTPUTS = ("S_g", "S_5", "S_4", "S_3")
 """The names of the network's four outputs, coarse to fine; the last is the prediction."""
 
 _OUTPUT_STRIDES = (STRIDES[0], *reversed(STRIDES))
-
-MIN_SIZE = 64
 
 
 class Features(NamedTuple):
@@ -55,7 +54,9 @@ class LSINet(nn.Module):
 
     Frames are RGB, scaled to [0, 1] and normalised with ImageNet's mean and standard deviation, with a height and width
     of 64 or more. The network pads them to multiples of 32, by repeating the border at the right and the bottom, and
-    crops its results to the frame.
+    crops its results to the frame. They may be of any floating-point type: the network casts them to the type of its
+    weights. With weights in half precision (``network.bfloat16()``, ``network.half()``) it computes in half precision,
+    and its results are float32.
 
     Args:
         backbone: any timm model with stages at strides 8, 16 and 32; its channels are read from timm.
@@ -74,6 +75,9 @@ class LSINet(nn.Module):
 
     Source: LSI-Net, published as SALI: Hu et al., MICCAI 2024, arXiv 2406.13532.
     """
+
+    # Whether frames with negative values have come, as normalised frames have. It shapes no result.
+    _frames_are_checked = False
 
     def __init__(
         self,
@@ -120,8 +124,8 @@ class LSINet(nn.Module):
             current: (B, 3, H, W), the frame to segment.
             adjacent: (B, 3, H, W); the current frame if not given.
             memory: (B, 3, H, W), the frame in memory; the current frame if not given.
-            memory_mask: (B, 1, H, W) in [0, 1], the ground truth of the memory frame, which weights its values. Without
-                it they are not weighted.
+            memory_mask: (B, 1, H, W) in [0, 1], of any type, the ground truth of the memory frame, which weights its
+                values. Without it they are not weighted.
             every_frame: segment the adjacent and the memory frame too, which costs less than encoding them. For both,
                 the current frame is the short-term cue, at any distance in time. The adjacent frame reads the memory
                 frame, and the memory frame reads itself, as the first frame of a clip does.
@@ -130,7 +134,12 @@ class LSINet(nn.Module):
             for a single frame the logit (B, 1, H, W). With any other argument the four logits (S_g, S_5, S_4, S_3),
             coarse to fine, each (B, 1, H, W); the last is the prediction. With ``every_frame`` each is (B, 3, H, W),
             for the current, the adjacent and the memory frame.
+
+        Raises:
+            InputError: see :meth:`encode`; or the frames differ in shape, or the mask is not of their size or not in
+                [0, 1].
         """
+        check_sample(current, adjacent, memory, memory_mask)
         size = current.shape[-2:]
         features = self.encode(current)
         if adjacent is None and memory is None and memory_mask is None and not every_frame:
@@ -157,21 +166,25 @@ class LSINet(nn.Module):
         """Encode frames.
 
         Args:
-            frames: (B, 3, H, W), normalised, H and W of 64 or more.
+            frames: (B, 3, H, W), normalised, floating-point, H and W of 64 or more, on the network's device.
             amp_dtype: compute the backbone, which is nearly all of the work, in ``torch.bfloat16`` or
-                ``torch.float16`` beyond stride 8. The features are still float32.
+                ``torch.float16`` beyond stride 8. The features are still float32. Weights in half precision compute in
+                their own type, and need none.
 
         Returns:
-            features, keys and values of the padded frames.
+            features, keys and values of the padded frames, of the weights' type.
 
         Raises:
             InputError: a frame smaller than 64 pixels on a side, without three channels, or not of the one size that
-                this backbone takes.
+                this backbone takes; or no frames, or frames of whole numbers, on another device, or not normalised.
         """
-        if frames.ndim != 4 or frames.shape[1] != 3 or min(frames.shape[-2:]) < MIN_SIZE:
-            raise InputError(
-                f"frames (B, 3, H, W) with H and W of {MIN_SIZE} or more are needed, got {tuple(frames.shape)}"
-            )
+        weight = self.decoder.guide.score.weight
+        check_frames(frames, weight.device)
+        if not torch.compiler.is_compiling():  # It would take the attribute for a part of the graph.
+            self._frames_are_checked = check_frame_values(frames, self._frames_are_checked)
+        frames = frames.to(weight.dtype)
+        if weight.dtype.itemsize == 2:
+            amp_dtype = None
         stride = STRIDES[-1]
         height, width = frames.shape[-2:]
         if self.encoder.fixed_size not in (None, (height, width)):
@@ -198,7 +211,9 @@ class LSINet(nn.Module):
             the logits (S_g, S_5, S_4, S_3), each (B, 1, h, w) at strides 8, 32, 16, 8 of the padded frame; the last
             is the prediction. :meth:`upsample_logits` resizes them to the frame.
         """
-        memory = tuple(torch.cat(pair, 1) for pair in zip(read, current.values, strict=True))
+        # A read computes in float32, whatever the weights' type is.
+        dtype = self.decoder.guide.score.weight.dtype
+        memory = tuple(torch.cat(pair, 1).to(dtype) for pair in zip(read, current.values, strict=True))
         # The alignment has the same weights for memory and adjacent frame, so both are aligned as one batch.
         source = tuple(torch.cat(pair) for pair in zip(memory, adjacent.features, strict=True))
         reference = tuple(torch.cat([x, x]) for x in current.features)
@@ -230,9 +245,11 @@ class LSINet(nn.Module):
             size: the frame's height and width at the encoder's input, (H, W), without its padding.
 
         Returns:
-            the four logits, each (B, 1, H, W).
+            the four logits, each (B, 1, H, W), float32 also for logits in half precision.
         """
         height, width = size
+        # Half precision would round the masks' outlines.
+        logits = [x.float() if x.dtype.itemsize == 2 else x for x in logits]
         return tuple(
             upsample(x, stride)[..., :height, :width] for x, stride in zip(logits, _OUTPUT_STRIDES, strict=True)
         )

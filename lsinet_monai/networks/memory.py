@@ -53,12 +53,14 @@ def weight_one_scale(values: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         values: (B, C, h, w).
-        mask: (B, 1, H, W), resized bilinearly to (h, w) if it has another size. At inference it is the logit of this
-            scale, in training the true mask in [0, 1].
+        mask: (B, 1, H, W), of any type, resized bilinearly to (h, w) if it has another size. At inference it is the
+            logit of this scale, in training the true mask in [0, 1].
 
     Returns:
         (B, C, h, w).
     """
+    if not mask.is_floating_point():
+        mask = mask.to(values.dtype)
     if mask.shape[-2:] != values.shape[-2:]:
         mask = F.interpolate(mask, size=values.shape[-2:], mode="bilinear", align_corners=False)
     weights = torch.softmax(mask.flatten(2), dim=2).view_as(mask)

@@ -123,6 +123,7 @@ _Rule = tuple[str, Callable[[Any], bool]]
 
 _POSITIVE: _Rule = ("a number above 0", lambda value: _is_number(value) and value > 0)
 _FRACTION: _Rule = ("a number of 0 or more and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+_ZERO_OR_MORE: _Rule = ("a whole number of 0 or more", lambda value: _is_whole(value, 0))
 _ONE_OR_MORE: _Rule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
 
 NUMBERS: dict[str, _Rule] = {
@@ -136,7 +137,8 @@ NUMBERS: dict[str, _Rule] = {
         lambda value: bool(_each(value)) and all(_is_whole(skip, 1) for skip in _each(value)),
     ),
     "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value, 0) and value < 2**32),
-    "num_workers": ("a whole number of 0 or more", lambda value: _is_whole(value, 0)),
+    "num_workers": _ZERO_OR_MORE,
+    "reach": _ZERO_OR_MORE,
     "threshold": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
     "cache_gb": ("a number of 0 or more", lambda value: _is_number(value) and value >= 0),
     "drop_path_rate": _FRACTION,

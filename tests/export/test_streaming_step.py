@@ -93,3 +93,11 @@ def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path
     masks = found > np.median(expected), expected > np.median(expected)
     assert 0.05 < masks[1].mean() < 0.95
     assert 2 * (masks[0] & masks[1]).sum() >= 0.999 * (masks[0].sum() + masks[1].sum()) > 0
+
+
+def test_a_frame_or_a_state_that_does_not_fit(small_network: LSINet) -> None:
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    frame, state = _clip(1)[:, :, 0], step.new_state()
+    for given in ((frame[..., :64], *state), (frame.repeat(2, 1, 1, 1), *state), (frame, *state[:-1])):
+        with pytest.raises(InputError, match=r"a step needs a frame \(1, 3, 64, 96\) and 16 tensors of the state, got"):
+            step(*given)

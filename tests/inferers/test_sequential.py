@@ -450,3 +450,17 @@ def test_a_state_that_is_saved_between_two_masks(
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for logit, expected in zip(inferer.stream(frames[5:], small_network, resumed), logits[5:], strict=True):
         torch.testing.assert_close(logit, expected, atol=1e-4, rtol=0)
+
+
+def test_a_clip_without_a_state_cannot_be_saved(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer(**SMALL)
+    first, *_, last = _pieces(_clip(4), ["a"], 2, "next")
+    with pytest.raises(InputError, match=r"no piece of clip 'a' has come, or its last one has; clips under way: none$"):
+        inferer.save_clip("a")
+    _feed(inferer, small_network, [first])
+    with pytest.raises(InputError, match=r"clip 'b' .* under way: a$"):
+        inferer.save_clip("b")
+    assert inferer.save_clip(["a"])["frame_index"] == 2  # as a batch has it
+    _feed(inferer, small_network, [last])
+    with pytest.raises(InputError, match="no piece of clip 'a' has come, or its last one has"):
+        inferer.save_clip("a")

@@ -1,11 +1,36 @@
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.losses import LSINetLoss
+
+LOGIT, MASK = torch.randn(2, 1, 40, 52, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 1, 40, 52)
+MASK[0, :, 10:30, 12:40] = 1
+
+# (logits, mask, a part of the error)
+BAD_CALLS = [
+    (LOGIT, 255 * MASK, r"values from 0 to 255, and must lie in \[0, 1\]: divide masks of 0 and 255 by 255"),
+    (LOGIT, (255 * MASK).byte(), "values from 0 to 255"),
+    (LOGIT, 2 * MASK - 1, "values from -1 to 1"),
+    (LOGIT, MASK[:, 0], r"one shape \(B, N, H, W\).* got logits tensor float32 .* mask tensor float32 \(2, 40, 52\)"),
+    (LOGIT[0, 0], MASK[0, 0], "one shape"),
+    (LOGIT, MASK[:1], "one shape"),
+    (LOGIT, MASK[..., ::2, ::2], "one shape"),
+    (LOGIT.expand(2, 3, 40, 52), MASK, "one shape"),
+    ([LOGIT, LOGIT[..., ::2]], MASK, "one shape"),
+    (LOGIT[:0], MASK[:0], "not empty"),
+    ([], MASK, "got logits for no output"),
+    (LOGIT, MASK.numpy(), "tensors: .* a mask array float32"),
+    (LOGIT.long(), MASK, "floating-point logits"),
+    (LOGIT, MASK.to("meta"), "on one device, not on cpu and meta"),
+]
 
 
 def _reference(logit: np.ndarray, mask: np.ndarray, weighted_bce: bool) -> float:
@@ -76,3 +101,44 @@ def test_gradients_reach_every_output() -> None:
         logit.requires_grad_()
     LSINetLoss()(logits, mask).backward()
     assert all(logit.grad.abs().sum() > 0 for logit in logits)
+
+
+@pytest.mark.parametrize(("logits", "mask", "said"), BAD_CALLS)
+def test_bad_calls(logits: Any, mask: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        LSINetLoss()(logits, mask)
+    assert "\n" not in str(error.value)
+
+
+def test_a_mask_of_255_is_refused_after_right_ones() -> None:
+    loss = LSINetLoss()
+    loss(LOGIT, MASK)
+    loss(LOGIT, torch.zeros_like(MASK))
+    with pytest.raises(InputError, match="values from 0 to 255"):
+        loss(LOGIT, 255 * MASK)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float64, torch.float16])
+def test_a_mask_may_be_of_any_type(dtype: torch.dtype) -> None:
+    assert LSINetLoss()(LOGIT, MASK.to(dtype)) == LSINetLoss()(LOGIT, MASK)
+
+
+def test_a_mask_that_is_rounded_a_little_beyond_1_is_right() -> None:
+    assert LSINetLoss()(LOGIT, MASK * (1 + 1e-6)).isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    logit = torch.randn(1, 1, 352, 352, generator=torch.Generator().manual_seed(0)).to(dtype)
+    mask = torch.ones_like(logit)
+    loss = LSINetLoss()(logit, mask)
+    assert loss.dtype == torch.float32
+    assert loss == LSINetLoss()(logit.float(), mask.float())
+
+
+def test_probabilities_in_place_of_logits_are_said() -> None:
+    with pytest.warns(UserWarning, match=r"all logits .* lie in \[0, 1\], .* before the sigmoid"):
+        LSINetLoss()(LOGIT.sigmoid(), MASK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LSINetLoss()([LOGIT.sigmoid(), LOGIT], MASK)

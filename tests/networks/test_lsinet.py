@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -140,3 +142,30 @@ def test_values_are_weighted_by_their_own_scales_logit() -> None:
     weighted = LSINet.values_for_memory(features, logits)
     for value, result, logit in zip(features.values, weighted, (logits[3], logits[2], logits[1]), strict=True):
         torch.testing.assert_close(result, value * (1 + logit.exp() / logit.exp().sum()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "error"), [(torch.bfloat16, 0.1), (torch.float16, 0.02), (torch.float64, 1e-4)])
+@torch.no_grad()
+def test_weights_of_any_type(small_network: LSINet, dtype: torch.dtype, error: float) -> None:
+    network = copy.deepcopy(small_network).to(dtype)
+    current, adjacent, memory = (_frames(2, 3, 65, 96, seed=seed) for seed in range(3))
+    mask = torch.zeros(2, 1, 65, 96)
+    mask[..., 16:40, 20:60] = 1
+    given = {"adjacent": adjacent, "memory": memory, "memory_mask": mask}
+    for every_frame in (False, True):
+        expected = small_network(current, **given, every_frame=every_frame)
+        result_type = torch.promote_types(dtype, torch.float32)
+        for frames in (current, current.to(dtype)):
+            for found, logit in zip(network(frames, **given, every_frame=every_frame), expected, strict=True):
+                assert found.dtype == result_type
+                assert (found - logit).abs().mean() < error * logit.std()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@torch.no_grad()
+def test_frames_of_any_type(small_network: LSINet, dtype: torch.dtype) -> None:
+    frames = _frames(1, 3, 64, 96).to(dtype)
+    found = small_network(frames)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, small_network(frames.float()))

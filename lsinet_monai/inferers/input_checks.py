@@ -1,0 +1,138 @@
+"""Checks of what people give to the inferers and to a session: networks, videos, frame numbers, saved states."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.utils.tensors import describe
+
+__all__ = [
+    "as_frame_index",
+    "check_clips",
+    "check_frame_tensors",
+    "check_network",
+    "check_saved",
+    "check_source",
+    "common_value",
+]
+
+
+def check_network(network: Any) -> None:
+    """Check that a network can segment videos.
+
+    Raises:
+        InputError: it is not an LSINet, or it is in training mode, in which its masks would depend on chance and on the
+            other frames of the batch.
+    """
+    if not (hasattr(network, "encode") and hasattr(network, "decode")):
+        raise InputError(
+            f"the network must be an LSINet, got {describe(network)}: of a wrapper for several GPUs give its .module"
+        )
+    if network.training:
+        raise InputError(
+            "the network is in training mode: call network.eval() before. A training calls the network itself, or with "
+            "TrainingInferer"
+        )
+
+
+def check_clips(clips: Any) -> None:
+    """Check that clips are one tensor (B, 3, T, H, W) that is not empty.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not isinstance(clips, Tensor):
+        raise InputError(f"clips must be one tensor (B, 3, T, H, W), got {describe(clips)}: stack clips of one length")
+    if clips.ndim != 5 or clips.shape[1] != 3 or 0 in clips.shape:
+        raise InputError(f"clips (B, 3, T, H, W) with at least one frame are needed, got {tuple(clips.shape)}")
+
+
+def common_value(value: Any, name: str) -> Any:
+    """Return the value that all rows of a batch share.
+
+    Args:
+        value: one for all rows, or a sequence or tensor with one for each.
+        name: what it is, for the error.
+
+    Raises:
+        ValueError: the rows differ, or it is None.
+    """
+    values = set(
+        value.flatten().tolist() if isinstance(value, Tensor) else value if isinstance(value, Sequence) else [value]
+    )
+    if len(values) != 1 or None in values:
+        raise ValueError(f"all clips of a batch need the same {name}, got {value}")
+    return values.pop()
+
+
+def check_frame_tensors(frames: Sequence[Any], shape: Sequence[int] | None = None, first: int = 0) -> None:
+    """Check that frames are tensors of one shape.
+
+    Args:
+        frames: each (B, 3, H, W).
+        shape: the shape that they need; that of the first of them if not given.
+        first: the index of the first frame, for the error.
+
+    Raises:
+        InputError: there are none, or one is not a tensor, or has another shape.
+    """
+    if not frames:
+        raise InputError("no frames were given: give one (B, 3, H, W) or more")
+    for index, frame in enumerate(frames, first):
+        if not isinstance(frame, Tensor):
+            raise InputError(f"frame {index} must be a tensor (B, 3, H, W), got {describe(frame)}")
+        shape = tuple(frame.shape if shape is None else shape)
+        if tuple(frame.shape) != shape:
+            raise InputError(
+                f"frame {index} has the shape {tuple(frame.shape)}, and the frames before it {shape}: resize all "
+                "frames of a clip to one size, and begin another clip with a new state"
+            )
+
+
+def check_source(source: Any) -> None:
+    """Check that a video has frames by index.
+
+    Raises:
+        InputError: it is a path, or it lacks a length or an index.
+    """
+    if isinstance(source, str | os.PathLike):
+        raise InputError(f"source={str(source)!r} is a path: open it with lsinet_monai.data.open_video")
+    if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
+        raise InputError(
+            f"the source must have a length and frames by index, got {describe(source)}: give a list of frames, an "
+            "array (T, H, W, 3), or a video from lsinet_monai.data.open_video"
+        )
+
+
+def as_frame_index(frame: Any) -> int:
+    """Read a frame's number.
+
+    Raises:
+        InputError: it is not a whole number.
+    """
+    try:
+        return operator.index(frame)
+    except TypeError as error:
+        raise InputError(f"frame {frame!r} is not a whole number: frames are numbered from 0") from error
+
+
+def check_saved(state: Any, keys: Sequence[str], name: str) -> None:
+    """Check that a saved state has its keys.
+
+    Args:
+        state: what was loaded.
+        keys: the keys that it needs.
+        name: what it should be a state of, for the error.
+
+    Raises:
+        InputError: it is not a mapping, or lacks some of them.
+    """
+    missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
+    if missing:
+        raise InputError(f"this is not the saved state of {name}: it lacks {', '.join(missing)}")
