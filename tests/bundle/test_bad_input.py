@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +16,7 @@ import torch
 from PIL import Image
 
 from lsinet_monai.errors import find_input_error
+from tests.preloaded import BUNDLE, Preloaded
 
 ROOT = Path(__file__).parents[2]
 CLIP = "TrainDataset/Frame/case1_1"
@@ -325,7 +323,13 @@ COMMANDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("verb", "arguments", "damage", "said"), COMMANDS)
 def test_command_ends_with_one_line(
-    damaged: Path, model_file: Path, verb: str, arguments: str, damage: Callable[[Path], Any] | None, said: str
+    preloaded: Preloaded,
+    damaged: Path,
+    model_file: Path,
+    verb: str,
+    arguments: str,
+    damage: Callable[[Path], Any] | None,
+    said: str,
 ) -> None:
     if damage is not None:
         damage(damaged)
@@ -333,10 +337,9 @@ def test_command_ends_with_one_line(
     shutil.copy(model_file, "model.pt")
     names = ["train", "evaluate"] if verb == "evaluating" else ["train" if verb == "training" else verb]
     configs = [str(ROOT / "bundle" / "configs" / f"{name}.json") for name in names]
-    command = [sys.executable, "-m", "monai.bundle", "run", verb, "--config_file", str(configs)]
-    command += ["--output_dir", "out", "--model_file", "new.pt", "--device", "cpu", *arguments.split()]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    options = ["--output_dir", "out", "--device", "cpu", *arguments.split()]
+    options += ["--model_file", "new.pt"] if verb == "training" else []
+    result = preloaded.run(BUNDLE, "run", verb, "--config_file", str(configs), *options)
     assert result.returncode == 1
     last = result.stderr.rstrip("\n").rpartition("\n")[2]
     assert last.startswith("error: ") and said in last

@@ -24,6 +24,7 @@ from PIL import Image
 from lsinet_monai.data import find_field_of_view, find_inputs, open_video, phantom_clip
 from lsinet_monai.errors import find_input_error
 from lsinet_monai.formats import ClipInfo, read_labels
+from tests.preloaded import BUNDLE, Preloaded
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -67,17 +68,17 @@ def _contents(folder: Path | str) -> dict[str, bytes]:
     return contents
 
 
-def _command(*arguments: str, launcher: tuple[str, ...] = ("-m",), configs: tuple[str, ...] = ("inference",)) -> Any:
+def _arguments(*options: str, configs: tuple[str, ...] = ("inference",)) -> list[str]:
     files = str([str(CONFIGS / f"{name}.json") for name in configs])
-    command = [sys.executable, *launcher, "monai.bundle", "run", "inference", "--config_file", files]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*command, "--device", "cpu", *arguments], env=environment, **options)
+    return ["run", "inference", "--config_file", files, "--device", "cpu", *options]
 
 
-def _finish(process: Any) -> tuple[int, str, str]:
-    stdout, stderr = process.communicate()
-    return process.returncode, stdout, stderr
+def _torchrun(*options: str) -> tuple[int, str]:
+    """Run an inference in two ranks; return the exit status and standard error."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "monai.bundle"]
+    command += _arguments(*options, configs=("inference", "multi_gpu_inference"))
+    result = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    return result.returncode, result.stderr
 
 
 def test_every_kind_of_input_at_once(run: Run, videos: Path, clip: list[np.ndarray], model_file: Path) -> None:
@@ -331,45 +332,41 @@ def write_or_die(*arguments):
     write(*arguments)
 
 ClipWriter.write = write_or_die
-del sys.argv[0]
 runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_resumed(recipe: ModuleType, model_file: Path) -> None:
+def test_a_killed_run_is_resumed(preloaded: Preloaded, recipe: ModuleType, model_file: Path) -> None:
     Path("videos").mkdir()
     for name, seed in (("a", 1), ("b", 2), ("c", 3)):
         recipe.write_video(Path(f"videos/{name}.mkv"), [frame for frame, _ in phantom_clip(40, SIZE, seed=seed)])
-    arguments = ["--input", "videos", "--checkpoint", str(model_file), "--piece_frames", "2", "--save_frames", "6"]
-    arguments += ["--exports", "csv,coco"]
-    assert _finish(_command(*arguments, "--output_dir", "whole"))[0] == 0
-    assert _finish(_command(*arguments, "--output_dir", "out", launcher=("-c", KILLED)))[0] == -signal.SIGKILL
+    arguments = _arguments("--input", "videos", "--checkpoint", str(model_file), "--exports", "csv,coco")
+    arguments += ["--piece_frames", "2", "--save_frames", "6"]
+    assert preloaded.run(BUNDLE, *arguments, "--output_dir", "whole").returncode == 0
+    assert preloaded.run(KILLED, *arguments, "--output_dir", "out").returncode == -signal.SIGKILL
     assert Path("out/a/summary.json").exists() and not Path("out/b/summary.json").exists()
-    code, stdout, stderr = _finish(_command(*arguments, "--output_dir", "out", "--resume", "true"))
-    assert code == 0, stderr
-    assert "b resumes after" in stdout and "1 of 3 clips are complete" in stdout
-    assert "frame/s" in stderr and "b: " in stderr and "a: " not in stderr
+    result = preloaded.run(BUNDLE, *arguments, "--output_dir", "out", "--resume", "true")
+    assert result.returncode == 0, result.stderr
+    assert "b resumes after" in result.stdout and "1 of 3 clips are complete" in result.stdout
+    assert "frame/s" in result.stderr and "b: " in result.stderr and "a: " not in result.stderr
     assert _contents("out") == _contents("whole")
 
 
-RANKS = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "-m")
-
-
 @pytest.mark.slow
-def test_two_ranks_do_what_one_does(recipe: ModuleType, model_file: Path) -> None:
+def test_two_ranks_do_what_one_does(preloaded: Preloaded, recipe: ModuleType, model_file: Path) -> None:
     Path("videos").mkdir()
     for name, frames in (("long", 30), ("middle", 18), ("short", 12)):
         recipe.write_video(Path(f"videos/{name}.mkv"), [frame for frame, _ in phantom_clip(frames, SIZE, seed=frames)])
-    arguments = ["--input", "videos", "--checkpoint", str(model_file), "--exports", "csv"]
-    assert _finish(_command(*arguments, "--output_dir", "one"))[0] == 0
-    both = {"launcher": RANKS, "configs": ("inference", "multi_gpu_inference")}
-    code, _, stderr = _finish(_command(*arguments, "--output_dir", "two", **both))
-    assert code == 0, stderr
+    options = ["--input", "videos", "--checkpoint", str(model_file), "--exports", "csv"]
+    assert preloaded.run(BUNDLE, *_arguments(*options, "--output_dir", "one")).returncode == 0
+    shared = _arguments(*options, "--output_dir", "two", configs=("inference", "multi_gpu_inference"))
+    for rank in preloaded.run_ranks(2, BUNDLE, *shared):
+        assert rank.returncode == 0, rank.stderr
     assert _contents("two") == _contents("one")
 
     Path("videos/empty.mp4").touch()
-    code, _, stderr = _finish(_command(*arguments, "--output_dir", "three", **both))
+    code, stderr = _torchrun(*options, "--output_dir", "three")
     assert code != 0
     assert stderr.count("error: videos/empty.mp4: is empty") == 1
     assert _contents("three") == _contents("one")
@@ -386,9 +383,8 @@ def test_an_error_ends_all_ranks(model_file: Path, failure: str) -> None:
     middle = len(broken) // 2
     broken[middle : middle + 200] = bytes(200)
     Path("clips/b/4.png").write_bytes(broken)
-    both = {"launcher": RANKS, "configs": ("inference", "multi_gpu_inference")}
-    arguments = ["--input", "clips" if failure == "one rank" else "nowhere", "--checkpoint", str(model_file)]
-    code, _, stderr = _finish(_command(*arguments, "--output_dir", "out", **both))
+    options = ["--input", "clips" if failure == "one rank" else "nowhere", "--checkpoint", str(model_file)]
+    code, stderr = _torchrun(*options, "--output_dir", "out")
     assert code != 0
     (said,) = re.findall(r"error: (.*)", stderr)
     assert ("clips/b/4.png" if failure == "one rank" else "nowhere") in said

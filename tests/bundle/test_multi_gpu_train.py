@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from lsinet_monai.data import write_phantom
+from tests.preloaded import Preloaded
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 OPTIONS = {"backbone": "mobilenetv3_small_100", "pretrained": "false", "image_size": 64, "batch_size": 4,
@@ -68,31 +68,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-def _torchrun(*arguments: str, ranks: int = 2) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *arguments]
-    return subprocess.run(command, env=_environment(), capture_output=True, text=True)
-
-
-def _train(clips: Path, folder: Path, ranks: int | None, frozen: bool, **options: Any) -> list[dict[str, Any]]:
+def _train(
+    preloaded: Preloaded, clips: Path, folder: Path, ranks: int | None, frozen: bool, **options: Any
+) -> list[dict[str, Any]]:
     """Train with a number of ranks, or in one process (None), and return what each process recorded."""
     folder.mkdir()
-    (folder / "worker.py").write_text(textwrap.dedent(WORKER))
     names = ["train"] if ranks is None else ["train", "multi_gpu_train"]
     options = {**OPTIONS, "dataset_dir": str(clips), "output_dir": str(folder / "out"),
                "model_file": str(folder / "model.pt"), **options}  # fmt: skip
     configs = [str(CONFIGS / f"{name}.json") for name in names]
     job = json.dumps([configs, str(folder / "seen"), frozen, options])
-    if ranks is None:
-        result = subprocess.run(
-            [sys.executable, str(folder / "worker.py"), job], env=_environment(), capture_output=True, text=True
-        )
-    else:
-        result = _torchrun(str(folder / "worker.py"), job, ranks=ranks)
-    assert result.returncode == 0, result.stderr[-3000:]
+    results = [preloaded.run(WORKER, job)] if ranks is None else preloaded.run_ranks(ranks, WORKER, job)
+    assert all(result.returncode == 0 for result in results), [result.stderr[-3000:] for result in results]
     return [torch.load(folder / f"seen.{rank}", weights_only=True) for rank in range(ranks or 1)]
 
 
@@ -101,17 +88,19 @@ def test_overlay_changes_only_what_it_must() -> None:
     parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json")])
     alone = ConfigParser()
     alone.read_config(str(CONFIGS / "train.json"))
-    for key in ("imports", "initialize", "train#steps", "train#handlers"):  # the learning rate falls on all ranks
+    added = ["$import lsinet_monai.workflow as workflow", "$workflow.extends('train.json')"]
+    assert parser["initialize"] == [*alone["initialize"], *added]
+    for key in ("imports", "train#steps", "train#handlers"):  # the learning rate falls on all ranks
         assert parser[key] == alone[key]
     assert parser["prepare"][: len(alone["prepare"])] == alone["prepare"]
     assert parser["training"] == alone["training"] and parser["run"] == alone["run"]
 
 
 @pytest.mark.slow
-def test_two_ranks_compute_what_one_process_does(clips: Path, tmp_path: Path) -> None:
+def test_two_ranks_compute_what_one_process_does(preloaded: Preloaded, clips: Path, tmp_path: Path) -> None:
     options = {"drop_path_rate": 0}
-    (one,) = _train(clips, tmp_path / "one", None, frozen=True, **options)
-    two = _train(clips, tmp_path / "two", 2, frozen=True, **options)
+    (one,) = _train(preloaded, clips, tmp_path / "one", None, frozen=True, **options)
+    two = _train(preloaded, clips, tmp_path / "two", 2, frozen=True, **options)
     assert one["training_clips"] == two[0]["training_clips"]
     for rank in two:
         assert rank["losses"] == two[0]["losses"]  # of the whole batch, on both
@@ -123,27 +112,36 @@ def test_two_ranks_compute_what_one_process_does(clips: Path, tmp_path: Path) ->
     assert len(one["gradients"]) == len(two[0]["gradients"])
 
 
+@pytest.fixture(scope="module")
+def two_ranks(
+    preloaded: Preloaded, clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[dict[str, Any]], Path]:
+    """What each of two ranks records in a training that nothing interrupts, and its folder."""
+    folder = tmp_path_factory.mktemp("ranks") / "two"
+    return _train(preloaded, clips, folder, 2, frozen=False), folder
+
+
 @pytest.mark.slow
-def test_ranks_end_equal_and_the_first_alone_writes(clips: Path, tmp_path: Path) -> None:
-    first, second = _train(clips, tmp_path / "two", 2, frozen=False)
+def test_ranks_end_equal_and_the_first_alone_writes(two_ranks: tuple[list[dict[str, Any]], Path]) -> None:
+    (first, second), folder = two_ranks
     assert first["state"].keys() == second["state"].keys()
     assert all(torch.equal(value, second["state"][name]) for name, value in first["state"].items())
     assert set(first["validated"]).isdisjoint(second["validated"]) and first["validated"] and second["validated"]
     assert first["dice"] == second["dice"]
-    files = sorted(path.name.partition(".tfevents")[0] for path in (tmp_path / "two" / "out").iterdir())
+    files = sorted(path.name.partition(".tfevents")[0] for path in (folder / "out").iterdir())
     assert files == [".training.lock", *["events.out"] * (len(files) - 2), "training_state.pt"]
-    writers = {path.name.split(".")[-2] for path in (tmp_path / "two" / "out").glob("events.*")}
+    writers = {path.name.split(".")[-2] for path in (folder / "out").glob("events.*")}
     assert len(writers) == 1  # the process that wrote it is part of the name
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
-def test_gpus_with_synchronised_batchnorm(clips: Path, tmp_path: Path) -> None:
+def test_gpus_with_synchronised_batchnorm(preloaded: Preloaded, clips: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"drop_path_rate": 0, "max_epochs": 1}
-    (one,) = _train(clips, tmp_path / "one", None, frozen=False, **options)
+    (one,) = _train(preloaded, clips, tmp_path / "one", None, frozen=False, **options)
     count = max(count for count in (1, 2, 4) if count <= torch.cuda.device_count())  # that share a batch of four
     options |= {"device": "$distributed.local_device()", "sync_batchnorm": True}
-    shared = _train(clips, tmp_path / "shared", count, frozen=False, **options)
+    shared = _train(preloaded, clips, tmp_path / "shared", count, frozen=False, **options)
     for rank in shared:
         assert all(torch.equal(value.cpu(), shared[0]["state"][name].cpu()) for name, value in rank["state"].items())
         for step, expected in zip(rank["losses"], one["losses"], strict=True):
@@ -151,12 +149,14 @@ def test_gpus_with_synchronised_batchnorm(clips: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_shared_training_resumes(clips: Path, tmp_path: Path) -> None:
-    whole = _train(clips, tmp_path / "whole", 2, frozen=False)
-    _train(clips, tmp_path / "parts", 2, frozen=False, max_epochs=1)
+def test_a_shared_training_resumes(
+    preloaded: Preloaded, clips: Path, two_ranks: tuple[list[dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    whole, _ = two_ranks
+    _train(preloaded, clips, tmp_path / "parts", 2, frozen=False, max_epochs=1)
     (tmp_path / "parts").rename(tmp_path / "before")
     options = {"output_dir": str(tmp_path / "before" / "out"), "resume": True}
-    parts = _train(clips, tmp_path / "parts", 2, frozen=False, **options)
+    parts = _train(preloaded, clips, tmp_path / "parts", 2, frozen=False, **options)
     steps = len(parts[0]["losses"])
     for rank, expected in zip(parts, whole, strict=True):
         assert rank["losses"] == expected["losses"][-steps:]
@@ -177,7 +177,10 @@ def test_an_error_is_reported_once(clips: Path, tmp_path: Path, wrong: dict[str,
     configs = [str(CONFIGS / f"{name}.json") for name in ("train", "multi_gpu_train")]
     options = {**OPTIONS, "dataset_dir": clips, "output_dir": tmp_path / "out", "model_file": tmp_path / "model.pt"}
     flags = [text for name, value in {**options, **wrong}.items() for text in (f"--{name}", str(value))]
-    result = _torchrun("-m", "monai.bundle", "run", "training", "--config_file", str(configs), *flags)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    command += ["monai.bundle", "run", "training", "--config_file", str(configs), *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode != 0
     # PyTorch writes the rank before each line.
     ours = [line for line in result.stderr.splitlines() if re.match(r"(\[rank\d\]: )?error: ", line)]

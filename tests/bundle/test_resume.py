@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lsinet_monai.errors import find_input_error
 from lsinet_monai.handlers import save_model as save_model_handler
 from lsinet_monai.losses import LSINetLoss
+from tests.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "bundle" / "configs" / "train.json"
@@ -394,14 +394,14 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
 
 
-def _train(phantom: Path, moment: str, count: int, **options: Any) -> subprocess.CompletedProcess[str]:
+def _train(
+    preloaded: Preloaded, phantom: Path, moment: str, count: int, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the bundle's command in a process that is interrupted at the moment with this number."""
     options = {**OPTIONS, "dataset_dir": phantom, "backbone": "mobilenetv3_small_100", "pretrained": "false",
                "image_size": 64, "batch_size": 4, "device": "cpu", "num_workers": 0, **options}  # fmt: skip
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-c", PROGRAM, moment, str(count), "run", "training", "--config_file", str(CONFIG)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *flags], env=environment, capture_output=True, text=True)
+    return preloaded.run(PROGRAM, moment, str(count), "run", "training", "--config_file", str(CONFIG), *flags)
 
 
 # When each run is killed, its number, and the step of the state that it leaves: the state is saved after each step.
@@ -415,22 +415,22 @@ KILLS = [
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_again_and_again(phantom: Path, uninterrupted: Path) -> None:
+def test_a_training_that_is_killed_again_and_again(preloaded: Preloaded, phantom: Path, uninterrupted: Path) -> None:
     state = Path("out/training_state.pt")
     for moment, number, step in KILLS:
-        result = _train(phantom, moment, number, save_steps=1, resume=state.exists())
+        result = _train(preloaded, phantom, moment, number, save_steps=1, resume=state.exists())
         assert result.returncode == -signal.SIGKILL, result.stderr
         left = torch.load(state, weights_only=True)["trainer"]["iteration"] if state.exists() else None
         assert left == step, moment
-    result = _train(phantom, "never", 0, save_steps=1, resume=True)
+    result = _train(preloaded, phantom, "never", 0, save_steps=1, resume=True)
     assert result.returncode == 0, result.stderr
     assert curves(Path("out")) == curves(uninterrupted / "out")
     assert [path.name for path in Path("out").glob(".*")] == [".training.lock"]
 
 
 @pytest.mark.slow
-def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path) -> None:
-    result = _train(phantom, "worker of an epoch", 2, num_workers=1)
+def test_a_lost_worker_ends_the_training_in_one_line(preloaded: Preloaded, phantom: Path) -> None:
+    result = _train(preloaded, phantom, "worker of an epoch", 2, num_workers=1)
     assert result.returncode == 1
     last = result.stderr.rstrip().rpartition("\n")[2]
     assert last.startswith("error: DataLoader worker (pid") and "--resume true" in last
@@ -439,8 +439,8 @@ def test_a_lost_worker_ends_the_training_in_one_line(phantom: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interruption_ends_the_training_in_one_line(phantom: Path) -> None:
-    result = _train(phantom, "Ctrl-C within a step", 5)
+def test_an_interruption_ends_the_training_in_one_line(preloaded: Preloaded, phantom: Path) -> None:
+    result = _train(preloaded, phantom, "Ctrl-C within a step", 5)
     assert result.returncode == -signal.SIGINT
     last = result.stderr.rstrip().rpartition("\n")[2]
     assert last == "interrupted; --resume true continues a training or an inference"

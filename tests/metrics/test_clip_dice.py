@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +8,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 
 from lsinet_monai.metrics import ClipDice, frame_dice
+from tests.preloaded import Preloaded
 
 DICE = [
     ("1100", "1100", 1.0),
@@ -146,9 +143,6 @@ with idist.Parallel(backend="gloo") as parallel:
 
 
 @pytest.mark.slow
-def test_processes_are_joined(tmp_path: Path) -> None:
-    script = tmp_path / "process.py"
-    script.write_text(PROCESS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", str(script)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+def test_processes_are_joined(preloaded: Preloaded) -> None:
+    for rank in preloaded.run_ranks(3, PROCESS):
+        assert rank.returncode == 0, rank.stderr

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +18,7 @@ from lsinet_monai.metrics import (
     released_map,
     split_scores,
 )
+from tests.preloaded import Preloaded
 
 Clip = tuple[torch.Tensor, torch.Tensor]
 
@@ -177,9 +176,6 @@ with idist.Parallel(backend="gloo") as parallel:
 
 
 @pytest.mark.slow
-def test_processes_are_joined(tmp_path: Path) -> None:
-    script = tmp_path / "process.py"
-    script.write_text(PROCESS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", str(script)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+def test_processes_are_joined(preloaded: Preloaded) -> None:
+    for rank in preloaded.run_ranks(3, PROCESS):
+        assert rank.returncode == 0, rank.stderr
