@@ -9,12 +9,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lib.annotation import Worker
+from lib.call_files import uploaded_file
 from lib.datastore import VideoDatastore
 from lib.device_lock import DeviceTurns
 from lib.exports import write_each_mask
@@ -25,7 +26,9 @@ from lib.queue import Job, JobQueue
 from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
 from lib.security import Guard, current_caller, current_user
-from lib.store import StoredVideo, VideoStore
+from lib.server_paths import ServerPaths
+from lib.startup import check_port, check_writable_folders, lock_studies, report_refusals_in_one_line, server_host
+from lib.store import LABEL_TAGS, StoredVideo, VideoStore
 from lib.strategies import STRATEGIES, DoubtStrategy
 from lib.trainers import FineTuneTask
 from monailabel.config import settings
@@ -62,10 +65,12 @@ class LSINetLabel(MONAILabelApp):
             whether other machines may call without sign-in.
 
     Raises:
-        InputError: a key of ``conf`` is not known, or its value is out of range.
+        InputError: a key of ``conf`` is not known, its value is out of range, or the videos' folder cannot be written
+            to.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        report_refusals_in_one_line()
         unknown = sorted(set(conf) - set(_KEYS))
         if unknown:
             raise InputError(f"--conf {unknown[0]} is not known: choose from {', '.join(_KEYS[:-1])}")
@@ -77,7 +82,9 @@ class LSINetLabel(MONAILabelApp):
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         settings.MONAI_LABEL_SESSIONS = False  # they would remove uploaded videos after a while
 
-        own = Path(studies) / "labels" / "lsinet"
+        labels = Path(studies) / "labels"
+        own = labels / "lsinet"
+        check_writable_folders(Path(studies), own, *(labels / tag for tag in LABEL_TAGS))
         self.videos = VideoStore(own, lambda image_id: self.datastore().path(image_id))
         self.model = ServedModel(
             Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt"), own / ".models", device
@@ -183,7 +190,8 @@ class LSINetLabel(MONAILabelApp):
             InputError: the label cannot be read, belongs to another video, or shows no polyp. No mask changes.
         """
         video = self.videos[image_id]
-        path = Path(self.datastore().get_label_uri(label_id, DefaultLabelTag.FINAL))
+        # The client's own file: a job, or another client, may have replaced the datastore's label meanwhile.
+        path = uploaded_file() or Path(self.datastore().get_label_uri(label_id, DefaultLabelTag.FINAL))
         try:
             if not path.is_file():
                 raise InputError(f"save labels with the tag {DefaultLabelTag.FINAL.value}")
@@ -197,16 +205,31 @@ class LSINetLabel(MONAILabelApp):
         return {**report.as_answer(), "job": job.job}
 
     def on_init_complete(self) -> None:
-        """Start to answer calls and to work on jobs. MONAI Label calls this in the server's process only."""
+        """Start to answer calls and to work on jobs. MONAI Label calls this in the server's process only.
+
+        Raises:
+            InputError: the server's port or folder is in use.
+        """
         from monailabel.app import app
 
-        guard = Guard(self.datastore(), self._largest_upload, self._allow_network)
-        add_routes(app, guard, Services(self.datastore(), self.videos, self.jobs, self.model, self.save_final))
+        check_port(server_host(), settings.MONAI_LABEL_SERVER_PORT)
+        self._studies_lock = lock_studies(Path(self.studies), self.videos.folder)
+        self.videos.clear_scratch(all_of_it=True)
+        self.datastore().remove_incomplete()
+        guard, services = self.services()
+        add_routes(app, guard, services)
         self.jobs.run()
         threading.Thread(target=self._look_at_new_videos, name="lsinet-new-videos", daemon=True).start()
         state = self.model.state()
         logger.info("model: %s", state["about"] or state["how"])
         logger.info("page: http://127.0.0.1:%s/lsinet/", settings.MONAI_LABEL_SERVER_PORT)
+
+    def services(self) -> tuple[Guard, Services]:
+        """What answers calls: the guard before them, and the app's parts behind them."""
+        paths = ServerPaths([Path(self.studies), Path(self.app_dir), self.model.checkpoint.parent, _BUNDLE])
+        guard = Guard(self.datastore(), self._largest_upload, self._allow_network, paths)
+        tasks = {"train": self._trainers, "batch_infer": self._infers, "scoring": self._scoring_methods}
+        return guard, Services(self.datastore(), self.videos, self.jobs, self.model, self.save_final, tasks)
 
     # What the app's parts ask for ------------------------------------------------------------------------------------
 
@@ -223,7 +246,7 @@ class LSINetLabel(MONAILabelApp):
         return None
 
     def _look_at_new_videos(self) -> None:
-        """Open new and changed videos, so that lists show their size or why they cannot be read."""
+        """Open new and changed videos, so that lists show their size or why they cannot be read; remove leftovers."""
         reported: dict[str, str] = {}
         while True:
             for image_id in sorted(self.datastore().list_images()):
@@ -233,6 +256,8 @@ class LSINetLabel(MONAILabelApp):
                     if reported.get(image_id) != str(error):
                         logger.warning("%s", error)
                     reported[image_id] = str(error)
+            with suppress(OSError):
+                self.videos.clear_scratch()  # of a training that was stopped, which MONAI Label does by killing it
             time.sleep(_LOOK_SECONDS)
 
     def _write_labels(self, video: StoredVideo, is_new: bool) -> Iterator[int]:
@@ -250,9 +275,7 @@ class LSINetLabel(MONAILabelApp):
                 store.save_label(video.id, str(path), tag.value, {})
         model = (video.info.get("annotated") or {}).get("model")
         known = {"doubt": video.values.rank(), "corrected": len(video.corrections), "model": model}
-        for tag in (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL):
-            if store.get_label_uri(video.id, tag):
-                store.update_label_info(video.id, tag.value, known)
+        store.describe_labels(video.id, known)
 
     def _on_end(self, job: Job) -> None:
         if job.kind == "annotate" and job.image in self.datastore():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
+import functools
 import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +20,9 @@ from typing import Any
 
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 
+from lib.call_files import new_file
 from lib.errors import Conflict, NotFound
 from lib.store import LABEL_SUFFIXES, LABEL_TAGS
 from lsinet_monai.data import open_video
@@ -33,6 +39,8 @@ VIDEO_SUFFIXES = (
 FOLDER_SUFFIX = ".frames"
 
 _NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")
+_INCOMPLETE = ".lsinet-upload-"
+"""What the names of videos begin with that are not yet complete."""
 
 
 def check_name(name: str) -> str:
@@ -52,10 +60,41 @@ def check_name(name: str) -> str:
     return name
 
 
+def _holds_lock(names: tuple[str, ...]) -> Callable[[type], type]:
+    """A decorator of a datastore: threads call these methods, its own and inherited ones, one at a time."""
+
+    def hold(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(self: VideoDatastore, *arguments: Any, **options: Any) -> Any:
+            with self._lock:
+                return method(self, *arguments, **options)
+
+        return call
+
+    def decorate(datastore: type) -> type:
+        for name in names:
+            setattr(datastore, name, hold(getattr(datastore, name)))
+        return datastore
+
+    return decorate
+
+
+# MONAI Label's datastore has no lock, and replaces its list while it reads it again. `add_image`, `remove_image` and
+# `get_dataset_archive` take long, so they hold the lock only where they need it.
+@_holds_lock(
+    (
+        "__contains__", "name", "set_name", "description", "set_description", "datalist", "get_image", "get_image_uri",
+        "get_image_info", "get_label", "get_label_uri", "get_labels_by_image_id", "get_label_by_image_id",
+        "get_label_info", "get_labeled_images", "get_unlabeled_images", "list_images", "refresh", "save_label",
+        "remove_label", "update_image_info", "update_label_info", "describe_labels", "status", "json",
+        "_init_from_datastore_file", "_update_datastore_file", "_on_any_event", "_on_modify_event",
+    )
+)  # fmt: skip
 class VideoDatastore(LocalDatastore):
     """A folder of videos, with labels in ``labels/original`` and ``labels/final``.
 
-    Names from clients are looked up in the list of videos, and never used as paths.
+    Names from clients are looked up in the list of videos, and never used as paths. All methods may be called from any
+    thread.
 
     Args:
         folder: the videos' folder.
@@ -65,7 +104,7 @@ class VideoDatastore(LocalDatastore):
 
     def __init__(self, folder: str, auto_reload: bool, removal: Callable[[str], AbstractContextManager[None]]) -> None:
         self._removal = removal
-        self._saving = threading.Lock()
+        self._lock = threading.RLock()
         self._strangers: set[str] = set()
         patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
         patterns += [f"*{suffix.upper()}" for suffix in VIDEO_SUFFIXES]
@@ -113,15 +152,33 @@ class VideoDatastore(LocalDatastore):
             open_video(image_filename).close()
         except InputError as error:
             raise InputError(str(error).replace(str(image_filename), image_id)) from error
-        place = Path(self._datastore.image_path()) / image_id
-        if place.exists():
-            raise Conflict(f"a video {image_id!r} is there already: choose another name")
-        with atomic_write(place) as temporary:
-            shutil.copyfile(image_filename, temporary)
-        self.refresh()
-        if image_info:
-            self.update_image_info(image_id, image_info)
+        place = self._place(image_id)
+        incomplete = place.with_name(f"{_INCOMPLETE}{secrets.token_hex(8)}")
+        try:
+            self._check_free(place)
+            shutil.copyfile(image_filename, incomplete)
+            with self._lock:
+                self._check_free(place)  # another client may have sent the same name meanwhile
+                os.replace(incomplete, place)
+                self.refresh()
+                if image_info:
+                    self.update_image_info(image_id, image_info)
+        finally:
+            incomplete.unlink(missing_ok=True)
         return image_id
+
+    def _place(self, image_id: str) -> Path:
+        return Path(self._datastore.image_path()) / image_id
+
+    @staticmethod
+    def _check_free(place: Path) -> None:
+        if place.exists():
+            raise Conflict(f"a video {place.name!r} is there already: choose another name")
+
+    def remove_incomplete(self) -> None:
+        """Remove what is left of videos whose upload was cut off by the end of the server. Call it at the start."""
+        for path in Path(self._datastore.image_path()).glob(f"{_INCOMPLETE}*"):
+            path.unlink(missing_ok=True)
 
     def remove_image(self, image_id: str) -> None:
         """Remove a video, its labels, and its data in the store.
@@ -130,7 +187,8 @@ class VideoDatastore(LocalDatastore):
             NotFound: there is no such video.
         """
         self._check(image_id)
-        with self._removal(image_id):
+        # Without the lock: the removal waits for a job that may need it.
+        with self._removal(image_id), self._lock:
             super().remove_image(image_id)
             self.refresh()
 
@@ -146,15 +204,14 @@ class VideoDatastore(LocalDatastore):
         if not suffix:
             raise InputError(f"a label must be a file that ends with one of {' '.join(LABEL_SUFFIXES)}")
         place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"
-        with self._saving:
-            before = self.get_label_uri(image_id, label_tag)
-            with atomic_write(place) as temporary:
-                shutil.copyfile(label_filename, temporary)
-            if before and Path(before).name != place.name:
-                Path(before).unlink(missing_ok=True)
-                self.refresh()
+        before = self.get_label_uri(image_id, label_tag)
+        with atomic_write(place) as temporary:
+            shutil.copyfile(label_filename, temporary)
+        if before and Path(before).name != place.name:
+            Path(before).unlink(missing_ok=True)
             self.refresh()
-            self.update_label_info(image_id, label_tag, label_info or {})
+        self.refresh()
+        self.update_label_info(image_id, label_tag, label_info or {})
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
@@ -171,6 +228,45 @@ class VideoDatastore(LocalDatastore):
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         """The path of a label, or "" if there is none."""
         return super().get_label_uri(label_id, label_tag) if label_tag in LABEL_TAGS else ""
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """The facts that are stored with a label. MONAI Label would give the stored dictionary itself."""
+        return copy.deepcopy(super().get_label_info(label_id, label_tag))
+
+    def describe_labels(self, image_id: str, facts: dict[str, Any]) -> None:
+        """Store facts with all labels that a video has."""
+        for tag in self.get_labels_by_image_id(image_id):
+            self.update_label_info(image_id, tag, facts)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """Write the videos that have a final label, with their labels, to a ZIP archive in the call's folder.
+
+        Args:
+            limit_cases: the largest number of videos; None or 0 for all.
+
+        Returns:
+            the archive's path.
+
+        Raises:
+            InputError: no video has a final label.
+        """
+        with self._lock:
+            pairs = [
+                (self.get_image_uri(image_id), self.get_label_uri(image_id, DefaultLabelTag.FINAL))
+                for image_id in sorted(self.get_labeled_images())
+            ]
+            listed = self._datastore.model_dump_json(exclude={"base_path"})
+        if not pairs:
+            raise InputError("no video has a final label: mark one as final first")
+        path = new_file(".zip")
+        with zipfile.ZipFile(path, "x") as archive:
+            for image, label in pairs[: limit_cases or None]:
+                frames = sorted(Path(image).iterdir()) if os.path.isdir(image) else []
+                for file in frames or [Path(image)]:
+                    archive.write(file, Path("image", *([Path(image).name] if frames else []), file.name))
+                archive.write(label, Path("label", Path(label).name))
+            archive.writestr("metadata.json", listed)
+        return str(path)
 
     # Overrides of the local datastore's internals.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.call_files import new_file
 from lib.model import ServedModel
 from lib.queue import JobQueue
 from lib.security import current_caller
@@ -102,9 +102,9 @@ class VideoInferTask(InferTask):
                 raise InputError(f"'{video.id}': {job.message}")
             if not ended or not self._label(video.id):
                 return None, job.public()
-        with tempfile.NamedTemporaryFile(suffix=".json", delete=False) as file:
-            shutil.copyfile(self._label(video.id), file.name)
-        return file.name, {"label_names": {"polyp": 1}, "video": summarise_video(video)}
+        copied = new_file(".json")
+        shutil.copyfile(self._label(video.id), copied)
+        return str(copied), {"label_names": {"polyp": 1}, "video": summarise_video(video)}
 
     def _label(self, image_id: str) -> str:
         """The path of the stored label, the final one first, or ""."""

@@ -20,6 +20,7 @@ from starlette.types import Message, Receive
 from lib.answers import answer_error
 from lib.datastore import VideoDatastore
 from lib.errors import NotFound
+from lib.server_paths import ServerPaths
 from lsinet_monai.errors import InputError
 
 __all__ = ["Caller", "Guard", "GuardedRoute", "current_caller", "current_user", "refuse_sessions"]
@@ -76,20 +77,24 @@ class GuardedRoute(APIRoute):
 
 
 class Guard:
-    """Checks a call, lets it run, and turns an error into a status and one line.
+    """Checks a call, lets it run, and turns an error into a status and one line. No answer names the server's folders.
 
     Args:
         videos: the datastore. Clients can name its videos only.
         largest_upload: bytes that an uploaded video may have.
         allow_network: whether other machines may call without sign-in.
+        paths: removes the server's folders from answers.
     """
 
     # Why not Starlette's TrustedHostMiddleware and add_exception_handler: Starlette accepts neither once the server has
     # started, and MONAI Label makes this app only then. The middleware would also answer 400 without a reason, and its
     # list of names cannot hold every loopback address.
 
-    def __init__(self, videos: VideoDatastore, largest_upload: int, allow_network: bool) -> None:
+    def __init__(
+        self, videos: VideoDatastore, largest_upload: int, allow_network: bool, paths: ServerPaths | None = None
+    ) -> None:
         self.videos = videos
+        self.paths = paths or ServerPaths()
         self.allow_network = allow_network
         self.limits = {
             ("PUT", "/datastore/"): largest_upload,
@@ -112,12 +117,16 @@ class Guard:
         _request.set(request)
         try:
             self._check_names(request)
-            return await handler(request)
+            answer = await handler(request)
+        except HTTPException as error:
+            error.detail = self.paths.hide(error.detail)
+            raise
         except Exception as error:
-            answer = answer_error(error)
-            if answer is None:
+            found = answer_error(error)
+            if found is None:
                 raise
-            return answer
+            answer = found
+        return self.paths.hide_in(answer)
 
     def _limit(self, request: Request) -> int:
         """How many bytes a call may send."""

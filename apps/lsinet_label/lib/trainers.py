@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -106,8 +105,7 @@ class FineTuneTask(TrainTask):
         if not chosen:
             raise InputError("there is no corrected video to train on: correct a frame, or mark a video as final")
         name = f"lsinet-{datetime.now():%Y%m%d-%H%M%S}"
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
+        with self.videos.scratch() as root:
             cases = _lay_out([self.videos[image_id] for image_id in chosen], chosen, root / "data")
             self._train(root, start, options)
             score = _score(root / "training")

@@ -306,7 +306,7 @@ export class Workflow {
         return api.import(id, choice.format, choice.file, { ...place, ...options });
       };
       say("Reading the file…");
-      const answer = await confirmImport((options) => send({ ...options, dry_run: true }));
+      const answer = await confirmImport((options) => send({ ...options, dry_run: true }), choice.format);
       if (!answer) return say("Nothing is imported.");
       if (answer.isSame) return say("Nothing has changed: the file has the same masks.");
       say("Importing…");

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -64,6 +65,25 @@ def open_store(studies: Path):
 def video(open_store):
     """The stored video ``p1_a.frames``."""
     return open_store()["p1_a.frames"]
+
+
+@pytest.fixture
+def make_app(studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes an app with keys of ``--conf``; its model file is not there, and no thread watches the folder."""
+    from main import LSINetLabel
+    from monailabel.config import settings
+
+    for name in ("AUTO_UPDATE_SCORING", "SESSIONS", "DATASTORE_AUTO_RELOAD"):  # the app or this fixture changes them
+        monkeypatch.setattr(settings, f"MONAI_LABEL_{name}", False)
+    for module in (sys, threading):  # the app replaces them
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
+
+    def make(**conf: str) -> LSINetLabel:
+        return LSINetLabel(
+            str(tmp_path), str(studies), {"checkpoint": str(tmp_path / "model.pt"), "device": "cpu", **conf}
+        )
+
+    return make
 
 
 @pytest.fixture

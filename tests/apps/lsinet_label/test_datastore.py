@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import zipfile
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("monailabel")
 
+from lib.call_files import call_folder
 from lib.datastore import VideoDatastore, check_name
-from lib.errors import NotFound
+from lib.errors import Conflict, NotFound
 
 from lsinet_monai.errors import InputError
 
@@ -109,6 +114,105 @@ def test_videos_stay_listed_during_a_refresh(make):
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.fixture
+def gif(tmp_path):
+    """A file that can be uploaded."""
+    path = tmp_path / "upload.gif"
+    Image.new("L", (32, 32)).save(path, save_all=True, append_images=[Image.new("L", (32, 32), 200)])
+    return path
+
+
+def test_threads_that_read_and_change_it_do_not_meet(make, gif, tmp_path):
+    datastore, errors = make(), []
+
+    def add(name):
+        for number in range(6):
+            datastore.add_image(f"{name}{number}.gif", str(gif), {"by": name})
+            (label := tmp_path / f"{name}{number}.json").write_text(name)
+            datastore.save_label(f"{name}{number}.gif", str(label), "final", {"by": name})
+            assert datastore.get_label_info(f"{name}{number}.gif", "final")["by"] == name
+
+    def add_and_remove(name):
+        for _ in range(6):
+            datastore.add_image(f"{name}.gif", str(gif), {})
+            datastore.remove_image(f"{name}.gif")
+
+    def read(_):
+        for _ in range(40):
+            assert "p1_a.frames" in datastore and {"B 2.MP4"} <= {*datastore.list_images()}
+            assert datastore.json()["objects"] and datastore.status()["total"] >= 2
+            assert len(datastore.datalist()) <= len(datastore.get_labeled_images()) <= 12
+            datastore.describe_labels("B 2.MP4", {"doubt": 0.5})
+            datastore._on_modify_event(SimpleNamespace(src_path=datastore._datastore_config_path))
+
+    def run(work, name):
+        try:
+            work(name)
+        except Exception as error:
+            errors.append(error)
+
+    work = [(add, "a"), (add, "b"), (add_and_remove, "c"), (read, "d"), (read, "e")]
+    threads = [threading.Thread(target=run, args=each) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    added = [f"{name}{number}.gif" for name in "ab" for number in range(6)]
+    for each in (datastore, make()):
+        assert sorted(each.get_labeled_images()) == added and "c.gif" not in each
+        assert [Path(each.get_label_uri(name, "final")).read_text() for name in added] == ["a"] * 6 + ["b"] * 6
+
+
+def test_two_clients_send_one_name(make, gif, studies):
+    datastore, answers = make(), []
+
+    def add():
+        try:
+            answers.append(datastore.add_image("new.gif", str(gif), {}))
+        except Conflict:
+            answers.append(None)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers, key=str) == [None] * 3 + ["new.gif"]
+    assert not [*studies.glob(".lsinet*")]
+
+
+def test_what_an_upload_left_that_was_cut_off_is_removed(make, gif, studies, monkeypatch):
+    datastore = make()
+
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.unlink", kill)
+    monkeypatch.setattr("os.replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        datastore.add_image("new.gif", str(gif), {})
+    monkeypatch.undo()
+    assert len([*studies.glob(".lsinet*")]) == 1 and "new.gif" not in make()
+    datastore.remove_incomplete()
+    assert not [*studies.glob(".lsinet*")]
+
+
+def test_the_archive_has_videos_and_their_final_labels(make, gif, tmp_path):
+    datastore = make()
+    with pytest.raises(InputError, match="no video has a final label"):
+        datastore.get_dataset_archive(None)
+    (tmp_path / "x.json").write_text("{}")
+    datastore.add_image("a.gif", str(gif), {})
+    for name in ("a.gif", "p1_a.frames"):
+        datastore.save_label(name, str(tmp_path / "x.json"), "final", {})
+    frames = [f"image/p1_a.frames/{index:03d}.png" for index in range(12)]
+    with call_folder(tmp_path / "call"):
+        for limit, names in ((1, []), (None, [*frames, "label/p1_a.frames.json"])):
+            with zipfile.ZipFile(datastore.get_dataset_archive(limit)) as archive:
+                assert archive.namelist() == ["image/a.gif", "label/a.gif.json", *names, "metadata.json"]
 
 
 def test_a_video_is_added_once(make, studies, tmp_path):

@@ -11,8 +11,6 @@ pytest.importorskip("monailabel")
 
 from lib.errors import NotFound
 from lib.exports import write_masks
-from main import LSINetLabel
-from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.errors import InputError
@@ -21,22 +19,8 @@ VIDEO = "p1_a.frames"
 
 
 @pytest.fixture
-def make(studies, tmp_path, monkeypatch):
-    """Makes an app with keys of ``--conf``; its model file is not there, and no thread watches the folder."""
-    for name in ("AUTO_UPDATE_SCORING", "SESSIONS", "DATASTORE_AUTO_RELOAD"):  # the app or this test changes them
-        monkeypatch.setattr(settings, f"MONAI_LABEL_{name}", False)
-
-    def start(**conf):
-        return LSINetLabel(
-            str(tmp_path), str(studies), {"checkpoint": str(tmp_path / "model.pt"), "device": "cpu", **conf}
-        )
-
-    return start
-
-
-@pytest.fixture
-def app(make):
-    return make()
+def app(make_app):
+    return make_app()
 
 
 @pytest.mark.parametrize(
@@ -48,9 +32,15 @@ def app(make):
         ({"allow_network": "perhaps"}, "allow_network"),
     ],
 )
-def test_a_bad_key_is_named(make, conf, said):
+def test_a_bad_key_is_named(make_app, conf, said):
     with pytest.raises(InputError, match=said):
-        make(**conf)
+        make_app(**conf)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(make_app, studies):
+    (studies / "labels").touch()
+    with pytest.raises(InputError, match=f"^studies folder '{studies}': .*labels/lsinet' cannot be written to"):
+        make_app()
 
 
 def test_what_monai_label_finds(app):

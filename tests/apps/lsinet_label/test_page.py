@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -389,6 +390,39 @@ class TestWork:
         square[10:40, 10:40] = True
         assert np.array_equal(server.labels("case-02.frames", 2) > 0, square)
         assert 3 not in {entry["frame"] for entry in server.get("videos/case-02.frames")["corrections"]}
+
+    def test_the_values_of_masks_are_chosen(self, page: Page, server: Any, tmp_path: Path) -> None:
+        open_video(page, server, "case-02.frames")
+        mask = np.zeros(SIZE, np.uint8)
+        mask[20:50, 20:50], mask[60:80, 60:90] = 1, 2
+        image = Image.fromarray(mask)
+        image.putpalette([0, 0, 0, 250, 50, 83, 0, 255, 0])
+        image.save(picture := io.BytesIO(), "PNG")
+        with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+            archive.writestr("00006.png", picture.getvalue())
+        page.keyboard.press("i")
+        page.select_option("#import-dialog [name=format]", "png")
+        page.set_input_files("#import-dialog [name=file]", tmp_path / "masks.zip")
+        page.get_by_role("button", name="Read the file").click()
+        page.wait_for_selector("#import-plan-dialog[open]")
+        assert page.inner_text("#import-labels-title") == "Which values of the masks are polyps?"
+        assert page.locator("#import-label-list .swatch").count() == 3 and page.is_disabled("#import-go")
+        page.get_by_label("rgb(0,255,0) (in 1 mask)").select_option("polyp")
+        page.wait_for_selector("#import-go:enabled")
+        page.get_by_label("rgb(0,255,0) (in 1 mask)").select_option("other")
+        page.wait_for_selector("#import-go:disabled")
+        page.get_by_label("rgb(250,50,83) (in 1 mask)").select_option("polyp")
+        page.wait_for_selector("#import-go:enabled")
+        lines = page.locator("#import-plan li").all_inner_texts()
+        assert lines[0] == "masks set: frame 6"
+        assert lines[-1] == "in the masks, rgb(250,50,83) is polyp, all else is background, as given"
+        page.screenshot(path=tmp_path / "dialog.png")
+        page.locator("#import-go").click()
+        says(page, "Imported: 1 frame corrected")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        assert np.array_equal(server.labels("case-02.frames", 6) > 0, mask == 1)
 
     def test_a_job_is_cancelled(self, page: Page, server: Any) -> None:
         page.goto(server.url)

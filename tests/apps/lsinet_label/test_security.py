@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("monailabel")
 
-from fastapi import APIRouter, FastAPI, Request, UploadFile
+from fastapi import APIRouter, FastAPI, HTTPException, Request, UploadFile
 from fastapi.testclient import TestClient
 from lib.datastore import VideoDatastore
 from lib.errors import Conflict
 from lib.security import Guard, GuardedRoute, current_caller, current_user
+from lib.server_paths import ServerPaths
 from monailabel.config import settings
 
 VIDEO = "p1_a.frames"
@@ -36,6 +37,14 @@ def call(studies):
         def conflict():
             raise Conflict("saved meanwhile", version=2)
 
+        @router.get("/lsinet/path")
+        def path(kind: str):
+            if kind == "error":
+                raise HTTPException(404, f"{studies}/x.mp4 is not there")
+            if kind == "conflict":
+                raise Conflict(f"{studies}/x.mp4 is there")
+            return {"path": [f"{studies}/x.mp4"]}
+
         @router.get("/lsinet/bug")
         def bug():
             raise ValueError("a bug")
@@ -55,7 +64,7 @@ def call(studies):
             return "label"
 
         app = FastAPI()
-        app.state.lsinet_guard = Guard(datastore, largest_upload, allow_network)
+        app.state.lsinet_guard = Guard(datastore, largest_upload, allow_network, ServerPaths([studies]))
         app.include_router(router)
         return TestClient(app, base_url=f"http://{HERE}", client=(client, 50000)).request
 
@@ -102,6 +111,12 @@ def test_errors_become_answers(call):
     assert (answer.status_code, answer.json()) == (409, {"detail": "saved meanwhile", "version": 2})
     with pytest.raises(ValueError, match="a bug"):
         call()("GET", "/lsinet/bug")
+
+
+@pytest.mark.parametrize("kind", ["error", "conflict", "answer"])
+def test_no_answer_names_the_servers_folders(call, studies, kind):
+    answer = call()("GET", "/lsinet/path", params={"kind": kind})
+    assert "x.mp4" in answer.text and str(studies) not in answer.text
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/lsinet/other", 2**20), ("/lsinet/videos/x/frames/0/mask", 2**24)])

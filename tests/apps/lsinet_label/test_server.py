@@ -8,6 +8,9 @@ import http.server
 import io
 import itertools
 import json
+import socket
+import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.parse
@@ -352,6 +355,64 @@ def test_the_most_doubtful_frame(server):
     for answer in (server.call("GET", "/lsinet/next"), server.call("POST", "/activelearning/disagreement", {})):
         assert answer.status == 200 and answer.json["id"] in VIDEOS and isinstance(answer.json["frame"], int)
     assert server.call("GET", "/lsinet/next", strategy="luck").status == 400
+
+
+def test_a_server_that_cannot_work_says_why_in_one_line(server, start_server, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "labels").touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        other_port = str(free.getsockname()[1])
+    ours, theirs = (str(server.studies), str(server.port)), (str(tmp_path / "videos"), other_port)
+    cases = [
+        ((ours[0], theirs[1]), f"another process serves the videos in studies folder '{ours[0]}': use that server"),
+        (ours, f"port {server.port} of 127.0.0.1 cannot be used (Address already in use)"),
+        (theirs, f"studies folder '{theirs[0]}': '{theirs[0]}/labels/lsinet' cannot be written to"),
+    ]
+    processes = [
+        subprocess.Popen(
+            [{ours[0]: studies, ours[1]: port}.get(word, word) for word in server.command],
+            env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for (studies, port), _ in cases
+    ]  # fmt: skip
+    for process, (_, said) in zip(processes, cases, strict=True):
+        log, _ = process.communicate(timeout=server.deadline)
+        assert process.returncode != 0 and "Traceback" not in log, log
+        assert [line.partition(" - error: ")[2][: len(said)] for line in log.splitlines() if "error: " in line] == [
+            said
+        ]
+    assert server.answers()
+
+
+def test_no_answer_names_the_servers_folders(server):
+    server.annotate("p01_a.mp4")
+    answers = [
+        server.call("GET", "/datastore/", output="train"),
+        server.call("GET", "/datastore/image/info", image="p01_a.mp4"),
+        server.call("POST", "/activelearning/doubt", {}),
+        server.call("GET", "/info/"),
+        server.call("GET", "/logs/", text="true"),
+        server.upload("POST", "/infer/lsinet", "file", "new.mp4", b"no video"),
+        server.upload("PUT", "/datastore/image", "file", "new.mp4", b"no video"),
+        server.call("POST", "/train/other", {}),
+    ]
+    folders = [str(server.studies.parent).encode(), tempfile.gettempdir().encode(), str(APP).encode()]
+    assert not [answer for answer in answers if any(folder in answer.body for folder in folders)]
+    assert [answer.status for answer in answers] == [200] * 5 + [400] * 3
+    assert [*(server.studies / "labels" / "lsinet" / ".scratch").iterdir()] == []
+
+
+def test_a_training_that_is_stopped_or_fails_leaves_nothing(server):
+    scratch = server.studies / "labels" / "lsinet" / ".scratch"
+    server.call("PUT", "/lsinet/videos/p02_a.mp4/frames/2/mask", png(drawn()))
+    assert server.call("POST", "/train/lsinet", {"max_epochs": -1}).status == 200
+    server.wait_until(lambda: server.call("GET", "/train/").json["status"] == "ERROR")
+    details = server.call("GET", "/train/").json["details"]
+    assert details[-1].startswith("error: max_epochs") and not any("Traceback" in line for line in details), details
+    assert server.call("POST", "/train/lsinet", {"max_epochs": 500}).status == 200
+    server.wait_until(lambda: [*scratch.glob("*/data")])
+    assert server.call("DELETE", "/train/").status == 200
+    server.wait_until(lambda: not [*scratch.iterdir()])
 
 
 def test_other_sites_may_not_call(server):

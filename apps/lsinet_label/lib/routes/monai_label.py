@@ -1,19 +1,24 @@
 """MONAI Label's own calls, in threads and behind the checks.
 
-MONAI Label itself runs them in its event loop, where each call blocks all others, and uses ids as paths.
+MONAI Label itself runs them in its event loop, where each call blocks all others. It uses ids as paths, leaves files in
+the temporary folder, and starts a task's process before it looks at the task's name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import jwt
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from monailabel.config import settings
 from monailabel.endpoints import (
@@ -30,11 +35,24 @@ from monailabel.endpoints import (
     wsi_infer,
 )
 from monailabel.endpoints.user import auth
+from starlette.background import BackgroundTask
 
+from lib.call_files import TemporaryNames, call_folder
+from lib.routes.services import Services
 from lib.security import GuardedRoute, refuse_sessions
 from lsinet_monai.errors import InputError
 
 __all__ = ["make_router"]
+
+_STARTS = {
+    train.api_run: ("train", "model"),
+    train.api_run_model: ("train", "model"),
+    batch_infer.api_run: ("batch_infer", "model"),
+    scoring.api_run: ("scoring", "method"),
+    scoring.api_run_method: ("scoring", "method"),
+}
+"""Calls that start a task in its own process: the task's kind, and what its name is called."""
+_WHOLE_LOG = 2**31 - 1
 
 
 def make_router() -> APIRouter:
@@ -46,6 +64,8 @@ def make_router() -> APIRouter:
         # MONAI Label 0.8.5 names no algorithm. PyJWT 2.0 and later refuse that, so nobody could sign in. A realm
         # publishes an RSA key and signs with RS256.
         auth.jwt = SimpleNamespace(decode=partial(jwt.decode, algorithms=["RS256"]))
+    for module in (datastore, infer, wsi_infer, model):
+        module.tempfile = TemporaryNames
     for path in ("/session/{rest:path}", "/proxy/{rest:path}"):
         router.add_api_route(path, refuse_sessions, methods=["GET", "PUT", "POST", "DELETE"], include_in_schema=False)
     for module in modules:
@@ -69,14 +89,47 @@ def _refuse_reload() -> None:
 
 
 def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a coroutine as a plain function, which FastAPI runs in a thread. MONAI Label's coroutines never await."""
+    """Wrap a coroutine as a plain function, which FastAPI runs in a thread. MONAI Label's coroutines never await.
+
+    The function checks what is asked for, and keeps the call's files until the call is answered.
+    """
     if not inspect.iscoroutinefunction(endpoint):
         return endpoint
 
-    def call(**arguments: Any) -> Any:
-        return asyncio.run(endpoint(**arguments))
+    def call(lsinet_request: Request, **arguments: Any) -> Any:
+        services: Services = lsinet_request.app.state.lsinet
+        _check(endpoint, arguments, services)
+        with ExitStack() as until_sent:
+            folder = until_sent.enter_context(services.videos.scratch())
+            with call_folder(folder):
+                try:
+                    answer = asyncio.run(endpoint(**arguments))
+                except json.JSONDecodeError as error:
+                    raise InputError(f"the call's JSON cannot be read ({error})") from error
+            if isinstance(answer, FileResponse) and folder in Path(answer.path).parents:
+                answer.background = BackgroundTask(until_sent.pop_all().close)
+            return answer
 
+    signature = inspect.signature(endpoint)
+    request = inspect.Parameter("lsinet_request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
     call.__name__ = endpoint.__name__
     call.__doc__ = endpoint.__doc__
-    call.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), request]
+    )
     return call
+
+
+def _check(endpoint: Callable[..., Any], arguments: dict[str, Any], services: Services) -> None:
+    """Refuse at once what MONAI Label would refuse late or not at all, and answer a log as text, not as a file."""
+    given = arguments.get
+    if endpoint in _STARTS:
+        kind, key = _STARTS[endpoint]
+        known = list(services.tasks.get(kind, ()))
+        for name in (given(key), (given("params") or {}).get(key)):
+            if name is not None and name not in known:
+                raise InputError(f"{key}={name!r} is not known: choose from {', '.join(known) or 'none'}")
+    if endpoint.__module__ in (infer.__name__, wsi_infer.__name__) and (given("file") or given("label")):
+        raise InputError("inference takes no files: upload the video with PUT /datastore/image, then give image=ID")
+    if endpoint is logs.api_get_logs and (arguments["lines"] or 0) <= 0:
+        arguments["lines"] = _WHOLE_LOG

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -35,6 +35,8 @@ class Services:
         jobs: the queue.
         model: the model in service.
         on_final: called with a video that was marked as final or opened again. Returns the job that follows.
+        tasks: the names that a call may start, by the kind of MONAI Label's tasks: ``train``, ``batch_infer``,
+            ``scoring``.
         images: decodes frames.
     """
 
@@ -43,6 +45,7 @@ class Services:
     jobs: JobQueue
     model: ServedModel
     on_final: Callable[[StoredVideo], Job | None]
+    tasks: Mapping[str, Collection[str]] = field(default_factory=dict)
     images: FrameImages = field(default_factory=FrameImages)
 
     def all_videos(self) -> list[StoredVideo]:

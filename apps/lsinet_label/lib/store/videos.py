@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from lib.store.video import StoredVideo
 
 __all__ = ["VideoStore"]
@@ -46,15 +48,34 @@ class VideoStore:
             self._videos.pop(image_id, None)
         shutil.rmtree(self.folder / image_id, ignore_errors=True)
 
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / ".scratch"
+
+    def clear_scratch(self, all_of_it: bool = False) -> None:
+        """Remove what processes that were killed have left in :meth:`scratch`.
+
+        Args:
+            all_of_it: remove what is there of living processes, too. For the start, when nobody needs any of it: the
+                server's own number may be that of the one that was killed.
+        """
+        for path in self._scratch.glob("[0-9]*-*"):
+            if all_of_it or not psutil.pid_exists(int(path.name.partition("-")[0])):
+                _remove(path)
+
     @contextmanager
     def scratch(self, suffix: str = "") -> Iterator[Path]:
         """Yield a free path on the videos' disk. The file or folder that the block makes there is removed after it."""
-        folder = self.folder / ".scratch"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{threading.get_ident()}-{os.urandom(4).hex()}{suffix}"
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        path = self._scratch / f"{os.getpid()}-{os.urandom(8).hex()}{suffix}"
         try:
             yield path
         finally:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 VIDEO = "p1_a.frames"
 
@@ -63,6 +66,23 @@ def test_labels_are_asked_for(client, corrected):
     none = client.post(path, content=content, params={"format": "coco", "labels": '{"adenoma": null}'})
     assert none.json()["corrected"] == []  # nobody's mask is lost
     assert client.post(path, content=content, params={"format": "coco", "first_frame": 3}).status_code == 400
+
+
+def test_values_of_masks_are_asked_for(client, corrected):
+    path = f"videos/{VIDEO}/import"
+    mask = np.zeros(corrected.info.size, np.uint8)
+    mask[10:20, 10:20], mask[30:40, 30:40] = 1, 2
+    image = Image.fromarray(mask)
+    image.putpalette([0, 0, 0, 250, 50, 83, 0, 255, 0])
+    image.save(picture := io.BytesIO(), "PNG")
+    with zipfile.ZipFile(content := io.BytesIO(), "w") as archive:
+        archive.writestr("008.png", picture.getvalue())
+    answer = client.post(path, content=content.getvalue(), params={"format": "png"})
+    assert answer.status_code == 400 and corrected.corrections.keys() == {3}
+    assert answer.json()["labels"] == {"rgb(0,0,0)": 1, "rgb(0,255,0)": 1, "rgb(250,50,83)": 1}
+    labels = json.dumps({"rgb(0,0,0)": None, "rgb(0,255,0)": None, "rgb(250,50,83)": "polyp"})
+    answer = client.post(path, content=content.getvalue(), params={"format": "png", "labels": labels})
+    assert answer.json()["corrected"] == [8] and ((corrected.mask(8).labels > 0) == (mask == 1)).all()
 
 
 def test_an_empty_file_is_a_question(client, corrected):

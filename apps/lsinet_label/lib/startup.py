@@ -1,0 +1,108 @@
+"""What a server checks before it works: its port, its folder, and that no other server uses either."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
+from lsinet_monai.utils.folder_lock import acquire_folder
+
+__all__ = ["check_port", "check_writable_folders", "lock_studies", "report_refusals_in_one_line", "server_host"]
+
+_WAIT = 3.0
+"""Seconds to wait for the lock of a server that is about to end."""
+
+
+def report_refusals_in_one_line() -> None:
+    """Let an InputError end a start with its message instead of a traceback, in the server and in its tasks' processes.
+
+    A second call changes nothing.
+    """
+    report_input_errors_in_one_line()
+    logging.getLogger("uvicorn.error").addFilter(_shorten)
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """Replace the traceback that uvicorn logs when the app does not start."""
+    error = find_input_error(sys.exc_info()[1])
+    if error is not None and record.levelno >= logging.ERROR:
+        record.msg, record.args, record.exc_info = f"error: {error}", (), None
+    return True
+
+
+def check_writable_folders(studies: Path, *folders: Path) -> None:
+    """Make the folders that the server writes to, and check that it can.
+
+    Args:
+        studies: the videos' folder.
+        folders: others in it.
+
+    Raises:
+        InputError: one of them cannot be written to.
+    """
+    for folder in (studies, *folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise InputError(
+                f"studies folder '{studies}': '{folder}' cannot be written to ({error.strerror}): let the server's "
+                "user write there, or give another folder with --studies"
+            ) from error
+
+
+def lock_studies(studies: Path, folder: Path) -> FileLock:
+    """Keep other servers out of a folder of videos, for as long as this process lives.
+
+    Args:
+        studies: the videos' folder.
+        folder: the app's own folder in it, where the lock lies.
+
+    Returns:
+        the lock. It is released when nothing refers to it any more.
+
+    Raises:
+        InputError: another server has the folder.
+    """
+    lock = FileLock(folder / ".server.lock")
+    way_out = "use that server, end it, or give another folder with --studies"
+    acquire_folder(lock, f"studies folder '{studies}'", "serves the videos", way_out, _WAIT)
+    return lock
+
+
+def server_host() -> str:
+    """The address that the command line of MONAI Label says to listen at. MONAI Label's settings have only the port."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-i", "--host", default="0.0.0.0")
+    return str(parser.parse_known_args()[0].host)
+
+
+def check_port(host: str, port: int) -> None:
+    """Check that the server can listen. Uvicorn tries that only after the app has started to work.
+
+    Args:
+        host: the address to listen at.
+        port: the port; 0 for any.
+
+    Raises:
+        InputError: another program listens there, or this user may not.
+    """
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        try:
+            socket.create_server(address[:2], family=family).close()
+        except OSError as error:  # uvicorn passes over addresses that this machine does not have
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise InputError(
+                    f"port {port} of {host} cannot be used ({os.strerror(error.errno)}): end the program that listens "
+                    "there, or give another port with --port"
+                ) from error

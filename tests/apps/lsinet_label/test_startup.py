@@ -1,0 +1,71 @@
+"""What a server checks before it works. test_server.py starts real ones."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import pytest
+
+pytest.importorskip("monailabel")
+
+from lib.startup import check_port, check_writable_folders, lock_studies, report_refusals_in_one_line, server_host
+
+from lsinet_monai.errors import InputError
+
+
+def test_a_port_that_is_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for host in ("127.0.0.1", "0.0.0.0", "localhost"):
+            with pytest.raises(InputError, match=f"port {port} of {host} cannot be used .*--port"):
+                check_port(host, port)
+    for host in ("127.0.0.1", "0.0.0.0", "localhost"):
+        check_port(host, port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [(["--host", "127.0.0.1"], "127.0.0.1"), (["-i", "::1", "--port", "80"], "::1"), (["--conf", "a", "b"], "0.0.0.0")],
+)
+def test_the_address_of_the_command_line(monkeypatch, arguments, host):
+    monkeypatch.setattr("sys.argv", ["monailabel", "start_server", "--app", "x", *arguments])
+    assert server_host() == host
+
+
+def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
+    check_writable_folders(tmp_path, tmp_path / "labels" / "lsinet")
+    assert [path.name for path in tmp_path.rglob("*")] == ["labels", "lsinet"]
+    (tmp_path / "labels" / "final").touch()
+    with pytest.raises(InputError, match=r"'.*final' cannot be written to \(File exists\).*--studies"):
+        check_writable_folders(tmp_path, tmp_path / "labels" / "final")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"cannot be written to \(Permission denied\)"):
+        check_writable_folders(tmp_path)
+
+
+def test_a_second_server_is_kept_out_until_the_first_one_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.startup._WAIT", 0.1)
+    first = lock_studies(tmp_path, tmp_path)
+    with pytest.raises(InputError, match=f"another process serves the videos in studies folder '{tmp_path}': use that"):
+        lock_studies(tmp_path, tmp_path)
+    first.release()
+    lock_studies(tmp_path, tmp_path)
+
+
+def test_a_start_that_is_refused_takes_one_line(caplog, monkeypatch):
+    for hook in ("sys.excepthook", "threading.excepthook"):
+        monkeypatch.setattr(hook, lambda *_: None)
+    report_refusals_in_one_line()
+    report_refusals_in_one_line()
+    logger = logging.getLogger("uvicorn.error")
+    for error in (InputError("port 80 is in use"), ValueError("a bug")):
+        try:
+            raise error
+        except ValueError:
+            logger.error("Traceback\n%s", "of uvicorn")
+    assert caplog.messages == ["error: port 80 is in use", "Traceback\nof uvicorn"]
