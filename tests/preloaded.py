@@ -14,8 +14,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BUNDLE = 'import runpy; runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)'
-"""The program of ``python -m monai.bundle``."""
+
+def run_module(name: str) -> str:
+    """The program of ``python -m NAME``."""
+    return f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+
+
+BUNDLE = run_module("monai.bundle")
 
 SERVER = '''
 import gc, json, os, sys
@@ -40,7 +45,7 @@ job = None
 while job is None:
     line = sys.stdin.readline()
     if not line:
-        sys.exit()
+        os._exit(0)
     job = fork(json.loads(line))
 os.chdir(job["folder"])
 os.environ.clear()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lsinet_monai.version import __version__
+from tests.preloaded import Preloaded, run_module
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
@@ -70,9 +71,9 @@ def test_the_front_page_is_the_readme_with_the_sites_links(site: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["corrections", "memory", "training"])
-def test_an_experiment_runs_as_a_module(name: str) -> None:
-    command = [sys.executable, "-m", f"experiments.{name}", "--help"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_an_experiment_runs_as_a_module(preloaded: Preloaded, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(ROOT)
+    run = preloaded.run(run_module(f"experiments.{name}"), "--help")
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("usage:")
 

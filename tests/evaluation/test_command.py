@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -20,6 +18,7 @@ from lsinet_monai.__main__ import main
 from lsinet_monai.errors import InputError
 from lsinet_monai.evaluation import name_predictions
 from lsinet_monai.metrics import BENCHMARK_SCORES
+from tests.preloaded import Preloaded, run_module
 
 SPLIT = "TestEasyDataset/Unseen"
 
@@ -129,10 +128,9 @@ def test_all_problems_are_listed_and_nothing_is_scored(phantom: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_an_error_is_one_line_and_a_non_zero_exit(phantom: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lsinet_monai", "evaluate", "--predictions", str(tmp_path)]
-    command += ["--truth", str(phantom / "data"), "--output", str(tmp_path / "out")]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+def test_an_error_is_one_line_and_a_non_zero_exit(preloaded: Preloaded, phantom: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", "--predictions", str(tmp_path), "--truth", str(phantom / "data")]
+    result = preloaded.run(run_module("lsinet_monai"), *arguments, "--output", str(tmp_path / "out"))
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1 and result.stderr.startswith("error: ")
     assert "Traceback" not in result.stdout + result.stderr
