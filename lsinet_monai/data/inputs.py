@@ -46,10 +46,6 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"input={path!r} reads as a number, not as a path: write ./ before the name")
-    if "::" in str(path) and not os.path.exists(path):
-        raise InputError(
-            f"{path}: no such folder or file; a config reads '#' in a name as '::', so if the name has a '#', rename it"
-        )
     root = Path(path)
     if os.path.isfile(path):
         return [Clip(root.stem, video=str(root))]

@@ -104,6 +104,11 @@ class TrainingState:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
 
     def _started(self, engine: Any) -> None:
+        if self._checkpoint is not None and engine.state.iteration == 0:
+            raise InputError(
+                f"the training in '{self.folder.path}' has run, and would start again from its first epoch: call "
+                "initialize() again, with resume=true and a higher max_epochs to train further"
+            )
         self._random.device = torch.device(engine.state.device)
         self._to_save = {**self.objects, "trainer": engine, "random": self._random}
         if engine.scaler is not None:

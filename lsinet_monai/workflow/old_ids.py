@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
-
-from monai.bundle import ConfigParser
-
 from lsinet_monai.errors import InputError
+from lsinet_monai.workflow.call import find_call
 
 __all__ = ["OLD_IDS", "refuse_old_ids"]
 
@@ -43,19 +39,7 @@ def refuse_old_ids() -> None:
     Raises:
         InputError: the config has one of :data:`OLD_IDS`.
     """
-    parser = _parser_at_work(sys._getframe())
-    if parser is None:
-        return
+    call = find_call()
     for old, advice in OLD_IDS.items():
-        if old in parser:
+        if call is not None and old in call.parser:
             raise InputError(f"{old} is an id of an earlier version, and has no effect: {advice}")
-
-
-def _parser_at_work(frame: FrameType | None) -> ConfigParser | None:
-    """Find the parser that evaluates an expression among its callers. MONAI does not pass it to the expression."""
-    while frame is not None:
-        found = frame.f_locals.get("self")
-        if isinstance(found, ConfigParser):
-            return found
-        frame = frame.f_back
-    return None

@@ -9,6 +9,7 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.workflow.given_values import expand_home
 
 __all__ = ["run_with"]
 
@@ -23,7 +24,8 @@ def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
     it: with ``input`` and ``output_dir`` of ``bundle/configs/inference.json`` these are the network and the inferer.
     The config is not parsed again.
 
-    The values hold for this run only. ``$`` and ``@`` in them have no meaning, so they may come from a request. The
+    The values hold for this run only. ``$`` and ``@`` in them have no meaning, so they may come from a request; a
+    ``~`` at the start of a path is the user's folder. The
     workflow's ``initialize`` and ``run`` are evaluated, its checks included; ``finalize`` is not. Runs of one workflow
     must not overlap.
 
@@ -43,7 +45,7 @@ def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
     expressions = (workflow.init_id, workflow.run_id)
     made_for_this_run = _dependents(parser, [*content, *expressions])
     _forget(parser, made_for_this_run)
-    parser.ref_resolver.resolved_content.update(content)
+    parser.ref_resolver.resolved_content.update(expand_home(content))
     try:
         # Not workflow.run(), which puts the bundle's folder on sys.path once more each time.
         for expression in expressions:

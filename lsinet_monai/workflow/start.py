@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
+from lsinet_monai.workflow.call import Call, find_call
+from lsinet_monai.workflow.command_line import check_keys, check_run
+from lsinet_monai.workflow.given_values import read_given_values
 from lsinet_monai.workflow.old_ids import refuse_old_ids
+from lsinet_monai.workflow.overlays import check_order
+from lsinet_monai.workflow.tracking import adapt_tracking
 
 __all__ = ["start"]
 
 
 def start() -> None:
-    """Let errors that a person can act on end the run in one line, and refuse ids of earlier versions of its config.
+    """Check how a run was called, and read its values. From here on an error that a person can act on is one line.
 
     Raises:
-        InputError: see :func:`refuse_old_ids`.
+        InputError: the config has an id of an earlier version, an overlay stands before the config that it adds to, or
+            there is no such run or key.
     """
     report_input_errors_in_one_line()
+    call = find_call()
+    if call is None:
+        return
     refuse_old_ids()
+    check_order(call)
+    _check_load(call)
+    check_run(call)
+    check_keys(call)
+    read_given_values(call)
+    adapt_tracking(call)
+
+
+def _check_load(call: Call) -> None:
+    if "load" in call.verbs and "training" in call.parser:
+        raise InputError(
+            "monai.bundle.load would give a network to train, without the weights of the bundle's model: pass "
+            "workflow_type='inference'"
+        )

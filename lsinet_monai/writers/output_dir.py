@@ -14,6 +14,9 @@ __all__ = ["FRAME_RESULTS", "check_model_file", "prepare_output_dir"]
 FRAME_RESULTS = ("masks", "maps")
 """The folders of an output folder that hold one file per frame, ``<kind>/<clip_id>/<frame>.png``."""
 
+_TRACKING = ("config_[0-9]*_[0-9]*.json", "mlruns.db*", "mlruns/**/*")
+"""What MONAI's ``--tracking mlflow`` writes to an output folder, in part before a run begins. It replaces nothing."""
+
 
 def prepare_output_dir(
     path: str | Path,
@@ -41,8 +44,6 @@ def prepare_output_dir(
     """
     check_paths(output_dir=path)
     accepts_files = as_bool(overwrite, "overwrite") | as_bool(resume, "resume")
-    if "::" in str(path):
-        raise InputError(f"output_dir '{path}' contains '::', which a config makes of '#': choose another name")
     folder = Path(path)
     if input_dir is not None and folder.resolve().is_relative_to(Path(input_dir).resolve()):
         raise InputError(
@@ -57,7 +58,8 @@ def prepare_output_dir(
             )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir '{folder}' is a file: choose a folder")
-    found = next((path for path in folder.rglob("*") if not path.is_dir() and path not in leftovers), None)
+    ignored = {*leftovers, *(path for pattern in _TRACKING for path in folder.glob(pattern))}
+    found = next((path for path in folder.rglob("*") if not path.is_dir() and path not in ignored), None)
     if found is not None and not accepts_files:
         raise InputError(
             f"output_dir '{folder}' holds files that this run did not write (e.g. '{found.relative_to(folder)}'): "

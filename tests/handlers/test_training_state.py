@@ -91,6 +91,22 @@ def _content(folder: Path) -> dict[str, Any]:
 STOPS = [(1, None, 1), (2, None, 1), (3, None, 3), (6, None, 5), (6, 1, 6), (2, 1, 2)]
 
 
+def test_a_training_that_has_run_does_not_start_again(tmp_path: Path) -> None:
+    training = _Trained(tmp_path)
+    training.run()
+    before = _content(tmp_path)["trainer"]
+    with pytest.raises(InputError, match=r"has run, and would start again .* call initialize\(\) again"):
+        training.trainer.run()
+    assert _content(tmp_path)["trainer"] == before
+
+
+def test_a_training_that_has_run_goes_on_to_a_higher_epoch(tmp_path: Path) -> None:
+    training = _Trained(tmp_path)
+    training.run()
+    training.trainer.state.max_epochs = 4
+    assert len(training.run(overwrite=True)) == 8
+
+
 @pytest.mark.parametrize(("stop_in", "save_steps", "first"), STOPS)
 def test_a_resumed_training_is_that_which_was_not_interrupted(
     tmp_path: Path, stop_in: int, save_steps: int | None, first: int

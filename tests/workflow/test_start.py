@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigParser
+import torch
+from monai.bundle import ConfigParser, load
 
 from lsinet_monai.errors import find_input_error
+from lsinet_monai.networks import load_checkpoint
+from lsinet_monai.utils.packaging import copy_shipped, shipped_folder
+from lsinet_monai.utils.shipped_model import MODEL_FILE
 from lsinet_monai.workflow import start
 
 
@@ -25,3 +30,15 @@ def test_start_reports_in_one_line_and_refuses_old_ids(
 def test_start_without_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", lambda *_: None)
     start()
+
+
+def test_a_bundle_is_loaded_with_its_weights_from_any_folder(empty_folder: Path) -> None:
+    copy_shipped("bundle", empty_folder / "models" / "lsinet")
+    options = {"bundle_dir": str(empty_folder / "models"), "device": "cpu"}
+    network = load("lsinet", workflow_type="inference", **options)
+    expected = load_checkpoint(shipped_folder("bundle") / MODEL_FILE).network.state_dict()
+    assert all(torch.equal(value.cpu(), expected[name]) for name, value in network.state_dict().items())
+    assert not network.training
+    with pytest.raises(RuntimeError) as caught:
+        load("lsinet", **options)
+    assert "without the weights" in str(find_input_error(caught.value))

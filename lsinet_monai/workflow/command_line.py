@@ -1,0 +1,186 @@
+"""Runs and keys that do not exist: refuse them, and name the nearest ones that do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
+from monai.bundle.reference_resolver import ReferenceResolver
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
+from lsinet_monai.utils.packaging import shipped_folder
+from lsinet_monai.workflow.call import Call, find_call
+
+__all__ = ["check_initialized", "check_keys", "check_run", "find_runs"]
+
+_SEP = ReferenceResolver.sep
+
+_BASES = ("train.json", "inference.json")
+"""The shipped configs that the others add to."""
+
+_STEPS = ("imports", "bundle_root", "join_ranks", "initialize", "prepare", "finalize")
+"""Parts of a run that are no run of their own, by the names that they have in MONAI's configs and in ours."""
+
+
+def check_run(call: Call) -> None:
+    """Refuse a run that does not exist. MONAI builds whatever part of the config has the name, and ends.
+
+    Raises:
+        InputError: the id to run is neither a run of the config, see :func:`find_runs`, nor "run".
+    """
+    if call.workflow is None:
+        return
+    run_id = ReferenceResolver.normalize_id(call.workflow.run_id)
+    runs = find_runs(call.parser)
+    if run_id in runs or (run_id == "run" and run_id in call.parser):
+        return
+    elsewhere = "" if run_id in call.parser else _where_else(run_id)
+    hint = elsewhere or _near(run_id, runs, 0.6) or f"there are {', '.join(runs)}"
+    raise InputError(f"no such run: {run_id.replace(_SEP, '#')} in {_name_files(call)}; {hint}")
+
+
+def find_runs(parser: ConfigParser) -> list[str]:
+    """Find the ids that a person can run: expressions or components that no other part of the config needs.
+
+    Another run may name a run, alone (``"training": "@run"``) or in a list. What the shipped configs need is no run,
+    also where an overlay does without it.
+    """
+    config = parser.get()
+    needed = _needed(config)
+    for path in map(_shipped, _BASES):
+        needed |= _needed(ConfigParser.load_config_file(path))
+    return [key for key, value in config.items() if key not in _STEPS and key not in needed and _is_action(value)]
+
+
+def check_keys(call: Call) -> None:
+    """Refuse keys on top of the config files that nothing refers to, so that they would have no effect.
+
+    Keys that the files have are known, and so are the arguments of MONAI, the keys of its ``--tracking``, keys that
+    some part of the config refers to, and arguments that a component gets, such as ``optimizer#betas``.
+
+    Raises:
+        InputError: a key is not known.
+    """
+    if not call.given:
+        return
+    base = ConfigParser(ConfigParser.load_config_files(call.config_file or {}))
+    arguments = _arguments(ConfigWorkflow) | _arguments(create_workflow)
+    others = arguments | _tracking_keys(call.given.get("tracking"))
+    referred = {
+        part
+        for text, _ in _texts(call.parser.get())
+        for reference in ReferenceResolver.match_refs_pattern(text)
+        for part in (reference, reference.partition(_SEP)[0])
+    }
+    macros = {text[1:] for text, _ in _texts([base.get(), *call.given.values()]) if text.startswith("%")}
+    known = others | referred | set(map(ReferenceResolver.normalize_id, macros))
+    unknown = [key for key in call.given if not (key in base or key in known or _is_part(key, base))]
+    if unknown:
+        hints = [_hint(key, base, arguments) for key in unknown]
+        names = [
+            key.replace(_SEP, "#") + (f" ({hint})" if hint else "") for key, hint in zip(unknown, hints, strict=True)
+        ]
+        way_out = "" if all(hints) else ": leave it out, or add the config file that has it"
+        raise InputError(f"no key {', no key '.join(names)} in {_name_files(call)}{way_out}")
+
+
+def _hint(key: str, base: ConfigParser, arguments: Collection[str]) -> str:
+    section = key.rpartition(_SEP)[0]
+    names = [f"{section}{_SEP}{name}" for name in base[section]] if section else [*base.get(), *arguments]
+    return _where_else(key) or _near(key, names, 0.7)
+
+
+def check_initialized() -> bool:
+    """Refuse a run whose ``initialize`` MONAI has skipped, without a word, because it was given another id for it.
+
+    Fire takes the second word of an unquoted path with spaces for that id. Called in the expression of a run.
+
+    Returns:
+        True.
+
+    Raises:
+        InputError: the config has no such id.
+    """
+    call = find_call()
+    if call is not None and call.workflow is not None and call.workflow.init_id not in call.parser:
+        report_input_errors_in_one_line()
+        raise InputError(
+            f"{call.workflow.init_id!r} belongs to no key: put quotes around a value with spaces, or leave it out"
+        )
+    return True
+
+
+def _needed(config: Mapping[str, Any]) -> set[str]:
+    """The ids that parts of a config need for more than to run them."""
+    return {
+        reference
+        for key, value in config.items()
+        for text, is_whole in _texts(value)
+        for reference in ReferenceResolver.match_refs_pattern(text)
+        if key in _STEPS or not is_whole or text != f"@{reference}"
+    }
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:
+    """The texts in a value, and for each whether it is the value itself or an element of it as a list."""
+    if isinstance(value, str):
+        yield value, depth < 2
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item, 2)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, depth + 1)
+
+
+def _is_action(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_action, value))
+    return "_target_" in value if isinstance(value, dict) else isinstance(value, str) and value[:1] in ("$", "@")
+
+
+def _is_part(key: str, base: ConfigParser) -> bool:
+    """Whether a key is part of a component, a list or the metadata, which may have parts that the files do not name."""
+    top, *names = key.split(_SEP)
+    return bool(names) and (len(names) > 1 or not isinstance(base.get(top), dict) or "_target_" in base.get(top))
+
+
+def _arguments(function: Callable[..., Any]) -> set[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+
+
+def _tracking_keys(tracking: Any) -> set[str]:
+    if tracking is None:
+        return set()
+    if isinstance(tracking, str) and tracking in DEFAULT_EXP_MGMT_SETTINGS:
+        return set(DEFAULT_EXP_MGMT_SETTINGS[tracking]["configs"])
+    return set(ConfigParser.load_config_files(tracking).get("configs", {}))
+
+
+def _near(name: str, names: Collection[str], cutoff: float) -> str:
+    """A question that names those that are nearest to a name; empty if none is near."""
+    found = [near.replace(_SEP, "#") for near in get_close_matches(name, names, cutoff=cutoff)]
+    return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+def _where_else(name: str) -> str:
+    """The shipped config that has a key which the given files do not have; empty if none has it."""
+    overlays = sorted(path.name for path in _shipped("").glob("*.json"))
+    has = (file for file in (*_BASES, *overlays) if name in ConfigParser.load_config_file(_shipped(file)))
+    found = next(has, None)
+    return f"it is in {found}" if found else ""
+
+
+def _shipped(file: str) -> Path:
+    return shipped_folder("bundle") / "configs" / file
+
+
+def _name_files(call: Call) -> str:
+    return ", ".join(call.files) or "the config"

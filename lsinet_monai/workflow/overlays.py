@@ -1,0 +1,70 @@
+"""Config files that add to another one: each follows the file that it adds to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from monai.bundle import ConfigParser
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.utils.error_line import report_input_errors_in_one_line
+from lsinet_monai.workflow.call import Call, find_call
+
+__all__ = ["check_order", "extends"]
+
+_TELLING_KEY = {"train.json": "training", "inference.json": "inference"}
+"""Keys that these configs have, and no overlay."""
+
+
+def extends(base: str) -> None:
+    """Refuse an overlay that is given without the config that it adds to. Called in the overlay's ``+initialize``.
+
+    Args:
+        base: the name of that config, "train.json" or "inference.json".
+
+    Raises:
+        InputError: it is not there.
+    """
+    report_input_errors_in_one_line()
+    if call := find_call():
+        _require(base, call)
+
+
+def check_order(call: Call) -> None:
+    """Refuse an overlay that stands before the config that it adds to, which would replace the overlay's values.
+
+    Raises:
+        InputError: a config file stands before the one with ``initialize``, which has some of its keys too; or an
+            overlay adds to another config, see :func:`extends`.
+    """
+    files = [file for file in call.files if Path(file).is_file()]
+    contents = [{key.lstrip("+"): key for key in ConfigParser.load_config_file(file)} for file in files]
+    base = max((at for at, content in enumerate(contents) if content.get("initialize") == "initialize"), default=0)
+    for file, content in zip(files[:base], contents, strict=False):
+        if replaced := [key for key in content if key in contents[base]]:
+            in_order = [files[base], *files[:base], *files[base + 1 :]]
+            raise InputError(
+                f"{file} stands before {files[base]}, which replaces its {replaced[-1]}: give {_given(in_order)}"
+            )
+    for step in call.parser.get("initialize", None) or []:
+        if found := re.fullmatch(r"\$workflow\.extends\('(.+)'\)", str(step)):
+            _require(found[1], call)
+    # MONAI keeps the order in which keys were read, and the first key of the overlays is +initialize.
+    if next((key for key in call.parser.get() if key != ConfigParser.meta_key), None) == "initialize":
+        raise InputError("an overlay stands before the config that it adds to, and loses its values: put it after")
+
+
+def _require(base: str, call: Call) -> None:
+    if _TELLING_KEY[base] in call.parser:
+        return
+    if not call.files:
+        raise InputError(f"an overlay that adds to {base} is given without it: give {base} first, then the overlay")
+    overlay = call.files[-1]
+    in_order = [str(Path(overlay).parent / base), overlay]
+    raise InputError(f"{overlay} adds to {base}, which is missing: give {_given(in_order)}")
+
+
+def _given(files: list[str]) -> str:
+    """The files as a command line gives them."""
+    return '--config_file "[{}]"'.format(",".join(f"'{file}'" for file in files))

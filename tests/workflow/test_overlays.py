@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
+
+from lsinet_monai.errors import find_input_error
+
+CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
+OF_INFERENCE = ("export", "multi_gpu_inference")
+OVERLAYS = {
+    path.stem: "inference" if path.stem in OF_INFERENCE else "train"
+    for path in CONFIGS.glob("*.json")
+    if path.stem not in ("train", "inference", "metadata")
+}
+
+
+@pytest.fixture(params=[ConfigWorkflow, create_workflow])
+def refusal(request: pytest.FixtureRequest, empty_folder: Path) -> Callable[..., str]:
+    """The line that ends a run with some configs, made as a program makes it and as MONAI's commands do."""
+
+    def run(*names: str) -> str:
+        with warnings.catch_warnings(), pytest.raises(Exception) as caught:
+            warnings.simplefilter("ignore")
+            files = [str(CONFIGS / f"{name}.json") for name in names]
+            workflow = request.param(config_file=files, logging_file=False)
+            workflow.initialize()
+        assert not list(empty_folder.iterdir())
+        return str(find_input_error(caught.value))
+
+    return run
+
+
+@pytest.mark.parametrize(("overlay", "base"), OVERLAYS.items())
+def test_an_overlay_says_what_it_needs(refusal: Callable[..., str], overlay: str, base: str) -> None:
+    other = "train" if base == "inference" else "inference"
+    for line in (refusal(overlay), refusal(other, overlay)):
+        assert f"adds to {base}.json" in line and ("which is missing: give" in line or "without it" in line)
+    assert "stands before" in refusal(overlay, base)
+
+
+def test_a_users_overlay_before_the_config(command: Callable[..., Any]) -> None:
+    Path("mine.json").write_text(json.dumps({"mine": 1, "threshold": 0.9}))
+    assert command("", "['mine.json','config.json']") == (
+        "mine.json stands before config.json, which replaces its threshold: "
+        "give --config_file \"['config.json','mine.json']\""
+    )
+    Path("mine.json").write_text(json.dumps({"mine": 1}))  # nothing is lost
+    assert command("", "['mine.json','config.json']")["threshold"] == 0.5
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_can_be_read_alone(overlay: str) -> None:
+    """Otherwise MONAI ends with a traceback before the overlay can say anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = ConfigParser.load_config_files(str(CONFIGS / f"{overlay}.json"))
+    assert next(iter(config)) == "initialize"
