@@ -125,6 +125,20 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
     return cases
 
 
+def _by_frame(names: Sequence[str], files: Sequence[Path]) -> dict[str, Path]:
+    """Index a folder's files by the names of their frames.
+
+    Raises:
+        InputError: two files have the name of one frame.
+    """
+    found: dict[str, Path] = {}
+    for name, file in zip(names, files, strict=True):
+        if name in found:
+            raise InputError(f"{file}: {found[name].name} is of the same frame; remove one")
+        found[name] = file
+    return found
+
+
 def _find_truth(root: Path, predictions: Mapping[str, Path]) -> list[TruthClip]:
     if not root.is_dir():
         raise InputError(f"truth {root}: no such folder; give a dataset in SUN-SEG's layout, or a GT folder")
@@ -162,7 +176,7 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
         folder = None if frame_folder is None else frame_folder / case
         files = folder.iterdir() if folder is not None and folder.is_dir() else ()
         frames = {path.stem: path for path in files if path.suffix.lower() in FRAME_SUFFIXES}
-        names = tuple(frame_names(masks))
+        names = tuple(_by_frame(frame_names(masks), masks))
         clips.append(TruthClip(split, case or gt.resolve().name, names, tuple(masks), frames))
     return clips
 
@@ -170,6 +184,6 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
 def _find_negative(folder: Path) -> list[TruthClip]:
     clips = []
     for case, paths in list_cases(folder, "frames").items():
-        frames = {path.stem: path for path in paths}
+        frames = _by_frame([path.stem for path in paths], paths)
         clips.append(TruthClip(NEGATIVE_SPLIT, case or folder.resolve().name, tuple(frames), None, frames))
     return clips

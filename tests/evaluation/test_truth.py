@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.evaluation import Evaluation, truth_clips
+from lsinet_monai.evaluation.maps import find_maps
 from lsinet_monai.evaluation.truth import list_cases
 
 Score = Callable[..., Evaluation]
@@ -110,3 +113,42 @@ def test_bad_folders(data: Path, damage: Callable[[Path], None], message: str, s
     with pytest.raises(InputError, match=message) as caught:
         score()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("folder", "is_negative"), [("GT/case1", False), ("negatives/case5", True)])
+def test_two_files_of_one_frame_are_refused(tmp_path: Path, folder: str, is_negative: bool) -> None:
+    for name in (f"{folder}/1.png", f"{folder}/1.bmp", "GT/case2/1.png"):
+        _save(tmp_path / name, np.zeros((20, 24), np.uint8))
+    negatives = tmp_path / "negatives" if is_negative else None
+    with pytest.raises(InputError, match=rf"{folder}/1\.\w+: 1\.\w+ is of the same frame; remove one"):
+        truth_clips({}, tmp_path / "GT", negatives)
+
+
+NAMES = st.sampled_from(["a.png", "a.bmp", "a_mask.png", "a-gt.png", "b.png", "b_mask.png", "b.jpg.png", "c_mask.bmp"])
+
+
+@given(st.sets(NAMES, min_size=1), st.sets(NAMES, min_size=1))
+def test_a_map_is_scored_with_the_mask_of_its_own_frame(
+    tmp_path_factory: pytest.TempPathFactory, masks: set[str], maps: set[str]
+) -> None:
+    root = tmp_path_factory.mktemp("names")
+    for folder, names in (("GT/case1", masks), ("maps/case1", maps)):
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            (root / folder / name).touch()
+    try:
+        clips = truth_clips({}, root / "GT")
+        found = find_maps("method", root / "maps", clips)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    ((clip, paths),) = zip(clips, found.maps.values(), strict=True)
+    assert clip.masks is not None and len(clip.masks) == len(masks)
+    used = [path for path in paths if path is not None]
+    assert len(set(used)) == len(used)
+    assert all(path is None or path.name[0] == name[0] for path, name in zip(paths, clip.names, strict=True))
+    # Each map is scored, or said.
+    said = " ".join([*found.problems, *found.notices])
+    assert all(path in used or str(path) in said for path in (root / "maps/case1").iterdir())
+    # Each frame has a map, or its lack is said.
+    assert all(paths) or said

@@ -6,17 +6,19 @@ Each test makes files of any content and works out the right answer in its own, 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, ClipLabels, read_coco, read_cvat, read_stack
+from lsinet_monai.formats import ClipInfo, ClipLabels, read_coco, read_cvat, read_png_folder, read_stack
 
 pytestmark = pytest.mark.slow
 
@@ -234,3 +236,45 @@ def test_stacks(
     if begin is not None and begin + frames <= FRAMES:
         expected = {begin + place: stack[:, :, place].T > 0 for place in range(frames)}
     _check(lambda path, clip, labels: read_stack(path, clip, start, labels), path, None, expected)
+
+
+# Folders of pictures --------------------------------------------------------------------------------------------------
+
+PICTURE_NAMES = [
+    "{frame}.png",
+    "frame_{frame:06d}.PNG",
+    "{frame}_mask.png",
+    "clip_mp4-{frame}_jpg.rf.0a1b2c.bmp",
+    "x{frame}.png",
+]
+pictures = st.lists(
+    st.tuples(st.integers(0, FRAMES), st.sampled_from(PICTURE_NAMES), st.none() | st.integers(0, 12)),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda picture: picture[1].format(frame=picture[0]).lower(),
+)
+
+
+@settings(max_examples=150)
+@given(pictures, st.sampled_from([1, 128, 255]), st.none() | st.sampled_from([(6, 8), (16, 12)]))
+def test_pictures(
+    tmp_path_factory: pytest.TempPathFactory,
+    pictures: list[tuple[int, str, int | None]],
+    value: int,
+    other_size: tuple[int, int] | None,
+) -> None:
+    """A picture shows a square, or nothing; one of them may have another size. No video has a frame ``x3``."""
+    folder = tmp_path_factory.getbasetemp() / "any_pictures"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    drawn: list[tuple[int, np.ndarray]] = []
+    for frame, name, x in pictures:
+        mask = np.zeros(SIZE, bool) if x is None else _square(x)
+        drawn.append((frame, mask))
+        size = other_size if other_size and len(drawn) == 1 else SIZE
+        picture = (mask * value).astype(np.uint8) if size == SIZE else np.full(size, value, np.uint8)
+        PIL.Image.fromarray(picture).save(folder / name.format(frame=frame))
+    frames = [frame for frame, _ in drawn]
+    is_elsewhere = FRAMES in frames or any(name.startswith("x") for _, name, _ in pictures)
+    is_damaged = is_elsewhere or len(set(frames)) < len(frames) or other_size is not None
+    _check(read_png_folder, folder, None, None if is_damaged else dict(drawn))

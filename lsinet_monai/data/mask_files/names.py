@@ -24,16 +24,17 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
         folder: the folder of the masks; it need not exist.
 
     Returns:
-        for each frame its mask, ``x.png`` if there is none; and the masks without a frame.
+        for each frame its mask, ``x.png`` if there is none; and the masks without a frame. If there is a frame
+            ``x_mask.jpg``, the mask ``x_mask.png`` is that frame's and not the one of ``x.jpg``.
 
     Raises:
         InputError: two masks have the name of one frame.
     """
     masks = frames_in(folder) if folder.is_dir() else []
+    stems = {frame.stem for frame in frames}
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
-        for name in {mask.stem, _frame_name(mask)}:
-            by_name[name].append(mask)
+        by_name[mask.stem if mask.stem in stems else _frame_name(mask)].append(mask)
     found = []
     for frame in frames:
         fitting = by_name.get(frame.stem, [])

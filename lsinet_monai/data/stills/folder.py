@@ -100,8 +100,13 @@ def _pair(root: Path) -> dict[str, tuple[Path, Path]]:
     for pictures, masks in _LAYOUTS:
         if (root / pictures).is_dir() and (root / masks).is_dir():
             return _pair_folders(root / pictures, root / masks)
-    files = {path.stem: path for path in frames_in(root)}
-    masks_by_name = {name: path for path in files.values() if (name := frame_names([path])[0]) != path.stem}
+    files: dict[str, Path] = {}
+    masks_by_name: dict[str, Path] = {}
+    for path in frames_in(root):
+        name = frame_names([path])[0]
+        _add(files, path.stem, path)
+        if name != path.stem:
+            _add(masks_by_name, name, path)
     if not masks_by_name:
         raise InputError(
             f"{root}: holds neither images/ and masks/, nor Frame/ and GT/, nor pictures NAME.jpg with NAME_mask.png: "
@@ -115,20 +120,27 @@ def _pair(root: Path) -> dict[str, tuple[Path, Path]]:
 
 def _pair_folders(pictures: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
     pairs: dict[str, tuple[Path, Path]] = {}
+    named: dict[str, Path] = {}
     left_over: list[Path] = []
-    for folder in [pictures, *sorted(path for path in pictures.rglob("[!.]*") if path.is_dir())]:
-        found = frames_in(folder)
+    folders = {path.relative_to(root) for root in (pictures, masks) for path in root.rglob("[!.]*") if path.is_dir()}
+    for folder in [pictures, *(pictures / name for name in sorted(folders))]:
+        found = frames_in(folder) if folder.is_dir() else []
         fitting, others = match_masks(found, masks / folder.relative_to(pictures))
         left_over += others
         for picture, mask in zip(found, fitting, strict=True):
             name = picture.relative_to(pictures).with_suffix("").as_posix()
-            if name in pairs:
-                raise InputError(f"{picture}: {pairs[name][0].name} has the same name with another suffix; rename one")
+            _add(named, name, picture)
             pairs[name] = picture, mask
     _check_pairs([picture for picture, mask in pairs.values() if not mask.is_file()], left_over)
     if not pairs:
         raise InputError(f"{pictures}: holds no pictures ({', '.join(FRAME_SUFFIXES)})")
     return pairs
+
+
+def _add(files: dict[str, Path], name: str, file: Path) -> None:
+    if name in files:
+        raise InputError(f"{file}: {files[name].name} has the same name but for suffix or mark; rename or remove one")
+    files[name] = file
 
 
 def _check_pairs(pictures: Sequence[Path], masks: Sequence[Path]) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lsinet_monai.data.mask_files import frame_names, match_masks
 from lsinet_monai.errors import InputError
@@ -55,3 +57,26 @@ NAMED = [
 @pytest.mark.parametrize(("masks", "frames"), NAMED)
 def test_a_mark_that_all_masks_have_is_left_out(masks: list[str], frames: list[str]) -> None:
     assert frame_names(map(Path, masks)) == frames
+
+
+STEMS = st.sampled_from(["a", "a_mask", "a-gt", "a_mask_gt", "a.jpg", "b"])
+
+
+@given(st.sets(STEMS, min_size=1), st.sets(st.tuples(STEMS, st.sampled_from([".png", ".bmp"]))))
+def test_no_frame_has_another_frames_mask(
+    tmp_path_factory: pytest.TempPathFactory, stems: set[str], masks: set[tuple[str, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("masks")
+    for stem, suffix in masks:
+        (folder / f"{stem}{suffix}").touch()
+    frames = [Path(f"{stem}.jpg") for stem in sorted(stems)]
+    try:
+        found, without_frame = match_masks(frames, folder)
+    except InputError as error:
+        assert "is a mask of the same frame" in str(error) and len(masks) > 1
+        return
+    there = [path for path in found if path.exists()]
+    assert len(set(there)) == len(there) and {*there, *without_frame} == set(folder.iterdir())
+    for frame, path in zip(frames, found, strict=True):
+        if path.exists() and path.stem != frame.stem:
+            assert path.stem not in stems  # or it would be that frame's

@@ -153,3 +153,32 @@ def test_access_in_any_order_gives_the_frames_of_an_iteration(tmp_path, recipe, 
             assert (video[index] == clip[index]).all()
         start = data.draw(st.integers(0, 24))
         assert [recipe.number_of(frame) for *_, frame in video.frames(start)] == list(range(start, 24))
+
+
+@pytest.mark.slow
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(["uncompressed", "JPEG", "H.264"]), count=st.integers(1, 24))
+def test_a_frame_of_a_dicom_file_is_the_one_of_its_number(tmp_path, recipe, clip, data, kind, count):
+    path = tmp_path / "video.dcm"
+    recipe.write_dicom_video(path, kind, clip[:count])
+    with open_video(path) as video:
+        assert len(video) == count
+        assert [(index, recipe.number_of(frame)) for index, _, frame in video] == [(n, n) for n in range(count)]
+        for index in data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=8)):
+            assert recipe.number_of(video[index]) == index
+        start = data.draw(st.integers(0, count))
+        assert [recipe.number_of(frame) for *_, frame in video.frames(start)] == list(range(start, count))
+
+
+@pytest.mark.slow
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), count=st.integers(1, 24), name=st.sampled_from(["{}", "image{:03d}", "t={:.2f}", "a_{}_b"]))
+def test_a_frame_of_a_folder_is_the_one_of_its_number(tmp_path_factory, recipe, clip, data, count, name):
+    folder = tmp_path_factory.mktemp("frames")
+    numbers = data.draw(st.permutations(range(count)))  # in which order the files come to be
+    for number in numbers:
+        Image.fromarray(clip[number]).save(folder / f"{name.format(number / 4 if '.' in name else number)}.png")
+    with open_video(folder) as video:
+        assert [(index, recipe.number_of(frame)) for index, _, frame in video] == [(n, n) for n in range(count)]
+        for index in data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=8)):
+            assert recipe.number_of(video[index]) == index
