@@ -23,6 +23,7 @@ from lsinet_monai.errors import InputError
 SIZE = (40, 96)
 STEMS = ["1", "2", "10", "a", "b", "a_mask", "2-gt"]
 PLAIN = STEMS[:5]
+UNMARKED = {"a_mask": "a", "2-gt": "2"}
 MARKS = ["", "", "", "_mask", "-GT", "_segmentation", ".jpg"]
 
 
@@ -37,9 +38,11 @@ class File(NamedTuple):
         return f"{self.stem}{self.mark}.{self.suffix}"
 
     def owner(self, frames: set[str]) -> str:
-        """The frame that the mask belongs to: the one of its own name, or else of its name without the mark."""
-        whole = self.stem + self.mark
-        return whole if whole in frames else self.stem
+        """The frame that the mask belongs to: the one of its own name, or else of its name without a mark."""
+        names = [self.stem + self.mark, self.stem]
+        if self.mark in ("", ".jpg"):
+            names.append(UNMARKED.get(self.stem, self.stem))
+        return next((name for name in names if name in frames), self.stem)
 
 
 def _square(number: int) -> np.ndarray:

@@ -34,7 +34,8 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
     stems = {frame.stem for frame in frames}
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
-        by_name[mask.stem if mask.stem in stems else _frame_name(mask)].append(mask)
+        names = (mask.stem, _without_suffix(mask.stem), _frame_name(mask))
+        by_name[next((name for name in names if name in stems), mask.stem)].append(mask)
     found = []
     for frame in frames:
         fitting = by_name.get(frame.stem, [])
@@ -61,9 +62,13 @@ def frame_names(masks: Iterable[Path]) -> list[str]:
 
 def _frame_name(mask: Path) -> str:
     """The frame's name in ``x_mask.png`` and ``x.jpg.png``."""
-    stem = mask.stem
+    stem = _without_suffix(mask.stem)
+    found = _MARK.fullmatch(stem)
+    return found[1] if found else stem or mask.stem
+
+
+def _without_suffix(stem: str) -> str:
     for suffix in FRAME_SUFFIXES:
         if stem.lower().endswith(suffix):
             stem = stem[: -len(suffix)]
-    found = _MARK.fullmatch(stem)
-    return found[1] if found else stem or mask.stem
+    return stem
