@@ -2,8 +2,8 @@
 
     python benchmarks/storage.py
 
-The frames are enlarged phantom clips; the network is the demo's (``demo/model.pt``, which ``make demo-phantom`` trains). The
-size of a mask depends on its outline, the size of a map on the network's certainty, and neither on the machine's speed.
+The frames are enlarged phantom clips; the network is ``demo/model.pt``, which ``make demo-phantom`` trains. The size of
+a mask depends on its outline, the size of a map on the network's certainty, and neither on the machine's speed.
 """
 
 from __future__ import annotations

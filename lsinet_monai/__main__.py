@@ -58,7 +58,7 @@ def _add_stills(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "stills",
         help="make clips with masks from stills, as a test set in SUN-SEG's layout",
-        description="Make clips with masks from stills: a camera moves over each. Writes a test set in SUN-SEG's layout.",
+        description="Make clips with masks from stills, over which a camera moves: a test set in SUN-SEG's layout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write to")

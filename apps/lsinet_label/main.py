@@ -17,7 +17,7 @@ import torch
 from lib.annotation import Worker
 from lib.call_files import uploaded_file
 from lib.datastore import VideoDatastore
-from lib.device_lock import DeviceTurns
+from lib.device_turns import DeviceTurns
 from lib.exports import write_each_mask
 from lib.imports import import_masks
 from lib.infers import AllVideosInferTask, VideoInferTask

@@ -254,8 +254,10 @@ class MemoryBank:
             )
 
     def _check_size(self, new: ScaleMemory) -> None:
+        if self.forgetting != "usage" or torch.jit.is_tracing():  # A trace's sizes are tensors.
+            return
         positions, rest = divmod(self.scales[0].life.shape[1] - self._permanent[0], self.memory_frames)
-        if self.forgetting == "usage" and (new.life.shape[1], 0) != (positions, rest):
+        if (new.life.shape[1], 0) != (positions, rest):
             raise InputError(
                 f"the memory holds frames of {positions} positions at stride 8, and this one has {new.life.shape[1]}: "
                 "all frames of a clip need one size"

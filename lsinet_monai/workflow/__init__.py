@@ -3,14 +3,14 @@
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 
 from .bundle_root import bundle_root
-from .command_line import check_initialized
+from .config_order import extends
 from .inference import all_exports, check_exported, record_settings
 from .model import load_model
 from .old_ids import refuse_old_ids
-from .overlays import extends
 from .reruns import run_with
 from .resume import remaining_clips
 from .start import start
+from .unknown_keys import check_initialized
 
 __all__ = [
     "all_exports",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.workflow.call import Call, find_call
-from lsinet_monai.workflow.command_line import check_keys, check_run
+from lsinet_monai.workflow.config_order import check_order
 from lsinet_monai.workflow.given_values import read_given_values
+from lsinet_monai.workflow.mlflow import adapt_tracking
 from lsinet_monai.workflow.old_ids import refuse_old_ids
-from lsinet_monai.workflow.overlays import check_order
-from lsinet_monai.workflow.tracking import adapt_tracking
+from lsinet_monai.workflow.unknown_keys import check_keys, check_run
 
 __all__ = ["start"]
 

@@ -16,7 +16,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 from PIL import Image
 
-from lib.device_lock import DeviceTurns
+from lib.device_turns import DeviceTurns
 from lib.model import ServedModel
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.data import open_video, read_split, split_by_patient

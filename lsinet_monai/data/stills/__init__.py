@@ -4,7 +4,7 @@ STM (Oh et al., ICCV 2019), XMem (Cheng & Schwing, ECCV 2022) and Cutie (Cheng e
 before they learn from video. Pictures of polyps with masks are public, videos are not.
 
 Modules, bottom to top: ``folder`` (stills and their masks on disk), ``warp`` (smooth maps, bent pictures),
-``camera_path`` (where the camera looks), ``look`` (light, colour and sharpness), ``obstacles`` (what covers the view),
+``camera_path`` (where the camera looks), ``look`` (light, colour and sharpness), ``effects`` (what covers the view),
 ``still_clip`` (frames and masks), ``dataset`` (a data set of such clips).
 
 Time is in frames, 25 a second.

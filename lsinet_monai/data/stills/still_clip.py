@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from lsinet_monai.data.stills.camera_path import CameraPath, Episodes, clearest_window
+from lsinet_monai.data.stills.effects import OBSTACLES, FieldRim
 from lsinet_monai.data.stills.look import Look
-from lsinet_monai.data.stills.obstacles import OBSTACLES, FieldRim
 from lsinet_monai.data.stills.warp import displace, smooth_noise
 from lsinet_monai.errors import InputError
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("monailabel")
 
-from lib.device_lock import DeviceTurns
+from lib.device_turns import DeviceTurns
 from lib.model import ServedModel
 from lib.trainers import FineTuneTask, patient_of_video
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lsinet_monai.data.stills.obstacles import OBSTACLES, FieldRim
+from lsinet_monai.data.stills.effects import OBSTACLES, FieldRim
 
 SIZE = (64, 80)
 

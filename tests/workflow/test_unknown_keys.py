@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from lsinet_monai.workflow.command_line import find_runs
+from lsinet_monai.workflow.unknown_keys import find_runs
 from tests.preloaded import BUNDLE, Preloaded
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"

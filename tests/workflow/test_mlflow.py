@@ -10,7 +10,7 @@ import pytest
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.workflow.call import Call
-from lsinet_monai.workflow.tracking import adapt_tracking
+from lsinet_monai.workflow.mlflow import adapt_tracking
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 SMALL = {"backbone": "mobilenetv3_small_100", "pretrained": False, "image_size": 64, "max_epochs": 1, "num_workers": 0}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import threading
 
-import lib.device_lock
+import lib.device_turns
 from filelock import FileLock
-from lib.device_lock import DeviceTurns
+from lib.device_turns import DeviceTurns
 
 
 def test_a_waiting_process_comes_before_one_that_asks_again(tmp_path, monkeypatch, wait_until):
@@ -24,7 +24,7 @@ def test_a_waiting_process_comes_before_one_that_asks_again(tmp_path, monkeypatc
         with DeviceTurns(tmp_path, slice_seconds=0):
             log.append("other")
 
-    monkeypatch.setattr(lib.device_lock, "FileLock", WatchedLock)
+    monkeypatch.setattr(lib.device_turns, "FileLock", WatchedLock)
     other = threading.Thread(target=compute)
     with DeviceTurns(tmp_path, slice_seconds=0) as turns:
         other.start()
