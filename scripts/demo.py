@@ -1,7 +1,7 @@
 """The demo on real pictures: the shipped model segments clips made from stills that it has not learned from.
 
 Then it is trained for a few steps on twelve other stills, and segments the clips again. Twelve stills are too few to
-make it better: this part shows how a training goes. Everything is written to ``demo/real/``.
+improve it: this part shows how a training works. Everything is written to ``demo/real/``.
 """
 
 from __future__ import annotations

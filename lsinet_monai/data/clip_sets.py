@@ -37,7 +37,7 @@ def read_training_clips(
         InputError: neither ``dataset_dir`` nor ``stills_dir`` is given, or one of the folders cannot be used.
     """
     check_paths(dataset_dir=dataset_dir, negative_dir=negative_dir, stills_dir=stills_dir)
-    dataset_dir = dataset_dir or None  # the command line can pass an empty text, but not null
+    dataset_dir = dataset_dir or None  # an empty text on the command line means null
     if dataset_dir is None and stills_dir is None:
         raise InputError("there is nothing to train on: give dataset_dir, stills_dir or both")
     clips = [] if dataset_dir is None else with_mask_rule(read_split(dataset_dir), mask_values)

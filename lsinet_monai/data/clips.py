@@ -170,7 +170,7 @@ def _text(facts: ImageFacts | tuple[int, int] | None) -> str:
 
 
 def describe_clips(clips: Sequence[Clip]) -> str:
-    """Count clips and frames, and add a few letters that differ for other clips of the same number.
+    """Describe clips in one line: their number, the number of their frames, and letters that tell them from others.
 
     The letters are a digest of the clips' names and of their frames' file names, in order. They do not depend on the
     dataset's folder, and no file is opened.

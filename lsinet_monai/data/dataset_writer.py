@@ -1,4 +1,4 @@
-"""Write made clips as a data set in SUN-SEG's layout."""
+"""Write generated clips as a data set in SUN-SEG's layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALLEST_SIDE = 32  # pixels; below it polyps are a handful of pixels
 
 
 def check_at_least(size: tuple[int, int], **limits: tuple[int, int]) -> None:
-    """Check the numbers of a data set that is made.
+    """Check the size of the frames, and other numbers, of a data set to generate.
 
     Args:
         size: height and width of the frames in pixels.
@@ -39,11 +39,11 @@ def check_at_least(size: tuple[int, int], **limits: tuple[int, int]) -> None:
 
 
 def prepare_dataset(root: Path, note: str, text: str, splits: Sequence[str], overwrite: bool) -> None:
-    """Make the folder of a data set, or empty the splits of such a set in it.
+    """Make the folder of a data set; with ``overwrite``, remove the splits of an earlier set of the same kind.
 
     Args:
         root: the folder.
-        note: the name of a text file in it, by which a set of this kind is known again.
+        note: the name of a text file in it that marks a set of this kind.
         text: what the file says.
         splits: the folders of its splits; no other folder is removed.
         overwrite: replace a set of this kind.

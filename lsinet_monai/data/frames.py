@@ -272,7 +272,7 @@ def check_image(path: str | os.PathLike[str]) -> ImageFacts:
 
 
 def _verify_png(path: str | os.PathLike[str]) -> None:
-    with Image.open(path) as image:  # an image that was looked at, or verified, cannot be used for the other
+    with Image.open(path) as image:  # opened again: verify() needs an image that nothing has read
         image.verify()
 
 

@@ -117,7 +117,7 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
         found = find_clips(folder)
     except InputError as error:
         suffixes = ", ".join(FRAME_SUFFIXES)
-        raise InputError(f"{folder}: holds no {what} ({suffixes}), and nor do its folders") from error
+        raise InputError(f"{folder}: holds no {what} ({suffixes}), nor do its folders") from error
     cases = {}
     for clip in found:
         images = [Path(image) for image in clip["image"]]

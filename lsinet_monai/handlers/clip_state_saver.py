@@ -1,4 +1,4 @@
-"""Save where a clip stands, so that a later run can go on there."""
+"""Save the state of a clip, so that a later run can resume it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class FailureReporter:
 
     Args:
         at_failure: called first, at any error: releases what the engine's run has taken.
-        advice: how to go on once the cause is removed; the end of the message.
+        advice: the end of the message: how to continue once the cause is removed.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ __all__ = ["GradientAccumulation", "is_optimizer_step"]
 
 
 def is_optimizer_step(engine: Any) -> bool:
-    """Whether a MONAI trainer's present iteration has a step of the optimiser, which the last one of an epoch has."""
+    """Whether the optimiser steps in a MONAI trainer's current iteration, as it always does in an epoch's last one."""
     epoch_length = engine.state.epoch_length
     position = (engine.state.iteration - 1) % epoch_length + 1
     return position % engine.accumulation_steps == 0 or position == epoch_length
@@ -65,7 +65,7 @@ class GradientAccumulation:
 
     @property
     def settings(self) -> dict[str, int]:
-        """The number of batches, with which alone a training resumes."""
+        """The number of batches. A training resumes only with the same one."""
         return {"accumulation_steps": self.steps}
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:

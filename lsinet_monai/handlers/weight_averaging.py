@@ -51,7 +51,7 @@ class WeightAveraging:
 
     @property
     def settings(self) -> dict[str, float]:
-        """The decay, with which alone a training resumes."""
+        """The decay. A training resumes only with the same one."""
         return {"averaging_decay": self.decay}
 
     def attach(self, engine: Engine) -> None:

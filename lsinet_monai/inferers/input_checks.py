@@ -1,4 +1,4 @@
-"""Checks of what people give to the inferers and to a session: networks, videos, frame numbers, saved states."""
+"""Checks of the arguments of inferers and sessions: networks, videos, frame numbers, saved states."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_network(network: Any) -> None:
         )
     if network.training:
         raise InputError(
-            "the network is in training mode: call network.eval() before. A training calls the network itself, or with "
+            "the network is in training mode: call network.eval() first. To train, call the network itself, or use "
             "TrainingInferer"
         )
 

@@ -49,7 +49,7 @@ class ScaleMemory:
         return cls(*(torch.cat(x, 1) for x in zip(*(part.tensors() for part in parts), strict=True)))
 
     def empty(self, slots: int) -> ScaleMemory:
-        """A new memory of so many empty slots, for the same clips and the same types of tensors."""
+        """A new memory with this number of empty slots, for the same clips and with the same types of tensors."""
         return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
 
     def tensors(self) -> tuple[Tensor, ...]:

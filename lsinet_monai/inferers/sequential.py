@@ -257,7 +257,7 @@ class SequentialVideoInferer(Inferer):
         if self.adjacent == "next" and not last and frames.shape[2] < 2:
             raise ValueError(
                 f"the piece of {', '.join(key)} at frame {first} is not the last one and holds 1 frame: with "
-                "adjacent='next' it needs one frame more than it gets masks for"
+                "adjacent='next' it must hold one frame more than the masks that it gives"
             )
         state = self.new_state() if first == 0 else self._states.get(key)
         expected = state.frame_index if state else 0

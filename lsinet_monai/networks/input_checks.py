@@ -20,8 +20,8 @@ MIN_SIZE = 64
 _TOO_BRIGHT = 20
 
 _HOW_TO_NORMALISE = (
-    "normalise them as lsinet_monai.data.frames_to_tensor does, which takes uint8 frames: scaled to [0, 1], less "
-    "ImageNet's mean, over its standard deviation"
+    "normalise them as lsinet_monai.data.frames_to_tensor does with uint8 frames: scale them to [0, 1], subtract "
+    "ImageNet's mean, and divide by its standard deviation"
 )
 
 
@@ -49,16 +49,16 @@ def check_frames(frames: Any, device: torch.device) -> None:
 
 
 def check_frame_values(frames: Tensor, are_checked: bool) -> bool:
-    """Refuse frames with values from 0 to 255, and warn of frames that are scaled to [0, 1] alone.
+    """Refuse frames with values from 0 to 255, and warn of frames that are only scaled to [0, 1].
 
-    On a CPU all frames are looked at. On a GPU only those until ``are_checked``, because a look waits for the GPU.
+    On a CPU every call checks. On a GPU calls check until ``are_checked`` is true, because reading values waits for it.
 
     Args:
         frames: as :func:`check_frames` has passed them.
         are_checked: the result of the last call.
 
     Returns:
-        whether frames have come that are certainly not of these two kinds: they have negative values.
+        whether frames with negative values have come, which are certainly normalised.
 
     Raises:
         InputError: the frames have values far above those of normalised frames.
@@ -101,7 +101,7 @@ def check_sample(current: Any, adjacent: Tensor | None, memory: Tensor | None, m
     expected = (current.shape[0], 1, *current.shape[2:])
     if tuple(mask.shape) != expected:
         raise InputError(f"memory_mask must have the shape {expected}, a mask for each frame, got {tuple(mask.shape)}")
-    # A look at the values would wait for a GPU. There only the loss looks at the masks, which are of the same data set.
+    # Reading the values would wait for a GPU. There only the loss checks masks, which come from the same data set.
     values = value_range(mask) if mask.is_cpu else None
     if values is not None and not (values[0] >= -1e-3 and values[1] <= 1 + 1e-3):
         raise InputError(

@@ -76,7 +76,7 @@ class LSINet(nn.Module):
     Source: LSI-Net, published as SALI: Hu et al., MICCAI 2024, arXiv 2406.13532.
     """
 
-    # Whether frames with negative values have come, as normalised frames have. It shapes no result.
+    # Whether frames with negative values have come, which only normalised frames have. It affects no result.
     _frames_are_checked = False
 
     def __init__(

@@ -162,8 +162,8 @@ NUMBERS: dict[str, _Rule] = {
         lambda value: value is None or (_is_number(value) and 0 < value < 1),
     ),
 }
-NUMBERS["stills_share"] = NUMBERS["negative_share"]
 """What :func:`check_numbers` knows: by a config key's name, the values it takes, in words and as a test."""
+NUMBERS["stills_share"] = NUMBERS["negative_share"]
 
 
 def check_numbers(**numbers: Any) -> None:

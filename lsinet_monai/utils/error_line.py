@@ -59,7 +59,7 @@ def _one_line(error: BaseException | None) -> str | None:
 
 
 def _drop_repetition(record: logging.LogRecord) -> bool:
-    """Drop what the log would repeat of an error that ends the process in one line.
+    """Keep the log from repeating an error that ends the process in one line.
 
     MONAI's handlers log its traceback in mid-run, and Ignite logs twice that the run is terminating.
     """

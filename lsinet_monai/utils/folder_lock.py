@@ -18,14 +18,14 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 def acquire_folder(lock: FileLock, folder: str, does: str, way_out: str, wait: float) -> None:
-    """Acquire a folder's lock. On a file system without locks, only log that there is none.
+    """Acquire a folder's lock. On a file system without locks, log a warning instead.
 
     Args:
         lock: the lock. Its file lies in the folder.
         folder: the folder in messages, such as ``output_dir 'out'``.
         does: what a process does in the folder, such as "trains".
         way_out: what a person can do if another process holds the lock.
-        wait: seconds to wait for the lock: what remains of a killed process may hold it for a moment.
+        wait: seconds to wait for the lock, which a killed process may hold for a moment longer.
 
     Raises:
         InputError: another process holds the lock, or the folder cannot be written to.

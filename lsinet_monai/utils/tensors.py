@@ -1,4 +1,4 @@
-"""What a tensor is in words, and the range of its values, for checks of what people pass."""
+"""Describe a tensor in words, and find the range of its values: for checks of arguments."""
 
 from __future__ import annotations
 

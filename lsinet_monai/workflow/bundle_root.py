@@ -10,7 +10,7 @@ __all__ = ["bundle_root"]
 
 
 def bundle_root() -> str:
-    """Find the bundle of the config at work, whatever the current folder is. Called in an expression of a config.
+    """Find the bundle of the running config, from any current folder. Called in an expression of a config.
 
     Returns:
         the folder that holds the first of the given config files in its folder ``configs``. If none lies in such a

@@ -1,4 +1,4 @@
-"""The call of MONAI that a config's expression serves: its workflow, its config files, and what was given on top."""
+"""The call of MONAI that evaluates a config's expression: its workflow, its config files, and the given values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Call:
     given: Mapping[str, Any] = field(default_factory=dict)
     """Values of config keys and arguments on top of the files: of the command line, ``args_file`` or Python."""
     typed: Mapping[str, str] = field(default_factory=dict)
-    """Those of the command line as they were typed. Fire makes numbers and lists of some, and cuts others at a #."""
+    """Those of the command line as typed. Fire turns some into numbers and lists, and cuts others at a #."""
     verbs: frozenset[str] = frozenset()
-    """The functions of ``monai.bundle`` that are at work, such as "run" or "load"."""
+    """The running functions of ``monai.bundle``, such as "run" or "load"."""
 
     @property
     def files(self) -> list[str]:
@@ -43,7 +43,7 @@ def find_call() -> Call | None:
     """Find the call of MONAI that the caller serves. MONAI passes neither parser nor workflow to an expression.
 
     Returns:
-        the call, from the local variables of the functions at work; None outside a config.
+        the call, from the local variables of the running functions; None outside a config.
     """
     frames = list(_frames(sys._getframe(1)))
     parsers = (frame.f_locals.get("self") for frame in frames)
@@ -65,7 +65,7 @@ def find_call() -> Call | None:
 
 
 def typed_values(arguments: Sequence[str]) -> dict[str, str]:
-    """Read the values of a command line as Fire pairs them with keys, without a change.
+    """Read the values of a command line unchanged, paired with keys as Fire pairs them.
 
     Args:
         arguments: the words of the command line, such as ``["run", "inference", "--input", "case3#2.mp4"]``.

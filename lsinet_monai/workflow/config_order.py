@@ -1,4 +1,4 @@
-"""Config files that add to another one: each follows the file that it adds to."""
+"""The order of config files: an overlay follows the config that it adds to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lsinet_monai.workflow.call import Call, find_call
 __all__ = ["check_order", "extends"]
 
 _TELLING_KEY = {"train.json": "training", "inference.json": "inference"}
-"""Keys that these configs have, and no overlay."""
+"""For each of these configs, a key that no overlay has."""
 
 
 def extends(base: str) -> None:
@@ -32,11 +32,11 @@ def extends(base: str) -> None:
 
 
 def check_order(call: Call) -> None:
-    """Refuse an overlay that stands before the config that it adds to, which would replace the overlay's values.
+    """Refuse an overlay that stands before the config that it adds to: the config would replace its values.
 
     Raises:
-        InputError: a config file stands before the one with ``initialize``, which has some of its keys too; or an
-            overlay adds to another config, see :func:`extends`.
+        InputError: a config file stands before the one with ``initialize``, and shares keys with it; or an overlay
+            adds to another config, see :func:`extends`.
     """
     files = [file for file in call.files if Path(file).is_file()]
     contents = [{key.lstrip("+"): key for key in ConfigParser.load_config_file(file)} for file in files]

@@ -1,4 +1,4 @@
-"""Values on top of the config files: they mean what a person means by them, and paths are taken literally."""
+"""Values given with the config files: read null and switches as people mean them, and take paths literally."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _REFERENCE = "_reference"
 def read_given_values(call: Call) -> None:
     """Give the keys of a parsed config the values that a person meant.
 
-    - ``None`` and ``null`` are no value; MONAI ignores the one, and takes the other for text.
-    - ``true`` and ``false`` for a component's argument, such as ``evaluator#amp``, are switches; to a class, the text
-      "false" is as good as true. Keys at the top of our configs take the texts.
-    - The values of :data:`PATH_KEYS` are taken as they were typed, but for a ``~`` at the start. Fire makes numbers and
-      lists of some, and cuts others at a ``#``; MONAI reads ``#`` as ``::``, and evaluates what begins with ``$`` or
-      ``@``. A value stays an expression or a reference only if it is one, and no such file exists. Values in config
-      files stay as they are, but for ``~``.
+    - ``None`` and ``null`` mean no value. MONAI ignores ``None``, and reads ``null`` as text.
+    - ``true`` and ``false`` for a component's argument, such as ``evaluator#amp``, become booleans, because a class
+      would take the text "false" as true. Keys at the top of our configs accept the texts.
+    - The values of :data:`PATH_KEYS` are taken as typed, except that ``~`` at the start is expanded. Fire turns some
+      into numbers and lists, and cuts others at a ``#``; MONAI reads ``#`` as ``::``, and evaluates what begins with
+      ``$`` or ``@``. A value stays an expression or a reference only if it is a valid one and no such file exists.
+      Values in config files change only at ``~``.
 
     MONAI reads a ``%`` at the start of a value before any code of this package runs.
     """

@@ -1,4 +1,4 @@
-"""The settings of inference and evaluation: what is recorded of them, and the keys of earlier versions."""
+"""The settings of inference and evaluation: record them, and accept the keys of earlier versions."""
 
 from __future__ import annotations
 

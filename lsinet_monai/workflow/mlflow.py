@@ -1,4 +1,4 @@
-"""MONAI's ``--tracking mlflow``, which is made for other trainers than this package's."""
+"""Adapt MONAI's ``--tracking mlflow`` to the trainings of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def adapt_tracking(call: Call) -> None:
                 require_extra("mlflow", "tracking")
                 if handler.get("output_transform") == _OF_MONAI:
                     _set(parser, f"{section}::{number}", "output_transform", _CURVES)
-    # MONAI appends an expression's end to output_dir, which in these configs is no expression.
+    # MONAI appends the end of an expression to output_dir, which is plain text in these configs.
     recorded = re.fullmatch(r"([^$@].*) \+ '/(config_\w+\.json)'", str(parser.get("save_execute_config", "")))
     if recorded is not None:
         folder, name = recorded.groups()

@@ -24,10 +24,9 @@ def run_with(workflow: ConfigWorkflow, **content: Any) -> None:
     it: with ``input`` and ``output_dir`` of ``bundle/configs/inference.json`` these are the network and the inferer.
     The config is not parsed again.
 
-    The values hold for this run only. ``$`` and ``@`` in them have no meaning, so they may come from a request; a
-    ``~`` at the start of a path is the user's folder. The
-    workflow's ``initialize`` and ``run`` are evaluated, its checks included; ``finalize`` is not. Runs of one workflow
-    must not overlap.
+    The values hold for this run only. They may come from a request, because ``$`` and ``@`` in them have no meaning; a
+    ``~`` at the start of a path is the user's folder. The workflow's ``initialize`` and ``run`` are evaluated with all
+    their checks; ``finalize`` is not. Runs of one workflow must not overlap.
 
     Args:
         workflow: a workflow whose config has ``initialize`` and ``run``; it may be initialized already.

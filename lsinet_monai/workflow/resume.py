@@ -1,4 +1,4 @@
-"""Find the clips that remain for a run that resumes an interrupted one, and where each goes on."""
+"""Find the clips that remain for a run that resumes an interrupted one, and where each continues."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _check_settings(clip: Clip, before: Mapping[str, Any], settings: Mapping[str
     # An earlier version did not record the model's hash.
     before = {"model_sha256": settings.get("model_sha256"), **_with_exports(before)}
     for name, value in settings_for(clip, settings).items():
-        if (before.get(name) or None) != (value or None):  # what an earlier version does not have was off
+        if (before.get(name) or None) != (value or None):  # an option that an earlier version lacks was off
             raise InputError(
                 f"clip '{clip.clip_id}' was begun with {name}={before.get(name)!r}, and this run has {value!r}: give "
                 "the same, or start again with --resume false --overwrite true"
@@ -83,7 +83,7 @@ def _check_settings(clip: Clip, before: Mapping[str, Any], settings: Mapping[str
 
 
 def _with_exports(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the settings of a run from before the key ``exports``, which had one key for each export."""
+    """Join the keys of an earlier version, one for each export, to ``exports``."""
     found = dict(settings)
     wanted = [name for name in ("csv", "coco", "cvat") if found.pop(f"write_{name}", False)]
     stack = found.pop("write_stack", None)

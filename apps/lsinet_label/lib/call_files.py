@@ -1,4 +1,4 @@
-"""Files that live as long as one call: uploads, and what is sent back."""
+"""Files that exist as long as one call: uploads, and files to send back."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def uploaded_file() -> Path | None:
 
 
 class TemporaryNames:
-    """Stands for the module ``tempfile`` in MONAI Label, which takes only names from it and leaves the files behind."""
+    """Replaces the module ``tempfile`` in MONAI Label, which uses only names from it, and leaves the files behind."""
 
     @staticmethod
     def NamedTemporaryFile(suffix: str = "") -> SimpleNamespace:

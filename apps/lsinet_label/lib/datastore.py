@@ -230,7 +230,7 @@ class VideoDatastore(LocalDatastore):
         return super().get_label_uri(label_id, label_tag) if label_tag in LABEL_TAGS else ""
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """The facts that are stored with a label. MONAI Label would give the stored dictionary itself."""
+        """A copy of the facts that are stored with a label. MONAI Label would return the stored dictionary itself."""
         return copy.deepcopy(super().get_label_info(label_id, label_tag))
 
     def describe_labels(self, image_id: str, facts: dict[str, Any]) -> None:

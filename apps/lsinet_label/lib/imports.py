@@ -1,4 +1,4 @@
-"""Masks of another tool's file: what an import would do, said before anything is stored, and the import itself."""
+"""Import masks from other tools' files, and report what an import would change before anything is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's folders are nobody's business but its own: answers name files without them."""
+"""Remove the server's folders from its answers, which name files without them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ServerPaths:
     """Removes the server's folders from answers: ``/srv/videos/p1.mp4`` becomes ``p1.mp4``.
 
     Args:
-        folders: folders whose place is hidden. Those of Python, of temporary files and of the server's user are, too.
+        folders: folders to hide. Those of Python, of temporary files and of the server's user are hidden too.
     """
 
     def __init__(self, folders: Iterable[Path] = ()) -> None:

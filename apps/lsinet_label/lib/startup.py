@@ -1,4 +1,4 @@
-"""What a server checks before it works: its port, its folder, and that no other server uses either."""
+"""Checks before the server starts: its port and its folder, and that no other server uses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WAIT = 3.0
 
 
 def report_refusals_in_one_line() -> None:
-    """Let an InputError end a start with its message instead of a traceback, in the server and in its tasks' processes.
+    """Report an InputError at the start by its message, without a traceback, in the server and its tasks' processes.
 
     A second call changes nothing.
     """
@@ -81,14 +81,14 @@ def lock_studies(studies: Path, folder: Path) -> FileLock:
 
 
 def server_host() -> str:
-    """The address that the command line of MONAI Label says to listen at. MONAI Label's settings have only the port."""
+    """The address to listen at, from MONAI Label's command line. MONAI Label's settings have only the port."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-i", "--host", default="0.0.0.0")
     return str(parser.parse_known_args()[0].host)
 
 
 def check_port(host: str, port: int) -> None:
-    """Check that the server can listen. Uvicorn tries that only after the app has started to work.
+    """Check that the server can listen, before the app starts to work. Uvicorn tries only after that.
 
     Args:
         host: the address to listen at.

@@ -150,12 +150,12 @@ class Threshold(MaskRule):
 
     @property
     def _faint(self) -> int:
-        """Up to this value a pixel is background but for noise."""
+        """A pixel is background up to this value: what is above 0 is noise."""
         return self.level // 8
 
     @property
     def _bright(self) -> int:
-        """From this value on a pixel is polyp but for noise."""
+        """A pixel is polyp from this value on: what is below the level is noise."""
         return self.level * 7 // 8
 
     def misfit(self, picture: MaskPicture) -> str:

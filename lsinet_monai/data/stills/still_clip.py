@@ -39,7 +39,7 @@ _SPEED = 0.5  # of the natural logarithm
 
 
 class StillClip:
-    """A camera moves over a still: frames and masks as of a video, drawn when they are asked for.
+    """A camera moves over a still: frames and masks like those of a video, drawn on demand.
 
     The same arguments always give the same clip, whatever frames are asked for, and in whatever order.
 
