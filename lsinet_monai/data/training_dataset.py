@@ -29,7 +29,7 @@ class TrainingDataset(Dataset[Any]):
 
     The transform gets a dictionary of paths: ``image``, ``adjacent`` and ``memory`` of the frames, ``label``,
     ``adjacent_label`` and ``memory_mask`` of their masks (None for a negative clip). ``mask_rule`` is the clip's.
-    For a still, of which :class:`~lsinet_monai.transforms.RandStillClipd` makes three frames, ``still`` is True.
+    ``still`` is True for a still, from which :class:`~lsinet_monai.transforms.RandStillClipd` makes three frames.
 
     Args:
         clips: the clips, with labels or negative.

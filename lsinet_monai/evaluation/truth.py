@@ -106,7 +106,7 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
 
     Args:
         folder: the folder.
-        what: what errors call its images, such as "maps".
+        what: the name of its images in errors, such as "maps".
 
     Raises:
         InputError: the folder is missing, or neither it nor a folder in it holds an image.

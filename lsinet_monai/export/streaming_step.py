@@ -38,7 +38,7 @@ class StreamingStep(nn.Module):
     Args:
         network: in evaluation mode.
         image_size: the frames' height and width, 64 or more, or one number for both.
-        memory_interval: write every so many frames to the memory, from frame 0.
+        memory_interval: write one frame in this many to the memory, starting with frame 0.
         memory_frames: the number of frames that the memory holds.
 
     Raises:

@@ -104,9 +104,9 @@ class Reading:
 
     Args:
         labels: the labels that were taken as polyps -> the number of their shapes; empty for a format without labels.
-        left_out: what was left out -> its number.
-        left_alone: the frames of which the file shows only what was left out. They are not in the labels: they may
-            show a polyp or not.
+        left_out: the name of each thing that was left out -> how many there were.
+        left_alone: the frames in which the file shows only things that were left out. The labels do not contain
+            them, because they may show a polyp.
         notes: what a person should know, one line each.
         all_labels: all labels of the file -> the number of their shapes of this clip.
         has_ids: whether the file says which shapes of different frames are the same lesion.

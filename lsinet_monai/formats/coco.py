@@ -110,8 +110,8 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
             one that is called ``polyp``.
 
     Returns:
-        The frames that are images of the file, but for those that show only categories which are not known to be
-        polyps or something else. A lesion's id is its ``track_id``. An instance without one is a lesion of its own;
+        The frames that are images of the file. A frame is left out if it shows only categories of which nobody said
+        whether they are polyps. A lesion's id is its ``track_id``. An instance without one is a lesion of its own;
         these get the ids after the largest ``track_id``.
 
     Raises:

@@ -144,8 +144,8 @@ def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
             that is called ``polyp``.
 
     Returns:
-        The frames of CVAT's task or job, also those without a lesion, but for those that show only labels which are
-        not known to be polyps or something else. A lesion's id is its attribute ``lesion``; tracks without one get the
+        The frames of CVAT's task or job, also those without a lesion. A frame is left out if it shows only labels of
+        which nobody said whether they are polyps. A lesion's id is its attribute ``lesion``; tracks without one get the
         ids after the largest. Attributes are texts, except a ``score`` that is a number.
 
     Raises:

@@ -24,7 +24,7 @@ class Task:
         source: the video file that it was made from; empty if unknown.
         size: height and width of its frames, if known.
         frames: the indices of its frames in the video.
-        offset: what CVAT adds to the indices in the file of a project: the frames of the tasks before.
+        offset: the number that CVAT adds to the indices in a project's file: the frames of the earlier tasks.
         is_video: whether its frames are those of a video file, and not pictures, which CVAT sorts itself.
     """
 

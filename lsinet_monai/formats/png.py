@@ -44,8 +44,8 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     Raises:
         InputError: if the folder is missing or has no pictures, a file belongs to no frame, or two files to the same
             frame; on access, if a file cannot be read or its size is not that of the frames.
-        UnclearLabels: if it is not clear what is polyp; on access, if a file holds other values than the others. Its
-            labels are the values, as ``labels`` takes them, and the number of masks that hold each.
+        UnclearLabels: if it is not clear which values are polyp; on access, if a file has a value that the others
+            lack. Its labels are the values, as ``labels`` takes them, and the number of masks that hold each.
     """
     folder = Path(path)
     if not folder.is_dir():

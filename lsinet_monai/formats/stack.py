@@ -152,8 +152,8 @@ def read_stack(
             :class:`~lsinet_monai.formats.labels.LabelChoice`. In other files, which name none, every label is a polyp.
 
     Returns:
-        The stack's frames, with the labels of the file, but for those that show only segments which are not known to
-        be polyps or something else.
+        The stack's frames, with the labels of the file. A frame is left out if it shows only segments of which nobody
+        said whether they are polyps.
 
     Raises:
         InputError: if the file cannot be read, or belongs to another clip.
@@ -212,8 +212,8 @@ def _choose_segments(
     """Choose the segments that are polyps.
 
     Returns:
-        The values of the stack in order, from 0; for each the lesion's id, int32, 0 for what is not a polyp; the places
-        of the frames that show only segments of which that is not known.
+        The values of the stack in order, from 0; for each the lesion's id, int32, 0 for other things than polyps; the
+        indices of the frames that show only segments of which nobody said whether they are polyps.
     """
     values = np.unique(stack)
     values = values if values.size and values[0] == 0 else np.concatenate([[0], values])

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def settings_for(clip: Clip, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to the settings of a run what tells the clip from another one of the same name: its length or file size."""
+    """Add the clip's length or file size to the settings of a run: another clip of the same name differs in it."""
     if clip.video is None:
         source = f"{len(clip.image)} frames"
     else:
@@ -38,8 +38,8 @@ def settings_for(clip: Clip, settings: Mapping[str, Any]) -> dict[str, Any]:
 class ClipResultsSaver:
     """Write masks, maps, an overlay, a summary and exports for each clip, while its pieces are segmented.
 
-    Attach it to an evaluator that runs :class:`lsinet_monai.data.ClipPieces`. If the run stops, for whatever reason,
-    the files on disk are complete. With :class:`ClipStateSaver`, a later run resumes the clip, unless the run stopped
+    Attach it to an evaluator that runs :class:`lsinet_monai.data.ClipPieces`. If the run stops for any reason, the
+    files on disk are complete. With :class:`ClipStateSaver`, a later run resumes the clip, unless the run stopped
     because of bad input: then the input will change, and the results of the clip are removed.
 
     Args:

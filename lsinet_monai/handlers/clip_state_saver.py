@@ -26,7 +26,7 @@ class ClipStateSaver:
     Args:
         results: the evaluator's handler that writes the results; attach it first.
         inferer: the evaluator's inferer.
-        save_frames: save after so many frames, at the end of a piece.
+        save_frames: the number of frames between saves, which happen at the end of a piece.
 
     Raises:
         InputError: ``save_frames`` is below 1.

@@ -25,7 +25,7 @@ class PredictionPictures:
     Args:
         log_dir: TensorBoard's folder.
         threshold: probability above which a pixel belongs to the mask.
-        max_clips: at most so many clips get a picture.
+        max_clips: the largest number of clips that get a picture.
     """
 
     def __init__(self, log_dir: str | Path, threshold: float = 0.5, max_clips: int = 6) -> None:

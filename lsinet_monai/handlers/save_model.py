@@ -67,7 +67,7 @@ class SaveModel:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._checkpoint)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state with which a resumed training replaces the best network only by a better one."""
+        """Return the best score so far, so that a resumed training replaces the network only by a better one."""
         state = getattr(self._engine, "state", None)
         return {
             "checkpoint": dict(self._checkpoint.state_dict()),

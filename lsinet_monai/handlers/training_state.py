@@ -45,7 +45,7 @@ class TrainingState:
         output_dir: the folder of the training.
         max_epochs: the number of epochs at which the training is complete. It may grow when the training resumes.
         resume: whether to resume from the file.
-        save_steps: save after every so many steps too.
+        save_steps: save also each time that this number of steps is done.
         parts: the objects from which the course of the training follows, by name: network, optimizer, loss, data
             loader, ... Those with a state are saved: with ``load_state_dict``, and with a ``state_dict`` that is not
             empty. The settings of all, see :func:`~lsinet_monai.handlers.training_settings.settings_of`, are recorded
@@ -176,7 +176,7 @@ def _has_state(part: Any) -> bool:
 
 
 def _has_position(trainer: Any) -> bool:
-    """Whether the state of a trainer has its position in the training."""
+    """Whether a trainer's saved state says how far the training is."""
     return isinstance(trainer, dict) and "iteration" in trainer and bool(trainer.get("epoch_length"))
 
 

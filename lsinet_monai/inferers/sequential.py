@@ -84,8 +84,8 @@ def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype
         for each frame its features, a batch of B.
 
     Raises:
-        InputError: the network is in training mode or not an LSINet, or there are no frames or not of one shape; see
-            also :meth:`LSINet.encode`.
+        InputError: the network is in training mode or not an LSINet; or there are no frames, or their shapes differ.
+            See also :meth:`LSINet.encode`.
     """
     check_network(network)
     check_frame_tensors(frames)
@@ -129,7 +129,7 @@ class SequentialVideoInferer(Inferer):
     it at the start of a run.
 
     Args:
-        memory_interval: write every so many frames to the memory, from frame 0.
+        memory_interval: write one frame in this many to the memory, starting with frame 0.
         memory_frames: the number of frames that the memory holds.
         adjacent: ``"next"``, as in the released program: the frame adjacent to frame t is t + 1, and for the last frame
             the one before it. ``"previous"``: it is t - 1, and for frame 0 the frame itself, so that no mask needs a

@@ -131,7 +131,7 @@ def _check_tensors(logits: Sequence[Tensor], mask: Tensor) -> None:
 
 
 def _describe_mismatch(logits: Sequence[Tensor], mask: Tensor) -> str | None:
-    """Say what the arguments of the loss have to be and are not; None if they are right."""
+    """Name the requirement that the arguments of the loss fail; None if they are right."""
     if not logits or not all(isinstance(x, Tensor) for x in (*logits, mask)):
         return "tensors: one of logits for each output, and a mask"
     if any(logit.shape != mask.shape for logit in logits) or mask.ndim != 4 or mask.numel() == 0:

@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take the prefixes off. Names without a prefix that others have belong to another part of a larger network."""
+    """Remove the prefixes, and drop the names that lack a prefix of others: another part of a larger network."""
     while prefix := next((prefix for prefix in _PREFIXES if any(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return state
@@ -115,7 +115,7 @@ def _with_timm_names(state: dict[str, Tensor], features: nn.Module, name: str) -
 
 
 def _convert(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Let timm convert official names. It does so, and checks that nothing lacks, while it loads a whole classifier."""
+    """Let timm convert official names, and check that none is missing, by loading a whole classifier."""
     classifier = timm.create_model(name)
     last = f"{classifier.pretrained_cfg.get('classifier')}."
     # The last layer is not used, so the file need not have one, or may have one for other classes.

@@ -47,7 +47,7 @@ def save_model(network: LSINet, path: str | Path, image_size: int | list[int]) -
 
 
 def save_checkpoint(path: str | Path, network: LSINet, image_size: int | list[int]) -> None:
-    """Do the same as :func:`save_model`, by its earlier name and with its earlier order of arguments."""
+    """Call :func:`save_model`, under its earlier name and with its earlier order of arguments."""
     save_model(network, path, image_size)
 
 

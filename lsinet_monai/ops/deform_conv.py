@@ -80,6 +80,7 @@ def deform_conv2d(
             # At NaN torchvision's kernel reads memory outside the input. At -10,000 pixels it reads nothing.
             offset = offset.nan_to_num(nan=-1e4)
         return torchvision.ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
+    # Not monai.utils.ensure_tuple_rep, whose error for a wrong number of values does not name the argument.
     steps = [[value, value] if isinstance(value, int) else list(value) for value in (stride, padding, dilation)]
     groups, deformable_groups = _check(input, offset, weight, bias, mask, *steps)
     if not torch.compiler.is_compiling() and any(

@@ -1,4 +1,4 @@
-"""What an optimiser gets: groups of parameters, and a schedule of the learning rate."""
+"""Groups of parameters for an optimiser, and a schedule of its learning rate."""
 
 from lsinet_monai.optimizers.parameter_groups import parameter_groups
 from lsinet_monai.optimizers.schedule import WarmupCosine, count_steps

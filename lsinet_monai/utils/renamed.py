@@ -19,8 +19,8 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
             "lsinet_monai.masks.has_polyp".
 
     Returns:
-        a function that gives the thing that has the present name, and says the present name in a ``FutureWarning``,
-        which Python shows by default.
+        a function that returns the thing by its earlier name, and states the present name in a ``FutureWarning``, which
+        Python shows by default.
     """
 
     def get(name: str) -> Any:

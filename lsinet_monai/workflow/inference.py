@@ -26,7 +26,7 @@ def all_exports(
     write_cvat: Any = None,
     write_stack: str | None = None,
 ) -> list[str]:
-    """Join ``exports`` with the keys of earlier versions, one for each export, and log what to give in their place.
+    """Join ``exports`` with the keys of earlier versions, one for each export, and log their replacement.
 
     Args:
         exports: names of :data:`~lsinet_monai.writers.EXPORTS`, as a list or as text with commas.

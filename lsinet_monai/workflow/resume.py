@@ -29,8 +29,8 @@ def remaining_clips(
     Args:
         clips: all clips of the run.
         output_dir: the folder of all results.
-        resume: whether to resume. If not, every clip starts again, and whatever a later run could take for results of
-            this one is removed.
+        resume: whether to resume. If not, every clip starts again, and this function removes earlier results that a
+            later run could take for results of this one.
         settings: the config keys that shape the results, with their values. All clips of a folder need the same, so
             that they can be compared.
 

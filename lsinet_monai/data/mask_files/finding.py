@@ -72,18 +72,18 @@ def find_mask_rule(
     - black with one grey or colour, with the noise of a compression or with soft edges;
     - of several colours, if CVAT's ``labelmap.txt`` lies next to the masks or up to three folders above, and has one
       label besides the background, or one whose name has "polyp" in it;
-    - transparent but for the polyp.
+    - transparent everywhere except at the polyp.
 
     Args:
         paths: the files of all masks of the set.
         mask_values: what is polyp, see :func:`given_rule`; None finds it out.
         where: the name of the set in messages; by default the folder above all masks.
-        key: what people call ``mask_values``, for messages.
+        key: the name of the setting ``mask_values`` in messages.
         may_be_empty: accept masks without a polyp.
 
     Returns:
-        The rule, by which to read every mask. Masks that cannot be read are passed over here. If there are no others,
-        it is the rule for masks of 0 and 255.
+        The rule by which to read every mask. This function skips masks that cannot be read. If it can read none, the
+        rule is that for masks of 0 and 255.
 
     Raises:
         UnclearMasks: the masks could mean several things.
@@ -133,7 +133,7 @@ def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRu
         where: the name of the method in messages.
 
     Returns:
-        The rule, by which to read the maps as masks; None for maps of probability, and for masks of 0 and 255, which
+        The rule by which to read the maps as masks; None for maps of probability, and for masks of 0 and 255, which
         mean the same as maps.
 
     Raises:

@@ -47,7 +47,7 @@ class MaskRule(ABC):
 
         Args:
             picture: the picture.
-            key: what people call the setting that says what is polyp, for the error.
+            key: the name, in the error, of the setting that says what is polyp.
 
         Raises:
             UnclearMasks: the picture holds values of which the rule says nothing.

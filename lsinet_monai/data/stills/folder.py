@@ -46,8 +46,8 @@ def find_stills(
 
     Raises:
         InputError: the folder is missing or has another layout; a picture has no mask, or a mask no picture; a picture
-            is smaller than 32 pixels; no mask shows a polyp, or it is not clear which pixels are polyp; or a name of
-            ``leave_out`` or ``only`` is not there.
+            is smaller than 32 pixels; no mask shows a polyp, or it is not clear which pixels are polyp; or no still
+            has a name in ``leave_out`` or ``only``.
     """
     root = Path(stills_dir)
     if not root.is_dir():

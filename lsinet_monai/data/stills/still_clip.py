@@ -41,7 +41,7 @@ _SPEED = 0.5  # of the natural logarithm
 class StillClip:
     """A camera moves over a still: frames and masks like those of a video, drawn on demand.
 
-    The same arguments always give the same clip, whatever frames are asked for, and in whatever order.
+    The same arguments always give the same clip. Frames may be drawn in any order, and any may be left out.
 
     Args:
         still: uint8, (H, W, 3), RGB.
