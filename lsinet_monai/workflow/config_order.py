@@ -47,6 +47,7 @@ def check_order(call: Call) -> None:
             raise InputError(
                 f"{file} stands before {files[base]}, which replaces its {replaced[-1]}: give {_given(in_order)}"
             )
+    # Before the overlays' own calls of extends(): the checks after this one would first report what follows from it.
     for step in call.parser.get("initialize", None) or []:
         if found := re.fullmatch(r"\$workflow\.extends\('(.+)'\)", str(step)):
             _require(found[1], call)
