@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,6 +21,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message in one line, without argparse's usage."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _path(text: str) -> str:
+    """Replace a ``~`` at the start by the user's folder, as a shell does except after ``--output=``."""
+    return os.path.expanduser(text)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -62,7 +68,7 @@ def _add_stills(commands: argparse._SubParsersAction[_Parser]) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", help="folder to write to")
-    parser.add_argument("--stills", required=True, metavar="DIR", help="folder with images/ and masks/")
+    parser.add_argument("--stills", type=_path, required=True, metavar="DIR", help="folder with images/ and masks/")
     parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames per clip, at 25 per second")
     parser.add_argument("--size", default="384x480", metavar="HxW", help="height and width of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same clips")
@@ -88,12 +94,14 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--predictions", required=True, nargs="+", action="extend", metavar="[NAME=]DIR",
         help="folder of a method's maps, SPLIT/CASE/FRAME.png or CASE/FRAME.png; several are compared",
     )  # fmt: skip
-    parser.add_argument("--truth", required=True, metavar="DIR", help="data set in SUN-SEG's layout, or a GT folder")
-    parser.add_argument("--output", required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "--truth", type=_path, required=True, metavar="DIR", help="data set in SUN-SEG's layout, or a GT folder"
+    )
+    parser.add_argument("--output", type=_path, required=True, metavar="OUT", help="folder to write to")
     parser.add_argument(
         "--mask-values", metavar="V", help="which values of the true masks are polyp; by default found out from them"
     )
-    parser.add_argument("--negative-dir", metavar="DIR", help="case folders of frames that show no polyp")
+    parser.add_argument("--negative-dir", type=_path, metavar="DIR", help="case folders of frames that show no polyp")
     parser.add_argument(
         "--threshold",
         type=float,
@@ -102,7 +110,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="a pixel above this probability is polyp, for the clinical scores",
     )
     parser.add_argument("--frames-per-second", type=float, default=30.0, metavar="F", help="frame rate of the clips")
-    parser.add_argument("--published", metavar="CSV", help="published results to compare with in the report")
+    parser.add_argument(
+        "--published", type=_path, metavar="CSV", help="published results to compare with in the report"
+    )
     parser.add_argument(
         "--gif", nargs="+", action="extend", default=[], metavar="CLIP",
         help="clips to show as GIFs of truth and methods: CASE or SPLIT/CASE",

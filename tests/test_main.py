@@ -54,6 +54,12 @@ CALLS: list[tuple[list[str], str, tuple[Any, ...], dict[str, Any]]] = [
         ({"maps": Path("maps"), "ours": Path("a"), "theirs": Path("b")}, "data", "out"),
         {"gifs": ["case1", "case2", "case3"], "processes": 2},
     ),
+    (
+        ["evaluate", "--predictions=~/maps", "--truth=~/data", "--output=~/out", "--negative-dir=~"],
+        "lsinet_monai.evaluation.evaluate",
+        ({"predictions": Path.home() / "maps"}, str(Path.home() / "data"), str(Path.home() / "out")),
+        {"negative_dir": str(Path.home())},
+    ),
     (["copy", "bundle", "mine"], "lsinet_monai.__main__.copy_shipped", ("bundle", "mine"), {}),
 ]
 

@@ -48,7 +48,7 @@ def name_predictions(texts: Sequence[str]) -> dict[str, Path]:
             name, folder = Path(text).resolve().name if len(texts) > 1 else "predictions", text
         if name in methods:
             raise InputError(f"--predictions {text}: another method is called {name!r}; give NAME=DIR")
-        methods[name] = Path(folder)
+        methods[name] = Path(os.path.expanduser(folder))
     return methods
 
 

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from pydoc import ErrorDuringImport, locate
 from typing import Any
 
-from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
+from monai.bundle import ConfigComponent, ConfigParser, ConfigWorkflow, create_workflow
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
@@ -25,7 +26,7 @@ _BASES = ("train.json", "inference.json")
 """The shipped configs that the others add to."""
 
 _STEPS = ("imports", "bundle_root", "join_ranks", "initialize", "prepare", "finalize")
-"""Parts of a run that are no run of their own, by the names that they have in MONAI's configs and in ours."""
+"""Parts of a run that cannot be run alone, by their names in MONAI's configs and in ours."""
 
 
 def check_run(call: Call) -> None:
@@ -48,8 +49,8 @@ def check_run(call: Call) -> None:
 def find_runs(parser: ConfigParser) -> list[str]:
     """Find the ids that a person can run: expressions or components that no other part of the config needs.
 
-    Another run may name a run, alone (``"training": "@run"``) or in a list. What the shipped configs need is no run,
-    also where an overlay does without it.
+    A reference alone (``"training": "@run"``) or alone in a list names a run, and does not need it. What the shipped
+    configs need is never a run, even if an overlay no longer needs it.
     """
     config = parser.get()
     needed = _needed(config)
@@ -59,10 +60,10 @@ def find_runs(parser: ConfigParser) -> list[str]:
 
 
 def check_keys(call: Call) -> None:
-    """Refuse keys on top of the config files that nothing refers to, so that they would have no effect.
+    """Refuse given keys that would have no effect, because the config files lack them and nothing refers to them.
 
     Keys that the files have are known, and so are the arguments of MONAI, the keys of its ``--tracking``, keys that
-    some part of the config refers to, and arguments that a component gets, such as ``optimizer#betas``.
+    some part of the config refers to, and arguments that a component takes, such as ``optimizer#betas``.
 
     Raises:
         InputError: a key is not known.
@@ -71,7 +72,7 @@ def check_keys(call: Call) -> None:
         return
     base = ConfigParser(ConfigParser.load_config_files(call.config_file or {}))
     arguments = _arguments(ConfigWorkflow) | _arguments(create_workflow)
-    others = arguments | _tracking_keys(call.given.get("tracking"))
+    tracking = _tracking_keys(call.given.get("tracking"))
     referred = {
         part
         for text, _ in _texts(call.parser.get())
@@ -79,10 +80,16 @@ def check_keys(call: Call) -> None:
         for part in (reference, reference.partition(_SEP)[0])
     }
     macros = {text[1:] for text, _ in _texts([base.get(), *call.given.values()]) if text.startswith("%")}
-    known = others | referred | set(map(ReferenceResolver.normalize_id, macros))
-    unknown = [key for key in call.given if not (key in base or key in known or _is_part(key, base))]
+    known = arguments | tracking | referred | set(map(ReferenceResolver.normalize_id, macros))
+    others = [key for key in call.given if not (key in base or key in known)]
+    taken = {key: _arguments_of_component(key, call.parser) for key in others}
+    unknown = [
+        key
+        for key, names in taken.items()
+        if not (_is_part(key, base) if names is None else key.rpartition(_SEP)[2] in names)
+    ]
     if unknown:
-        hints = [_hint(key, base, arguments) for key in unknown]
+        hints = [_hint(key, base, arguments, taken[key]) for key in unknown]
         names = [
             key.replace(_SEP, "#") + (f" ({hint})" if hint else "") for key, hint in zip(unknown, hints, strict=True)
         ]
@@ -90,16 +97,17 @@ def check_keys(call: Call) -> None:
         raise InputError(f"no key {', no key '.join(names)} in {_name_files(call)}{way_out}")
 
 
-def _hint(key: str, base: ConfigParser, arguments: Collection[str]) -> str:
+def _hint(key: str, base: ConfigParser, arguments: Collection[str], taken: Collection[str] | None) -> str:
     section = key.rpartition(_SEP)[0]
-    names = [f"{section}{_SEP}{name}" for name in base[section]] if section else [*base.get(), *arguments]
+    own = taken if taken is not None else base[section] if section else ()
+    names = [f"{section}{_SEP}{name}" for name in own] if section else [*base.get(), *arguments]
     return _where_else(key) or _near(key, names, 0.7)
 
 
 def check_initialized() -> bool:
-    """Refuse a run whose ``initialize`` MONAI has skipped, without a word, because it was given another id for it.
+    """Refuse a run in which MONAI silently skipped ``initialize``, because the command line has another id for it.
 
-    Fire takes the second word of an unquoted path with spaces for that id. Called in the expression of a run.
+    Fire reads the second word of an unquoted path with spaces as that id. Called in the expression of a run.
 
     Returns:
         True.
@@ -117,7 +125,7 @@ def check_initialized() -> bool:
 
 
 def _needed(config: Mapping[str, Any]) -> set[str]:
-    """The ids that parts of a config need for more than to run them."""
+    """The ids that a config refers to other than to run them."""
     return {
         reference
         for key, value in config.items()
@@ -128,7 +136,7 @@ def _needed(config: Mapping[str, Any]) -> set[str]:
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[tuple[str, bool]]:
-    """The texts in a value, and for each whether it is the value itself or an element of it as a list."""
+    """The texts in a value, and for each whether it is the whole value or a whole element of a list."""
     if isinstance(value, str):
         yield value, depth < 2
     elif isinstance(value, dict):
@@ -151,6 +159,23 @@ def _is_part(key: str, base: ConfigParser) -> bool:
     return bool(names) and (len(names) > 1 or not isinstance(base.get(top), dict) or "_target_" in base.get(top))
 
 
+def _arguments_of_component(key: str, parser: ConfigParser) -> set[str] | None:
+    """The arguments that the component takes which a key is a part of; None if it is no component, or takes any."""
+    section = key.rpartition(_SEP)[0]
+    config = parser.get(section) if section else None
+    if not isinstance(config, dict) or not ConfigComponent.is_instantiable(config):
+        return None
+    target = ConfigComponent(config, section, parser.locator).resolve_module_name()
+    try:
+        function: Any = locate(target) if isinstance(target, str) else target
+        parameters = inspect.signature(function).parameters.values()
+    except (ErrorDuringImport, TypeError, ValueError):  # there is no such thing, or it does not tell
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {*ConfigComponent.non_arg_keys, *(parameter.name for parameter in parameters)}
+
+
 def _arguments(function: Callable[..., Any]) -> set[str]:
     parameters = inspect.signature(function).parameters.values()
     return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
@@ -165,7 +190,7 @@ def _tracking_keys(tracking: Any) -> set[str]:
 
 
 def _near(name: str, names: Collection[str], cutoff: float) -> str:
-    """A question that names those that are nearest to a name; empty if none is near."""
+    """Ask whether one of the nearest names was meant; empty if none is near."""
     found = [near.replace(_SEP, "#") for near in get_close_matches(name, names, cutoff=cutoff)]
     return f"did you mean {' or '.join(found)}?" if found else ""
 

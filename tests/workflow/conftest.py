@@ -26,6 +26,7 @@ CONFIG = {
     "learning_rate": 0.1,
     "threshold": 0.5,
     "part": {"_target_": "builtins.dict", "amp": False, "size": 3},
+    "ratio": {"_target_": "fractions.Fraction", "numerator": 1},
     "section": {"number": 1, "list": [1, 2]},
     "seen": {
         "input": "@input",
@@ -35,6 +36,7 @@ CONFIG = {
         "learning_rate": "@learning_rate",
         "threshold": "@threshold",
         "part": "@part",
+        "ratio": "$str(@ratio)",
         "section": "@section",
     },
     "initialize": ["$workflow.start()"],

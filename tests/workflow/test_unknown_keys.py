@@ -44,6 +44,8 @@ REFUSED = [
     ("--thresold None", ["no key thresold"]),
     ("--loging_file a", ["did you mean logging_file"]),
     ("--section#numbr 2", ["no key section#numbr (did you mean section#number?)"]),
+    ("--ratio#denominatr 2", ["no key ratio#denominatr (did you mean ratio#denominator"]),
+    ("--ratio#xyz 2", ["no key ratio#xyz in config.json"]),
     ("--max_epochs 2", ["no key max_epochs (it is in train.json)"]),
     ("--xyz 2", ["no key xyz in config.json: leave it out"]),
     ("--xyz", ["no key xyz"]),
@@ -59,6 +61,8 @@ ACCEPTED = [
     "--a 2 --learning_rate @a",  # something refers to the key
     "--a 2 --learning_rate %a",
     "--part#more 2",
+    "--ratio#denominator 2",
+    "--ratio#_desc_ text",
     "--_meta_#version 2",
     "--workflow_type infer",
 ]
