@@ -160,7 +160,7 @@ def _is_part(key: str, base: ConfigParser) -> bool:
 
 
 def _arguments_of_component(key: str, parser: ConfigParser) -> set[str] | None:
-    """The arguments that the component takes which a key is a part of; None if it is no component, or takes any."""
+    """The arguments of the component that a key is part of; None outside a component, or if it takes any argument."""
     section = key.rpartition(_SEP)[0]
     config = parser.get(section) if section else None
     if not isinstance(config, dict) or not ConfigComponent.is_instantiable(config):
@@ -169,7 +169,7 @@ def _arguments_of_component(key: str, parser: ConfigParser) -> set[str] | None:
     try:
         function: Any = locate(target) if isinstance(target, str) else target
         parameters = inspect.signature(function).parameters.values()
-    except (ErrorDuringImport, TypeError, ValueError):  # there is no such thing, or it does not tell
+    except (ErrorDuringImport, TypeError, ValueError):  # the class does not exist, or has no signature
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
