@@ -14,12 +14,12 @@ from .finite_logits import FiniteLogits
 from .finite_losses import FiniteLosses
 from .gradient_accumulation import GradientAccumulation
 from .gradient_clipping import GradientClipping
+from .inferer_reset import InfererReset
 from .learning_rate_schedule import LearningRateSchedule
+from .model_saver import ModelSaver
 from .prediction_pictures import PredictionPictures
 from .released_maps_saver import ReleasedMapsSaver
-from .reset_inferer import ResetInferer
 from .sampler_epoch import SamplerEpoch
-from .save_model import SaveModel
 from .scores_saver import ScoresSaver
 from .training_folder import TrainingFolder
 from .training_losses import TrainingLosses
@@ -39,12 +39,12 @@ __all__ = [
     "FiniteLosses",
     "GradientAccumulation",
     "GradientClipping",
+    "InfererReset",
     "LearningRateSchedule",
+    "ModelSaver",
     "PredictionPictures",
     "ReleasedMapsSaver",
-    "ResetInferer",
     "SamplerEpoch",
-    "SaveModel",
     "ScoresSaver",
     "TrainingFolder",
     "TrainingLosses",
@@ -62,6 +62,8 @@ if not TYPE_CHECKING:  # so that type checkers know all names
             "ClipGradients": "GradientClipping",
             "EqualBuffers": "BufferBroadcast",
             "ExplainFailures": "FailureReporter",
+            "ResetInferer": "InfererReset",
+            "SaveModel": "ModelSaver",
             "TrainingCheckpoint": "TrainingState",
             "WriteClipResults": "ClipResultsSaver",
             "WriteReleasedMaps": "ReleasedMapsSaver",

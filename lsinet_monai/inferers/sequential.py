@@ -125,7 +125,7 @@ class SequentialVideoInferer(Inferer):
     :class:`ClipState` per clip until the clip's last piece; pieces of several clips may alternate. A piece has
     ``clip_id``, ``frame_index`` and ``is_last``, batch keys that
     ``PrepareBatchExtraInput({k: k for k in ("clip_id", "frame_index", "is_last")})`` passes on. A piece that starts at
-    frame 0 starts its clip again, and :meth:`reset` drops all states; :class:`lsinet_monai.handlers.ResetInferer` calls
+    frame 0 starts its clip again, and :meth:`reset` drops all states; :class:`lsinet_monai.handlers.InfererReset` calls
     it at the start of a run.
 
     Args:

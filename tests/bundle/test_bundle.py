@@ -129,7 +129,7 @@ def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
     saved = []
     monkeypatch.setattr(
-        "lsinet_monai.handlers.save_model.save_model", lambda network, path, *rest: (saved.append(path), path.touch())
+        "lsinet_monai.handlers.model_saver.save_model", lambda network, path, *rest: (saved.append(path), path.touch())
     )
     options = {"max_epochs": 3, "batch_size": 1000}  # one step an epoch
     run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", **options)

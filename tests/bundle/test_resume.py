@@ -17,7 +17,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lsinet_monai.errors import find_input_error
-from lsinet_monai.handlers import save_model as save_model_handler
+from lsinet_monai.handlers import model_saver
 from lsinet_monai.losses import LSINetLoss
 from tests.preloaded import Preloaded
 
@@ -294,7 +294,7 @@ def test_without_validation_the_model_is_there_before_the_training_is_complete(r
 
     options = {"dataset_dir": str(phantom), "validation_fraction": 0}
     with monkeypatch.context() as patched:
-        patched.setattr(save_model_handler, "save_model", full)
+        patched.setattr(model_saver, "save_model", full)
         assert "make room" in refusal(run, **options)
     run("training", **{**OPTIONS, **options}, resume=True)
     assert Path("model.pt").is_file()
@@ -305,13 +305,13 @@ def test_a_model_that_is_trained_further_in_place_is_there_at_every_moment(run, 
     options = {**OPTIONS, "dataset_dir": str(phantom)}
     run("training", **{**options, "max_epochs": 1})
     before, seen = Path("model.pt").read_bytes(), []
-    save = save_model_handler.save_model
+    save = model_saver.save_model
 
     def look(network: torch.nn.Module, path: Path, image_size: list[int]) -> None:
         seen.append(Path(path).read_bytes())
         save(network, path, image_size)
 
-    monkeypatch.setattr(save_model_handler, "save_model", look)
+    monkeypatch.setattr(model_saver, "save_model", look)
     run("training", **options, checkpoint="model.pt", overwrite=True)
     (kept,) = Path().glob("model_*.pt")
     assert seen[0] == before and kept.read_bytes() == before and Path("model.pt").read_bytes() != before

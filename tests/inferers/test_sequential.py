@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import ResetInferer
+from lsinet_monai.handlers import InfererReset
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.networks import LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
@@ -87,7 +87,7 @@ class _Evaluator:
             prepare_batch=PrepareBatchExtraInput({key: key for key in ("clip_id", "frame_index", "is_last")}),
             decollate=False,
         )
-        ResetInferer(self.inferer).attach(evaluator)
+        InfererReset(self.inferer).attach(evaluator)
         logits: dict[str, list[Tensor]] = {}
 
         @evaluator.on(Events.ITERATION_COMPLETED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
@@ -48,8 +47,8 @@ NOT_SAMPLES = [
 @pytest.fixture
 def network(small_network: LSINet) -> LSINet:
     """A network that has seen no frame yet."""
-    network = copy.deepcopy(small_network)
-    network._frames_are_checked = False
+    network = LSINet(**small_network.config).eval()
+    network.load_state_dict(small_network.state_dict())
     return network
 
 

@@ -11,6 +11,8 @@ NAMES = [
     ("handlers", "ClipGradients", "GradientClipping"),
     ("handlers", "EqualBuffers", "BufferBroadcast"),
     ("handlers", "ExplainFailures", "FailureReporter"),
+    ("handlers", "ResetInferer", "InfererReset"),
+    ("handlers", "SaveModel", "ModelSaver"),
     ("handlers", "TrainingCheckpoint", "TrainingState"),
     ("handlers", "WriteClipResults", "ClipResultsSaver"),
     ("handlers", "WriteReleasedMaps", "ReleasedMapsSaver"),

@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.handlers import SaveModel
+from lsinet_monai.handlers import ModelSaver
 from lsinet_monai.networks import LSINet, save_model
 from lsinet_monai.utils.files import atomic_write
 
@@ -28,7 +28,7 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         with atomic_write(path) as temporary:
             temporary.write_text(f"save {len(paths)}")
 
-    monkeypatch.setattr("lsinet_monai.handlers.save_model.save_model", save)
+    monkeypatch.setattr("lsinet_monai.handlers.model_saver.save_model", save)
     return paths
 
 
@@ -45,7 +45,7 @@ def _evaluator(metrics: list[float]) -> Engine:
 @pytest.mark.parametrize(("metrics", "saved"), METRICS)
 def test_save_model_keeps_the_best(tmp_path: Path, saves: list[Path], metrics: list[float], saved: list[int]) -> None:
     evaluator = _evaluator(metrics)
-    SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice").attach(evaluator)
+    ModelSaver(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice").attach(evaluator)
     epochs = []
     for epoch in range(1, len(metrics) + 1):
         count = len(saves)
@@ -57,7 +57,7 @@ def test_save_model_keeps_the_best(tmp_path: Path, saves: list[Path], metrics: l
 
 def test_save_model_without_a_metric_saves_at_the_end(tmp_path: Path, saves: list[Path]) -> None:
     trainer = Engine(lambda engine, batch: None)
-    SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64).attach(trainer)
+    ModelSaver(nn.Linear(1, 1), tmp_path / "model.pt", 64).attach(trainer)
     trainer.run([0, 1], max_epochs=3)
     assert saves == [tmp_path / "model.pt"]
 
@@ -68,7 +68,7 @@ def test_save_model_keeps_every_earlier_file(tmp_path: Path, saves: list[Path]) 
         if run:
             os.utime(path, (1e9, 1e9))  # all of one second
         trainer = Engine(lambda engine, batch: None)
-        SaveModel(nn.Linear(1, 1), path, 64).attach(trainer)
+        ModelSaver(nn.Linear(1, 1), path, 64).attach(trainer)
         trainer.run([0])
     assert path.read_text() == "save 3"
     kept = sorted(other.name for other in tmp_path.iterdir() if other != path)
@@ -82,14 +82,14 @@ def test_save_model_keeps_what_another_training_puts_in_its_place_meanwhile(
 ) -> None:
     path = tmp_path / "model.pt"
     evaluator = _evaluator([0.1, 0.5])
-    model = SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice")
+    model = ModelSaver(nn.Linear(1, 1), path, 64, "val_mean_dice")
     model.attach(evaluator)
     evaluator.run([0])
     with atomic_write(path) as temporary:
         temporary.write_text("another training's")
     if is_resumed:
         evaluator, state = _evaluator([0.5]), model.state_dict()
-        model = SaveModel(nn.Linear(1, 1), path, 64, "val_mean_dice")
+        model = ModelSaver(nn.Linear(1, 1), path, 64, "val_mean_dice")
         model.attach(evaluator)
         model.load_state_dict(state)
         evaluator.run([0])
@@ -104,7 +104,7 @@ def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:
     """With real networks: two model files may differ only near their ends."""
     path, network = tmp_path / "model.pt", LSINet("mobilenetv3_small_100")
     evaluator = _evaluator([0.1, 0.5, 0.6])
-    SaveModel(network, path, 64, "val_mean_dice").attach(evaluator)
+    ModelSaver(network, path, 64, "val_mean_dice").attach(evaluator)
     evaluator.run([0])
     path.rename(tmp_path / "moved")
     path.write_bytes((tmp_path / "moved").read_bytes())
@@ -118,15 +118,15 @@ def test_save_model_knows_its_file_again_after_a_copy(tmp_path: Path) -> None:
 
 def test_save_model_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"model_file '{tmp_path}' is a folder"):
-        SaveModel(nn.Linear(1, 1), tmp_path, 64)
+        ModelSaver(nn.Linear(1, 1), tmp_path, 64)
 
 
 def test_save_model_replaces_the_best_of_a_resumed_run_only_by_a_better_one(tmp_path: Path, saves: list[Path]) -> None:
-    before = SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
+    before = ModelSaver(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
     evaluator = _evaluator([0.5])
     before.attach(evaluator)
     evaluator.run([0])
-    resumed = SaveModel(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
+    resumed = ModelSaver(nn.Linear(1, 1), tmp_path / "model.pt", 64, "val_mean_dice")
     evaluator = _evaluator([0.4, 0.6])
     resumed.attach(evaluator)
     resumed.load_state_dict(before.state_dict())

@@ -6,10 +6,10 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-__all__ = ["ResetInferer"]
+__all__ = ["InfererReset"]
 
 
-class ResetInferer:
+class InfererReset:
     """Call ``inferer.reset()`` at the start of each epoch of an engine.
 
     MONAI's engines do not reset a stateful inferer, so the state of an unfinished run would stay for the next one.

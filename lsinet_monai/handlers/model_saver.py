@@ -20,7 +20,7 @@ from lsinet_monai.networks import LSINet, save_model
 from lsinet_monai.utils.config_values import check_numbers
 from lsinet_monai.writers import check_model_file
 
-__all__ = ["SaveModel"]
+__all__ = ["ModelSaver"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _END = 1 << 18
 """Bytes at the end of a model file. There a zip archive keeps its members' checksums, about 60 bytes a tensor."""
 
 
-class SaveModel:
+class ModelSaver:
     """Save the best network, or the last one, in one model file (``networks.load_checkpoint`` reads it).
 
     Attached to an evaluator, with a metric, it saves whenever the metric is the highest of this training. Attached to
