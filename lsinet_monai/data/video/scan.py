@@ -121,7 +121,9 @@ def _read_header(container: InputContainer, stream: VideoStream, fps: float | No
     if duration:
         end = 3600 * int(duration[1]) + 60 * int(duration[2]) + float(duration[3])
     elif kind in _ANNOUNCE_DURATION and container.duration is not None:
-        end = ((container.start_time or 0) + container.duration) / 1e6
+        # The header of FLV says when its last frame ends, also if its first one, with B-frames, begins later than at 0.
+        start = 0 if kind == "flv" else container.start_time or 0
+        end = (start + container.duration) / 1e6
     entries = list(stream.index_entries)
     number_at = numbers_by_place(container, stream)
     return _Header(

@@ -36,6 +36,15 @@ def test_every_frame_has_an_index_and_a_time(tmp_path, recipe, clip, codec, cont
     assert sorted(found.timeline.indices[found.timeline.is_key].tolist()) == list(keys)
 
 
+def test_b_frames_in_flv_are_no_early_end(tmp_path, recipe, clip):
+    path = tmp_path / "clip.flv"
+    recipe.write_video(path, clip, "libx264", "yuv420p", options={"preset": "veryfast"}, b_frames=2)
+    assert scan_file(path).expected == 24
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    found = scan_file(path)
+    assert found.expected == 24 > found.timeline.frame_count
+
+
 def test_b_frames_of_a_bare_stream_are_in_display_order(tmp_path, recipe, clip):
     found = scan_file(recipe.write_kind(tmp_path, "h264", "bare H.264", clip))
     numbers, indices = found.timeline.stamps, found.timeline.indices
