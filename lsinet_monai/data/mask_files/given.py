@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text
+from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
 from lsinet_monai.data.mask_files.rule import MaskRule, select
 from lsinet_monai.errors import InputError
 
@@ -37,9 +37,16 @@ class GivenValues(MaskRule):
         return f"{', '.join(map(as_text, self.inside))} is polyp, all else is background, as given"
 
     def misfit(self, picture: MaskPicture) -> str:
-        """Describe a picture without numbers where numbers are given, as :meth:`MaskRule.misfit`."""
+        """Describe colours where numbers are given, and values that a compression has changed."""
         has_numbers = any(isinstance(value, int) for value in self.inside)
-        return "holds colours" if has_numbers and picture.kind == "colour" else ""
+        if has_numbers and picture.kind == "colour":
+            return "holds colours"
+        found = picture.counts if has_numbers else picture.colour_counts
+        others = None if found is None else found.keys() - {*self.inside, 0, BLACK}
+        if picture.lossy and not picture.is_black and others != set():
+            listed = f", such as {as_list(others)}" if others else ""
+            return f"is compressed, so that pixels of a value also hold others{listed} (give >128 or <128)"
+        return ""
 
     def select(self, picture: MaskPicture) -> np.ndarray:
         """Select the given values, as :meth:`MaskRule.select`."""

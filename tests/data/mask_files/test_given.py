@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lsinet_monai.data.mask_files.given import GivenThreshold, GivenValues, given_rule
+from lsinet_monai.data.mask_files.picture import MaskPicture
 from lsinet_monai.errors import InputError
 
 LABELS = {"background": (0, 0, 0), "polyp": (250, 50, 83)}
@@ -36,3 +38,12 @@ def test_what_a_person_gives(mask_values: Any, rule: object) -> None:
 def test_what_is_no_value_is_refused(mask_values: Any) -> None:
     with pytest.raises(InputError, match=r"mask_values=.*(give|such as) 1 \(a grey"):
         given_rule(mask_values, LABELS)
+
+
+def test_values_that_a_compression_has_changed_are_refused() -> None:
+    def compressed(*values: int) -> MaskPicture:
+        return MaskPicture("a.jpg", "grey", np.array([values], np.uint8), lossy=True)
+
+    assert "also hold others, such as 1, 254 (give >128" in GivenValues((255,)).misfit(compressed(0, 1, 254, 255))
+    assert not GivenValues((255,)).misfit(compressed(0, 255))
+    assert not GivenThreshold(128).misfit(compressed(0, 1, 254, 255))
