@@ -121,9 +121,10 @@ def interrupt(worker):
 
 
 def as_before(file):
-    """As older versions wrote it: without the frame that waits."""
+    """As older versions wrote it: without the frame that waits, and without the shape of the frames."""
     content = torch.load(file, weights_only=True)
     content.pop("waiting")
+    content.pop("frame_shape")
     assert content.keys() == {"model", "next_frame", "frame_index", "memory", "previous"}
     torch.save(content, file)
 
