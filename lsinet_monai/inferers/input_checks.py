@@ -34,9 +34,9 @@ def check_network(network: Any) -> None:
         raise InputError(
             f"the network must be an LSINet, got {describe(network)}: of a wrapper for several GPUs give its .module"
         )
-    if network.training:
+    if network.training or any(part.training for part in network.children()):
         raise InputError(
-            "the network is in training mode: call network.eval() first. To train, call the network itself, or use "
+            "the network, or a part of it, is in training mode: call network.eval() first. To train, call the network itself, or use "
             "TrainingInferer"
         )
 
@@ -99,7 +99,7 @@ def check_source(source: Any) -> None:
     """Check that a video has frames by index.
 
     Raises:
-        InputError: it is a path, or it lacks a length or an index.
+        InputError: it is a path, it lacks a length or an index, or it has no frames.
     """
     if isinstance(source, str | os.PathLike):
         raise InputError(f"source={str(source)!r} is a path: open it with lsinet_monai.data.open_video")
@@ -108,6 +108,8 @@ def check_source(source: Any) -> None:
             f"the source must have a length and frames by index, got {describe(source)}: give a list of frames, an "
             "array (T, H, W, 3), or a video from lsinet_monai.data.open_video"
         )
+    if len(source) == 0:
+        raise InputError("the source has no frames: give a video with one or more")
 
 
 def as_frame_index(frame: Any) -> int:

@@ -18,7 +18,7 @@ from lsinet_monai.networks import LSINet
 
 CLIP = torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
 FRAMES = list(np.random.default_rng(0).integers(0, 255, (3, 64, 80, 3), np.uint8))
-TRAINING_MODE = r"the network is in training mode: call network\.eval\(\)"
+TRAINING_MODE = r"the network, or a part of it, is in training mode: call network\.eval\(\)"
 
 # (the clip, further arguments, a part of the error)
 BAD_CLIPS = [
@@ -133,6 +133,19 @@ USES: list[Callable[[LSINet], Any]] = [
 def test_a_network_in_training_mode_is_refused(small_network: LSINet, use: Callable[[LSINet], Any]) -> None:
     with pytest.raises(InputError, match=TRAINING_MODE):
         use(copy.deepcopy(small_network).train())
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_part_in_training_mode_is_refused(small_network: LSINet, use: Callable[[LSINet], Any]) -> None:
+    network = copy.deepcopy(small_network)
+    network.encoder.train()
+    with pytest.raises(InputError, match=TRAINING_MODE):
+        use(network)
+
+
+def test_a_video_without_frames_is_refused(small_network: LSINet) -> None:
+    with pytest.raises(InputError, match="the source has no frames"):
+        VideoSession(small_network, [], 64)
 
 
 @pytest.mark.parametrize("wrap", [torch.nn.DataParallel, lambda network: network.encoder, lambda _: "model.pt"])
