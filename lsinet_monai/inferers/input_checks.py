@@ -36,8 +36,8 @@ def check_network(network: Any) -> None:
         )
     if network.training or any(part.training for part in network.children()):
         raise InputError(
-            "the network, or a part of it, is in training mode: call network.eval() first. To train, call the network itself, or use "
-            "TrainingInferer"
+            "the network, or a part of it, is in training mode: call network.eval() first. To train, call the network "
+            "itself, or use TrainingInferer"
         )
 
 
