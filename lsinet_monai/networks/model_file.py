@@ -129,7 +129,8 @@ def _load_own(content: Any, device: str | torch.device) -> LoadedModel:
         found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
         raise InputError(
             f"neither a model file of this package (with {', '.join(keys)}) nor of the authors' program; "
-            f"it holds: {found}"
+            f"it holds: {found}. Give the model.pt of a training, or save the network with "
+            "lsinet_monai.networks.save_model"
         )
     try:
         network = LSINet(**content["network"])
