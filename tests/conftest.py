@@ -54,6 +54,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the demo's training, for which other tests wait, and meanwhile with the bundle's long tests."""
+    demo, bundle = Path(__file__).parent / "test_demo.py", Path(__file__).parent / "bundle"
+    items.sort(key=lambda item: (item.path != demo, bundle not in item.path.parents))
+
+
 @pytest.fixture(scope="session")
 def deadline() -> int:
     """The seconds after which a test that still waits has failed: many more than the slowest machine needs."""
