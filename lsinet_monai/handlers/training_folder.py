@@ -121,7 +121,7 @@ class TrainingFolder:
 
     def _acquire(self) -> None:
         way_out = "wait for it, end it, or choose another folder"
-        acquire_folder(self._lock, f"output_dir '{self.path}'", "trains", way_out, WAIT)
+        acquire_folder(self._lock, self.path / LOCK_NAME, f"output_dir '{self.path}'", "trains", way_out, WAIT)
 
     @contextmanager
     def _left_at_error(self) -> Iterator[None]:

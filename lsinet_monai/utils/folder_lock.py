@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 
 from filelock import FileLock, Timeout
 
@@ -17,11 +18,14 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """The errors of file systems without locks."""
 
 
-def acquire_folder(lock: FileLock, folder: str, does: str, way_out: str, wait: float) -> None:
+def acquire_folder(
+    lock: FileLock, file: str | os.PathLike[str], folder: str, does: str, way_out: str, wait: float
+) -> None:
     """Acquire a folder's lock. On a file system without locks, log a warning instead.
 
     Args:
-        lock: the lock. Its file lies in the folder.
+        lock: the lock.
+        file: its file, in the folder, as messages name it; the lock itself knows an absolute path only.
         folder: the folder in messages, such as ``output_dir 'out'``.
         does: what a process does in the folder, such as "trains".
         way_out: what a person can do if another process holds the lock.
@@ -34,7 +38,7 @@ def acquire_folder(lock: FileLock, folder: str, does: str, way_out: str, wait: f
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise InputError(
-            f"another process {does} in {folder}: {way_out}. If none does on any machine, delete '{lock.lock_file}'"
+            f"another process {does} in {folder}: {way_out}. If none does on any machine, delete '{file}'"
         ) from error
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

@@ -16,7 +16,7 @@ HOLD = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquir
 
 
 def acquire(lock: FileLock) -> None:
-    acquire_folder(lock, "studies 'videos'", "serves", "end it", 0.1)
+    acquire_folder(lock, "videos/.lock", "studies 'videos'", "serves", "end it", 0.1)
 
 
 def test_a_process_keeps_others_out_until_it_is_killed(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_process_keeps_others_out_until_it_is_killed(tmp_path: Path) -> None:
     lock = FileLock(path)
     with pytest.raises(InputError) as caught:
         acquire(lock)
-    said = f"another process serves in studies 'videos': end it. If none does on any machine, delete '{path}'"
+    said = "another process serves in studies 'videos': end it. If none does on any machine, delete 'videos/.lock'"
     assert str(caught.value) == said
     other.kill()
     other.communicate()

@@ -74,9 +74,10 @@ def lock_studies(studies: Path, folder: Path) -> FileLock:
     Raises:
         InputError: another server has the folder.
     """
-    lock = FileLock(folder / ".server.lock")
+    file = folder / ".server.lock"
+    lock = FileLock(file)
     way_out = "use that server, end it, or give another folder with --studies"
-    acquire_folder(lock, f"studies folder '{studies}'", "serves the videos", way_out, _WAIT)
+    acquire_folder(lock, file, f"studies folder '{studies}'", "serves the videos", way_out, _WAIT)
     return lock
 
 
