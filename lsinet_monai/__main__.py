@@ -35,6 +35,14 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _add_made_set(parser: argparse.ArgumentParser, size: str, made: str) -> None:
+    """Add the arguments of a data set that a program makes."""
+    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument("--size", default=size, metavar="HxW", help="height and width of the frames in pixels")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same data")
+    parser.add_argument("--overwrite", action="store_true", help=f"replace the {made} that OUT holds")
+
+
 def _add_phantom(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "phantom",
@@ -42,14 +50,11 @@ def _add_phantom(commands: argparse._SubParsersAction[_Parser]) -> None:
         description="Write a synthetic colonoscopy data set, frames and exact masks, in SUN-SEG's layout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument(
         "--clips", type=int, default=30, metavar="N", help="number of clips; a fifth is held out for testing"
     )
     parser.add_argument("--frames", type=int, default=40, metavar="N", help="frames per clip, at 30 per second")
-    parser.add_argument("--size", default="256x256", metavar="HxW", help="height and width of the frames in pixels")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same data")
-    parser.add_argument("--overwrite", action="store_true", help="replace the phantom that OUT holds")
+    _add_made_set(parser, size="256x256", made="phantom")
     parser.set_defaults(run=_phantom)
 
 
@@ -67,12 +72,9 @@ def _add_stills(commands: argparse._SubParsersAction[_Parser]) -> None:
         description="Make clips with masks from stills, over which a camera moves: a test set in SUN-SEG's layout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("out", metavar="OUT", help="folder to write to")
     parser.add_argument("--stills", type=_path, required=True, metavar="DIR", help="folder with images/ and masks/")
     parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames per clip, at 25 per second")
-    parser.add_argument("--size", default="384x480", metavar="HxW", help="height and width of the frames in pixels")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same clips")
-    parser.add_argument("--overwrite", action="store_true", help="replace the clips that OUT holds")
+    _add_made_set(parser, size="384x480", made="clips")
     parser.set_defaults(run=_stills)
 
 

@@ -9,6 +9,7 @@ import torch
 from ignite.engine import Engine
 
 from lsinet_monai.data import Clip
+from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ClipResultsSaver, ClipStateSaver
 from lsinet_monai.inferers import SequentialVideoInferer
 
@@ -20,7 +21,8 @@ CLIPS = [
 
 
 def piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others: Any) -> dict[str, Any]:
-    piece = {
+    """A piece of a clip as :class:`lsinet_monai.data.ClipPieces` gives it, of grey frames."""
+    content = {
         "frame": [torch.full((40, 50, 3), 90, dtype=torch.uint8)] * frames,
         "clip_id": [clip_id],
         "frame_index": [frame_index],
@@ -33,13 +35,14 @@ def piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others: 
         "fps": None,
         "reading": None,
     }
-    return piece | others
+    return content | others
 
 
-def _segment(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-    """A logit of 1 everywhere, at a size other than the frames'."""
-    if batch["clip_id"] == ["out of memory"]:
-        raise RuntimeError("out of memory")
+def segment(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
+    """A logit of 1 everywhere, at a size other than the frames'; two clips have names of errors, which are raised."""
+    errors = {"unreadable": InputError("unreadable"), "out of memory": RuntimeError("out of memory")}
+    if error := errors.get(batch["clip_id"][0]):
+        raise error
     return {"pred": torch.ones(1, 1, len(batch["frame"]), 64, 64)}
 
 
@@ -66,7 +69,7 @@ def run(
     settings: dict[str, Any] | None = None,
     clips: list[Clip] = CLIPS,
 ) -> RecordingInferer:
-    engine = Engine(_segment)
+    engine = Engine(segment)
     engine.state.device = torch.device("cpu")
     results, inferer = ClipResultsSaver(clips, folder, settings=settings), RecordingInferer()
     results.attach(engine)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from ignite.engine import Engine
 from PIL import Image
 
@@ -16,38 +15,9 @@ from lsinet_monai.data import Clip, FieldOfView
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ClipResultsSaver
 from lsinet_monai.writers import Outputs
+from tests.clip_runs import CLIPS, piece, segment
 
-CLIPS = [
-    Clip("case1", image=["x/0.jpg", "x/1.jpg", "x/2.jpg"]),
-    Clip("a/b", image=["y/7.png"]),
-    Clip("video", video="z.mp4"),
-]
 WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summary.json"}
-
-
-def _piece(clip_id: str, frame_index: int, frames: int, is_last: bool, **others: Any) -> dict[str, Any]:
-    piece = {
-        "frame": [torch.full((40, 50, 3), 90, dtype=torch.uint8)] * frames,
-        "clip_id": [clip_id],
-        "frame_index": [frame_index],
-        "is_last": [is_last],
-        "index": list(range(frame_index, frame_index + frames)),
-        "seconds": [None] * frames,
-        "frame_count": 3,
-        "field": None,
-        "is_cropped": False,
-        "fps": None,
-        "reading": None,
-    }
-    return piece | others
-
-
-def _segment(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-    """A logit of 1 everywhere, at a size other than the frames'."""
-    errors = {"unreadable": InputError("unreadable"), "out of memory": RuntimeError("out of memory")}
-    if error := errors.get(batch["clip_id"][0]):
-        raise error
-    return {"pred": torch.ones(1, 1, len(batch["frame"]), 64, 64)}
 
 
 def _files(folder: Path) -> set[str]:
@@ -55,13 +25,13 @@ def _files(folder: Path) -> set[str]:
 
 
 def _run(folder: Path, *pieces: dict[str, Any], **options: Any) -> None:
-    engine = Engine(_segment)
+    engine = Engine(segment)
     ClipResultsSaver(CLIPS, folder, **options).attach(engine)
     engine.run(pieces)
 
 
 def test_clip_results(tmp_path: Path) -> None:
-    _run(tmp_path, _piece("case1", 0, 2, False), _piece("case1", 2, 1, True), _piece("a/b", 0, 1, True))
+    _run(tmp_path, piece("case1", 0, 2, False), piece("case1", 2, 1, True), piece("a/b", 0, 1, True))
     frames = {f"{kind}/case1/{i}.png" for kind in ("masks", "maps") for i in range(3)}
     assert _files(tmp_path) == WHOLE_CLIP | frames | {"overlays/case1.mp4", "case1/summary.json"}
     values = np.array(Image.open(tmp_path / "maps/case1/2.png"))
@@ -73,8 +43,8 @@ def test_clip_results(tmp_path: Path) -> None:
 
 def test_a_video_s_frames_have_numbers_and_its_summary_says_what_was_read(tmp_path: Path) -> None:
     reading = {"frames_expected": 5, "ends_early": True}
-    piece = _piece("video", 0, 2, True, index=[0, 2], seconds=[0.0, 0.08], fps=25.0, reading=reading)
-    _run(tmp_path, piece)
+    read = piece("video", 0, 2, True, index=[0, 2], seconds=[0.0, 0.08], fps=25.0, reading=reading)
+    _run(tmp_path, read)
     assert {path.name for path in (tmp_path / "masks/video").iterdir()} == {"000000.png", "000002.png"}
     summary = json.loads((tmp_path / "video/summary.json").read_text())
     assert summary["reading"] == reading | {"frames_read": 2, "frames_skipped": [1]}
@@ -86,19 +56,19 @@ def test_nothing_is_labelled_outside_of_the_field_of_view(tmp_path: Path, is_cro
     inside = np.zeros((40, 50), bool)
     inside[10:30, 5:40] = True
     field = FieldOfView((10, 5, 30, 40), inside)
-    _run(tmp_path, _piece("video", 0, 1, True, field=field, is_cropped=is_cropped))
+    _run(tmp_path, piece("video", 0, 1, True, field=field, is_cropped=is_cropped))
     assert (np.array(Image.open(tmp_path / "maps/video/000000.png")) == np.where(inside, 186, 0)).all()
 
 
 def test_the_overlay_is_a_gif_where_pyav_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    _run(tmp_path, _piece("a/b", 0, 1, True))
+    _run(tmp_path, piece("a/b", 0, 1, True))
     assert {path.name for path in (tmp_path / "overlays/a").iterdir()} == {"b.gif"}
 
 
 @pytest.mark.parametrize(("option", "missing"), [("write_masks", "masks/"), ("write_overlay", "overlays/")])
 def test_what_is_not_wanted_is_not_written(tmp_path: Path, option: str, missing: str) -> None:
-    _run(tmp_path, _piece("a/b", 0, 1, True), outputs=Outputs(**{option: False}))
+    _run(tmp_path, piece("a/b", 0, 1, True), outputs=Outputs(**{option: False}))
     assert _files(tmp_path) == {name for name in WHOLE_CLIP if not name.startswith(missing)}
 
 
@@ -120,7 +90,7 @@ def test_a_stack_has_room_before_a_run_starts(
 
 
 def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
-    pieces = [_piece("a/b", 0, 1, True), _piece("case1", 0, 2, False), _piece("unreadable", 0, 1, True)]
+    pieces = [piece("a/b", 0, 1, True), piece("case1", 0, 2, False), piece("unreadable", 0, 1, True)]
     with pytest.raises(InputError, match="unreadable"):
         _run(tmp_path, *pieces)
     assert _files(tmp_path) >= WHOLE_CLIP | {f"{kind}/case1/{i}.png" for kind in ("masks", "maps") for i in range(2)}
@@ -128,6 +98,6 @@ def test_bad_input_leaves_whole_files_and_is_raised(tmp_path: Path) -> None:
 
 
 def test_a_clip_that_breaks_off_leaves_the_next_one_complete(tmp_path: Path) -> None:
-    _run(tmp_path, _piece("case1", 0, 2, False), _piece("a/b", 0, 1, True))
+    _run(tmp_path, piece("case1", 0, 2, False), piece("a/b", 0, 1, True))
     assert _files(tmp_path) >= WHOLE_CLIP
     assert not (tmp_path / "case1/summary.json").exists()
