@@ -26,6 +26,8 @@ OLDEST = ROOT / ".venv-oldest"
 COPIED = ("lsinet_monai", "tests", "bundle", "apps", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 # Compiling in two processes at once does not depend on PyTorch's version, and exports need the newest one.
 LEFT_OUT = "two_processes or onnx"
+# What tests/conftest.py and the operators' tests import beside the package and its dependencies.
+TESTS_NEED = ("pytest", "pytest-xdist", "hypothesis")
 
 
 def main() -> int:
@@ -83,13 +85,14 @@ def make_environment(python: str) -> str:
     project = (ROOT / "pyproject.toml").read_text()
     oldest = re.search(r'"torch>=([\d.]+)"', project)
     assert oldest is not None, "pyproject.toml has no lower bound for torch"
-    requirements = [f"torch=={oldest[1]}.*", "pytest", "pytest-xdist", "--requirement", str(ROOT / "pyproject.toml")]
+    requirements = [f"torch=={oldest[1]}.*", *TESTS_NEED]
     if not (OLDEST / "bin" / "python").exists():
         run(python, "-m", "venv", str(OLDEST))
     in_environment = str(OLDEST / "bin" / "python")
     uv = Path(sys.executable).with_name("uv")
     if uv.exists():
-        call([str(uv), "pip", "install", "--quiet", "--python", in_environment, *requirements])
+        package = ["--requirement", str(ROOT / "pyproject.toml")]
+        call([str(uv), "pip", "install", "--quiet", "--python", in_environment, *requirements, *package])
     else:
         dependencies = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
         assert dependencies is not None, "pyproject.toml has no dependencies"
@@ -99,7 +102,7 @@ def make_environment(python: str) -> str:
             "pip",
             "install",
             "--quiet",
-            *requirements[:3],
+            *requirements,
             *re.findall(r'"(.+?)"', dependencies[1]),
         )
     versions = "import sys, torch; print(f'Python {sys.version.split()[0]}, PyTorch {torch.__version__}')"
