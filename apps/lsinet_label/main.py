@@ -27,7 +27,14 @@ from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
 from lib.security import Guard, current_caller, current_user
 from lib.server_paths import ServerPaths
-from lib.startup import check_port, check_writable_folders, lock_studies, report_refusals_in_one_line, server_host
+from lib.startup import (
+    check_one_process,
+    check_port,
+    check_writable_folders,
+    lock_studies,
+    report_refusals_in_one_line,
+    server_host,
+)
 from lib.store import LABEL_TAGS, StoredVideo, VideoStore
 from lib.strategies import STRATEGIES, DoubtStrategy
 from lib.trainers import FineTuneTask
@@ -87,7 +94,7 @@ class LSINetLabel(MONAILabelApp):
         check_writable_folders(Path(studies), own, *(labels / tag for tag in LABEL_TAGS))
         self.videos = VideoStore(own, lambda image_id: self.datastore().path(image_id))
         self.model = ServedModel(
-            Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt"), own / ".models", device
+            Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt").expanduser(), own / ".models", device
         )
         self._turns = DeviceTurns(own / ".jobs")
         worker = Worker(self.videos, self.model, self._write_labels, threshold)
@@ -208,10 +215,11 @@ class LSINetLabel(MONAILabelApp):
         """Start to answer calls and to work on jobs. MONAI Label calls this in the server's process only.
 
         Raises:
-            InputError: the server's port or folder is in use.
+            InputError: the server's port or folder is in use, or the server has several processes.
         """
         from monailabel.app import app
 
+        check_one_process()
         check_port(server_host(), settings.MONAI_LABEL_SERVER_PORT)
         self._studies_lock = lock_studies(Path(self.studies), self.videos.folder)
         self.videos.clear_scratch(all_of_it=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -17,7 +19,14 @@ from lsinet_monai.errors import InputError, find_input_error
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.folder_lock import acquire_folder
 
-__all__ = ["check_port", "check_writable_folders", "lock_studies", "report_refusals_in_one_line", "server_host"]
+__all__ = [
+    "check_one_process",
+    "check_port",
+    "check_writable_folders",
+    "lock_studies",
+    "report_refusals_in_one_line",
+    "server_host",
+]
 
 _WAIT = 3.0
 """Seconds to wait for the lock of a server that is about to end."""
@@ -83,9 +92,28 @@ def lock_studies(studies: Path, folder: Path) -> FileLock:
 
 def server_host() -> str:
     """The address to listen at, from MONAI Label's command line. MONAI Label's settings have only the port."""
+    return str(_command_line().host)
+
+
+def check_one_process() -> None:
+    """Check that MONAI Label's command line asks for no more than one process that answers calls.
+
+    Raises:
+        InputError: it asks for more. Only one process may hold the videos' masks and jobs.
+    """
+    workers = _command_line().workers
+    if workers is not None and workers > 1:
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid is not None:
+            os.kill(parent.pid, signal.SIGTERM)  # it would start others in place of this one, again and again
+        raise InputError(f"--workers {workers}: one process answers all calls of this app: leave --workers out")
+
+
+def _command_line() -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-i", "--host", default="0.0.0.0")
-    return str(parser.parse_known_args()[0].host)
+    parser.add_argument("--workers", type=int)
+    return parser.parse_known_args()[0]
 
 
 def check_port(host: str, port: int) -> None:

@@ -9,7 +9,14 @@ import pytest
 
 pytest.importorskip("monailabel")
 
-from lib.startup import check_port, check_writable_folders, lock_studies, report_refusals_in_one_line, server_host
+from lib.startup import (
+    check_one_process,
+    check_port,
+    check_writable_folders,
+    lock_studies,
+    report_refusals_in_one_line,
+    server_host,
+)
 
 from lsinet_monai.errors import InputError
 
@@ -31,6 +38,15 @@ def test_a_port_that_is_in_use():
 def test_the_address_of_the_command_line(monkeypatch, arguments, host):
     monkeypatch.setattr("sys.argv", ["monailabel", "start_server", "--app", "x", *arguments])
     assert server_host() == host
+
+
+def test_several_processes_are_refused(monkeypatch):
+    for arguments in ([], ["--workers", "1"]):
+        monkeypatch.setattr("sys.argv", ["monailabel", "start_server", *arguments])
+        check_one_process()
+    monkeypatch.setattr("sys.argv", ["monailabel", "start_server", "--workers", "2"])
+    with pytest.raises(InputError, match="--workers 2: one process answers all calls of this app: leave --workers out"):
+        check_one_process()
 
 
 def test_folders_that_cannot_be_written_to(tmp_path, monkeypatch):
