@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, read_mask_picture
 from lsinet_monai.errors import InputError
@@ -22,7 +22,8 @@ _STANDARD_THRESHOLD = 128
 _FULL_LEVEL = 192  # masks as bright as this reach to 255, but for noise
 _OVERSHOOT = 32  # of a compressed value
 _BLOCK, _EDGE = 8, 2  # pixels: the noise of JPEG reaches no further than a block, nor an edge of few values than two
-_FEW, _MANY = 0.01, 0.05  # of the pixels that are polyp without doubt
+_COLOUR_BLOCK = 2 * _BLOCK  # JPEG often keeps colours at half the size
+_FEW = 0.01  # of the pixels that are polyp without doubt
 _SPECK = 0.001  # of a frame
 _OTHER_HUE = 0.25  # of a channel's range
 
@@ -190,7 +191,8 @@ class Threshold(MaskRule):
         if not picture.lossy and len(found) <= _FEW_VALUES:
             stray = _far(values, (values > 0) & (values != self.level), values == self.level, _EDGE)
         elif faint + between > (_FEW * bright if may_have_noise else 0):
-            stray = _far(values, (values > self.noise) & (values < self._bright), values >= self._bright, _BLOCK)
+            block = _BLOCK if self.hue is None else _COLOUR_BLOCK
+            stray = _far(values, (values > self.noise) & (values < self._bright), values >= self._bright, block)
         else:
             return ""
         if stray.size > (max(_FEW * bright, _SPECK * values.size) if may_have_noise else 0):
@@ -201,10 +203,12 @@ class Threshold(MaskRule):
         """Describe another colour than the polyp's; empty if there is none."""
         if self.hue is None:
             return ""
-        colours = picture.colours[picture.brightness >= self._bright].astype(np.float32)
+        bright = picture.brightness >= self._bright
+        inner = minimum_filter(bright, 2 * _EDGE + 1) if picture.lossy else bright  # without the mixed colours of edges
+        colours = picture.colours[inner].astype(np.float32)
         tints = colours / np.maximum(colours.max(axis=1, keepdims=True), 1)
         differs = np.abs(tints - np.array(self.hue) / max(self.hue)).max(axis=1) > _OTHER_HUE
-        if np.count_nonzero(differs) <= (_MANY if picture.lossy else _FEW) * len(colours):
+        if np.count_nonzero(differs) <= _FEW * np.count_nonzero(bright):
             return ""
         red, green, blue = (int(value) for value in np.median(colours[differs], axis=0))
         return f"also holds other colours, such as {as_text((red, green, blue))}"

@@ -232,6 +232,18 @@ def test_a_disc_in_a_jpeg_is_read_as_this_disc_or_refused(save, colour, backgrou
     _check_discs(save, lambda mask: coloured(mask, colour, background), "jpg", tolerance=0.2, quality=quality)
 
 
+@pytest.mark.parametrize("colour", [RED, CVAT, (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 128, 128)])
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_one_colour_in_a_small_jpeg_with_half_the_colours(tmp_path, colour, quality):
+    paths = [tmp_path / f"{side}.jpg" for side in (48, 64, 128)]
+    masks = [np.hypot(*(np.mgrid[:side, :side] - side / 2)) < side / 4 for side in (48, 64, 128)]
+    for path, mask in zip(paths, masks, strict=True):
+        coloured(mask, colour).save(path, quality=quality, subsampling="4:2:0")
+    rule = find_mask_rule(paths)
+    for path, mask in zip(paths, masks, strict=True):
+        assert np.count_nonzero(mask != read_mask(path, rule)) <= 0.05 * mask.sum()
+
+
 def _check_discs(save, draw, suffix, tolerance, **options):
     try:
         paths = save(draw, suffix, **options)
