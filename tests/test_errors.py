@@ -48,6 +48,7 @@ CHAINS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", CHAINS.values(), ids=CHAINS)
 def test_find_input_error(block) -> None:
     assert str(find_input_error(_raised(block))) == "frame.png: is empty; replace it"

@@ -98,6 +98,7 @@ BAD_LINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "said"), BAD_LINES, ids=[" ".join(line[0]) for line in BAD_LINES])
 def test_a_bad_command_line_ends_in_one_line(line: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -66,7 +66,8 @@ def order_of(names: Sequence[str]) -> FrameOrder:
     def key(name: str) -> Any:
         return inner(without_hash(name)), name
 
-    if is_decimal is None or (len(names) >= _FEWEST and 2 * len({_skeleton(name) for name in bare}) > len(bare)):
+    patterns = {_skeleton(_DECIMAL.sub("0", name) if is_decimal else name) for name in bare}
+    if is_decimal is None or (len(names) >= _FEWEST and 2 * len(patterns) > len(bare)):
         return FrameOrder(key, "unknown")
     return FrameOrder(key, "decimals" if is_decimal else "hashes" if has_hashes else "numbers")
 

@@ -214,6 +214,7 @@ def _where(verb: str, data: Path | str, model_file: Path | str) -> dict[str, str
     return {data_key: str(data), model_key: str(model_file)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "verb", "options", "said"), BAD_DATA)
 def test_bad_data(run, damaged: Path, model_file: Path, damage, verb: str, options, said: list[str]) -> None:
     if damage is not None:
@@ -231,6 +232,7 @@ def test_bad_option(run, phantom: Path, model_file: Path, verb: str, options: di
     assert all(text in message for text in (name, str(value), said)), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluating", "inference"])
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_wrong_checkpoint(run, phantom: Path, verb: str, kind: str) -> None:
@@ -238,6 +240,7 @@ def test_wrong_checkpoint(run, phantom: Path, verb: str, kind: str) -> None:
     assert f"checkpoint='{kind}.pt'" in _refused(run, verb, _where(verb, phantom, f"{kind}.pt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["training", "evaluating", "inference"])
 def test_folder_with_other_files(run, phantom: Path, model_file: Path, verb: str) -> None:
     Path("out").mkdir()
@@ -247,6 +250,7 @@ def test_folder_with_other_files(run, phantom: Path, model_file: Path, verb: str
     assert "output_dir 'out'" in message and "notes.txt" in message and "--overwrite" in message
 
 
+@pytest.mark.slow
 def test_overwrite_takes_a_folder_with_other_files(run, phantom: Path, model_file: Path) -> None:
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
@@ -275,6 +279,7 @@ def test_pretrained_weights_that_are_not_to_be_had(run, phantom: Path, monkeypat
     assert all(text in message for text in ("unreachable", "encoder_weights=FILE", "pretrained=false"))
 
 
+@pytest.mark.slow
 def test_training_stops_in_one_line_at_a_frame_that_cannot_be_decoded(run, damaged: Path) -> None:
     for case in (damaged / "TrainDataset" / "Frame").iterdir():
         _damaged_inside(_first(case))
@@ -285,6 +290,7 @@ def test_training_stops_in_one_line_at_a_frame_that_cannot_be_decoded(run, damag
     assert not Path("model.pt").exists()
 
 
+@pytest.mark.slow
 def test_inference_leaves_whole_files_at_a_frame_that_cannot_be_decoded(run, damaged: Path, model_file: Path) -> None:
     _damaged_inside(_first(damaged / "TrainDataset/Frame/case2_1"))
     clips = str(damaged / "TrainDataset")

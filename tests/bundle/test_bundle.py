@@ -111,12 +111,14 @@ def test_model_file_says_how_to_build_the_network(trained: Path) -> None:
     assert network.config["backbone"] == "mobilenetv3_small_100"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_seed_gives_the_same_losses(run, phantom: Path, trained: Path, num_workers: int) -> None:
     run("run", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", num_workers=num_workers)
     assert _events(Path("out"))[0] == _events(trained / "out")[0]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_losses(run, phantom: Path, trained: Path) -> None:
     run("run", dataset_dir=str(phantom), output_dir="out", seed=1, max_epochs=1)
     assert {name for name in _files(Path()) if name.endswith("model.pt")} == {"out/model.pt"}  # by default
@@ -124,6 +126,7 @@ def test_another_seed_gives_other_losses(run, phantom: Path, trained: Path) -> N
     assert losses != _events(trained / "out")[0]["train_loss"][: len(losses)]
 
 
+@pytest.mark.slow
 def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dice = iter([0.2, 0.9, 0.5])
     monkeypatch.setattr("lsinet_monai.metrics.ClipDice.compute", lambda metric: next(dice))
@@ -137,6 +140,7 @@ def test_the_best_model_is_kept(run, phantom: Path, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in Path().glob("*.pt")] == ["model.pt"]  # the run's own earlier best is replaced
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_network_is_saved_and_an_earlier_file_kept(run, phantom: Path) -> None:
     Path("model.pt").write_bytes(b"earlier")
     options = {"batch_size": 1000, "max_epochs": 1, "validation_fraction": 0, "image_size": [64, 96]}
@@ -150,6 +154,7 @@ def test_without_validation_the_last_network_is_saved_and_an_earlier_file_kept(r
     assert kept.read_bytes() == b"earlier"
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> None:
     run("evaluating", dataset_dir=str(phantom), checkpoint=str(model_file), output_dir="out", piece_frames=2)
     (clip,) = read_split(phantom, "TestEasyDataset/Unseen")
@@ -166,6 +171,7 @@ def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> Non
     assert settings["model_sha256"] == hashlib.sha256(model_file.read_bytes()).hexdigest()[:16]
 
 
+@pytest.mark.slow
 def test_evaluation_without_extras(run, phantom: Path, model_file: Path, monkeypatch, capsys) -> None:
     for module in ("py_sod_metrics", "matplotlib", "jinja2", "av"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -176,6 +182,7 @@ def test_evaluation_without_extras(run, phantom: Path, model_file: Path, monkeyp
     assert "Dice at 0.5" in table and "Dice max" not in table
 
 
+@pytest.mark.slow
 def test_released_maps_have_the_scores_that_evaluation_prints(run, phantom: Path, model_file: Path) -> None:
     options = {"checkpoint": str(model_file), "output_dir": "out", "piece_frames": 2, "released_maps": "true"}
     run("evaluating", dataset_dir=str(phantom), **options)
@@ -186,6 +193,7 @@ def test_released_maps_have_the_scores_that_evaluation_prints(run, phantom: Path
         assert scores["dataset"][name] == pytest.approx(printed["dataset"][name], abs=1e-12), name
 
 
+@pytest.mark.slow
 def test_evaluation_counts_false_positives_of_negative_clips(run, phantom: Path, model_file: Path) -> None:
     negatives = next((phantom / "TrainDataset" / "Frame").iterdir())
     shutil.copytree(negatives, "negatives/case1")
@@ -207,6 +215,7 @@ def test_the_authors_checkpoint(run, phantom: Path, released_file: Path) -> None
     assert len(list(Path("inference/maps").rglob("*.png"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "clips"), LAYOUTS.values(), ids=LAYOUTS)
 def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], clips: dict[str, int]) -> None:
     _write_frames(Path("clips"), frames)
@@ -226,6 +235,7 @@ def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], 
         assert json.loads(Path(f"out/{clip}/summary.json").read_text())["counts"]["frames"] == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece_frames", [1, 2, 8])
 def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Path, piece_frames: int) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
@@ -241,6 +251,7 @@ def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Pat
         assert np.array_equal(mask[sure], np.where(probability > 0.4, 255, 0)[sure])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amp_dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_inference_in_half_precision(run, phantom: Path, model_file: Path, amp_dtype: str) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
@@ -257,12 +268,14 @@ def test_inference_in_half_precision(run, phantom: Path, model_file: Path, amp_d
     assert np.abs(single - half).mean() < 5
 
 
+@pytest.mark.slow
 def test_evaluation_in_half_precision(run, phantom: Path, model_file: Path) -> None:
     options = {"checkpoint": str(model_file), "output_dir": "out", "amp_dtype": "bfloat16"}
     workflow = run("evaluating", dataset_dir=str(phantom), **options)
     assert workflow.parser.get_parsed_content("validate#inferer").amp_dtype == "bfloat16"
 
 
+@pytest.mark.slow
 def test_a_second_inference_overwrites_if_asked_to(run, phantom: Path, model_file: Path) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"input": str(folder), "checkpoint": str(model_file), "output_dir": "out"}

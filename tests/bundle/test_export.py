@@ -62,6 +62,7 @@ def test_the_streaming_step(export: Callable[..., ConfigWorkflow]) -> None:
     assert [path.name for path in Path().iterdir()] == ["step.ts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -81,6 +81,7 @@ def _torchrun(*options: str) -> tuple[int, str]:
     return result.returncode, result.stderr
 
 
+@pytest.mark.slow
 def test_every_kind_of_input_at_once(run: Run, videos: Path, clip: list[np.ndarray], model_file: Path) -> None:
     assert [x["clip_id"] for x in find_inputs(videos)] == ["a9", "a10", "b/frames"]
     run("inference", input=str(videos), checkpoint=str(model_file), output_dir="out")
@@ -106,6 +107,7 @@ EXPORTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exports", EXPORTS, ids=["exports", "earlier keys"])
 def test_one_file_and_all_exports(
     run: Run, videos: Path, clip: list[np.ndarray], model_file: Path, exports: dict[str, Any]
@@ -134,6 +136,7 @@ def test_one_file_and_all_exports(
             assert np.array_equal(found, masks.mask(index)), (name, index)
 
 
+@pytest.mark.slow
 def test_a_stack_without_room_is_reported_before_the_run(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +168,7 @@ def test_crop_field(run: Run, recipe: ModuleType, model_file: Path) -> None:
         assert not whole.any()
 
 
+@pytest.mark.slow
 def test_damaged_videos_are_reported_and_the_others_are_done(
     run: Run, recipe: ModuleType, clip: list[np.ndarray], model_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +191,7 @@ def test_damaged_videos_are_reported_and_the_others_are_done(
     assert len(lines) == 3 and all(any(name in line for line in lines) for name in ("1_empty", "2_text", "3_cut"))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_patient_comes_out(
     run: Run, recipe: ModuleType, clip: list[np.ndarray], model_file: Path, capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -264,6 +269,7 @@ def test_a_resumed_run_gives_what_an_uninterrupted_one_gives(
     assert _contents("out") == _contents("whole")
 
 
+@pytest.mark.slow
 def test_a_run_with_other_settings_is_not_resumed(
     run: Run, videos: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

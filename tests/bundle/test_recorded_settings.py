@@ -27,6 +27,7 @@ def _refusal(run: Callable[..., Any], command: str, **options: Any) -> str:
     return str(find_input_error(caught.value))
 
 
+@pytest.mark.slow
 def test_a_training_resumes_with_the_same_objects(run: Callable[..., Any], phantom: Path) -> None:
     options = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "max_epochs": 1}
     overrides = {name: value for name, (value, _) in OVERRIDES.items()}
@@ -36,6 +37,7 @@ def test_a_training_resumes_with_the_same_objects(run: Callable[..., Any], phant
     assert all(said in message for _, said in OVERRIDES.values()), message
 
 
+@pytest.mark.slow
 def test_inference_records_what_its_objects_have(run: Callable[..., Any], phantom: Path, model_file: Path) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"input": str(folder), "checkpoint": str(model_file), "output_dir": "out"}

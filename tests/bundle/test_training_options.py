@@ -115,6 +115,7 @@ def test_every_frame_of_a_sample(run, phantom: Path, plain: list[float]) -> None
     assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.25, pytest.param(None, marks=pytest.mark.slow)])
 def test_clips_without_a_polyp(run, phantom: Path, share: float | None) -> None:
     frames = next((phantom / "TrainDataset" / "Frame").iterdir())
@@ -138,12 +139,14 @@ def test_overlays_name_keys_and_backbones_that_there_are(overlay: str, backbone:
     assert {key.lstrip("+") for key in content} <= parser.get().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", [pytest.param(o, marks=pytest.mark.slow) for o in ("res2net50", "fast")] + ["cpu"])
 def test_overlays_train(phantom: Path, overlay: str) -> None:
     _train_with(overlay, dataset_dir=str(phantom))
     assert load_checkpoint("new.pt").network.config["backbone"] == OVERLAYS[overlay]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_overlay", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_fine_tuning_of_a_model_file(run, phantom: Path, model_file: Path, by_overlay: bool) -> None:
     options = {"dataset_dir": str(phantom), "checkpoint": str(model_file), "max_epochs": 1, "learning_rate": 1e-9}

@@ -138,6 +138,7 @@ def test_metadata_fits_the_schema(bundle: Path) -> None:
     verify_metadata(meta_file=str(bundle / "configs/metadata.json"), filepath=str(bundle / "eval/schema.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_logging")
 def test_a_workflow_needs_no_data_to_be_created_and_has_all_properties(bundle: Path, metadata: dict[str, Any]) -> None:
     assert metadata["supported_apps"]["MONAI Label"]
@@ -154,6 +155,7 @@ def test_a_workflow_needs_no_data_to_be_created_and_has_all_properties(bundle: P
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 def test_the_network_takes_and_gives_what_the_metadata_says(bundle: Path, metadata: dict[str, Any]) -> None:
     size = load_checkpoint(bundle / "models" / "model.pt").image_size
     assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [size, size]
@@ -182,6 +184,7 @@ def test_torchscript_runs_where_this_package_is_not(bundle: Path) -> None:
         torch.testing.assert_close(torch.load("logit.pt"), network(frame), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("configs", "overrides", "left"), UNIT_TESTS.values(), ids=UNIT_TESTS)
 def test_unit_tests_of_the_zoos_kind(

@@ -97,6 +97,7 @@ def test_phantom_s_polyps_are_inside() -> None:
     assert np.mean([frame[outside].max(axis=1).mean() for frame in frames]) < 30
 
 
+@pytest.mark.slow
 def test_real_frames(real_data: Path) -> None:
     for case in sorted((real_data / "TestEasyDataset/Unseen/Frame").iterdir()):
         paths = sorted(case.iterdir())

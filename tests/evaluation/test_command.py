@@ -34,6 +34,7 @@ def _evaluate(phantom: Path, output: Path, *options: str) -> None:
     main(["evaluate", *methods, "--truth", str(phantom / "data"), "--output", str(output), "--processes=1", *options])
 
 
+@pytest.mark.slow
 def test_files(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (case, *_) = sorted(path.name for path in (phantom / "blurred" / SPLIT).iterdir())
     papers = tmp_path / "papers.csv"

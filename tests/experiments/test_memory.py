@@ -19,6 +19,7 @@ INFERERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way", [way if way == PACKAGE else pytest.param(way, marks=pytest.mark.slow) for way in INFERERS]
 )

@@ -21,6 +21,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_takes_a_step(phantom: Path, way: str) -> None:
     parser = ConfigParser()

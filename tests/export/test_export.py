@@ -40,6 +40,7 @@ def _load_onnx(path: Path) -> Callable[..., Any]:
 LOAD = {".ts": torch.jit.load, ".pt2": lambda path: torch.export.load(path).module(), ".onnx": _load_onnx}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".ts", *(pytest.param(s, marks=pytest.mark.slow) for s in (".pt2", ".onnx"))])
 def test_the_file_is_the_network(small_network: LSINet, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "exports" / f"network{suffix}"
@@ -86,6 +87,7 @@ def test_another_suffix_is_refused(small_network: LSINet, tmp_path: Path, name: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_is_replaced_only_if_asked(small_network: LSINet, tmp_path: Path) -> None:
     path = tmp_path / "network.ts"
     path.write_text("earlier")

@@ -25,6 +25,7 @@ def _expected(clip: Tensor, network: LSINet) -> Tensor:
     return SequentialVideoInferer(INTERVAL, MEMORY, adjacent="previous")(clip, network)
 
 
+@pytest.mark.slow
 def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
     """Over 14 frames, 7 of them written: more than the memory holds."""
     clip = _clip(14)
@@ -39,6 +40,7 @@ def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
     assert len(shapes) == len(step.state_names)
 
 
+@pytest.mark.slow
 def test_a_frame_index_of_0_starts_a_video_whatever_the_rest_holds(small_network: LSINet) -> None:
     clip = _clip(5)
     step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)

@@ -250,6 +250,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.sampled_from(["images", "categories", "annotations"]), st.sampled_from(KEYS), JSON)
 def test_no_value_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, part: str, key: str, value: Any) -> None:

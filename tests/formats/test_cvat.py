@@ -76,6 +76,7 @@ def test_datumaro_reads_it(tmp_path: Path, clip: ClipInfo, labels: Frames, attri
         assert float(shape.attributes["score"]) == attributes[id + 1]["score"]
 
 
+@pytest.mark.slow
 def test_iou_of_phantom_masks(tmp_path: Path) -> None:
     linker = LesionLinker()
     masks = [mask > 0 for _, mask in phantom_clip(12, (120, 160), seed=3)]
@@ -160,6 +161,7 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, content: str, message: 
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.sampled_from(["frame", "points", "outside", "xtl", "rle", "left", "cx", "rx", "rotation"]),

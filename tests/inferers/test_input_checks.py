@@ -205,6 +205,7 @@ def test_a_memory_of_frames_of_another_size(small_network: LSINet, permanent: bo
         bank.write(other.keys, other.values, permanent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
 def test_weights_in_half_precision_work(small_network: LSINet, dtype: torch.dtype) -> None:
     network = copy.deepcopy(small_network).to(dtype)

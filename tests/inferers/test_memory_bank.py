@@ -76,6 +76,7 @@ def test_every_query_counts() -> None:
     assert [float(scale.usage.sum()) for scale in bank.scales] == pytest.approx(PER_FRAME)
 
 
+@pytest.mark.slow
 def test_what_was_read_often_stays_and_the_rest_goes_by_age() -> None:
     # All later frames read one element per scale, and never the others.
     bank = MemoryBank(memory_frames=3)
@@ -110,6 +111,7 @@ def test_usage_counts_per_life() -> None:
     assert _kept(bank) == Counter([2, 3])
 
 
+@pytest.mark.slow
 def test_a_long_clip_neither_freezes_nor_grows() -> None:
     bank = MemoryBank(memory_frames=4)
     for number in range(1, 1001):

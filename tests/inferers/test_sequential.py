@@ -161,6 +161,7 @@ def test_pieces_give_what_the_whole_clip_gives(
     torch.testing.assert_close(pieces["a"], whole(adjacent)[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("length", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7))])
 def test_pieces_of_two_clips_in_turn(
@@ -174,6 +175,7 @@ def test_pieces_of_two_clips_in_turn(
         torch.testing.assert_close(found[clip_id], whole(adjacent, seed=seed)[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 def test_a_batch_of_clips_gives_what_each_gives(
     small_network: LSINet, whole: Callable[..., Tensor], adjacent: str

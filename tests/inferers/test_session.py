@@ -293,6 +293,7 @@ def test_a_propagation_encodes_each_frame_once_but_corrected_ones(
     assert all(source.read[frame] == 1 for frame in range(20) if frame not in corrected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [True, False])
 def test_a_later_propagation_encodes_frames_that_are_no_longer_held(small_network: LSINet, held: bool) -> None:
     source = Source(_frames(12))

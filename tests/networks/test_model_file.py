@@ -69,6 +69,7 @@ def test_a_failed_save_leaves_the_earlier_file(
     assert path.read_bytes() == b"earlier"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}], ids=["plain", "nested"])
 def test_authors_file(tmp_path: Path, wrap) -> None:
     shapes = json.loads(MANIFEST.read_text())

@@ -73,6 +73,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_backbone_gets_frames_as_in_its_pretraining(weights: Path, tmp_path: Path) -> None:
     network = create_network("tf_efficientnet_lite0", encoder_weights=weights, drop_path_rate=0.1).eval()

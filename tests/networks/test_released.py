@@ -89,6 +89,7 @@ def network() -> LSINet:
     return LSINet("pvt_v2_b1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
 def test_every_entry_arrives(network: LSINet, released: State, wrap: Callable[[State], Any]) -> None:
     converted = convert_released_state_dict(wrap(released))

@@ -102,6 +102,7 @@ def test_conversion_covers_the_whole_network(reference: Reference) -> None:
     assert len(set(reference.theirs.values())) == len(reference.theirs)
 
 
+@pytest.mark.slow
 def test_short(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = reference.numbers("short")
     run = _run(reference.network, recipe.clip(12, 0), monkeypatch)

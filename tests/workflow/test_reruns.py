@@ -100,6 +100,7 @@ def test_each_of_50_runs_is_that_of_a_fresh_workflow(
         gc.enable()
 
 
+@pytest.mark.slow
 def test_nothing_is_parsed_or_built_twice(
     workflow: ConfigWorkflow, inputs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

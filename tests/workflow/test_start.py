@@ -32,6 +32,7 @@ def test_start_without_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
     start()
 
 
+@pytest.mark.slow
 def test_a_bundle_is_loaded_with_its_weights_from_any_folder(empty_folder: Path) -> None:
     copy_shipped("bundle", empty_folder / "models" / "lsinet")
     options = {"bundle_dir": str(empty_folder / "models"), "device": "cpu"}

@@ -152,6 +152,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overlay", "stops"), STOPS)
 def test_a_stopped_run_ends_with_the_same_results(tmp_path: Path, overlay: Any, stops: list[int]) -> None:
     clip = _clip()
@@ -171,6 +172,7 @@ def test_a_stopped_run_ends_with_the_same_results(tmp_path: Path, overlay: Any, 
     assert _contents(tmp_path / "stopped") == _contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_run_can_resume_after_an_exception(tmp_path: Path) -> None:
     clip = _clip()
     with pytest.raises(KeyboardInterrupt), _write(tmp_path, clip, 0, 6):
@@ -184,6 +186,7 @@ def test_a_run_can_resume_after_an_exception(tmp_path: Path) -> None:
         assert overlay.n_frames == 5
 
 
+@pytest.mark.slow
 def test_a_run_cannot_resume_from_frames_that_are_missing(tmp_path: Path) -> None:
     _write(tmp_path, _clip(), 0, 6)
     for done in (3, 6, 7):  # not flushed there, last segment incomplete, not written
@@ -192,6 +195,7 @@ def test_a_run_cannot_resume_from_frames_that_are_missing(tmp_path: Path) -> Non
     assert frames_on_disk(tmp_path, "b") == 0
 
 
+@pytest.mark.slow
 def test_a_run_from_the_start_removes_the_earlier_one(tmp_path: Path) -> None:
     with _write(tmp_path, _clip(), 0, 3):
         pass

@@ -81,6 +81,7 @@ def drawn(lesion=9):
     return labels
 
 
+@pytest.mark.slow
 def test_masks_equal_the_inferers(worker, studies, small_network):
     annotating = worker()
     changed, progress = run(annotating(job("annotate")))
@@ -96,6 +97,7 @@ def test_masks_equal_the_inferers(worker, studies, small_network):
     assert video.values.rank() is not None
 
 
+@pytest.mark.slow
 def test_interrupted_labels_are_written_without_a_second_pass(worker):
     interrupted = worker()
     interrupted.on_labels = lambda video, is_new: iter(range(12))
@@ -133,6 +135,7 @@ def of_another_model(file):
     torch.save(torch.load(file, weights_only=True) | {"model": "another.pt 1 2"}, file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "first"),
     [
@@ -169,6 +172,7 @@ def test_a_correction_spreads_and_stays(annotated):
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
 
 
+@pytest.mark.slow
 def test_changes_count_from_the_masks_before_the_job(annotated):
     working = annotated
     before = masks(working)
@@ -210,6 +214,7 @@ def test_a_lesion_that_a_person_adds_meanwhile_keeps_its_id(worker):
     assert free not in np.unique(masks(working)) and (masks(working).max(axis=(1, 2)) > 0).all()
 
 
+@pytest.mark.slow
 def test_the_correction_next_to_one_that_is_taken_back_reaches_farther(worker):
     def corrected(*frames):
         working = worker()

@@ -24,6 +24,7 @@ VIDEO = "p1_a.frames"
 pytestmark = pytest.mark.usefixtures("two_lesions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_masks_that_come_back_unchanged_correct_nothing(video, open_store, tmp_path, name):
     path = tmp_path / f"masks{FORMATS[name].suffix}"

@@ -61,6 +61,7 @@ def test_same_arguments_same_clip_and_longer_clip_same_beginning():
     np.testing.assert_array_equal(again[1][:6], masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", OTHER_CLIPS)
 def test_other_arguments_other_clip(other):
     assert (make(1)[0] != make(1, **other)[0]).mean() > 0.1
@@ -111,6 +112,7 @@ def test_too_small_numbers_are_named_at_once(arguments, message):
         phantom_clip(**{"frames": 2, "size": (64, 64), "seed": 0, **arguments})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clips, train, held_out", SPLITS)
 def test_layout(tmp_path, clips, train, held_out):
     write_phantom(tmp_path, clips, 2, (32, 32), seed=0)

@@ -139,6 +139,7 @@ def test_pieces_moved_and_zeroed(tmp_path, seed, data):
     check(tmp_path / "any", head + data.draw(st.sampled_from([other + one, bytes(len(one)) + other, other])) + tail)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_access_in_any_order_gives_the_frames_of_an_iteration(tmp_path, recipe, clip, data):

@@ -122,6 +122,7 @@ def test_two_pixels_may_share_their_colour(tmp_path, recipe, clip, shape):
     check_exact(tmp_path / "a.dcm", [np.array(Image.fromarray(frame, "YCbCr").convert("RGB")) for frame in pixels])
 
 
+@pytest.mark.slow
 def test_run_lengths_are_decoded(tmp_path, recipe, clip, shape):
     recipe.write_dicom(tmp_path / "a.dcm", [run_lengths(frame) for frame in clip], RLE, PlanarConfiguration=1, **shape)
     check_exact(tmp_path / "a.dcm", clip)

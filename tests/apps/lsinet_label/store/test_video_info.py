@@ -102,6 +102,7 @@ def store_small_pictures(studies) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pictures": [pictures[0], None, pictures[2]]}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prepare", [lambda studies: None, store_small_pictures])
 def test_a_copy_keeps_everything_and_another_video_does_not(open_store, studies, drawn, prepare):
     open_store()[VIDEO].save_correction(3, drawn(), "ann")
