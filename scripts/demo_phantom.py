@@ -1,7 +1,7 @@
 """The demo on synthetic pictures: trains a network briefly on a phantom, and segments clips that it has not seen.
 
 It writes only to ``demo/``. The short form takes the same steps with very little data: it tests an installation, and
-its scores mean nothing.
+its scores mean nothing. The form for tests trains for one epoch of three.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import shutil
 from steps import ROOT, bundle, run
 
 CLIPS, FRAMES, SIZE, SEED = 60, 20, "128x160", 7
-SHORT_CLIPS, SHORT_FRAMES, SHORT_EPOCHS = 10, 8, 1
+SHORT_CLIPS, SHORT_FRAMES = 10, 8
 
 
-def train(folder: str, short: bool) -> None:
+def train(folder: str, clips: int, frames: int, epochs: int | None) -> None:
     """Make the phantom and train the demo's network on it, unless they exist."""
-    clips, frames = (SHORT_CLIPS, SHORT_FRAMES) if short else (CLIPS, FRAMES)
-    epochs = {"max_epochs": SHORT_EPOCHS} if short else {}
+    options = {} if epochs is None else {"max_epochs": epochs}
     phantom, partial = ROOT / folder / "phantom", ROOT / folder / "phantom.partial"
     if not phantom.exists():
         shutil.rmtree(partial, ignore_errors=True)  # from an interrupted demo
@@ -28,7 +27,7 @@ def train(folder: str, short: bool) -> None:
         partial.rename(phantom)
     if not (ROOT / folder / "model.pt").exists():
         bundle("training", "train", "demo", dataset_dir=f"{folder}/phantom", output_dir=f"{folder}/training",
-               model_file=f"{folder}/training/model.pt", overwrite="true", **epochs)  # fmt: skip
+               model_file=f"{folder}/training/model.pt", overwrite="true", **options)  # fmt: skip
         # Only a complete training gets here. An interrupted one leaves its best network so far in training/.
         (ROOT / folder / "training" / "model.pt").rename(ROOT / folder / "model.pt")
 
@@ -44,12 +43,15 @@ def evaluate(folder: str, name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only-model", action="store_true", help="stop after the training, with demo/model.pt")
-    parser.add_argument("--short", action="store_true", help="the same steps in a minute, under demo/short")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--only-model", action="store_true", help="stop after the training, with demo/model.pt")
+    form.add_argument("--for-tests", action="store_true", help="stop after one epoch, with demo/tests/model.pt")
+    form.add_argument("--short", action="store_true", help="the same steps in a minute, under demo/short")
     arguments = parser.parse_args()
-    folder = "demo/short" if arguments.short else "demo"
-    train(folder, arguments.short)
-    if arguments.only_model:
+    folder = "demo/short" if arguments.short else "demo/tests" if arguments.for_tests else "demo"
+    clips, frames = (SHORT_CLIPS, SHORT_FRAMES) if arguments.short else (CLIPS, FRAMES)
+    train(folder, clips, frames, 1 if arguments.short or arguments.for_tests else None)
+    if arguments.only_model or arguments.for_tests:
         return
 
     from monai.utils import set_determinism

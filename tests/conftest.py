@@ -110,15 +110,15 @@ def recipe() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
-    """``demo/model.pt``, the small network of ``make demo-phantom``, next to its phantom.
+    """``demo/tests/model.pt``, the small network of ``make demo-phantom`` after one epoch of three, and its phantom.
 
-    What is missing of the two is made here, in up to 3 minutes. What is there is used as it is.
+    What is missing of the two is made here, in about two minutes of one core. What is there is used as it is.
     """
     root = Path(__file__).parents[1]
-    model = root / "demo" / "model.pt"
+    model = root / "demo" / "tests" / "model.pt"
     with FileLock(Path(tempfile.gettempdir()) / "lsinet_monai_demo.lock"):
         if not (model.exists() and (model.parent / "phantom").is_dir()):
-            command = [sys.executable, "scripts/demo_phantom.py", "--only-model"]
+            command = [sys.executable, "scripts/demo_phantom.py", "--for-tests"]
             subprocess.run(command, cwd=root, check=True)  # on one core, as all tests, which use the others
     return model
 

@@ -1,4 +1,4 @@
-"""The demo's network, as ``make demo-phantom`` trains it, on the phantom's held-out clips."""
+"""The demo's network on the phantom's held-out clips, after the first of its three epochs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,5 @@ def test_it_beats_the_best_fixed_mask(demo_model: Path) -> None:
     for piece in ClipPieces(held_out, image_size):
         logits = inferer(piece["image"], network, piece["clip_id"], piece["frame_index"], piece["is_last"])
         metric.update((logits, piece["label"], piece["clip_id"]))
-    dice = metric.compute()
-    way_out = "if demo/ was made by an earlier version, remove it and run this test again"
-    assert dice >= 0.60, way_out
-    assert dice >= fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out) + 0.25, way_out
+    fixed = fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out)
+    assert metric.compute() >= fixed + 0.25, "if demo/ was made by an earlier version, remove it and run this test again"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +58,7 @@ def write_session(path: str | Path, session: SavedSession, network: LSINet, sour
         thumbnails[0] = thumbnail(source[0])
     content = {
         "lsinet_monai_session": _FORMAT,
-        "network": _fingerprint(network),
+        "network": network.fingerprint(),
         "frames": len(source),
         "thumbnails": {frame: torch.from_numpy(pixels) for frame, pixels in thumbnails.items()},
         "image_size": list(session.image_size),
@@ -84,7 +82,7 @@ def read_session(path: str | Path, network: LSINet, source: FrameSource) -> Save
         InputError: the file is missing, damaged or not a session file, or its network or video is another one.
     """
     content = _read(path)
-    if content["network"] != _fingerprint(network):
+    if content["network"] != network.fingerprint():
         raise InputError(f"{path}: the session used another network: load it with the weights that it began with")
     _check_source(path, content, source)
     height, width = content["image_size"]
@@ -122,11 +120,3 @@ def _check_source(path: str | Path, content: dict[str, Any], source: FrameSource
     for frame, stored in content["thumbnails"].items():
         if not is_same_picture(stored, source[frame]):
             raise InputError(f"{path}: frame {frame} differs from the session's: open the session's video")
-
-
-def _fingerprint(network: LSINet) -> str:
-    """A hash of the network's arguments and weights, the same on every device and in every memory format."""
-    digest = hashlib.sha256(json.dumps(network.config, sort_keys=True, default=str).encode())
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lsinet_monai.networks.fusing import fuse_norms
 from lsinet_monai.networks.lsinet import OUTPUTS, Features, LSINet
 from lsinet_monai.networks.model_file import LoadedModel, create_network, load_checkpoint, save_checkpoint, save_model
 from lsinet_monai.networks.released import convert_released_state_dict
@@ -14,6 +15,7 @@ __all__ = [
     "LoadedModel",
     "convert_released_state_dict",
     "create_network",
+    "fuse_norms",
     "load_checkpoint",
     "save_checkpoint",
     "save_model",

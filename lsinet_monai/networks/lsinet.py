@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +80,8 @@ class LSINet(nn.Module):
 
     # Whether frames with negative values have come, which only normalised frames have. It affects no result.
     _frames_are_checked = False
+    known_fingerprint: str | None = None
+    """The fingerprint of the network that this one was made from by :func:`~lsinet_monai.networks.fuse_norms`."""
 
     def __init__(
         self,
@@ -109,6 +113,15 @@ class LSINet(nn.Module):
             **self.config,
             "channels_last": any(w.is_contiguous(memory_format=torch.channels_last) for w in weights),
         }
+
+    def fingerprint(self) -> str:
+        """A hash of the arguments and weights, the same on every device and in every memory format."""
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()
 
     def forward(
         self,

@@ -15,7 +15,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from lsinet_monai.data import write_phantom
-from tests.preloaded import Preloaded
+from tests.preloaded import BUNDLE, Preloaded
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 OPTIONS = {"backbone": "mobilenetv3_small_100", "pretrained": "false", "image_size": 64, "batch_size": 4,
@@ -163,25 +163,33 @@ def test_a_shared_training_resumes(
         assert all(torch.equal(value, expected["state"][name]) for name, value in rank["state"].items())
 
 
-# The command's options, and the one line that it ends with.
+# The command's options, and the one line that it ends with. All ranks meet the first two errors before they begin, and
+# end themselves.
 ERRORS = [
-    pytest.param({"batch_size": 3}, "batch_size=3 is shared by 2 processes", id="batch"),
-    pytest.param({"sync_batchnorm": "true"}, "sync_batchnorm=true needs GPUs", id="synchronised BatchNorm"),
-    pytest.param({"learning_rate": 1e30}, "training has diverged", id="diverged"),
+    pytest.param({"batch_size": 3}, "batch_size=3 is shared by 2 processes", False, id="batch"),
+    pytest.param({"sync_batchnorm": "true"}, "sync_batchnorm=true needs GPUs", False, id="synchronised BatchNorm"),
+    pytest.param({"learning_rate": 1e30}, "training has diverged", True, id="diverged"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("wrong", "said"), ERRORS)
-def test_an_error_is_reported_once(clips: Path, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("wrong", "said", "by_torchrun"), ERRORS)
+def test_an_error_is_reported_once(
+    preloaded: Preloaded, clips: Path, tmp_path: Path, wrong: dict[str, Any], said: str, by_torchrun: bool
+) -> None:
     configs = [str(CONFIGS / f"{name}.json") for name in ("train", "multi_gpu_train")]
     options = {**OPTIONS, "dataset_dir": clips, "output_dir": tmp_path / "out", "model_file": tmp_path / "model.pt"}
     flags = [text for name, value in {**options, **wrong}.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    command += ["monai.bundle", "run", "training", "--config_file", str(configs), *flags]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode != 0
+    arguments = ["run", "training", "--config_file", str(configs), *flags]
+    if by_torchrun:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command += ["monai.bundle", *arguments]
+        results = [subprocess.run(command, env=environment, capture_output=True, text=True)]
+    else:
+        results = preloaded.run_ranks(2, BUNDLE, *arguments)
+    assert all(result.returncode != 0 for result in results)
+    lines = "".join(result.stderr for result in results).splitlines()
     # PyTorch writes the rank before each line.
-    ours = [line for line in result.stderr.splitlines() if re.match(r"(\[rank\d\]: )?error: ", line)]
-    assert len(ours) == 1 and said in ours[0], result.stderr[-3000:]
+    ours = [line for line in lines if re.match(r"(\[rank\d\]: )?error: ", line)]
+    assert len(ours) == 1 and said in ours[0], lines[-50:]

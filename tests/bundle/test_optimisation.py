@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -54,40 +53,66 @@ def _averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k.removeprefix("module."): v for k, v in state["averaging"].items() if k != "n_averaged"}
 
 
+class Losses(list[float]):
+    """The losses of the steps of a training. One step may fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.fails_in: int | None = None
+        forward = LSINetLoss.forward
+
+        def record(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
+            if len(self) + 1 == self.fails_in:
+                raise ZeroDivisionError
+            value = forward(loss, *arguments)
+            self.append(value.item())
+            return value
+
+        patch.setattr(LSINetLoss, "forward", record)
+
+
+class Uninterrupted(NamedTuple):
+    """A training that nothing interrupts."""
+
+    amp_dtype: str | None
+    losses: list[float]
+    state: dict[str, Any]
+    model: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module", params=[None, "bfloat16"], ids=str)
+def uninterrupted(
+    request: pytest.FixtureRequest, phantom: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Uninterrupted:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("uninterrupted"))
+        losses = Losses(patch)
+        _train(phantom, validation_fraction=0, amp_dtype=request.param)
+        return Uninterrupted(request.param, losses, _state("out"), torch.load("model.pt", weights_only=True)["model"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("amp_dtype", [None, "bfloat16"])
+def test_the_model_file_is_the_averaged_network(uninterrupted: Uninterrupted) -> None:
+    _, losses, state, model = uninterrupted
+    assert len(losses) == 9 and state["averaging"]["n_averaged"] == 6
+    assert _equal(model, _averaged(state)) and not _equal(model, state["network"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 6])  # the state before is from within a sum of gradients, or from after one
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
-    phantom: Path, monkeypatch: pytest.MonkeyPatch, step: int, amp_dtype: str | None
+    phantom: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Uninterrupted, step: int
 ) -> None:
-    options = {"validation_fraction": 0, "amp_dtype": amp_dtype}
-    losses: list[float] = []
-    forward = LSINetLoss.forward
-
-    def record(loss: LSINetLoss, *arguments: Any) -> torch.Tensor:
-        if len(losses) + 1 == fail_at:
-            raise ZeroDivisionError
-        value = forward(loss, *arguments)
-        losses.append(value.item())
-        return value
-
-    monkeypatch.setattr(LSINetLoss, "forward", record)
-    fail_at = 0
-    _train(phantom, **options)
-    expected, whole, model = list(losses), _state("out"), torch.load("model.pt", weights_only=True)["model"]
-    assert len(expected) == 9 and whole["averaging"]["n_averaged"] == 6
-    assert _equal(model, _averaged(whole)) and not _equal(model, whole["network"])
-    shutil.rmtree("out")
-    losses.clear()
-    fail_at = step
+    options = {"validation_fraction": 0, "amp_dtype": uninterrupted.amp_dtype}
+    losses = Losses(monkeypatch)
+    losses.fails_in = step
     with pytest.raises(RuntimeError):
         _train(phantom, **options)
     assert bool(_state("out")["gradients"]["gradients"]) == (step == 5)
-    fail_at = 0
+    losses.fails_in = None
     torch.manual_seed(12345)
     _train(phantom, **options, resume=True)
-    assert losses == expected
-    assert _equal(torch.load("model.pt", weights_only=True)["model"], model)
+    assert losses == uninterrupted.losses
+    assert _equal(torch.load("model.pt", weights_only=True)["model"], uninterrupted.model)
 
 
 @pytest.mark.slow
