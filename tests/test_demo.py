@@ -22,4 +22,6 @@ def test_it_beats_the_best_fixed_mask(demo_model: Path) -> None:
         logits = inferer(piece["image"], network, piece["clip_id"], piece["frame_index"], piece["is_last"])
         metric.update((logits, piece["label"], piece["clip_id"]))
     fixed = fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out)
-    assert metric.compute() >= fixed + 0.25, "if demo/ was made by an earlier version, remove it and run this test again"
+    assert metric.compute() >= fixed + 0.25, (
+        "if demo/ was made by an earlier version, remove it and run this test again"
+    )

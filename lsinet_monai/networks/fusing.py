@@ -43,8 +43,9 @@ def _fuse(module: nn.Module) -> nn.Module:
     """Fuse each batch norm of a module, in place, with the convolution defined before it in the same part."""
     for part in list(module.modules()):
         for (name, conv), (norm_name, norm) in pairwise(list(part.named_children())):
-            is_pair = isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-            if is_pair and norm.num_features == conv.out_channels and norm.running_mean is not None:
+            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            if norm.num_features == conv.out_channels and norm.running_mean is not None:
                 setattr(part, name, fuse_conv_bn_eval(conv, norm))
                 # timm's batch norms include the activation.
                 setattr(part, norm_name, getattr(norm, "act", nn.Identity()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.networks import LoadedModel, load_checkpoint
+from lsinet_monai.networks import LoadedModel, fuse_norms, load_checkpoint
 from lsinet_monai.utils.shipped_model import describe_model, model_hash
 
 __all__ = ["ServedModel"]
@@ -85,5 +85,6 @@ class ServedModel:
         with self._lock:
             if self._loaded is None or self._loaded[0] != mark:
                 self._loaded = None  # first, so that memory never holds two
-                self._loaded = mark, load_checkpoint(path, self.device)
+                network, image_size = load_checkpoint(path, self.device)
+                self._loaded = mark, LoadedModel(fuse_norms(network), image_size)
             return self._loaded
