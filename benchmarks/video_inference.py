@@ -5,6 +5,10 @@ the rounds. The memory is written at every 5th frame only, so the median of sing
 writing has its own row. The frames are phantom frames; the weights are random, which does not change the cost.
 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
+
+With ``--models``, it times model files instead: a frame in a live stream with a full memory, each at its own size.
+
+    python benchmarks/video_inference.py --models bundle/models/model.pt other.pt
 """
 
 from __future__ import annotations
@@ -20,13 +24,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import timm
 import torch
+from monai.utils import ensure_tuple_rep
 from released import ReleasedProcedure
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -34,7 +39,7 @@ from tqdm import tqdm
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.sequential import AmpDtype
-from lsinet_monai.networks import Features, LSINet, load_checkpoint
+from lsinet_monai.networks import Features, LSINet, fuse_norms, load_checkpoint
 from lsinet_monai.networks.encoder import create_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,6 +139,18 @@ def make_variants(backbone: str, size: int) -> list[Variant]:
     variants.append(Variant(f"read alone, memory {MEMORY}", make_reader(bank.read, features)))
     write = make_reader(lambda x: bank.write(x.keys, x.values), features)
     variants.append(Variant(f"write alone, memory {MEMORY} (every {INTERVAL}th frame)", write))
+    return variants
+
+
+def make_model_variants(models: Sequence[Path]) -> list[Variant]:
+    """Make a variant of each model file: a frame in a live stream, memory full."""
+    variants = []
+    for model in models:
+        loaded, image_size = load_checkpoint(model)
+        network, size = fuse_norms(loaded), ensure_tuple_rep(image_size, 2)[0]
+        frames = make_frames(INTERVAL + 1, size)
+        features = [encode_frames([frame], network)[0] for frame in frames]
+        variants.append(Variant(f"{model} at {size}", make_engine(network, frames, features, MEMORY)))
     return variants
 
 
@@ -294,7 +311,15 @@ def main() -> None:
         "--quick", action="store_true", help="3 rounds of timing, and a long clip of 500 frames instead of 3,100"
     )
     parser.add_argument("--output", type=Path, help="also write all figures to this JSON file")
+    parser.add_argument("--models", type=Path, nargs="+", help="time these model files in place of the backbone")
     arguments = parser.parse_args()
+    if arguments.models:
+        with torch.no_grad():
+            times = measure(make_model_variants(arguments.models), arguments.frames)
+        first = next(iter(times.values()))
+        for name, milliseconds in times.items():
+            print(f"{name:60} {milliseconds:7.1f} ms {milliseconds / first:6.2f}")
+        return
     backbone, size = arguments.backbone, arguments.size
     model = ROOT / "demo" / "model.pt"
     if not model.exists():

@@ -369,7 +369,7 @@ def test_two_ranks_do_what_one_does(preloaded: Preloaded, recipe: ModuleType, mo
 
     Path("videos/empty.mp4").touch()
     ranks = _share(preloaded, *options, "--output_dir", "three")
-    assert all(rank.returncode != 0 for rank in ranks)
+    assert any(rank.returncode != 0 for rank in ranks)
     assert "".join(rank.stderr for rank in ranks).count("error: videos/empty.mp4: is empty") == 1
     assert _contents("three") == _contents("one")
 
