@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 
@@ -58,6 +59,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the demo's training, for which other tests wait, and meanwhile with the bundle's long tests."""
     demo, bundle = Path(__file__).parent / "test_demo.py", Path(__file__).parent / "bundle"
     items.sort(key=lambda item: (item.path != demo, bundle not in item.path.parents))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Undo the above: some libraries report what is left at the end."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

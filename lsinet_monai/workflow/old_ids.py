@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lsinet_monai.errors import InputError
 from lsinet_monai.workflow.call import find_call
 
@@ -41,5 +44,14 @@ def refuse_old_ids() -> None:
     """
     call = find_call()
     for old, advice in OLD_IDS.items():
-        if call is not None and old in call.parser:
+        if call is not None and _has(call.parser.get(), old):
             raise InputError(f"{old} is an id of an earlier version, and has no effect: {advice}")
+
+
+def _has(config: Any, config_id: str) -> bool:
+    """Whether a config has an id. ``in`` would take long: for an id that is not there MONAI looks for similar ones."""
+    for part in config_id.split("#"):
+        if not isinstance(config, Mapping) or part not in config:
+            return False
+        config = config[part]
+    return True
