@@ -6,7 +6,8 @@ writing has its own row. The frames are phantom frames; the weights are random, 
 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
 
-With ``--models``, it times model files instead: a frame in a live stream with a full memory, each at its own size.
+With ``--models``, it times model files instead, each at its own size: the encoder, with its batch norms apart and fused
+into its convolutions, and a frame in a live stream with a full memory. ``--frames`` holds then, and no other option.
 
     python benchmarks/video_inference.py --models bundle/models/model.pt other.pt
 """
@@ -26,6 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -143,14 +145,19 @@ def make_variants(backbone: str, size: int) -> list[Variant]:
 
 
 def make_model_variants(models: Sequence[Path]) -> list[Variant]:
-    """Make a variant of each model file: a frame in a live stream, memory full."""
+    """Make variants of each model file."""
     variants = []
-    for model in models:
-        loaded, image_size = load_checkpoint(model)
-        network, size = fuse_norms(loaded), ensure_tuple_rep(image_size, 2)[0]
-        frames = make_frames(INTERVAL + 1, size)
-        features = [encode_frames([frame], network)[0] for frame in frames]
-        variants.append(Variant(f"{model} at {size}", make_engine(network, frames, features, MEMORY)))
+    for model in dict.fromkeys(models):
+        network, image_size = load_checkpoint(model)
+        fused = fuse_norms(network)
+        clip = [frame for frame, _ in phantom_clip(INTERVAL + 1, ensure_tuple_rep(image_size, 2), 0)]
+        frames = list(frames_to_tensor(clip, image_size).unsqueeze(0).unbind(2))
+        features = [encode_frames([frame], fused)[0] for frame in frames]
+        variants += [
+            Variant(f"{model}: encoder, batch norms apart", partial(network.encode, frames[0])),
+            Variant(f"{model}: encoder", partial(fused.encode, frames[0])),
+            Variant(f"{model}: a frame of a live stream", make_engine(fused, frames, features, MEMORY)),
+        ]
     return variants
 
 
@@ -316,9 +323,8 @@ def main() -> None:
     if arguments.models:
         with torch.no_grad():
             times = measure(make_model_variants(arguments.models), arguments.frames)
-        first = next(iter(times.values()))
         for name, milliseconds in times.items():
-            print(f"{name:60} {milliseconds:7.1f} ms {milliseconds / first:6.2f}")
+            print(f"{milliseconds:7.1f} ms  {name}")
         return
     backbone, size = arguments.backbone, arguments.size
     model = ROOT / "demo" / "model.pt"

@@ -23,5 +23,5 @@ def test_it_beats_the_best_fixed_mask(demo_model: Path) -> None:
         metric.update((logits, piece["label"], piece["clip_id"]))
     fixed = fixed_mask_dice(read_split(phantom, "TrainDataset"), held_out)
     assert metric.compute() >= fixed + 0.25, (
-        "if demo/ was made by an earlier version, remove it and run this test again"
+        "if an earlier version made demo/tests/, remove that folder and run this test again"
     )

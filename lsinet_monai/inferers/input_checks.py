@@ -32,7 +32,7 @@ def check_network(network: Any) -> None:
     """
     if not (hasattr(network, "encode") and hasattr(network, "decode")):
         raise InputError(
-            f"the network must be an LSINet, got {describe(network)}: of a wrapper for several GPUs give its .module"
+            f"the network must be an LSINet, got {describe(network)}; if it wraps one for several GPUs, give .module"
         )
     if network.training or any(part.training for part in network.children()):
         raise InputError(

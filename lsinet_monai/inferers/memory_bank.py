@@ -245,8 +245,8 @@ class MemoryBank:
         own = self.scales[0].keys
         if keys.shape[0] != own.shape[0]:
             raise InputError(
-                f"the memory is of {own.shape[0]} clips, and the frames are of {keys.shape[0]}: each batch of clips "
-                "needs a memory of its own"
+                f"the memory holds {own.shape[0]} clips, and the batch has {keys.shape[0]}: make a memory for each "
+                "batch of clips"
             )
         if keys.device != own.device:
             raise InputError(

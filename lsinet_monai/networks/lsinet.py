@@ -80,8 +80,8 @@ class LSINet(nn.Module):
 
     # Whether frames with negative values have come, which only normalised frames have. It affects no result.
     _frames_are_checked = False
-    known_fingerprint: str | None = None
-    """The fingerprint of the network that this one was made from by :func:`~lsinet_monai.networks.fuse_norms`."""
+    fused_from: str | None = None
+    """The fingerprint of the network that :func:`~lsinet_monai.networks.fuse_norms` copied; None for other networks."""
 
     def __init__(
         self,
@@ -116,8 +116,8 @@ class LSINet(nn.Module):
 
     def fingerprint(self) -> str:
         """A hash of the arguments and weights, the same on every device and in every memory format."""
-        if self.known_fingerprint is not None:
-            return self.known_fingerprint
+        if self.fused_from is not None:
+            return self.fused_from
         digest = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())

@@ -40,8 +40,11 @@ def save_model(network: LSINet, path: str | Path, image_size: int | list[int]) -
         image_size: the size to which frames are resized: a side, or [height, width].
 
     Raises:
+        InputError: the network comes from :func:`~lsinet_monai.networks.fuse_norms`.
         OSError: the file cannot be written.
     """
+    if network.fused_from is not None:
+        raise InputError("a network from fuse_norms cannot be saved as a model file: save the one it was made from")
     content = {"model": network.state_dict(), "network": network.config, "image_size": image_size}
     write_torch_file(content, path, durable=True)
 

@@ -103,4 +103,4 @@ def check_exported(**settings: Any) -> None:
     """
     for name, value in settings.items():
         if value != _EXPORTED[name]:
-            raise InputError(f"{name}={value!r}: an export has {_EXPORTED[name]!r} alone, so leave {name} out")
+            raise InputError(f"{name}={value!r}: exports support only {_EXPORTED[name]!r}; leave {name} out")

@@ -70,9 +70,9 @@ def test_the_streaming_step(export: Callable[..., ConfigWorkflow]) -> None:
         ({"checkpoint": "nowhere.pt"}, "checkpoint='nowhere.pt' is not a file"),
         ({"memory_frames": 0}, "memory_frames=0"),
         ({"image_size": 32}, "image_size=32"),
-        ({"adjacent": "next"}, "adjacent='next': an export has 'previous' alone"),
-        ({"forgetting": "released"}, "forgetting='released': an export has 'usage' alone"),
-        ({"amp_dtype": "bfloat16"}, "amp_dtype='bfloat16': an export has None alone"),
+        ({"adjacent": "next"}, "adjacent='next': exports support only 'previous'"),
+        ({"forgetting": "released"}, "forgetting='released': exports support only 'usage'"),
+        ({"amp_dtype": "bfloat16"}, "amp_dtype='bfloat16': exports support only None"),
     ],
 )
 def test_bad_input(export: Callable[..., ConfigWorkflow], options: dict[str, Any], said: str) -> None:

@@ -153,7 +153,7 @@ def test_a_video_without_frames_is_refused(small_network: LSINet) -> None:
 def test_what_is_not_the_network_is_refused(
     small_network: LSINet, use: Callable[[Any], Any], wrap: Callable[[LSINet], Any]
 ) -> None:
-    with pytest.raises(InputError, match=r"must be an LSINet, got \w+: of a wrapper .* give its \.module"):
+    with pytest.raises(InputError, match=r"an LSINet, got \w+; if it wraps one for several GPUs, give \.module"):
         use(wrap(small_network))
 
 
@@ -189,7 +189,7 @@ def test_a_memory_of_other_clips(small_network: LSINet, forgetting: str) -> None
     bank = _bank(small_network, forgetting=forgetting)
     features = encode_frames([CLIP[:, :, 0]], small_network)[0]
     for use in (lambda: bank.read(features), lambda: bank.write(features.keys, features.values)):
-        with pytest.raises(InputError, match="the memory is of 1 clips, and the frames are of 2"):
+        with pytest.raises(InputError, match="the memory holds 1 clips, and the batch has 2"):
             use()
     bank.to("meta")
     with pytest.raises(InputError, match=r"the memory is on meta, and the frame on cpu: move it with MemoryBank\.to"):

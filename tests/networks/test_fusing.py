@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lsinet_monai.networks import LSINet, fuse_norms
+from lsinet_monai.errors import InputError
+from lsinet_monai.networks import LSINet, fuse_norms, save_model
 
 FRAMES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
@@ -66,8 +69,18 @@ def test_a_backbone_whose_norms_lie_elsewhere_keeps_them(small_network: LSINet) 
 
     network = fuse_norms(small_network)
     network.encoder.backbone = Backbone().eval()
-    network.known_fingerprint = None
+    network.fused_from = None
     assert _norms(fuse_norms(network)) == 1
+
+
+def test_wrong_use_is_refused(small_network: LSINet, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="from fuse_norms cannot be saved as a model file"):
+        save_model(fuse_norms(small_network), tmp_path / "model.pt", 352)
+    assert not list(tmp_path.iterdir())
+    training = copy.deepcopy(small_network)
+    training.decoder.train()
+    with pytest.raises(InputError, match=r"is in training mode: call network\.eval\(\) before fuse_norms"):
+        fuse_norms(training)
 
 
 def test_the_fingerprint_tells_networks_apart(make_small_network: Callable[[str], LSINet]) -> None:

@@ -430,7 +430,6 @@ def test_compiles_without_a_graph_break() -> None:
     torch.testing.assert_close(torch.autograd.grad(compiled(*inputs).sum(), layer.weight), expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strict", [True, False])
 def test_exports_with_any_frame_size(strict: bool) -> None:
     layer, inputs = Layer(Case()), layer_inputs(Case())

@@ -153,7 +153,6 @@ def test_empty_slots_are_not_read(count: int) -> None:
         assert (result.weights[clip][is_empty] == 0).all()
 
 
-@pytest.mark.slow
 def test_gradients() -> None:
     inputs = [x.requires_grad_() for x in _make(2, 3, 9)]
     assert torch.autograd.gradcheck(lambda *x: read_memory(*x, top_k=4).values, inputs)

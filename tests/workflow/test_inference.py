@@ -71,5 +71,5 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
 
 def test_check_exported() -> None:
     check_exported(adjacent="previous", forgetting="usage", amp_dtype=None)
-    with pytest.raises(InputError, match=r"^adjacent='next': an export has 'previous' alone, so leave adjacent out"):
+    with pytest.raises(InputError, match=r"^adjacent='next': exports support only 'previous'; leave adjacent out"):
         check_exported(forgetting="usage", adjacent="next")

@@ -106,11 +106,11 @@ def test_nothing_is_parsed_or_built_twice(
 ) -> None:
     workflow.parser["input"], workflow.parser["output_dir"] = inputs[0], "out/first"
     workflow.initialize()
-    network, inferer = workflow.network_def, workflow.inferer
+    network, inferer = workflow.parser.get_parsed_content("network"), workflow.inferer
     monkeypatch.setattr(ConfigParser, "parse", lambda *_, **__: pytest.fail("parsed again"))
     for number, name in enumerate(inputs[1:]):
         run_with(workflow, input=name, output_dir=f"out/{number}")
-        assert workflow.network_def is network
+        assert workflow.parser.get_parsed_content("network") is network
         assert workflow.inferer is inferer
 
 

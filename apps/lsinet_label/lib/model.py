@@ -84,7 +84,7 @@ class ServedModel:
         mark = f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns} {model_hash(path)}"
         with self._lock:
             if self._loaded is None or self._loaded[0] != mark:
-                self._loaded = None  # first, so that memory never holds two
-                network, image_size = load_checkpoint(path, self.device)
-                self._loaded = mark, LoadedModel(fuse_norms(network), image_size)
+                self._loaded = None  # first, so that the device never holds two
+                network, image_size = load_checkpoint(path)
+                self._loaded = mark, LoadedModel(fuse_norms(network).to(self.device), image_size)
             return self._loaded

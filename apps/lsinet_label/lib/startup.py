@@ -28,6 +28,8 @@ __all__ = [
     "server_host",
 ]
 
+_WORKERS = "WEB_CONCURRENCY"
+"""The variable by which uvicorn takes the number of processes without ``--workers``."""
 _WAIT = 3.0
 """Seconds to wait for the lock of a server that is about to end."""
 
@@ -96,17 +98,19 @@ def server_host() -> str:
 
 
 def check_one_process() -> None:
-    """Check that MONAI Label's command line asks for no more than one process that answers calls.
+    """Check that neither MONAI Label's command line nor uvicorn's variable asks for several processes.
 
     Raises:
-        InputError: it asks for more. Only one process may hold the videos' masks and jobs.
+        InputError: one of them does. Only one process may hold the videos' masks and jobs.
     """
-    workers = _command_line().workers
-    if workers is not None and workers > 1:
+    given = _command_line().workers
+    workers = int(os.environ.get(_WORKERS, 1)) if given is None else given
+    if workers > 1:
         parent = multiprocessing.parent_process()
         if parent is not None and parent.pid is not None:
             os.kill(parent.pid, signal.SIGTERM)  # it would start others in place of this one, again and again
-        raise InputError(f"--workers {workers}: one process answers all calls of this app: leave --workers out")
+        name = f"{_WORKERS}={workers}" if given is None else f"--workers {workers}"
+        raise InputError(f"{name}: one process answers all calls of this app: leave it out")
 
 
 def _command_line() -> argparse.Namespace:

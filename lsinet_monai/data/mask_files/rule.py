@@ -23,7 +23,7 @@ _FULL_LEVEL = 192  # masks as bright as this reach to 255, but for noise
 _OVERSHOOT = 32  # of a compressed value
 _BLOCK, _EDGE = 8, 2  # pixels: the noise of JPEG reaches no further than a block, nor an edge of few values than two
 _COLOUR_BLOCK = 2 * _BLOCK  # JPEG often keeps colours at half the size
-_FEW = 0.01  # of the pixels that are polyp without doubt
+_FEW, _MANY = 0.01, 0.05  # of the pixels that are polyp
 _SPECK = 0.001  # of a frame
 _OTHER_HUE = 0.25  # of a channel's range
 
@@ -191,7 +191,7 @@ class Threshold(MaskRule):
         if not picture.lossy and len(found) <= _FEW_VALUES:
             stray = _far(values, (values > 0) & (values != self.level), values == self.level, _EDGE)
         elif faint + between > (_FEW * bright if may_have_noise else 0):
-            block = _BLOCK if self.hue is None else _COLOUR_BLOCK
+            block = _COLOUR_BLOCK if self.hue is not None and picture.lossy else _BLOCK
             stray = _far(values, (values > self.noise) & (values < self._bright), values >= self._bright, block)
         else:
             return ""
@@ -203,12 +203,13 @@ class Threshold(MaskRule):
         """Describe another colour than the polyp's; empty if there is none."""
         if self.hue is None:
             return ""
-        bright = picture.brightness >= self._bright
-        inner = minimum_filter(bright, 2 * _EDGE + 1) if picture.lossy else bright  # without the mixed colours of edges
-        colours = picture.colours[inner].astype(np.float32)
+        polyp = picture.brightness > self.above
+        inner = minimum_filter(polyp, 2 * _EDGE + 1) if picture.lossy else polyp  # without the mixed colours of edges
+        has_inner = inner.any()
+        colours = picture.colours[inner if has_inner else polyp].astype(np.float32)
         tints = colours / np.maximum(colours.max(axis=1, keepdims=True), 1)
         differs = np.abs(tints - np.array(self.hue) / max(self.hue)).max(axis=1) > _OTHER_HUE
-        if np.count_nonzero(differs) <= _FEW * np.count_nonzero(bright):
+        if np.count_nonzero(differs) <= (_FEW if has_inner else _MANY) * np.count_nonzero(polyp):
             return ""
         red, green, blue = (int(value) for value in np.median(colours[differs], axis=0))
         return f"also holds other colours, such as {as_text((red, green, blue))}"

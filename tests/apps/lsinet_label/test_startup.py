@@ -45,7 +45,11 @@ def test_several_processes_are_refused(monkeypatch):
         monkeypatch.setattr("sys.argv", ["monailabel", "start_server", *arguments])
         check_one_process()
     monkeypatch.setattr("sys.argv", ["monailabel", "start_server", "--workers", "2"])
-    with pytest.raises(InputError, match="--workers 2: one process answers all calls of this app: leave --workers out"):
+    with pytest.raises(InputError, match="--workers 2: one process answers all calls of this app: leave it out"):
+        check_one_process()
+    monkeypatch.setattr("sys.argv", ["monailabel", "start_server"])
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    with pytest.raises(InputError, match="WEB_CONCURRENCY=3: one process"):
         check_one_process()
 
 
