@@ -7,7 +7,8 @@ writing has its own row. The frames are phantom frames; the weights are random, 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
 
 With ``--models``, it times model files instead, each at its own size: the encoder, with its batch norms apart and fused
-into its convolutions, and a frame in a live stream with a full memory. ``--frames`` holds then, and no other option.
+into its convolutions, and a frame in a live stream with a full memory. ``--frames`` is the only other option that it
+takes.
 
     python benchmarks/video_inference.py --models bundle/models/model.pt other.pt
 """

@@ -1,7 +1,7 @@
 """The demo on synthetic pictures: trains a network briefly on a phantom, and segments clips that it has not seen.
 
 It writes only to ``demo/``. The short form takes the same steps with very little data: it tests an installation, and
-its scores mean nothing. The form for tests trains for one epoch of three.
+its scores mean nothing. ``--for-tests`` trains for one epoch of three.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from looking at all that was imported, again and again."""
+    """Let the garbage collector skip what was imported; it would look at all of it again and again."""
     gc.collect()
     gc.freeze()
 

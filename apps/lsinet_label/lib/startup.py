@@ -98,10 +98,10 @@ def server_host() -> str:
 
 
 def check_one_process() -> None:
-    """Check that neither MONAI Label's command line nor uvicorn's variable asks for several processes.
+    """Check that the server runs in one process, because one process holds the videos' masks and jobs.
 
     Raises:
-        InputError: one of them does. Only one process may hold the videos' masks and jobs.
+        InputError: MONAI Label's command line, or uvicorn's variable, asks for several.
     """
     given = _command_line().workers
     workers = int(os.environ.get(_WORKERS, 1)) if given is None else given
