@@ -136,6 +136,25 @@ def demo_model() -> Path:
 
 
 @pytest.fixture(scope="session")
+def onnx_step(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file of the streaming step of ``demo_model``, which writes every second frame to a memory of three.
+
+    All processes of the tests share it: its export takes most of a minute.
+    """
+    pytest.importorskip("onnxscript")
+    from lsinet_monai.export import StreamingStep, export_network
+    from lsinet_monai.networks import load_checkpoint
+
+    folder = tmp_path_factory.getbasetemp()
+    file = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "step.onnx"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            network, image_size = load_checkpoint(demo_model)
+            export_network(StreamingStep(network, image_size, memory_interval=2, memory_frames=3), image_size, file)
+    return file
+
+
+@pytest.fixture(scope="session")
 def make_small_network() -> Callable[[str], LSINet]:
     """Make a network in evaluation mode. All weights are random, also those that normally start at zero.
 

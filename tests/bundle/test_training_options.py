@@ -53,7 +53,8 @@ def plain(run, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     folder = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run("training", dataset_dir=str(phantom), output_dir="out", model_file="model.pt", drop_path_rate=0)
+        where = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt"}
+        run("training", **where, drop_path_rate=0, batch_size=3)
     return _losses(str(folder / "out"))
 
 
@@ -74,7 +75,7 @@ def test_ways_to_compute(
     # The step is traced and differentiated as for the default backend, which then compiles it for many minutes.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     where = {"dataset_dir": str(phantom), "output_dir": "out", "model_file": "model.pt", "drop_path_rate": 0}
-    workflow = run("training", **where, **options)
+    workflow = run("training", batch_size=3, **where, **options)  # three full batches: another size compiles again
     losses = _losses("out")
     assert losses == pytest.approx(plain, rel=tolerance)
     trainer = workflow.parser.get_parsed_content("train#trainer")

@@ -15,13 +15,12 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lsinet_monai.data import frames_to_tensor, open_video, phantom_clip
-from lsinet_monai.export import StreamingStep, export_network
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.networks import load_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "run_onnx.py"
 SIZE = (128, 160)  # of the video; the demo's network takes 128x128
-FRAMES, INTERVAL, MEMORY = 20, 2, 3
+FRAMES = 20
 ALONE = "import runpy, sys; sys.modules |= dict.fromkeys(('torch', 'PIL', 'lsinet_monai')); sys.argv = sys.argv[1:]; "
 
 
@@ -40,18 +39,16 @@ def video(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_masks_are_the_packages_own(demo_model: Path, video: Path, tmp_path: Path) -> None:
+def test_masks_are_the_packages_own(onnx_step: Path, demo_model: Path, video: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
     network, image_size = load_checkpoint(demo_model)
-    export_network(StreamingStep(network, image_size, INTERVAL, MEMORY), image_size, tmp_path / "step.onnx")
     command = [sys.executable, "-c", f"{ALONE}runpy.run_path(sys.argv[0], run_name='__main__')", str(EXAMPLE)]
-    subprocess.run([*command, "step.onnx", "video.mp4", "masks"], cwd=tmp_path, check=True)
+    subprocess.run([*command, str(onnx_step), "video.mp4", "masks"], cwd=tmp_path, check=True)
 
     with open_video(video) as opened:
         clip = frames_to_tensor([frame for _, _, frame in opened], image_size)[None]
     with torch.no_grad():
-        logits = SequentialVideoInferer(INTERVAL, MEMORY, adjacent="previous")(clip, network)
+        logits = SequentialVideoInferer(2, 3, adjacent="previous")(clip, network)
     expected = (F.interpolate(logits[0, 0, :, None], SIZE, mode="bilinear")[:, 0] > 0).numpy()
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [f"{i:06d}.png" for i in range(FRAMES)]
     masks = np.stack([np.array(Image.open(tmp_path / "masks" / f"{i:06d}.png")) for i in range(FRAMES)])

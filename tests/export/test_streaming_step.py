@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
-from lsinet_monai.export import StreamingStep, export_network
+from lsinet_monai.export import StreamingStep
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.networks import LSINet
+from lsinet_monai.networks import LSINet, load_checkpoint
 
 SIZE = (64, 96)
 INTERVAL, MEMORY = 2, 3
@@ -75,13 +75,13 @@ def test_exported_program_is_the_inferer(small_network: LSINet) -> None:
 
 
 @pytest.mark.slow
-def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path: Path) -> None:
+def test_onnx_file_is_the_inferer_over_50_frames(onnx_step: Path, demo_model: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    clip = _clip(50)
-    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
-    export_network(step, SIZE, tmp_path / "step.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "step.onnx", providers=["CPUExecutionProvider"])
+    network, image_size = load_checkpoint(demo_model)
+    size = (image_size, image_size)
+    clip = frames_to_tensor([frame for frame, _ in phantom_clip(50, size, seed=5)], size)[None]
+    step = StreamingStep(network, size, INTERVAL, MEMORY)
+    session = onnxruntime.InferenceSession(onnx_step, providers=["CPUExecutionProvider"])
     names = [x.name for x in session.get_inputs()]
     assert names == ["frame", *step.state_names]
     assert [x.name for x in session.get_outputs()] == ["logit", *(f"next_{name}" for name in step.state_names)]
@@ -89,11 +89,9 @@ def test_onnx_file_is_the_inferer_over_50_frames(small_network: LSINet, tmp_path
     for frame in clip.unbind(2):
         logit, *state = session.run(None, dict(zip(names, [frame.numpy(), *state], strict=True)))
         logits.append(logit)
-    found, expected = np.stack(logits, 2), _expected(clip, small_network).numpy()
+    found, expected = np.stack(logits, 2), _expected(clip, network).numpy()
     assert np.abs(found - expected).max() <= 1e-2 and np.abs(found - expected).mean() <= 2e-4
-    # An untrained network finds polyps nearly everywhere, and full masks always agree: so compare with the median.
-    masks = found > np.median(expected), expected > np.median(expected)
-    assert 0.05 < masks[1].mean() < 0.95
+    masks = found > 0, expected > 0
     assert 2 * (masks[0] & masks[1]).sum() >= 0.999 * (masks[0].sum() + masks[1].sum()) > 0
 
 

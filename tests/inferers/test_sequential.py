@@ -277,7 +277,7 @@ def test_half_precision_is_the_backbones_alone(small_network: LSINet, amp_dtype:
 def test_masks_in_half_precision(demo_model: Path, amp_dtype: str) -> None:
     network, image_size = load_checkpoint(demo_model)
     per_frame = []
-    for seed in (1, 2, 3, 4):
+    for seed in (1, 2):
         clip = frames_to_tensor([frame for frame, _ in phantom_clip(40, (128, 160), seed)], image_size)[None]
         expected, found = (
             SequentialVideoInferer(amp_dtype=dtype, encode_batch=4)(clip, network)[0, 0] > 0
