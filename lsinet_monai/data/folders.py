@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lsinet_monai.data.frame_order import natural_key, order_of
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
 
-__all__ = ["FRAME_FOLDER", "clip_id_of", "frames_in", "natural_key", "say_how_read", "subfolders", "walk"]
+__all__ = ["FRAME_FOLDER", "MASK_NAME", "clip_id_of", "frames_in", "natural_key", "say_how_read", "subfolders", "walk"]
 
 FRAME_FOLDER = "Frame"
 """In SUN-SEG's layout this folder holds the frames, and the folders next to it do not."""
@@ -23,6 +24,10 @@ _MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")  # JPEG, PNG
 _NAMED = 5
 
 logger = logging.getLogger(__name__)
+
+
+MASK_NAME = re.compile(r"(.+?)[ _.-]+(?:mask|gt|groundtruth|label|seg|segmentation)s?", re.IGNORECASE)
+"""The name of a mask, without suffix; the first group is the name of its frame."""
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -59,7 +64,17 @@ def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path],
         folder: the folder.
         frames: its frames, in order.
         is_read: tells whether another file in the folder is read too.
+
+    Raises:
+        InputError: masks lie among the frames.
     """
+    stems = {frame.stem for frame in frames}
+    masks = [frame for frame in frames if (found := MASK_NAME.fullmatch(frame.stem)) and found[1] in stems]
+    if masks:
+        count = "1 such file" if len(masks) == 1 else f"{len(masks)} such files"
+        raise InputError(
+            f"{masks[0]}: looks like the mask of a frame next to it ({count}): move the masks to a folder of their own"
+        )
     kind = order_of([frame.stem for frame in frames]).kind
     names = _few([frame.name for frame in frames])
     if kind == "unknown":

@@ -11,6 +11,7 @@ __all__ = ["FrameOrder", "natural_key", "order_of"]
 
 _NUMBER = re.compile("([0-9]+)")
 _DECIMAL = re.compile(r"(?<![0-9.,])([0-9]+)[.,]([0-9]+)(?![.,]?[0-9])")  # not in 1.2.3, a version or a time of day
+_NEGATIVE = re.compile("(?:^|[^0-9A-Za-z])-[0-9]")
 _SEPARATOR = re.compile("([^0-9A-Za-z]+)")
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHORTEST_HASH = 6
@@ -55,7 +56,8 @@ def order_of(names: Sequence[str]) -> FrameOrder:
         names: the frames' names without suffix.
 
     Returns:
-        the order; its kind is unknown if the names have no common pattern, or could be read in two ways.
+        the order; its kind is unknown if the names have no common pattern or negative numbers, or could be read in two
+            ways.
     """
     without_hash = _without_hashes(names)
     bare = [without_hash(name) for name in names]
@@ -67,7 +69,8 @@ def order_of(names: Sequence[str]) -> FrameOrder:
         return inner(without_hash(name)), name
 
     patterns = {_skeleton(_DECIMAL.sub("0", name) if is_decimal else name) for name in bare}
-    if is_decimal is None or (len(names) >= _FEWEST and 2 * len(patterns) > len(bare)):
+    has_signs = any(map(_NEGATIVE.search, names))  # -2 would come after -1
+    if is_decimal is None or has_signs or (len(names) >= _FEWEST and 2 * len(patterns) > len(bare)):
         return FrameOrder(key, "unknown")
     return FrameOrder(key, "decimals" if is_decimal else "hashes" if has_hashes else "numbers")
 

@@ -60,8 +60,9 @@ def read_split(
         ``negative/<case>``; ``label`` names a mask for every frame, whether the file exists or not.
 
     Raises:
-        InputError: the dataset, the split or a case's frames are missing; a frame has two masks; or ``negative_dir``
-            holds frames of this split or of a test split.
+        InputError: the dataset, the split or a case's frames are missing; masks lie among the frames; a frame has two
+            masks; no file in a case's folder of masks is named like a frame; or ``negative_dir`` holds frames of this
+            split or of a test split.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
@@ -93,6 +94,12 @@ def _read_case(case: Path, split: str) -> Clip:
     say_how_read(case, frames)
     folder = case.parent.with_name(_MASK_FOLDER) / case.name
     masks, without_frame = match_masks(frames, folder)
+    others = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    if others and not any(mask.is_file() for mask in masks):
+        raise InputError(
+            f"{folder}: no mask in it is named like a frame; it has {min(others, key=natural_key)}: name each mask like "
+            f"its frame, such as {frames[0].stem}.png"
+        )
     if without_frame:
         first = min((mask.name for mask in without_frame), key=natural_key)
         logger.warning(

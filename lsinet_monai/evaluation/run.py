@@ -161,14 +161,19 @@ class _Done:
     problems: list[str]
     full_range_frames: int
     """Maps that use the full range, as every stretched map does."""
-    brightest: int
-    """The highest value of all maps."""
+    levels: frozenset[int]
+    """The values of all maps, in [0, 255]."""
+
+    @property
+    def brightest(self) -> int:
+        """The highest value of all maps; 0 if there are none."""
+        return max(self.levels, default=0)
 
 
 def _score_clip(task: _Task) -> _Done:
     # The benchmark would give every frame of a negative clip a Dice of 0.
     scorer = ClipScorer(task.threshold, task.min_area, benchmark=task.clip.masks is not None)
-    problems, full_range_frames, brightest = [], 0, 0
+    problems, full_range_frames, levels = [], 0, set[int]()
     last = len(task.maps) - 1
     for index, path in enumerate(task.maps):
         if path is None:
@@ -181,8 +186,10 @@ def _score_clip(task: _Task) -> _Done:
         if not problems and not task.only_read:
             scorer.add(index, index == last, map_, mask, map_.astype(np.float32) / 255)
             full_range_frames += int(map_.min() == 0 and map_.max() >= _STRETCHED_TO)
-            brightest = max(brightest, int(map_.max()))
-    return _Done(task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames, brightest)
+            levels |= set(np.unique(map_).tolist())
+    return _Done(
+        task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames, frozenset(levels)
+    )
 
 
 def _run(tasks: Sequence[_Task], processes: int | None, progress: bool) -> Iterator[_Done]:
@@ -235,6 +242,13 @@ def _notices(tasks: Sequence[_Task], done: Sequence[_Done]) -> list[str]:
                 f"{method}: no map is brighter than {brightest} of 255, so no pixel is above the threshold; are these "
                 "probabilities from 0 to 255?"
             )
+        else:
+            notices += [
+                f"{method}: {'/'.join(filter(None, each.key))}: its maps hold only 0 and {each.brightest}, those of "
+                "other clips more; they are scored as probabilities: if they are masks, save them as 0 and 255"
+                for each in results
+                if len(each.levels - {0}) == 1 and each.brightest <= 255 * tasks[0].threshold
+            ]
         has_negative = any(each.result.clinical.negative_frames for each in results)
         if has_negative and all(each.full_range_frames == each.result.clinical.frames for each in results):
             notices.append(

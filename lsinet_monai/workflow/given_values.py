@@ -31,6 +31,8 @@ PATH_KEYS = (
 )
 """The keys of the shipped configs whose values are paths."""
 
+_NEEDED = ("bundle_root", "input", "model_file", "output_dir", "filepath")
+
 _SEP = ReferenceResolver.sep
 _REFERENCE = "_reference"
 
@@ -47,10 +49,16 @@ def read_given_values(call: Call) -> None:
       Values in config files change only at ``~``.
 
     MONAI reads a ``%`` at the start of a value before any code of this package runs.
+
+    Raises:
+        InputError: a path that a run needs has no value; or a path of a ``ConfigWorkflow`` made in Python may have had
+            a ``#``.
     """
     for key, value in call.given.items():
         if value in (None, "null", "true", "false") and key in call.parser and not _is_existing_path(key, call):
             if value in (None, "null"):
+                if key in _NEEDED:
+                    raise InputError(f"{key}={value}: a path is needed; leave the key out to take the usual one")
                 _set(call.parser, key, None)
             elif _SEP in key:
                 _set(call.parser, key, value == "true")
@@ -117,10 +125,12 @@ def _as_typed(typed: str | None, given: Any, parsed: Any) -> Any:
 
 def _is_config_syntax(value: str, parser: ConfigParser, is_given: bool) -> bool:
     """Whether a value is a reference to a key, or an expression that can give a path."""
-    if value[:1] not in ("$", "@") or os.path.exists(value):
+    if value[:1] not in ("$", "@"):
         return False
     if not is_given:
         return True
+    if os.path.exists(value):
+        return False
     references = ReferenceResolver.match_refs_pattern(value)
     known = [reference for reference in references if reference and reference in parser]
     if value.startswith("@"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import ignite.distributed as idist
 import torch
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LoadedModel, load_checkpoint
 from lsinet_monai.utils.shipped_model import describe_model
 
@@ -16,7 +17,7 @@ __all__ = ["load_model"]
 logger = logging.getLogger(__name__)
 
 
-def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+def load_model(checkpoint: str | Path | None, device: str | torch.device = "cpu") -> LoadedModel:
     """Load the model file of a run, and log which one it is and, for the shipped model, the terms of its use.
 
     Args:
@@ -24,8 +25,10 @@ def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> Lo
         device: the device to put the network on.
 
     Raises:
-        InputError: see :func:`lsinet_monai.networks.load_checkpoint`.
+        InputError: see :func:`lsinet_monai.networks.load_checkpoint`; or ``checkpoint`` is None.
     """
+    if checkpoint is None:
+        raise InputError("checkpoint=None: give a model file, or leave the key out to take the bundle's")
     loaded = load_checkpoint(checkpoint, device)
     if idist.get_rank() == 0:
         logger.info("model: %s", describe_model(checkpoint))

@@ -28,22 +28,35 @@ _BASES = ("train.json", "inference.json")
 _STEPS = ("imports", "bundle_root", "join_ranks", "initialize", "prepare", "finalize")
 """Parts of a run that cannot be run alone, by their names in MONAI's configs and in ours."""
 
+_FINAL_ID = "finalize"
+"""MONAI's default, which a config need not have."""
+
 
 def check_run(call: Call) -> None:
     """Refuse a run that does not exist. MONAI builds whatever part of the config has the name, and ends.
 
     Raises:
-        InputError: the id to run is neither a run of the config, see :func:`find_runs`, nor "run".
+        InputError: the id to run is neither a run of the config, see :func:`find_runs`, nor "run"; or it refers to a
+            text, as ``--run training`` in place of ``--run_id training`` makes it.
     """
     if call.workflow is None:
         return
     run_id = ReferenceResolver.normalize_id(call.workflow.run_id)
     runs = find_runs(call.parser)
     if run_id in runs or (run_id == "run" and run_id in call.parser):
+        _check_action(run_id, call.parser)
         return
     elsewhere = "" if run_id in call.parser else _where_else(run_id)
     hint = elsewhere or _near(run_id, runs, 0.6) or f"there are {', '.join(runs)}"
     raise InputError(f"no such run: {run_id.replace(_SEP, '#')} in {_name_files(call)}; {hint}")
+
+
+def _check_action(run_id: str, parser: ConfigParser) -> None:
+    value = parser.get()[run_id]
+    while isinstance(value, str) and value.startswith("@") and value[1:] in parser:
+        run_id, value = value[1:], parser[value[1:]]
+    if not _is_action(value):
+        raise InputError(f"{run_id}={value!r} runs nothing: leave it out; --run_id says what to run")
 
 
 def find_runs(parser: ConfigParser) -> list[str]:
@@ -105,22 +118,23 @@ def _hint(key: str, base: ConfigParser, arguments: Collection[str], taken: Colle
 
 
 def check_initialized() -> bool:
-    """Refuse a run in which MONAI silently skipped ``initialize``, because the command line has another id for it.
+    """Refuse a run in which MONAI silently skips ``initialize`` or ``finalize``, because another id is given for it.
 
-    Fire reads the second word of an unquoted path with spaces as that id. Called in the expression of a run.
+    Fire reads the second and third word of an unquoted path with spaces as these ids. Called in the expression of a
+    run.
 
     Returns:
         True.
 
     Raises:
-        InputError: the config has no such id.
+        InputError: the config lacks an id that is given.
     """
     call = find_call()
-    if call is not None and call.workflow is not None and call.workflow.init_id not in call.parser:
-        report_input_errors_in_one_line()
-        raise InputError(
-            f"{call.workflow.init_id!r} belongs to no key: put quotes around a value with spaces, or leave it out"
-        )
+    if call is not None and call.workflow is not None:
+        for name in (call.workflow.init_id, call.workflow.final_id):
+            if name != _FINAL_ID and name not in call.parser:
+                report_input_errors_in_one_line()
+                raise InputError(f"{name!r} belongs to no key: put quotes around a value with spaces, or leave it out")
     return True
 
 

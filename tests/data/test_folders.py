@@ -82,6 +82,17 @@ def test_what_a_person_may_not_expect_is_said(tmp_path, write_image, caplog, fra
     assert said in caplog.text and bool(caplog.records) == bool(said)
 
 
+def test_masks_among_frames_are_refused(tmp_path, write_image):
+    for name in ("1.jpg", "1_mask.png", "2.jpg", "2_mask.png"):
+        write_image(tmp_path / name)
+    said = r"1_mask\.png: looks like the mask of a frame next to it \(2 such files\): move the masks"
+    with pytest.raises(InputError, match=said):
+        say_how_read(tmp_path, frames_in(tmp_path))
+    (tmp_path / "2_mask.png").rename(tmp_path / "3_mask.png")
+    (tmp_path / "1_mask.png").unlink()
+    say_how_read(tmp_path, frames_in(tmp_path))  # 3_mask.png is a frame of that name
+
+
 def test_a_long_order_is_cut(tmp_path, caplog):
     say_how_read(tmp_path, [tmp_path / f"{word}.png" for word in "abcdefg"])
     assert "taken as a.png, b.png, c.png, d.png, ..., g.png" in caplog.text

@@ -35,6 +35,8 @@ NAMES = [
     (["frame001", "frame002", "frame010"], "numbers"),
     (["a1c2d3e4", "b0b0b0b0", "ffee0011"], "unknown"),
     (["first", "second", "third"], "unknown"),
+    (["-2", "-1", "0", "1"], "unknown"),
+    (["t_-2", "t_-1", "t_0", "t_1"], "unknown"),
     (["left", "right"], "numbers"),  # two names are no pattern
     ([], "numbers"),
 ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,18 @@ def test_masks_are_found_under_any_suffix_and_mark(tmp_path, write_split, write_
     found = [Path(mask).name for mask in clip["label"]]
     assert sorted(found) == ["2.PNG", "3_mask.png", "4.jpg", "image1.png"]
     check_clips([clip], progress=False)
+
+
+@pytest.mark.parametrize("other", ["image1.gif", "polyp1.png"])
+def test_a_case_none_of_whose_masks_is_named_like_a_frame(tmp_path, write_split, other):
+    write_split(tmp_path, cases=("case1",), frames=1)
+    mask = tmp_path / "TrainDataset/GT/case1/image1.png"
+    mask.rename(mask.with_name(other))
+    said = (
+        rf"GT/case1: no mask in it is named like a frame; it has {re.escape(other)}: name each .* such as image1\.png"
+    )
+    with pytest.raises(InputError, match=said):
+        read_split(tmp_path)
 
 
 @pytest.mark.parametrize(("split", "clips", "frames"), [("TrainDataset", 22, 472), ("TestEasyDataset/Unseen", 7, 140)])

@@ -123,6 +123,15 @@ def test_masks_of_any_value_score_like_those_of_255(tmp_path: Path, truth: Any, 
     assert len(notices) == (0 if maps == 255 else 2)
 
 
+def test_a_clip_whose_maps_are_0_and_1_is_noticed(data: Path, score: Score) -> None:
+    for path in (data / "truth" / UNSEEN / "GT" / "case1").iterdir():
+        _save(data / "maps" / UNSEEN / "case1" / path.name, np.array(Image.open(path)) // 255)
+    assert [notice for notice in score().notices if "probabilities" in notice] == [
+        f"ours: {UNSEEN}/case1: its maps hold only 0 and 1, those of other clips more; they are scored as "
+        "probabilities: if they are masks, save them as 0 and 255"
+    ]
+
+
 def test_maps_that_are_all_faint_are_noticed(data: Path, score: Score) -> None:
     for path in (data / "maps").rglob("*.png"):
         _save(path, np.arange(480, dtype=np.uint16).reshape(20, 24).clip(0, 3).astype(np.uint8))

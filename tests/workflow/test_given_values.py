@@ -94,6 +94,11 @@ def test_a_file_that_exists_is_meant(command: Callable[..., Any], name: str, arg
     assert command(arguments)["input"] == name
 
 
+def test_a_reference_in_a_config_is_no_file(command: Callable[..., Any]) -> None:
+    Path("@input").touch()
+    assert command("")["dataset_dir"] == "data"
+
+
 @pytest.mark.parametrize(("given", "value"), CALLS)
 def test_a_call_from_python(call: Callable[..., Any], given: Any, value: Any) -> None:
     assert call(input=given)["input"] == value

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.utils.shipped_model import MODEL_FILE, NAME
 from lsinet_monai.workflow import load_model
@@ -31,3 +32,8 @@ def test_other_processes_than_the_first_say_nothing(
     caplog.set_level(logging.INFO, "lsinet_monai")
     load_model(model_file)
     assert "model:" not in caplog.text
+
+
+def test_a_model_is_needed() -> None:
+    with pytest.raises(InputError, match="checkpoint=None: give a model file"):
+        load_model(None)

@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lsinet_monai.data.folders import frames_in
+from lsinet_monai.data.folders import MASK_NAME, frames_in
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
 
 __all__ = ["frame_names", "match_masks"]
 
-_MARK = re.compile(r"(.+?)[ _.-]+(?:mask|gt|groundtruth|label|seg|segmentation)s?", re.IGNORECASE)
+_MARK_BEFORE = re.compile(r"(?:mask|gt|groundtruth|label|seg|segmentation)s?[ _.-]+(.+)", re.IGNORECASE)
 
 
 def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
-    """Find the masks of a clip's frames: for ``x.jpg``, one of ``x.png``, ``x.PNG``, ``x.jpg``, ``x_mask.png``.
+    """Find the masks of a clip's frames: for ``x.jpg``, one of ``x.png``, ``X.png``, ``x_mask.png``, ``mask_x.png``.
 
     Args:
         frames: the frames.
@@ -31,11 +31,14 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
         InputError: two masks have the name of one frame.
     """
     masks = frames_in(folder) if folder.is_dir() else []
-    stems = {frame.stem for frame in frames}
+    stems = {frame.stem: frame.stem for frame in frames}
+    folded = {stem.casefold(): stem for stem in stems}  # of two that differ only in case, masks are named exactly
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
-        names = (mask.stem, _without_suffix(mask.stem), _frame_name(mask))
-        by_name[next((name for name in names if name in stems), mask.stem)].append(mask)
+        names = [mask.stem, _without_suffix(mask.stem), _frame_name(mask)]
+        names += [found[1] for name in names[:2] if (found := _MARK_BEFORE.fullmatch(name))]
+        fitting = [stems.get(name) or folded.get(name.casefold()) for name in names]
+        by_name[next(filter(None, fitting), mask.stem)].append(mask)
     found = []
     for frame in frames:
         fitting = by_name.get(frame.stem, [])
@@ -63,7 +66,7 @@ def frame_names(masks: Iterable[Path]) -> list[str]:
 def _frame_name(mask: Path) -> str:
     """The frame's name in ``x_mask.png`` and ``x.jpg.png``."""
     stem = _without_suffix(mask.stem)
-    found = _MARK.fullmatch(stem)
+    found = MASK_NAME.fullmatch(stem)
     return found[1] if found else stem or mask.stem
 
 

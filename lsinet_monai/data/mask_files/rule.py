@@ -182,7 +182,8 @@ class Threshold(MaskRule):
         if not bright + over:
             is_noise = may_have_noise and not between
             is_speck = self.is_noisy and between < _SPECK * picture.brightness.size
-            return "" if is_noise or is_speck else f"holds {as_list(found)}, none of them near {self.level}"
+            is_empty = (is_noise or is_speck) and not _has_area(picture.brightness)
+            return "" if is_empty else f"holds {as_list(found)}, none of them near {self.level}"
         if over > _FEW * bright:
             return f"also holds brighter values, up to {max(found)}"
         if faint and not may_have_noise and len(found) <= _FEW_VALUES:
@@ -230,6 +231,12 @@ def select(picture: MaskPicture, values: Collection[Value]) -> np.ndarray:
     for colour in colours:
         selected |= (picture.colours == np.array(colour, np.uint8)).all(axis=2)
     return selected
+
+
+def _has_area(values: np.ndarray) -> bool:
+    """Tell whether values, (H, W), show an area in black: 0 and 1 in place of 0 and 255 do, noise does not."""
+    found = values > 0
+    return not found.all() and bool(minimum_filter(found, 2 * _EDGE + 1).mean() > _SPECK)
 
 
 def _far(values: np.ndarray, chosen: np.ndarray, polyp: np.ndarray, side: int) -> np.ndarray:

@@ -53,6 +53,7 @@ _ATTRIBUTES = (
     "PlanarConfiguration",
     "PixelRepresentation",
     "BitsAllocated",
+    "BitsStored",
     "FrameTime",
     "FrameTimeVector",
     "CineRate",
@@ -82,6 +83,9 @@ class Header:
     photometric: str
     planar: bool
     bits: int
+    stored_bits: int
+    """How many of these bits a sample uses."""
+    is_signed: bool
     palette: np.ndarray | None
     """uint8, (256, 3): the colour of each pixel value; None if there is no palette."""
     fps: float | None
@@ -158,7 +162,9 @@ def _to_header(dataset: Any, syntax: str, place: _Place, open_file: Callable[[],
         samples=int(dataset.get("SamplesPerPixel") or 1),
         photometric=str(dataset.get("PhotometricInterpretation")),
         planar=dataset.get("PlanarConfiguration") == 1,
-        bits=int(dataset.get("BitsAllocated") or 8),
+        bits=(bits := int(dataset.get("BitsAllocated") or 8)),
+        stored_bits=int(dataset.get("BitsStored") or bits),
+        is_signed=dataset.get("PixelRepresentation") == 1,
         palette=_read_palette(dataset, syntax),
         fps=rate if 0 < rate < 10_000 else None,
         frame_times=tuple(map(float, times)),

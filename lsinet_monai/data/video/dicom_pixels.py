@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
@@ -22,6 +23,8 @@ _HALVED, _PALETTE = "YBR_FULL_422", "PALETTE COLOR"
 # The other terms of DICOM PS3.3, C.7.6.3.1.2. Any other text may be a part of a damaged file that names the patient.
 _KNOWN = {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK", "XYB"}
 
+_FULL_SIZE = 0  # Pillow's number for components of one size
+
 
 def frame_bytes(header: Header) -> int:
     """Return the size of an uncompressed frame."""
@@ -33,7 +36,7 @@ def pixels_of(path: Path, header: Header) -> Callable[[bytes], Image.Image]:
     """Return a function that makes an image of an uncompressed or run-length encoded frame's bytes.
 
     Raises:
-        InputError: the file has other than 8 bits a sample, or colours that cannot be converted.
+        InputError: the file has other than 8 bits a sample, values below 0, or colours that cannot be converted.
     """
     kind = header.photometric
     is_known = kind in (*_MODES, _HALVED) or (kind == _PALETTE and header.palette is not None)
@@ -44,6 +47,12 @@ def pixels_of(path: Path, header: Header) -> Callable[[bytes], Image.Image]:
         raise InputError(
             f"{path}: has {header.samples} samples of {header.bits} bits a pixel, photometric interpretation {name}; "
             "convert it to RGB of 8 bits"
+        )
+    if header.stored_bits != header.bits or header.is_signed:
+        sign = "with a sign" if header.is_signed else "without a sign"
+        raise InputError(
+            f"{path}: uses {header.stored_bits} of the {header.bits} bits of a sample, {sign}; convert it to RGB of 8 "
+            "bits without a sign"
         )
 
     def image(data: bytes) -> Image.Image:
@@ -95,9 +104,10 @@ def jpeg_of(header: Header) -> Callable[[bytes], Image.Image]:
 
     def image(data: bytes) -> Image.Image:
         picture: Image.Image = Image.open(io.BytesIO(data), formats=("JPEG", "JPEG2000"))
-        # If nothing in a JPEG names its components, libjpeg assumes YCbCr; the DICOM header knows better.
-        is_unnamed = picture.format == "JPEG" and not {"jfif", "adobe"} & picture.info.keys()
-        if is_unnamed and header.photometric == "RGB" and picture.mode == "RGB":
+        # If nothing in a JPEG names its components, libjpeg assumes YCbCr; the DICOM header knows better, unless some
+        # components are stored at a smaller size, as only colours are.
+        is_unnamed = isinstance(picture, JpegImageFile) and not {"jfif", "adobe"} & picture.info.keys()
+        if is_unnamed and header.photometric == "RGB" and picture.mode == "RGB" and get_sampling(picture) == _FULL_SIZE:
             picture.draft("YCbCr", picture.size)
             picture.load()
             picture = Image.frombytes("RGB", picture.size, picture.tobytes())

@@ -1,4 +1,4 @@
-"""Files of several pictures as videos: animated GIF, PNG and WebP, and TIFF of several pages. Pillow reads them."""
+"""Pictures as videos: animated GIF, PNG and WebP, TIFF of several pages, and any picture alone. Pillow reads them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PicturesVideo(Video):
     Each picture of an animation has its own duration; pages have none.
 
     Args:
-        path: the file: GIF, PNG, TIFF or WebP.
+        path: the file: GIF, PNG, TIFF or WebP; or any other picture, as one frame.
         fps: frames per second of a TIFF; 30 by default.
 
     Raises:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from lsinet_monai.data.folders import frames_in
+from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video.folder import FolderVideo
 from lsinet_monai.data.video.pictures import PicturesVideo, holds_several, is_picture_file
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
@@ -62,7 +63,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
             return PicturesVideo(frames[0], fps)
         return FolderVideo(path, fps or DEFAULT_FPS)
     first = _first_bytes(path)
-    if is_picture_file(first):
+    if is_picture_file(first) or path.suffix.lower() in FRAME_SUFFIXES:
         return PicturesVideo(path, fps)
     if _is_marked(first):
         require_extra("pydicom", "video")

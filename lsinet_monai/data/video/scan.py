@@ -106,8 +106,9 @@ def scan(packets: Packets, fps: float | None) -> Scan:
         header = _read_header(container, stream, fps)
         table = _read_packets(packets, container, stream, header)
     stamps = np.array(table.pts, np.int64)
-    # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264.
-    if header.kind != "avi" and not (stamps == _NO_TIME).any() and are_times(stamps):
+    # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF may give the times of decoding instead.
+    is_guess = header.kind == "avi" or (header.kind == "asf" and header.reordered and (np.diff(stamps) > 0).all())
+    if not is_guess and not (stamps == _NO_TIME).any() and are_times(stamps):
         return _lay_out_in_time(header, table)
     return _lay_out_in_order(header, table, packets)
 
@@ -235,6 +236,8 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
     is_key = _keys(table, header)
     entry_times = header.entry_times
     fps, frames = header.fps, header.frames
+    if header.kind == "asf" and table.pts[-1] > table.pts[0]:  # FFmpeg guesses from times in milliseconds
+        fps = float((len(table.pts) - 1) / ((table.pts[-1] - table.pts[0]) * header.unit))
     seconds = np.arange(frame_count) / fps
     if pace := _find_pace(header, table):
         fps, frames = fps / pace.slots_per_frame, pace.count_frames(frames)

@@ -59,6 +59,18 @@ def test_what_is_polyp_is_found(save, draw, suffix, rule):
             assert np.count_nonzero(read != mask) <= (0.06 * mask.sum() if lossy else 0)
 
 
+@pytest.mark.parametrize(("suffix", "value"), [("jpg", 1), ("png", 1), ("jpg", 2)])
+def test_masks_of_0_and_1_next_to_noise_or_soft_edges_are_refused(tmp_path, suffix, value):
+    paths = []
+    for number, mask in enumerate(DISCS * 2):
+        white = _larger(grey(mask, 255)) if suffix == "png" else grey(mask, 255)
+        image, name = (white, f"{number}.{suffix}") if number % 2 else (grey(mask, value), f"{number}.png")
+        image.save(tmp_path / name)
+        paths.append(tmp_path / name)
+    with pytest.raises(InputError, match=rf"\.png holds 0, {value}, none of them near 255.*Give mask_values"):
+        find_mask_rule(paths)
+
+
 @pytest.mark.parametrize("draw", [lambda m: grey(m, 255), lambda m: grey(m, 128), lambda m: coloured(m, CVAT)])
 def test_soft_edges_are_cut_in_the_middle(save, draw):
     paths = save(lambda mask: _larger(draw(mask)))

@@ -20,6 +20,8 @@ FOUND = [
     ("image1.jpg", "image1_segmentation.tif"),
     ("image1.jpg", "image1.jpg.png"),
     ("a_mask.jpg", "a_mask.png"),
+    ("image1.jpg", "mask_image1.png"),
+    ("IMAGE1.JPG", "image1.png"),
 ]
 
 
@@ -34,6 +36,13 @@ def test_a_mask_is_found_by_its_name(tmp_path: Path, frame: str, mask: str) -> N
 
 def test_a_missing_folder_has_no_masks(tmp_path: Path) -> None:
     assert match_masks([Path("a.jpg")], tmp_path / "GT") == ([tmp_path / "GT/a.png"], [])
+
+
+def test_names_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a.png", "A_mask.png"):
+        (tmp_path / name).touch()
+    found = [tmp_path / "a.png", tmp_path / "A_mask.png"]
+    assert match_masks([Path("a.jpg"), Path("A.jpg")], tmp_path) == (found, [])
 
 
 @pytest.mark.parametrize("names", [("a.png", "a.jpg"), ("a.png", "a_mask.png"), ("a_mask.png", "a_gt.png")])

@@ -39,6 +39,8 @@ FAR = disc(45, 4)  # far from the disc
 EDGE = disc(16, 10) & ~DISC  # around the disc
 CORNER = np.zeros_like(DISC)
 CORNER[0, -1] = True
+DOTS = np.zeros_like(DISC)
+DOTS[::3, ::3] = True
 ONE, INDEX, COLOUR = Values((1,), (0,)), Values((1,), (0,), palette=tuple(PALETTE.items())), Values((RED,), (BLACK,))
 DARK, NOISY, KNOWN_NOISE = Threshold(80), Threshold(is_noisy=True), Threshold(is_noisy=True, noise=8)
 CUT_RED = Threshold(255, "colour", RED)
@@ -71,8 +73,11 @@ MISFITS = [
     ("an area between, in a JPEG", STANDARD, _greys(_with(WHITE, FAR, 120), lossy=True), "also holds areas of 120"),
     ("one pixel between", STANDARD, _greys(_with(WHITE, CORNER, 120)), "also holds areas of 120"),
     ("one pixel between, in a noisy set", NOISY, _greys(_with(WHITE, CORNER, 120), lossy=True), ""),
-    ("noise without a polyp", NOISY, _greys(FAR * 9), ""),
-    ("noise without a polyp, in a JPEG", STANDARD, _greys(FAR * 9, lossy=True), ""),
+    ("noise without a polyp", NOISY, _greys(DOTS * 9), ""),
+    ("noise without a polyp, in a JPEG", STANDARD, _greys(DOTS * 9, lossy=True), ""),
+    ("0 and 1 in a set with soft edges", NOISY, _greys(DISC * 1), "holds 0, 1, none of them near 255"),
+    ("0 and 1 as a JPEG", STANDARD, _greys(DISC * 1, lossy=True), "holds 0, 1, none of them near 255"),
+    ("one faint grey everywhere in a JPEG", STANDARD, _greys(np.ones_like(DISC) * 2, lossy=True), ""),
     ("red", CUT_RED, _colours((200, 20, 10)), "holds 0, 200, none of them near 255"),
     ("its hue", CUT_RED, _colours((250, 20, 10), lossy=True), ""),
     ("another hue", CUT_RED, _colours((250, 250, 0), lossy=True), "also holds other colours, such as rgb(250,250,0)"),

@@ -28,7 +28,7 @@ from lsinet_monai.errors import InputError
 # name, codec, pixel format, options, B-frames, containers (file suffixes)
 KINDS = [
     ("H.264", "libx264", "yuv420p", {"preset": "veryfast"}, 0, "mp4 mov avi mkv ts"),
-    ("H.264, B-frames", "libx264", "yuv420p", {"preset": "veryfast"}, 2, "mp4 fast.mp4 frag.mp4 mov avi mkv ts"),
+    ("H.264, B-frames", "libx264", "yuv420p", {"preset": "veryfast"}, 2, "mp4 fast.mp4 frag.mp4 mov avi mkv ts wmv"),
     (
         "H.265",
         "libx265",
@@ -38,7 +38,7 @@ KINDS = [
         "mp4 mkv ts",
     ),
     ("MPEG-4", "mpeg4", "yuv420p", {"qscale": "3"}, 0, "mp4 mov avi mkv mpg"),
-    ("MPEG-4, B-frames", "mpeg4", "yuv420p", {"qscale": "3"}, 2, "mp4 avi mkv"),
+    ("MPEG-4, B-frames", "mpeg4", "yuv420p", {"qscale": "3"}, 2, "mp4 avi mkv wmv"),
     ("MPEG-2, B-frames", "mpeg2video", "yuv420p", {"qscale": "3"}, 2, "mpg ts avi"),
     ("MJPEG", "mjpeg", "yuvj444p", {"qscale": "2"}, 0, "mp4 mov avi mkv"),
     ("VP9", "libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8"}, 0, "mp4 mkv webm"),

@@ -37,7 +37,8 @@ def test_every_kind_has_all_frames_in_time_and_exact_access(tmp_path, recipe, cl
             assert seconds == pytest.approx(index / 30, abs=0.0011) and frame.shape == (64, 80, 3)
             assert recipe.number_of(frame) == index
             frames[index] = frame
-        assert list(frames) == list(range(24)) and video.fps == pytest.approx(30)
+        # A WMV with B-frames has times of decoding alone, in milliseconds.
+        assert list(frames) == list(range(24)) and video.fps == pytest.approx(30, rel=1e-3 if suffix == "wmv" else 1e-6)
         assert video.report.is_complete and video.report.expected in (None, 24)
         for index in (17, 3, 4, 5, 23, 22, 21, 8, 0):
             assert (video[index] == frames[index]).all()

@@ -32,6 +32,8 @@ HEADER = Header(
     photometric="RGB",
     planar=False,
     bits=8,
+    stored_bits=8,
+    is_signed=False,
     palette=None,
     fps=None,
     frame_times=(),
@@ -82,6 +84,10 @@ REFUSED = [
     ({"photometric": "YBR_FULL_422", "columns": 3}, "photometric interpretation YBR_FULL_422;"),
     ({"photometric": "YBR_FULL_422", "syntax": RLE}, "photometric interpretation YBR_FULL_422;"),
 ]
+UNUSUAL = [
+    ({"BitsStored": 7, "HighBit": 6}, "uses 7 of the 8 bits of a sample, without a sign; convert it to RGB of 8 bits"),
+    ({"PixelRepresentation": 1}, "uses 8 of the 8 bits of a sample, with a sign; convert it to RGB of 8 bits"),
+]
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED)
@@ -101,6 +107,14 @@ def test_other_pictures_than_jpegs_are_refused(clip):
     (data,) = encoded(clip[:1], "PNG")
     with pytest.raises(OSError):
         jpeg_of(HEADER)(data)
+
+
+@pytest.mark.parametrize(("attributes", "message"), UNUSUAL)
+def test_samples_of_fewer_bits_or_with_a_sign_are_refused(tmp_path, recipe, clip, shape, attributes, message):
+    pixels = b"".join(frame.tobytes() for frame in clip)
+    recipe.write_dicom(tmp_path / "a.dcm", pixels, EXPLICIT, **shape, **attributes)
+    with pytest.raises(InputError, match=f"a.dcm: {message}"):
+        open_video(tmp_path / "a.dcm")
 
 
 # In a file --------------------------------------------------------------------------------------------------------
@@ -138,15 +152,26 @@ def test_jpeg_2000_is_exact_where_it_is_lossless(tmp_path, recipe, clip, shape):
     check_exact(tmp_path / "a.dcm", clip)
 
 
+def _without_marker(file: bytes) -> bytes:
+    """Remove the marker that names the components of a JPEG."""
+    assert file[2:4] == b"\xff\xe0"
+    return file[:2] + file[4 + int.from_bytes(file[4:6], "big") :]
+
+
 def test_the_header_says_that_a_jpeg_is_rgb_where_the_jpeg_says_nothing(tmp_path, recipe, clip, shape):
     # A JPEG with red, green and blue components, without a marker that says so.
     files = []
     for frame in clip:
         file = io.BytesIO()
         Image.frombytes("YCbCr", (80, 64), frame.tobytes()).save(file, "JPEG", quality=95, subsampling=0)
-        data = file.getvalue()
-        assert data[2:4] == b"\xff\xe0"
-        files.append(recipe.padded(data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]))
+        files.append(recipe.padded(_without_marker(file.getvalue())))
     recipe.write_dicom(tmp_path / "a.dcm", files, JPEG, PhotometricInterpretation="RGB", **shape)
     with open_video(tmp_path / "a.dcm") as video:
         assert all(np.abs(frame.astype(int) - clip[index]).mean() < 3 for index, _, frame in video)
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+def test_a_jpeg_with_small_components_is_no_rgb_whatever_the_header_says(clip, subsampling):
+    (data,) = encoded(clip[:1], quality=95, subsampling=subsampling)
+    bare = _without_marker(data)
+    assert (np.array(jpeg_of(HEADER)(bare)) == np.array(Image.open(io.BytesIO(data)))).all()

@@ -104,6 +104,13 @@ def test_one_picture_is_a_video_of_one_frame(tmp_path, clip, suffix):
     assert not holds_several(tmp_path / f"a.{suffix}")
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "bmp", "ppm"])
+def test_any_picture_alone_is_a_video_of_one_frame(tmp_path, clip, suffix):
+    Image.fromarray(clip[0]).save(tmp_path / f"a.{suffix}")
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert len(video) == 1 and (video[0] == np.array(Image.open(tmp_path / f"a.{suffix}"))).all()
+
+
 def test_a_file_alone_in_a_folder_of_frames_is_the_video(tmp_path, clip):
     frames = write(tmp_path / "stack.tif", clip[:3])
     with open_video(tmp_path) as video:
