@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -58,6 +59,16 @@ _KEYS = ("checkpoint", "device", "threshold", "max_upload_gb", "allow_network", 
 _LOOK_SECONDS = 2
 
 
+def _number(conf: dict[str, str], key: str, usual: float) -> float:
+    try:
+        value = float(conf.get(key, usual))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"--conf {key} {conf[key]!r} must be a number, such as {usual}")
+    return value
+
+
 class LSINetLabel(MONAILabelApp):
     """Polyps in colonoscopy video. One video is one task.
 
@@ -83,7 +94,7 @@ class LSINetLabel(MONAILabelApp):
             raise InputError(f"--conf {unknown[0]} is not known: choose from {', '.join(_KEYS[:-1])}")
         device = conf.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         check_device(device)
-        threshold = float(conf.get("threshold", 0.5))
+        threshold = _number(conf, "threshold", 0.5)
         check_numbers(threshold=threshold)
         # Scoring is quick, so it runs on request. After each save MONAI Label would start a process for it.
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
@@ -99,7 +110,7 @@ class LSINetLabel(MONAILabelApp):
         self._turns = DeviceTurns(own / ".jobs")
         worker = Worker(self.videos, self.model, self._write_labels, threshold)
         self.jobs = JobQueue(own / ".jobs", worker, self._on_end, self._turns)
-        self._largest_upload = int(float(conf.get("max_upload_gb", 4)) * 2**30)
+        self._largest_upload = int(_number(conf, "max_upload_gb", 4) * 2**30)
         self._allow_network = as_bool(conf.get("allow_network", "false"), "allow_network")
         super().__init__(
             app_dir,

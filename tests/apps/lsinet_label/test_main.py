@@ -28,6 +28,8 @@ def app(make_app):
     [
         ({"chekpoint": "x"}, "--conf chekpoint is not known: choose from checkpoint, device"),
         ({"threshold": "2"}, "threshold"),
+        ({"threshold": "high"}, "--conf threshold 'high' must be a number, such as 0.5"),
+        ({"max_upload_gb": "inf"}, "--conf max_upload_gb 'inf' must be a number, such as 4"),
         ({"device": "gpu0"}, "device"),
         ({"allow_network": "perhaps"}, "allow_network"),
     ],
