@@ -97,8 +97,8 @@ def _read_case(case: Path, split: str) -> Clip:
     others = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     if others and not any(mask.is_file() for mask in masks):
         raise InputError(
-            f"{folder}: no mask in it is named like a frame; it has {min(others, key=natural_key)}: name each mask like "
-            f"its frame, such as {frames[0].stem}.png"
+            f"{folder}: no mask in it is named like a frame; it has {min(others, key=natural_key)}: name each mask "
+            f"like its frame, such as {frames[0].stem}.png"
         )
     if without_frame:
         first = min((mask.name for mask in without_frame), key=natural_key)

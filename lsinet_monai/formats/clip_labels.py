@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.frame_names import picture_stem, split_name
+from lsinet_monai.formats.frame_names import has_several_numbers, picture_stem, split_name
 
 __all__ = [
     "LARGEST_FILE",
@@ -89,8 +89,16 @@ class ClipInfo:
         """
         if self.files:
             return self._index_of_stem.get(picture_stem(file))
-        number = split_name(file).number
+        number = split_name(file, self.name).number
         return number if number is not None and number < self.frame_count else None
+
+    def why_unknown(self, file: str) -> str:
+        """Explain why :meth:`index_of` finds no frame for a file, and how to name it."""
+        if self.files:
+            return f"is not a frame of '{self.name}'; name it like the frame"
+        if split_name(file, self.name).number is None and has_several_numbers(file):
+            return "has several numbers that may be the frame; name it by the frame alone, such as 000012.png"
+        return f"is not a frame of '{self.name}'; name it like the frame: by its number, 0 to {self.frame_count - 1}"
 
     def mismatch(self, size: Sequence[Any]) -> str:
         """Explain that a size, (height, width), is not that of this clip's frames."""

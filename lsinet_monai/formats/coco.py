@@ -36,6 +36,15 @@ from lsinet_monai.utils.files import atomic_write
 __all__ = ["read_coco", "write_coco"]
 
 _LARGEST_ID = 2**31 - 1
+_PARTS = ("images", "annotations", "categories")
+_VIA = "a file of VGG Image Annotator"
+_OTHER_FILES = {
+    "a file of labelme": {"shapes", "imagePath"},
+    "a file of Supervisely": {"objects", "size"},
+    "a file of YouTube-VIS": {"videos", "annotations"},
+    _VIA: {"_via_img_metadata"},
+}
+"""Keys that other files have in place of COCO's."""
 
 
 @contextmanager
@@ -121,8 +130,8 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
     """
     path = check_file(path, [".json"])
     try:
-        with path.open(encoding="utf-8") as file:
-            content = json.load(file)
+        content = json.loads(path.read_bytes())  # finds out which UTF it is
+        _check_parts(content)
         found = _labels(path, content, clip, labels)
     except UnclearLabels as error:
         raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
@@ -133,6 +142,24 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         raise InputError(f"{path}: cannot be read as COCO instances ({reason})") from error
     log_reading(path, found.reading)
     return found
+
+
+def _check_parts(content: Any) -> None:
+    """Refuse other JSON than COCO instances, and say what it seems to be."""
+    missing = [part for part in _PARTS if not isinstance(content, dict) or not isinstance(content.get(part), list)]
+    if not missing:
+        return
+    seems = []
+    if isinstance(content, dict):
+        seems = [kind for kind, keys in _OTHER_FILES.items() if keys <= content.keys()]
+        seems += [_VIA] if any("regions" in value for value in content.values() if isinstance(value, dict)) else []
+    elif isinstance(content, list) and content and isinstance(content[0], dict):
+        kinds = {"image_id": "a file of COCO results", "data": "a file of Label Studio"}
+        seems = [kind for key, kind in kinds.items() if key in content[0]]
+    raise InputError(
+        f"is not a file of COCO instances: {', '.join(missing)} missing{f', as in {seems[0]}' if seems else ''}; "
+        "export it as 'COCO instances', with polygons or masks"
+    )
 
 
 class _Annotation(NamedTuple):
@@ -250,6 +277,8 @@ def _draw(path: Path, entry: dict[str, Any], size: tuple[int, int]) -> np.ndarra
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decode a segmentation; raise ValueError, KeyError or TypeError if it is damaged."""
     if isinstance(segmentation, list):
+        if all(isinstance(value, int | float) for value in segmentation):  # one polygon without its brackets
+            segmentation = [segmentation]
         polygons = [np.asarray(polygon, float).reshape(-1, 2) for polygon in segmentation]
         polygons = [polygon for polygon in polygons if len(polygon) > 2]  # tools leave lines next to polygons
         if not polygons:
@@ -259,8 +288,12 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         for polygon in polygons:
             mask |= polygon_to_mask(polygon, size)
         return mask
+    if not isinstance(segmentation, dict):
+        raise ValueError(f"it must be polygons or run lengths, not {type(segmentation).__name__}")
+    if segmentation["size"] == list(size[::-1]) != list(size):
+        raise InputError(f"size {segmentation['size']} is width, height; it must be height, width")
     if segmentation["size"] != list(size):
-        raise ValueError(f"size {segmentation['size']}")
+        raise ValueError(f"size {segmentation['size']}, not {list(size)}")
     counts = segmentation["counts"]
     return runs_to_mask(_counts(counts) if isinstance(counts, str) else counts, size[::-1]).T
 

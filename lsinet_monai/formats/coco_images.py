@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, Reading
-from lsinet_monai.formats.frame_names import find_video, split_name
+from lsinet_monai.formats.video_choice import choose_video, video_name
 
 __all__ = ["frames_of_images"]
 
@@ -37,7 +37,7 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
         raise InputError(f"two images have the id {twice[0]!r}; number the images")
     videos = {video["id"]: str(video["name"]) for video in content.get("videos") or [] if "name" in video}
     names = {image["id"]: _video_name(image, videos, clip) for image in images}
-    chosen = _choose_video(names.values(), clip, reading)
+    chosen = choose_video(names.values(), clip, "images", reading)
     frames: dict[Any, int | None] = dict.fromkeys(ids)
     image_of_frame: dict[int, str] = {}
     has_size = True
@@ -61,33 +61,13 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
 def _video_name(image: Mapping[str, Any], videos: Mapping[Any, str], clip: ClipInfo) -> str:
     if image.get("video_id") in videos:
         return videos[image["video_id"]]
-    file = str(image.get("file_name", ""))
-    # The names of files may begin with anything; only the numbered frames of a video are named after it.
-    return split_name(file.replace("\\", "/").rpartition("/")[0] + "/" if clip.files else file).video
-
-
-def _choose_video(found: Sequence[str] | Any, clip: ClipInfo, reading: Reading) -> set[str]:
-    """Return the names that stand for the clip's video."""
-    count = Counter(found)
-    chosen = find_video(count, clip.name)
-    if len(count) > 1:
-        if len(chosen) != 1:
-            names = ", ".join(repr(name) for name in list(count)[:5])
-            raise InputError(
-                f"holds images of several videos ({names}), and not exactly one of them is named like '{clip.name}'; "
-                "export the masks of this video alone"
-            )
-        for name in count.keys() - set(chosen):
-            reading.left_out[f"images of the video {name!r}"] = count[name]
-    elif not chosen and any(count):
-        reading.notes.append(f"its images are named after {next(iter(count))!r}, not after '{clip.name}'")
-    return set(chosen) or set(count)
+    return video_name(str(image.get("file_name", "")), clip)
 
 
 def _check_size(image: Mapping[str, Any], clip: ClipInfo) -> bool:
-    """Check an image's size; returns whether it has one."""
+    """Check an image's size; returns whether it has one. Some tools write numbers as texts."""
     size = image.get("height"), image.get("width")
-    if None not in size and size != clip.size:
+    if None not in size and size not in (clip.size, tuple(map(str, clip.size))):
         raise InputError(clip.mismatch(size))
     return None not in size
 
@@ -98,10 +78,7 @@ def _index(image: Mapping[str, Any], clip: ClipInfo) -> int:
     key = next((key for key in _FRAME_KEYS if image.get(key) is not None), None)
     if key is None:
         if by_name is None:
-            raise InputError(
-                f"image {name!r} is not a frame of '{clip.name}'; name it like the frame"
-                + ("" if clip.files else f": by its number, 0 to {clip.frame_count - 1}")
-            )
+            raise InputError(f"image {name!r} {clip.why_unknown(str(name))}")
         return by_name
     index = image[key]
     if type(index) is not int or not 0 <= index < clip.frame_count:

@@ -134,7 +134,8 @@ def _meta(clip: ClipInfo, indices: list[int], names: list[str]) -> ElementTree.E
 def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) -> ClipLabels:
     """Read the tracks of CVAT's XML: polygons, ellipses and masks.
 
-    A shape stays until the track's next one, as CVAT shows it, also in a file that has key frames only.
+    A shape stays until the track's next one, also in a file that has key frames only. A note says where CVAT would move
+    it in between; its own exports have every frame.
 
     Args:
         path: the file, "CVAT for video 1.1" of a task, a job or a project: ``annotations.xml`` in the archive that CVAT
@@ -165,7 +166,9 @@ def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (ElementTree.ParseError, ValueError, KeyError, TypeError, OverflowError, LookupError) as error:
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path}: is not XML, or is cut off ({error}); export it from CVAT again") from error
+    except (ValueError, KeyError, TypeError, OverflowError, LookupError) as error:
         raise InputError(f"{path}: cannot be read as CVAT's XML ({error!r})") from error
     log_reading(path, found.reading)
     return found

@@ -118,6 +118,8 @@ def choose_task(meta: Meta, task_ids: Iterable[str | None], clip: ClipInfo, read
         reading.notes.append(f"the file was made from {name!r}, not from '{clip.name}'")
     if task.frames and task.frames[-1] >= clip.frame_count:
         reading.notes.append(f"the file has frames up to {task.frames[-1]}, '{clip.name}' up to {clip.frame_count - 1}")
+    if not task.is_video and not clip.files:
+        reading.notes.append(f"the task was made from pictures: check that they are the frames of '{clip.name}'")
     if not task.is_video and list(clip.files.values()) != sorted(clip.files.values()):
         raise InputError(
             "numbers pictures in the order of CVAT (image10 before image9) and gives no names; export COCO, which "

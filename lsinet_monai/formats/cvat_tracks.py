@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -26,6 +27,11 @@ LESION = "lesion"
 _AREAS = ("polygon", "ellipse", "mask")
 _OTHER_SHAPES = ("box", "polyline", "points", "skeleton", "cuboid")
 _ELLIPSE_POINTS = 64
+_COPIES = {
+    "still": "as CVAT shows them",
+    "moving": "but CVAT moves it to the next: check them, or export from CVAT, which writes every frame",
+}
+"""Kinds of copies of a shape, and what a note says of them."""
 
 
 class _Shape(NamedTuple):
@@ -44,19 +50,21 @@ class _Track:
     lesion: int | None
     shapes: list[_Shape] = field(default_factory=list)
 
-    def visible(self, frames: range) -> Iterator[tuple[int, _Shape, bool]]:
-        """Yield each frame in which CVAT shows the track, its shape, and whether it repeats that of an earlier frame.
+    def visible(self, frames: range) -> Iterator[tuple[int, _Shape, str]]:
+        """Yield each frame in which CVAT shows the track, its shape, and where that comes from.
 
-        A shape stays until the track's next one.
+        A shape stays until the track's next one. It comes from the file itself (an empty text), or is a copy of an
+        earlier one: ``moving`` if CVAT would move it step by step to the next, else ``still``.
         """
         shapes = sorted(self.shapes, key=lambda shape: shape.frame)
-        for shape, after in zip(shapes, [*shapes[1:], None], strict=True):
+        for shape, after in zip_longest(shapes, shapes[1:]):
             if shape.is_outside:
                 continue
-            yield shape.frame, shape, False
+            yield shape.frame, shape, ""
+            is_moving = after is not None and not after.is_outside and _moves(shape, after)
             end = frames.stop if after is None else min(after.frame, frames.stop)
             for frame in range(shape.frame + frames.step, end, frames.step):
-                yield frame, shape, True
+                yield frame, shape, "moving" if is_moving else "still"
 
 
 class CvatFile:
@@ -67,6 +75,7 @@ class CvatFile:
         self._tracks: list[_Track] = []
         self._open: list[ElementTree.Element] = []
         self._shapes: list[_Shape] = []
+        self._others: Counter[str] = Counter()
 
     def take(self, event: str, element: ElementTree.Element) -> None:
         """Take the start or the end of an element, and free it after use.
@@ -76,7 +85,11 @@ class CvatFile:
         """
         if event == "start":
             if not self._open and element.tag != "annotations":
-                raise InputError(f"is not a file of CVAT: it starts with <{element.tag}>")
+                kind = " (Pascal VOC or labelme)" if element.tag == "annotation" else ""
+                raise InputError(
+                    f"is not a file of CVAT: it starts with <{element.tag}>{kind}; export 'CVAT for video 1.1' from "
+                    "CVAT, or COCO with polygons or masks from another tool"
+                )
             if element.tag == "image" and len(self._open) == 1:
                 raise InputError("is 'CVAT for images': export the task as 'CVAT for video 1.1'")
             self._open.append(element)
@@ -90,6 +103,8 @@ class CvatFile:
         elif depth == 2 and element.tag in (*_AREAS, *_OTHER_SHAPES):
             self._shapes.append(_read_shape(element))
             element.clear()
+        elif (depth == 1 and element.tag != "version") or (depth == 2 and self._open[1].tag == "track"):
+            self._others[element.tag] += 1
         if depth == 1:
             self._open[0].clear()
 
@@ -106,7 +121,7 @@ class CvatFile:
         Raises:
             InputError: as in :func:`lsinet_monai.formats.read_cvat`.
         """
-        reading = Reading()
+        reading = Reading(left_out={f"elements <{tag}>": count for tag, count in self._others.items()})
         task = choose_task(self._meta, [track.task_id for track in self._tracks], clip, reading)
         tracks = self._tracks_of(task, reading)
         own = range(clip.frame_count)
@@ -127,18 +142,19 @@ class CvatFile:
 
         shapes: dict[int, list[tuple[int, _Shape]]] = {index: [] for index in (own if is_stated else ())}
         attributes: dict[int, dict[int, dict[str, Any]]] = {}
-        repeated = 0
+        copies: Counter[str] = Counter()
         next_id = max((track.lesion for track in tracks if track.lesion is not None), default=0) + 1
         for track in polyps:
             lesion = choice.lesion(track.label) or track.lesion
             if lesion is None:
                 lesion, next_id = next_id, next_id + 1
-            for index, shape, is_repeated in track.visible(own):
+            for index, shape, copy in track.visible(own):
                 shapes.setdefault(index, []).append((lesion, shape))
                 attributes.setdefault(index, {})[lesion] = shape.attributes
-                repeated += is_repeated
-        if repeated:
-            reading.notes.append(f"{repeated} masks between key frames repeat the one before, as CVAT shows them")
+                copies[copy] += 1
+        for kind, end in _COPIES.items():
+            if copies[kind]:
+                reading.notes.append(f"{copies[kind]} masks between key frames repeat the one before, {end}")
 
         unknown = {
             index
@@ -170,11 +186,20 @@ def _read_shape(element: ElementTree.Element) -> _Shape:
     }
     with suppress(KeyError, ValueError):  # other people's files may have no score, or "good"
         attributes["score"] = float(attributes["score"])
-    is_outside = element.get("outside") == "1"
+    is_outside = element.get("outside", "").lower() in ("1", "true")
     content: Any = None
-    if not is_outside and element.tag in _AREAS:
-        content = _runs(element) if element.tag == "mask" else _points(element)
-    return _Shape(int(element.attrib["frame"]), element.tag, is_outside, content, attributes)
+    try:
+        if not is_outside and element.tag in _AREAS:
+            content = _runs(element) if element.tag == "mask" else _points(element)
+        return _Shape(int(element.attrib["frame"]), element.tag, is_outside, content, attributes)
+    except KeyError as error:
+        where = f" of frame {element.attrib['frame']}" if "frame" in element.attrib else ""
+        raise InputError(f"<{element.tag}>{where} has no {error.args[0]!r}; export it from CVAT again") from error
+
+
+def _moves(shape: _Shape, after: _Shape) -> bool:
+    """Whether CVAT would draw something in between two shapes. It does not move masks."""
+    return shape.tag != "mask" and (shape.tag != after.tag or not np.array_equal(shape.content, after.content))
 
 
 def _move_to_frames(tracks: list[_Track], task: Task) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
@@ -12,11 +13,12 @@ from PIL import Image
 from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
 from lsinet_monai.data.mask_files import UnclearMasks, list_values
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading
+from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, log_reading
 from lsinet_monai.formats.labels import Labels, UnclearLabels
+from lsinet_monai.formats.video_choice import choose_video, video_name
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["read_png_folder", "write_png"]
+__all__ = ["is_picture", "other_files", "read_png_folder", "write_png"]
 
 # Encoding maps is the slowest part of writing. Pillow's defaults take twice as long. Run lengths alone also make masks
 # smaller.
@@ -33,7 +35,8 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     """Read a folder of masks in PNG files or other pictures. Each file is opened when its frame is accessed.
 
     Args:
-        path: the folder. A file belongs to the frame that its name refers to, see :meth:`ClipInfo.index_of`.
+        path: the folder. A file belongs to the frame that its name refers to, see :meth:`ClipInfo.index_of`, and to the
+            video that it is named after, see :func:`~lsinet_monai.formats.video_choice.choose_video`.
         clip: the clip.
         labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt``; None finds it out, see
             :func:`~lsinet_monai.data.find_mask_rule`.
@@ -42,26 +45,35 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
         The frames that have a file: 1 for polyp, else 0.
 
     Raises:
-        InputError: if the folder is missing or has no pictures, a file belongs to no frame, or two files to the same
-            frame; on access, if a file cannot be read or its size is not that of the frames.
+        InputError: if the folder is missing or has no pictures, it is unclear which of several videos is the clip's, a
+            file belongs to no frame, or two files to the same frame; on access, if a file cannot be read or its size is
+            not that of the frames.
         UnclearLabels: if it is not clear which values are polyp; on access, if a file has a value that the others
             lack. Its labels are the values, as ``labels`` takes them, and the number of masks that hold each.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
+    entries = sorted(folder.iterdir())
+    reading = Reading(left_out=other_files(entry.name for entry in entries), has_ids=False)
+    videos = {entry: video_name(entry.name, clip) for entry in entries if is_picture(entry.name)}
+    if not videos:
+        found = ", ".join(reading.left_out)
+        raise InputError(f"{folder}: holds no PNG files" + (f", but {found}: save the masks as PNG" if found else ""))
+    try:
+        taken = choose_video(videos.values(), clip, "masks", reading)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
     files: dict[int, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in FRAME_SUFFIXES or file.name.startswith("."):
+    for file in videos:
+        if videos[file] not in taken:
             continue
         index = clip.index_of(file.name)
         if index is None:
-            raise InputError(f"{file}: '{clip.name}' has no frame of this name; remove or rename the file")
+            raise InputError(f"{file}: {clip.why_unknown(file.name)}, or remove it")
         if index in files:
             raise InputError(f"{file}: {files[index].name} is a mask of the same frame; remove one of the two")
         files[index] = file
-    if not files:
-        raise InputError(f"{folder}: holds no PNG files")
     chosen = None if labels is None else _chosen_values(labels)
     right_size = [file for file in files.values() if _size(file) == clip.size]  # before anything large is decoded
     try:
@@ -78,7 +90,22 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
         except UnclearMasks as error:
             raise UnclearLabels(str(error), list_values([file, *right_size])) from error
 
-    return ClipLabels(files, decode, reading=Reading(notes=[f"in the masks, {rule}"], has_ids=False))
+    reading.notes.append(f"in the masks, {rule}")
+    log_reading(folder, reading)
+    return ClipLabels(files, decode, reading=reading)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is read as a mask."""
+    return PurePath(name).suffix.lower() in FRAME_SUFFIXES and not name.startswith(".")
+
+
+def other_files(names: Iterable[str]) -> dict[str, int]:
+    """Count the files that are not read, by suffix, except for texts and hidden files."""
+    others = Counter(
+        PurePath(name).suffix.lower() for name in names if not is_picture(name) and not name.startswith(".")
+    )
+    return {f"*{suffix} files": count for suffix, count in sorted(others.items()) if suffix not in ("", ".txt")}
 
 
 def _chosen_values(labels: Labels) -> str | list[str]:

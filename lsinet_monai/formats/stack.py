@@ -32,6 +32,7 @@ from lsinet_monai.formats.clip_labels import (
     log_reading,
 )
 from lsinet_monai.formats.labels import LabelChoice, Labels, UnclearLabels
+from lsinet_monai.formats.orientation import Orientation, nrrd_affine
 
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
 
@@ -143,6 +144,8 @@ def read_stack(
 ) -> ClipLabels:
     """Read a stack of masks or labels that ITK-SNAP, 3D Slicer or :func:`write_stack` wrote.
 
+    A stack that another tool has turned is turned back, see :class:`~lsinet_monai.formats.orientation.Orientation`.
+
     Args:
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
@@ -161,7 +164,8 @@ def read_stack(
     """
     path = check_file(path, _SUFFIXES)
     try:
-        stack, fields = (_read_nrrd if path.name.lower().endswith(".nrrd") else _read_nifti)(path, clip)
+        read = _read_nrrd if path.name.lower().endswith(".nrrd") else _read_nifti
+        stack, orientation, fields = read(path, clip)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (OSError, EOFError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError, zlib.error) as error:
@@ -182,6 +186,8 @@ def read_stack(
             "first_frame, the index of the stack's first frame"
         )
     reading = Reading()
+    if not orientation.is_upright:
+        reading.notes.append("the file says that its frames are turned or mirrored; they were turned upright")
     try:
         values, ids, unknown = _choose_segments(stack, _segment_names(fields), labels, reading)
     except UnclearLabels as error:
@@ -239,9 +245,9 @@ def _choose_segments(
     return values, np.array([0, *ids], np.int32), set(np.flatnonzero(unknown & ~polyp).tolist())
 
 
-def _check_size(sizes: Sequence[int], clip: ClipInfo) -> tuple[int, int, int]:
+def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
     """Check that a stack is (W, H, T) and not too large, before its pixels are read."""
-    width, height, frames, *rest = (*sizes, *(3 - len(sizes)) * [1])
+    width, height, frames, *rest = sizes
     if any(length != 1 for length in rest):
         raise InputError(f"has the axes {'x'.join(map(str, sizes))}; a stack of masks has (width, height, frames)")
     if (height, width) != clip.size:
@@ -249,22 +255,23 @@ def _check_size(sizes: Sequence[int], clip: ClipInfo) -> tuple[int, int, int]:
     if not 0 < frames <= clip.frame_count:
         raise InputError(f"has {frames} frames, '{clip.name}' has {clip.frame_count}")
     check_stack(clip, range(frames))
-    return width, height, frames
 
 
-def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, str]:
+def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str]:
     try:
         image = nibabel.nifti1.Nifti1Image.from_filename(path)
     except (nibabel.filebasedimages.ImageFileError, HeaderDataError, WrapStructError) as error:
         raise ValueError(str(error)) from error
-    size = _check_size(image.shape, clip)
+    header = image.header
+    orientation = Orientation(image.affine if header["sform_code"] > 0 or header["qform_code"] > 0 else None)
+    _check_size(orientation.sizes(image.shape), clip)
     if image.get_data_dtype().kind not in "uif" or image.get_data_dtype().itemsize > 8:
         raise InputError(f"has pixels of type {image.get_data_dtype()}; save it as a label map")
-    stack = np.asarray(image.dataobj).reshape(size)
-    return _whole_numbers(stack), image.header["descrip"].tobytes().decode("latin-1")
+    stack = np.asarray(image.dataobj).reshape((*image.shape, 1, 1)[:3])
+    return _whole_numbers(orientation.upright(stack)), orientation, header["descrip"].tobytes().decode("latin-1")
 
 
-def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, str]:
+def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str]:
     with path.open("rb") as file:
         header, end, _ = file.read(_HEADER_BYTES).replace(b"\r\n", b"\n").partition(b"\n\n")
     text = header.decode("latin-1")
@@ -273,11 +280,13 @@ def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, str]:
         raise ValueError("it has no NRRD header")
     if "data file" in fields or "datafile" in fields:
         raise InputError("has its pixels in another file; save both as one *.nrrd")
-    size = _check_size([int(length) for length in fields.get("sizes", "").split()], clip)
+    sizes = [int(length) for length in fields.get("sizes", "").split()]
+    orientation = Orientation(nrrd_affine(fields))
+    _check_size(orientation.sizes(sizes), clip)
     import itk  # imported here, since it takes seconds
 
     stack = itk.array_from_image(itk.imread(str(path)))
-    return _whole_numbers(stack.reshape(size[::-1]).T), text
+    return _whole_numbers(orientation.upright(stack.reshape((*sizes, 1, 1)[2::-1]).T)), orientation, text
 
 
 def _whole_numbers(stack: np.ndarray) -> np.ndarray:

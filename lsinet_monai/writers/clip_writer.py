@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
@@ -32,9 +33,10 @@ class ClipWriter:
     ``OUTPUT_DIR/<clip_id>/summary.json``          the frames' scores and the intervals with a polyp
     =============================================  =================================================================
 
-    ``<frame>`` is the frame's name without its extension. Each file appears complete or not at all. Masks and maps
-    appear with their frame; the overlay, the exports and finally the summary when the context ends. If it ends with an
-    exception, only the masks and maps written so far stay. Memory holds a few numbers per frame.
+    ``<frame>`` is the frame's name without its extension. Each file appears complete or not at all. Masks and maps are
+    encoded in threads, while the next frame is segmented, and are there when the next frame is written; the overlay,
+    the exports and finally the summary when the context ends. If it ends with an exception, only the masks and maps
+    written so far stay. Memory holds a few numbers per frame.
 
     With ``frames_done``, a stopped run can resume from its last :meth:`flush`, and ends with the same results as a run
     without a stop. Until the summary is written, ``OUTPUT_DIR/<clip_id>/.unfinished`` keeps the files that it needs::
@@ -115,6 +117,8 @@ class ClipWriter:
         self._records = self._run.rewind(frames_done or 0, needs_overlay=self._overlay is not None)
         self._stems = {record.stem for record in self._records}
         self._record_file = RecordFile(self._run.record_file, self._records)
+        self._threads = ThreadPoolExecutor(2, "write_png")
+        self._last: tuple[FrameRecord, list[Future[None]]] | None = None
 
     def __enter__(self) -> ClipWriter:
         return self
@@ -125,6 +129,7 @@ class ClipWriter:
         try:
             self.flush()
         finally:
+            self._threads.shutdown()
             self._record_file.close()
         if error is None:
             self._finish()
@@ -156,7 +161,7 @@ class ClipWriter:
         index: int | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Write one frame's results; frames come in the clip's order.
+        """Write one frame's results; frames come in the clip's order. Errors of its files come with the next call.
 
         Args:
             name: the frame's file name; its extension is dropped. For a frame of a video use
@@ -170,6 +175,7 @@ class ClipWriter:
             InputError: the clip already has a frame of this name, the index is not above the last one, or the map does
                 not match the frame or has values outside [0, 1].
         """
+        self._finish_last()
         stem = Path(name).stem
         where = f"frame '{name}' of clip '{self.clip_id}'"
         least = self._records[-1].index + 1 if self._records else 0
@@ -203,19 +209,32 @@ class ClipWriter:
             uncertainty=uncertainty(probability),
             has_polyp=has_polyp(mask, self.min_area),
         )
+        pictures = {}
         if self.write_masks:
-            write_png(self.output_dir / "masks" / self.clip_id / f"{stem}.png", mask.astype(np.uint8) * 255)
+            pictures["masks"] = mask.astype(np.uint8) * 255
         if self.write_maps:
-            map_ = np.rint(255 * probability).astype(np.uint8)
-            write_png(self.output_dir / "maps" / self.clip_id / f"{stem}.png", map_)
+            pictures["maps"] = np.rint(255 * probability).astype(np.uint8)
+        files = [
+            self._threads.submit(write_png, self.output_dir / kind / self.clip_id / f"{stem}.png", picture)
+            for kind, picture in pictures.items()
+        ]
+        self._last = record, files
         self._records.append(record)
         self._stems.add(stem)
         if self._overlay:
             self._overlay.add(self._records, frame, probability)
+
+    def _finish_last(self) -> None:
+        if self._last is None:
+            return
+        (record, files), self._last = self._last, None
+        for file in files:
+            file.result()
         # Last of all: a frame with a line is done.
         self._record_file.append(record)
 
     def flush(self) -> None:
         """Store all frames so far on disk, so that a run can resume from here; the overlay grows by a segment."""
+        self._finish_last()
         if self._overlay:
             self._overlay.end_segment(len(self._records))

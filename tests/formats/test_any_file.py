@@ -218,14 +218,30 @@ def test_cvat(
 
 
 @settings(max_examples=50)
-@given(st.integers(1, FRAMES + 2), st.none() | st.integers(0, FRAMES), st.booleans(), st.integers(0, 12))
+@given(
+    st.integers(1, FRAMES + 2),
+    st.none() | st.integers(0, FRAMES),
+    st.booleans(),
+    st.integers(0, 12),
+    st.none() | st.permutations(["LR", "PA", "SI"]).flatmap(lambda axes: st.tuples(*map(st.sampled_from, axes))),
+)
 def test_stacks(
-    tmp_path_factory: pytest.TempPathFactory, frames: int, first: int | None, is_stated: bool, x: int
+    tmp_path_factory: pytest.TempPathFactory,
+    frames: int,
+    first: int | None,
+    is_stated: bool,
+    x: int,
+    axes: tuple[str, ...] | None,
 ) -> None:
+    """A stack has no orientation, or a tool has turned it to other axes."""
     path = tmp_path_factory.getbasetemp() / "any.nii"
     stack = np.zeros((*SIZE[::-1], frames), np.uint8)
     stack[:, :, frames // 2] = _square(x).T
     image = nibabel.Nifti1Image(stack, np.eye(4))
+    if axes is not None:
+        image = nibabel.Nifti1Image(stack, np.diag([-1, -1, 1, 1]))
+        before, after = map(nibabel.orientations.axcodes2ornt, ("LPS", axes))
+        image = image.as_reoriented(nibabel.orientations.ornt_transform(before, after))
     start = first
     if first is not None and is_stated:
         image.header["descrip"] = f"first_frame={first}"
@@ -240,15 +256,18 @@ def test_stacks(
 
 # Folders of pictures --------------------------------------------------------------------------------------------------
 
-PICTURE_NAMES = [
-    "{frame}.png",
-    "frame_{frame:06d}.PNG",
-    "{frame}_mask.png",
-    "clip_mp4-{frame}_jpg.rf.0a1b2c.bmp",
-    "x{frame}.png",
-]
+PICTURE_NAMES = {
+    "{frame}.png": "",
+    "frame_{frame:06d}.PNG": "",
+    "{frame}_mask.png": "",
+    "clip_mp4-{frame}_jpg.rf.0a1b2c.bmp": "clip",
+    "other_{frame}.png": "other",
+    "x{frame}.png": "",
+    "{frame:06d}_1.png": "",
+}
+"""Names, and the video that each says. ``x3`` is no frame, and ``000003_1`` may be lesion 1 of frame 3, or frame 1."""
 pictures = st.lists(
-    st.tuples(st.integers(0, FRAMES), st.sampled_from(PICTURE_NAMES), st.none() | st.integers(0, 12)),
+    st.tuples(st.integers(0, FRAMES), st.sampled_from(sorted(PICTURE_NAMES)), st.none() | st.integers(0, 12)),
     min_size=1,
     max_size=5,
     unique_by=lambda picture: picture[1].format(frame=picture[0]).lower(),
@@ -263,7 +282,7 @@ def test_pictures(
     value: int,
     other_size: tuple[int, int] | None,
 ) -> None:
-    """A picture shows a square, or nothing; one of them may have another size. No video has a frame ``x3``."""
+    """A picture shows a square, or nothing; one of them may have another size."""
     folder = tmp_path_factory.getbasetemp() / "any_pictures"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -274,7 +293,14 @@ def test_pictures(
         size = other_size if other_size and len(drawn) == 1 else SIZE
         picture = (mask * value).astype(np.uint8) if size == SIZE else np.full(size, value, np.uint8)
         PIL.Image.fromarray(picture).save(folder / name.format(frame=frame))
-    frames = [frame for frame, _ in drawn]
-    is_elsewhere = FRAMES in frames or any(name.startswith("x") for _, name, _ in pictures)
-    is_damaged = is_elsewhere or len(set(frames)) < len(frames) or other_size is not None
-    _check(read_png_folder, folder, None, None if is_damaged else dict(drawn))
+    videos = [PICTURE_NAMES[name] for _, name, _ in pictures]
+    is_taken = [video == "clip" or "other" not in videos or set(videos) == {"other"} for video in videos]
+    frames = [frame for (frame, _), taken in zip(drawn, is_taken, strict=True) if taken]
+    names = [name for (_, name, _), taken in zip(pictures, is_taken, strict=True) if taken]
+    is_elsewhere = FRAMES in frames or any(name.startswith("x") or name.endswith("_1.png") for name in names)
+    is_size_wrong = other_size is not None and is_taken[0]
+    is_damaged = not frames or is_elsewhere or len(set(frames)) < len(frames) or is_size_wrong
+    expected = {frame: mask for (frame, mask), taken in zip(drawn, is_taken, strict=True) if taken}
+    labels = _check(read_png_folder, folder, None, None if is_damaged else expected)
+    if labels is not None:
+        assert sum(labels.reading.left_out.values()) == is_taken.count(False)

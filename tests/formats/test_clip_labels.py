@@ -36,6 +36,19 @@ def test_index_of(clip: ClipInfo, file: str, index: int | None) -> None:
     assert clip.index_of(file) == index
 
 
+UNKNOWN = [
+    (VIDEO, "12_1.png", "has several numbers that may be the frame; name it by the frame alone, such as 000012.png"),
+    (VIDEO, "100.png", "is not a frame of 'video'; name it like the frame: by its number, 0 to 99"),
+    (VIDEO, "video_100.png", "is not a frame of 'video'; name it like the frame: by its number, 0 to 99"),
+    (FRAMES, "image9_1.png", "is not a frame of 'case1'; name it like the frame"),
+]
+
+
+@pytest.mark.parametrize(("clip", "file", "reason"), UNKNOWN)
+def test_why_a_frame_is_unknown(clip: ClipInfo, file: str, reason: str) -> None:
+    assert clip.index_of(file) is None and clip.why_unknown(file) == reason
+
+
 @pytest.mark.parametrize("index", [0, 42, 1234567])
 def test_frame_files_are_found_again(index: int) -> None:
     assert ClipInfo("video", (4, 4), frame_count=10**7).index_of(frame_file(index)) == index

@@ -88,6 +88,7 @@ def test_run_lengths_are_those_of_pycocotools(tmp_path: Path, mask: np.ndarray) 
 
 SEGMENTATIONS = [
     ("polygons", [[0, 0, 2, 0, 2, 1, 0, 1], [3, 2, 4, 2, 4, 3, 3, 3]], [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]),
+    ("one polygon, flat", [0, 0, 2, 0, 2, 1, 0, 1.0], [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]),
     ("runs, column by column", {"size": [3, 4], "counts": [0, 1, 2, 1, 8]}, [[1, 1, 0, 0], [0] * 4, [0] * 4]),
 ]
 
@@ -141,11 +142,25 @@ def test_two_videos_of_one_file(tmp_path: Path, clip: ClipInfo) -> None:
         _read(tmp_path, clip, content)
 
 
+MISSING = "is not a file of COCO instances: images, annotations, categories missing"
 BAD_FILES = [
     ("no JSON", "{", "cannot be read as COCO instances"),
-    ("no object", [], "cannot be read as COCO instances"),
     ("deep", "[" * 100000, "cannot be read as COCO instances"),
-    ("nothing in it", {}, "'categories' is missing"),
+    ("no object", [], f"{MISSING}; export it as 'COCO instances'"),
+    ("nothing in it", {}, f"{MISSING}; export"),
+    ("a number", 3, f"{MISSING}; export"),
+    ("labelme", {"shapes": [], "imagePath": "3.png"}, f"{MISSING}, as in a file of labelme; export it"),
+    ("Supervisely", {"size": {}, "frames": [], "objects": []}, f"{MISSING}, as in a file of Supervisely"),
+    ("VIA", {"3.png99": {"filename": "3.png", "regions": []}}, f"{MISSING}, as in a file of VGG Image Annotator"),
+    ("a project of VIA", {"_via_img_metadata": {}}, f"{MISSING}, as in a file of VGG Image Annotator"),
+    ("Label Studio", [{"annotations": [], "data": {"image": "3.png"}}], f"{MISSING}, as in a file of Label Studio"),
+    ("results", [{"image_id": 1, "category_id": 1, "score": 0.9}], f"{MISSING}, as in a file of COCO results"),
+    (
+        "YouTube-VIS",
+        {"videos": [], "annotations": [], "categories": []},
+        "of COCO instances: images missing, as in a file of YouTube-VIS",
+    ),
+    ("no annotations", {"images": [], "categories": []}, "of COCO instances: annotations missing; export"),
     ("another size", _content(images=[{"id": 5, "file_name": "3", "width": 60, "height": 80}]), "is 60x80"),
     ("another clip", _content(images=[{"id": 5, "file_name": "99"}]), "image '99' is not a frame of 'case1/part2'"),
     ("no such image", _content(images=[]), "image 5 is missing in 'images'"),
@@ -169,6 +184,12 @@ def test_a_label_that_is_not_there(tmp_path: Path, clip: ClipInfo) -> None:
     with pytest.raises(UnclearLabels, match=r"has no label 'adenoma': .* 'Polyp' \(1\), 'tool' \(1\)") as caught:
         _read(tmp_path, clip, _content(), labels="adenoma")
     assert caught.value.details == {"labels": {"Polyp": 1, "tool": 1}}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_any_utf_is_read(tmp_path: Path, clip: ClipInfo, encoding: str) -> None:
+    (tmp_path / "b.json").write_text(json.dumps(_content(), ensure_ascii=False), encoding=encoding)
+    assert (read_coco(tmp_path / "b.json", clip)[3] == np.repeat([1, 0], 30)[:, None]).all()
 
 
 NO_MASKS = [
@@ -196,6 +217,8 @@ NO_FIT = [
     ([[100, 100, 900, 100, 900, 700]], "far beyond the frame of 80x60"),
     ([[10, 10, 30, 10]], "no polygon has three points"),
     ({"size": [60, 80], "counts": [4800]}, "covers no pixel of the frame"),
+    ({"size": [80, 60], "counts": [0, 4800]}, r"size \[80, 60\] is width, height; it must be height, width"),
+    ("[[1,2,3,4,5,6]]", "it must be polygons or run lengths, not str"),
 ]
 
 
@@ -218,6 +241,7 @@ BAD_SEGMENTATIONS = [
     {"size": [6, 8], "counts": [48]},
     {"size": [60, 80]},
     [[1, 2, 3]],
+    [1, 2, 3],
     [[float("nan")] * 6],
     ["x"],
     7,

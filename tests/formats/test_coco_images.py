@@ -26,6 +26,8 @@ NAMES = [
     ("the split's folder", CLIP, ["train/clip_mp4-3_jpg.rf.0a1.jpg", "valid/clip_mp4-5_jpg.rf.0a7.jpg"], [3, 5]),
     ("Label Studio", CLIP, ["3f25a7c1-clip_4.jpg", "00c5a7c1-clip_6.jpg"], [4, 6]),
     ("two videos", CLIP, ["clip_mp4-3.jpg", "other_mp4-3.jpg"], [3, None]),
+    ("a video with numbers in its name", ClipInfo("case3_1.mp4", (60, 80), 9), ["case3_1_00004.jpg"], [4]),
+    ("with and without the video", CLIP, ["clip_mp4-3.jpg", "4.jpg"], [3, 4]),
     ("two folders", CLIP, ["clip/3.png", "other/3.png", "other/4.png"], [3, None, None]),
     ("a folder of frames", FOLDER, ["image10.png", "image9.png"], [1, 0]),
     ("frames of two folders", FOLDER, ["case1/image9.png", "case2\\image9.png"], [0, None]),
@@ -49,6 +51,13 @@ def test_images_are_frames_by_their_numbers() -> None:
 VIDEOS = [{"id": 1, "name": "other.mp4"}, {"id": 2, "name": "clip.mp4"}, {"id": 3}]
 
 
+def test_sizes_may_be_texts() -> None:
+    reading, image = Reading(), {"id": 7, "file_name": "4.png", "width": "80", "height": "60"}
+    assert frames_of_images({"images": [image]}, CLIP, reading) == {7: 4} and not reading.notes
+    with pytest.raises(InputError, match="is 60x80"):
+        frames_of_images({"images": [image | {"width": "60", "height": "80"}]}, CLIP, Reading())
+
+
 def test_images_of_several_videos() -> None:
     images = [{"id": id, "video_id": id, "frame_id": 3, **SIZE} for id in (1, 2)]
     reading = Reading()
@@ -63,7 +72,10 @@ UNCLEAR = [
      "images 'frame_3.png' and 'frame_3.jpg' are both frame 3 of 'clip.mp4'; export the masks of this video alone"),
     ("a hash alone", _images("0a1b2c3d4e5f6.jpg"),
      "is not a frame of 'clip.mp4'; name it like the frame: by its number, 0 to 8"),
-    ("two numbers", _images("frame_3_task_4.jpg"), "is not a frame of"),
+    ("two numbers", _images("frame_3_task_4.jpg"),
+     "image 'frame_3_task_4.jpg' has several numbers that may be the frame; name it by the frame alone, such as"),
+    ("two lesions of one frame", _images("000003_1.png", "000004_1.png"), "image '000003_1.png' has several numbers"),
+    ("times", _images("clip_00-00-05.png", "clip_00-01-05.png"), "image 'clip_00-00-05.png' has several numbers"),
     ("two images of one id", 2 * _images("3.png"), "two images have the id 0; number the images"),
     ("another size", [{"id": 5, "file_name": "3.png", "width": 60, "height": 80}], "is 60x80 (width x height)"),
     ("a frame too far", [{"id": 5, "file_name": "a", "frame": 9}], "has the frame 9; 'clip.mp4' has the frames 0 to 8"),

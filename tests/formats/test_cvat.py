@@ -125,9 +125,21 @@ def test_a_label_that_may_be_a_polyp_is_a_question(tmp_path: Path, clip: ClipInf
 SHAPE = '<track label="polyp"><polygon frame="{}" points="{}"/></track>'
 ENTITIES = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><annotations>&b;</annotations>'
 BAD_FILES = [
-    ("no XML", "x", "cannot be read as CVAT's XML"),
-    ("cut off", "<annotations><track>", "cannot be read as CVAT's XML"),
-    ("another XML", "<html></html>", "starts with <html>"),
+    ("no XML", "x", r"is not XML, or is cut off \(syntax error.*\); export it from CVAT again"),
+    ("cut off", "<annotations><track>", "is not XML, or is cut off"),
+    ("a web page", "<!doctype html><html><br></html>", "is not XML, or is cut off"),
+    ("another XML", "<html></html>", "it starts with <html>; export 'CVAT for video 1.1' from CVAT, or COCO"),
+    (
+        "Pascal VOC",
+        "<annotation></annotation>",
+        r"starts with <annotation> \(Pascal VOC or labelme\); export 'CVAT for",
+    ),
+    (
+        "no attribute frame",
+        '<track><polygon points="0,0;1,1"/></track>',
+        "<polygon> has no 'frame'; export it from CV",
+    ),
+    ("no centre", '<track><ellipse frame="3" cy="1" rx="1" ry="1"/></track>', "<ellipse> of frame 3 has no 'cx'"),
     ("CVAT for images", '<annotations><image id="0"/></annotations>', "export the task as 'CVAT for video 1.1'"),
     (
         "CVAT for images, with shapes",

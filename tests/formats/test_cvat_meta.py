@@ -115,6 +115,12 @@ NOTES = [
     ("another name in a project", _task(name="today", source=""), True, ["was made from 'today', not from 'a.mp4'"]),
     ("a longer video", _task(stop=21), False, ["the file has frames up to 20, 'a.mp4' up to 8"]),
     ("no size", Task("1", "", "a.mp4", None, range(9)), False, ["does not give the size of its frames"]),
+    (
+        "pictures",
+        Task("1", "", "a.mp4", (60, 80), range(9), is_video=False),
+        False,
+        ["the task was made from pictures: check that they are the frames of 'a.mp4'"],
+    ),
     ("no task", None, False, ["does not say which frames it is about, nor their size"]),
 ]
 

@@ -25,6 +25,7 @@ SHAPES = [
     ("ellipse", 'ellipse cx="3" cy="2" rx="1.3" ry="1.3"', (slice(1, 3), slice(2, 4))),
     ("mask", 'mask rle="0, 4" left="2" top="1" width="2" height="2"', (slice(1, 3), slice(2, 4))),
     ("outside", 'polygon outside="1" points="2,1;4,1;4,3"', (slice(0), slice(0))),
+    ("outside, by other tools", 'polygon outside="True" points="2,1;4,1;4,3"', (slice(0), slice(0))),
 ]
 
 
@@ -99,6 +100,40 @@ def test_polygons_stay_until_the_next_key_frame(
     found = read_labels(f"<annotations>{track('polyp', *shapes)}</annotations>", clip)
     assert left_edges(found) == {index: [edge] for index, edge in enumerate(edges) if edge is not None}
     assert "does not say which frames it is about" in found.reading.notes[0]
+
+
+STILL = "{} masks between key frames repeat the one before, as CVAT shows them"
+MOVING = (
+    "{} masks between key frames repeat the one before, but CVAT moves it to the next: check them, or export from "
+    "CVAT, which writes every frame"
+)
+ELLIPSE = '<ellipse frame="{}" cx="9" cy="9" rx="4" ry="{}"/>'
+MASK = '<mask frame="{}" rle="0,4" left="{}" top="1" width="2" height="2"/>'
+END = polygon(8, more=OUTSIDE)
+COPIES = [
+    ("every frame", [polygon(7), END], []),
+    ("to the end", [polygon(6)], [STILL.format(2)]),
+    ("in place", [polygon(2), polygon(5), END], [STILL.format(4)]),
+    ("moving", [polygon(2), polygon(5, 9), polygon(6, more=OUTSIDE)], [MOVING.format(2)]),
+    ("moving, then in place", [polygon(2), polygon(5, 9), END], [STILL.format(2), MOVING.format(2)]),
+    ("an ellipse that grows", [ELLIPSE.format(2, 3), ELLIPSE.format(4, 5), END], [STILL.format(3), MOVING.format(1)]),
+    ("another shape", [polygon(2), ELLIPSE.format(7, 3), END], [MOVING.format(4)]),
+    ("masks, which stay", [MASK.format(2, 1), MASK.format(7, 9), END], [STILL.format(4)]),
+]
+
+
+@pytest.mark.parametrize(("shapes", "notes"), [case[1:] for case in COPIES], ids=[case[0] for case in COPIES])
+def test_what_is_repeated_is_said(clip: ClipInfo, shapes: list[str], notes: list[str]) -> None:
+    assert read_labels(of_task(track("polyp", *shapes)), clip).reading.notes[1:] == notes
+
+
+def test_other_elements_are_left_out(clip: ClipInfo) -> None:
+    content = of_task('<tag label="polyp" frame="2"/>' + track("polyp", polygon(3), '<tag frame="5"/>', END))
+    found = read_labels(content, clip)
+    assert left_edges(found) == {index: [0] if 3 <= index < 8 else [] for index in range(9)}
+    assert found.reading.left_out == {"elements <tag>": 2}
+    found = read_labels(of_task(track("polyp", '<tag frame="5"/>')), clip)
+    assert found.reading.left_out == {"elements <tag>": 1} and not any(frame.any() for frame in found.values())
 
 
 def test_the_frames_of_a_job(clip: ClipInfo) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsinet_monai.formats.frame_names import find_video, picture_stem, split_name
+from lsinet_monai.formats.frame_names import find_video, has_several_numbers, picture_stem, split_name
 
 NAMES = [
     ("000042.png", "", 42),
@@ -21,6 +21,22 @@ NAMES = [
     ("frame_000003-abcdef12.png", "", 3),
     ("frame_000003_task_2.png", "", None),
     ("frame_3.5.png", "", None),
+    ("000012_1.png", "", None),
+    ("000012_mask_1.png", "", None),
+    ("frame12_0.png", "", None),
+    ("image12_1.png", "", None),
+    ("clip_00-00-05.png", "clip", None),
+    ("clip_00003_00012.jpg", "clip", None),
+    ("2023-05-06.png", "", None),
+    ("12_of_29.png", "", None),
+    ("frame_12_of_29.png", "", None),
+    ("task-43-annotation-7-by-1-tag-polyp-0.png", "task", None),
+    ("frame_3_frame_7.png", "", None),
+    ("2023-05-06_frame_12.png", "2023-05-06", 12),
+    ("2023-05-06/12.png", "2023-05-06", 12),
+    ("VID_20230506_mp4-0012_jpg.rf.0a1b2c.jpg", "VID_20230506_mp4", 12),
+    ("case 7.AVI_000123.png", "case 7.AVI", 123),
+    ("clip_25fps_12.png", "clip_25fps", 12),
     ("0a1b2c9.png", "", None),
     ("3f2504e0-4f89-11d3-9a0c-0305e82c3301.png", "", None),
     ("polyp12.png", "", None),
@@ -31,6 +47,31 @@ NAMES = [
 @pytest.mark.parametrize(("file", "video", "number"), NAMES)
 def test_split_name(file: str, video: str, number: int | None) -> None:
     assert split_name(file) == (video, number)
+
+
+# the picture, the clip, what the name says of the video, and the frame
+OWN_NAMES = [
+    ("case3_1_00012.jpg", "case3_1.mp4", "case3_1", 12),
+    ("Case3-1_mp4-12_jpg.rf.0a1b2c.jpg", "x/case3_1.mp4", "Case3-1_mp4", 12),
+    ("video 2_frame_12.png", "video 2.mp4", "video 2", 12),
+    ("case3_1_00012.jpg", "case3.mp4", "case3", None),
+    ("case3_1_5_00012.jpg", "case3_1.mp4", "case3", None),
+    ("clip_12.png", "clip_12.mp4", "", None),
+    ("clip_13.png", "clip_12.mp4", "clip", 13),
+    ("12.png", "12.mp4", "", 12),
+    ("12345678-clip_4.png", "clip.mp4", "clip", 4),
+    ("20230506-12.png", "clip.mp4", "", None),
+]
+
+
+@pytest.mark.parametrize(("file", "clip", "video", "number"), OWN_NAMES)
+def test_the_numbers_of_the_clip_s_own_name_are_no_frame(file: str, clip: str, video: str, number: int | None) -> None:
+    assert split_name(file, clip) == (video, number)
+
+
+@pytest.mark.parametrize(("file", "several"), [("000012_1.png", True), ("a/1/p01_12.png", False), ("mask.png", False)])
+def test_has_several_numbers(file: str, several: bool) -> None:
+    assert has_several_numbers(file) == several
 
 
 @given(st.text("0123456789abcdef", min_size=6).filter(lambda text: not text.isdigit()), st.integers(0, 10**6))

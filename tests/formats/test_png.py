@@ -31,8 +31,11 @@ def test_written_as_sun_seg_has_it(tmp_path: Path) -> None:
 
 
 FOLDERS = [
-    ("nothing", [], "holds no PNG files"),
-    ("a stranger", ["9.png"], "9.png: 'case1/part2' has no frame of this name"),
+    ("nothing", [], "holds no PNG files$"),
+    ("no mask", ["3.gif", "notes.txt", "a.json"], r"holds no PNG files, but \*.gif files, \*.json files: save"),
+    ("a stranger", ["9.png"], "9.png: is not a frame of 'case1/part2'; name it like the frame: by its .* or remove it"),
+    ("two lesions", ["000002_1.png", "000002_2.png"], "000002_1.png: has several numbers that may be the frame; name"),
+    ("two other videos", ["a_2.png", "b_3.png"], r"holds masks of several videos \('a', 'b'\).* like 'case1/part2'"),
     ("two of one frame", ["2.png", "frame2.png"], "frame2.png: 2.png is a mask of the same frame"),
 ]
 
@@ -43,6 +46,27 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, names: list[str], messa
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=message):
         read_png_folder(tmp_path, clip)
+
+
+# the files, their frames, what is left out, the notes before that on values
+OF_VIDEOS = [
+    ("of two videos", ["part2_3.png", "other_4.png", "other_5.png"], [3], {"masks of the video 'other'": 2}, []),
+    ("of another one", ["other_3.png"], [3], {}, ["its masks are named after 'other', not after 'case1/part2'"]),
+    ("of the clip", ["part2_3.png", "4.png", "frame_5.png"], [3, 4, 5], {}, []),
+    ("other files", ["3.png", "4.gif", "5.gif", ".hidden", "notes.txt"], [3], {"*.gif files": 2}, []),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "frames", "left_out", "notes"), [case[1:] for case in OF_VIDEOS], ids=[case[0] for case in OF_VIDEOS]
+)
+def test_what_is_taken_is_said(
+    tmp_path: Path, clip: ClipInfo, names: list[str], frames: list[int], left_out: dict[str, int], notes: list[str]
+) -> None:
+    for name in names:
+        write_png(tmp_path / name, np.eye(*clip.size, dtype=np.uint8) * 255)
+    masks = read_png_folder(tmp_path, clip)
+    assert list(masks) == frames and masks.reading.left_out == left_out and masks.reading.notes[:-1] == notes
 
 
 def test_refused_on_access(tmp_path: Path, clip: ClipInfo) -> None:

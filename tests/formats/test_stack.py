@@ -74,6 +74,39 @@ def test_labels_of_other_tools(tmp_path: Path, clip: ClipInfo, dtype: type) -> N
         np.testing.assert_array_equal(found[8], stack[:, :, 8].T)
 
 
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "LAS", "RPS", "LPI", "PLS", "SPL", "ASR"])
+@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+def test_a_stack_that_was_turned_is_turned_back(
+    tmp_path: Path, clip: ClipInfo, labels: Frames, suffix: str, axes: str
+) -> None:
+    orientations = nibabel.orientations
+    ours = nibabel.load(_write(tmp_path / "a.nii", clip, labels))
+    start, end = orientations.io_orientation(ours.affine), orientations.axcodes2ornt(axes)
+    turned = ours.as_reoriented(orientations.ornt_transform(start, end))
+    assert "".join(nibabel.aff2axcodes(turned.affine)) == axes
+    path = tmp_path / f"turned{suffix}"
+    if suffix == ".nii":
+        turned.to_filename(path)
+    else:
+        affine = np.diag([-1, -1, 1, 1]) @ turned.affine  # ITK counts to the left and to the back
+        image = itk.image_from_array(np.ascontiguousarray(np.asarray(turned.dataobj).T))
+        image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(affine[:3, :3])))
+        image.SetOrigin(affine[:3, 3].tolist())
+        itk.imwrite(image, path)
+    found = read_stack(path, clip, first_frame=2)
+    for index, frame in labels.items():
+        np.testing.assert_array_equal(found[index], frame)
+    note = ["the file says that its frames are turned or mirrored; they were turned upright"]
+    assert found.reading.notes == (note if axes != "LPS" else [])
+
+
+def test_a_stack_at_an_angle_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
+    affine = np.array([[-0.9, 0.44, 0, 0], [-0.44, -0.9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    nibabel.Nifti1Image(np.ones((80, 60, 9), np.uint8), affine).to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError, match=r"a.nii: has axes at an angle to those of the frames; save it in the"):
+        read_stack(tmp_path / "a.nii", clip)
+
+
 def test_a_stack_has_a_stated_size() -> None:
     clip = ClipInfo("video", (1080, 1920), frame_count=100_000)
     check_stack(clip, range(500, 1017))

@@ -17,10 +17,11 @@ import numpy as np
 
 from lib.exports import FORMATS, Format
 from lib.store import LAST_LESION, StoredVideo, VideoStore
-from lsinet_monai.data import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
-from lsinet_monai.formats.frame_names import find_video, split_name
+from lsinet_monai.formats import ClipInfo, ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
+from lsinet_monai.formats.frame_names import find_video
+from lsinet_monai.formats.png import is_picture, other_files
+from lsinet_monai.formats.video_choice import choose_video, video_name
 from lsinet_monai.masks import LesionLinker, mask_change
 
 __all__ = ["ImportReport", "import_masks"]
@@ -158,9 +159,10 @@ def _open(
             yield _read(path, video, kind, labels, first_frame)
         else:
             with videos.scratch() as read:
-                left_out = _unpack(path, read, video)
+                archive = _unpack(path, read, video)
                 masks, kind = _read(read, video, kind, labels, first_frame)
-                masks.reading.left_out |= left_out
+                masks.reading.left_out |= archive.left_out
+                masks.reading.notes[:0] = archive.notes
                 yield masks, kind
     except InputError as error:
         message = str(error).replace(f"{read}: ", f"{video.id}: the file: ").replace(f"{read}/", f"{video.id}: ")
@@ -178,16 +180,21 @@ def _read(
     return masks, kind._replace(has_lesions=kind.has_lesions and masks.reading.has_ids)
 
 
-def _unpack(path: Path, folder: Path, video: StoredVideo) -> dict[str, int]:
+def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
     """Unpack the masks of an archive into one folder, whatever folders their names have, and CVAT's list of labels.
 
     Returns:
-        the folders whose pictures were left out, and the number of their pictures.
+        what was left out, and notes.
     """
     folder.mkdir(parents=True)
+    reading = Reading()
     try:
         with zipfile.ZipFile(path) as archive:
-            entries, left_out = _choose_folder([entry for entry in archive.infolist() if _is_picture(entry)], video.id)
+            reading.left_out = other_files(_name(entry) for entry in archive.infolist())
+            pictures = [entry for entry in archive.infolist() if is_picture(_name(entry))]
+            if not pictures and reading.left_out:
+                raise InputError(f"the archive holds no PNG files, but {', '.join(reading.left_out)}")
+            entries = _of_video(_choose_folder(pictures, video.info.clip, reading), video.info.clip, reading)
             sizes = [entry.file_size for entry in entries]
             too_many = len(entries) > video.info.frame_count
             if too_many or max(sizes, default=0) > _LARGEST_PICTURE or sum(sizes) > _LARGEST_ARCHIVE:
@@ -201,36 +208,54 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> dict[str, int]:
                     shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise InputError(f"the file cannot be read as a ZIP archive ({error})") from error
-    return left_out
-
-
-def _is_picture(entry: zipfile.ZipInfo) -> bool:
-    return Path(_name(entry)).suffix.lower() in FRAME_SUFFIXES and not _name(entry).startswith(".")
+    return reading
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
     return entry.filename.replace("\\", "/").rpartition("/")[2]
 
 
-def _choose_folder(entries: list[zipfile.ZipInfo], image_id: str) -> tuple[list[zipfile.ZipInfo], dict[str, int]]:
+def _folder(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.replace("\\", "/").rpartition("/")[0]
+
+
+def _choose_folder(entries: list[zipfile.ZipInfo], clip: ClipInfo, reading: Reading) -> list[zipfile.ZipInfo]:
     """Choose the folder of masks; of several, the one that is named like the video."""
-    masks = [entry for entry in entries if _MASK_FOLDER.search(entry.filename.replace("\\", "/"))] or entries
+    masks = [entry for entry in entries if _MASK_FOLDER.search(f"{_folder(entry)}/")] or entries
     groups: dict[str, list[zipfile.ZipInfo]] = {}
     for entry in masks:
-        above = entry.filename.replace("\\", "/").rpartition("/")[0]
-        groups.setdefault(split_name(f"{_MASK_FOLDER.sub('/', f'{above}/')}").video, []).append(entry)
-    chosen = find_video(groups, image_id)
+        groups.setdefault(video_name(_MASK_FOLDER.sub("/", f"{_folder(entry)}/"), clip), []).append(entry)
+    chosen = find_video(groups, clip.name)
     if len(groups) > 1 and len(chosen) != 1:
         twice = [name for name, count in Counter(map(_name, masks)).items() if count > 1]
         reason = f"two files named {twice[0]}" if twice else "masks in several folders"
         raise InputError(
             f"the archive has {reason} ({', '.join(map(repr, list(groups)[:5]))}), and not exactly one folder is named "
-            f"like '{image_id}'; give the masks of this video alone"
+            f"like '{clip.name}'; give the masks of this video alone"
         )
     kept = groups[chosen[0]] if len(groups) > 1 else masks
+    folders = sorted({_folder(entry) for entry in kept})
+    if len(folders) > 1:
+        reading.notes.append(f"masks of several folders are taken together: {', '.join(map(repr, folders[:5]))}")
+    named = [*groups, *(video_name(_name(entry), clip) for entry in masks)]
+    if len(groups) == 1 and any(groups) and not find_video(named, clip.name):
+        reading.notes.append(f"its masks are in the folder {named[0]!r}, which is not named like '{clip.name}'")
     rest = set(entries) - set(kept)
-    others = Counter(entry.filename.replace("\\", "/").rpartition("/")[0] for entry in rest)
-    return kept, {f"pictures in the folder {name!r}": count for name, count in others.items()}
+    others = Counter(map(_folder, rest))
+    reading.left_out |= {f"pictures in the folder {name!r}": count for name, count in others.items()}
+    return kept
+
+
+def _of_video(entries: list[zipfile.ZipInfo], clip: ClipInfo, reading: Reading) -> list[zipfile.ZipInfo]:
+    """Leave out the masks that are named after another video, before they are counted; the reader notes the rest."""
+    names = {entry: video_name(_name(entry), clip) for entry in entries}
+    found = Reading()
+    try:
+        chosen = choose_video(names.values(), clip, "masks", found)
+    except InputError as error:
+        raise InputError(f"the archive {error}") from error
+    reading.left_out |= found.left_out
+    return [entry for entry in entries if names[entry] in chosen]
 
 
 def _compare(video: StoredVideo, masks: ClipLabels, kind: Format) -> ImportReport:

@@ -36,9 +36,9 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
         names = [mask.stem, _without_suffix(mask.stem), _frame_name(mask)]
-        names += [found[1] for name in names[:2] if (found := _MARK_BEFORE.fullmatch(name))]
-        fitting = [stems.get(name) or folded.get(name.casefold()) for name in names]
-        by_name[next(filter(None, fitting), mask.stem)].append(mask)
+        names += [match[1] for name in names[:2] if (match := _MARK_BEFORE.fullmatch(name))]
+        frames_of_names = (stems.get(name) or folded.get(name.casefold()) for name in names)
+        by_name[next(filter(None, frames_of_names), mask.stem)].append(mask)
     found = []
     for frame in frames:
         fitting = by_name.get(frame.stem, [])

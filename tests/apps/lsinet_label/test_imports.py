@@ -51,9 +51,10 @@ def test_masks_that_were_drawn_elsewhere_become_corrections(video, open_store, t
     [
         ({"../../003.png": b"x", "003.png": b"x"}, "two files named 003.png"),
         ({f"{i}.png": b"x" for i in range(13)}, "more or larger masks"),
-        ({"nobody.png": b"x"}, "no frame of this name"),
+        ({"nobody.png": b"x"}, "nobody.png: is not a frame of 'p1_a.frames'; name it like the frame, or remove it"),
         ({"003.png": b"x"}, "cannot be read as an image"),
         ({"readme.txt": b"x"}, "holds no PNG files"),
+        ({"masks/003.gif": b"x"}, r"the archive holds no PNG files, but \*.gif files"),
     ],
 )
 def test_bad_archives(video, open_store, tmp_path, entries, message):
@@ -192,9 +193,17 @@ ARCHIVES = [
     ("CVAT's folders", {"SegmentationClass/008.png": png(), "SegmentationObject/008.png": png(1)}, [8], 1),
     ("two videos", {"p1_a/008.png": png(), "p2/009.png": png()}, [8], 1),
     ("a split", {"train/008.png": png(), "val/009.png": png()}, [8, 9], 0),
+    ("another name", {"other/008.png": png()}, [8], 0),
+    ("a picture of another kind", {"008.png": png(), "009.gif": b"x"}, [8], 1),
     ("two videos of other names", {"a/008.png": png(), "b/009.png": png()}, "masks in several folders ('a', 'b')", 0),
     ("two videos with equal names", {"a/008.png": png(), "b/008.png": png()}, "two files named 008.png ('a', 'b')", 0),
 ]
+
+
+NOTES = {
+    "a split": ["masks of several folders are taken together: 'train', 'val'"],
+    "another name": ["its masks are in the folder 'other', which is not named like 'p1_a.frames'"],
+}
 
 
 @pytest.mark.parametrize(("_", "entries", "expected", "left_out"), ARCHIVES, ids=[case[0] for case in ARCHIVES])
@@ -210,7 +219,36 @@ def test_folders_of_archives(video, open_store, tmp_path, _, entries, expected, 
         return
     report = import_masks(video, path, "eve", open_store())
     assert report.changed == expected and sum(report.reading.left_out.values()) == left_out
+    assert report.reading.notes[:-1] == NOTES.get(_, [])
     assert all(((video.mask(frame).labels > 0) == (two() > 0)).all() for frame in expected)
+
+
+# names of masks in the archive of a video of two frames, the frames that are taken or the refusal, what is left out
+FLAT_ARCHIVES = [
+    ("two videos", ["clip_0", "clip_1", "other_0", "other_1"], [0, 1], {"masks of the video 'other'": 2}),
+    ("in a folder", ["masks/clip_1", "masks/other_0"], [1], {"masks of the video 'other'": 1}),
+    ("two other videos", ["a_0", "b_1"], "the archive holds masks of several videos ('a', 'b')", {}),
+    ("two lesions", ["000001_1", "000001_2"], "000001_1.png: has several numbers that may be the frame; name", {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "left_out"), [case[1:] for case in FLAT_ARCHIVES], ids=[case[0] for case in FLAT_ARCHIVES]
+)
+def test_names_of_the_masks_of_a_video(studies, open_store, tmp_path, names, expected, left_out):
+    images = [Image.fromarray(np.full(SIZE, value, np.uint8)) for value in (50, 90)]
+    images[0].save(studies / "clip.gif", save_all=True, append_images=images[1:])
+    video = open_store()["clip.gif"]
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}.png", png())
+    if isinstance(expected, str):
+        with pytest.raises(InputError) as caught:
+            import_masks(video, tmp_path / "masks.zip", "eve", open_store())
+        assert expected in str(caught.value)
+        return
+    report = import_masks(video, tmp_path / "masks.zip", "eve", open_store())
+    assert report.drawn == expected and report.reading.left_out == left_out and len(report.reading.notes) == 1
 
 
 def png_of(draw):

@@ -121,7 +121,7 @@ def test_a_label_that_a_client_saves_becomes_corrections(app, drawn, tmp_path):
 def test_a_label_that_cannot_be_read_is_removed(app, tmp_path):
     (tmp_path / "theirs.json").write_text("{}")
     app.datastore().save_label(VIDEO, str(tmp_path / "theirs.json"), "final", {})
-    with pytest.raises(InputError, match="cannot be read as COCO"):
+    with pytest.raises(InputError, match="is not a file of COCO instances"):
         app.on_save_label(VIDEO, VIDEO)
     assert not app.videos[VIDEO].corrections and label(app, DefaultLabelTag.FINAL) is None
     with pytest.raises(InputError, match="save labels with the tag final"):
