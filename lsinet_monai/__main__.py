@@ -37,7 +37,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _add_made_set(parser: argparse.ArgumentParser, size: str, made: str) -> None:
     """Add the arguments of a data set that a program makes."""
-    parser.add_argument("out", metavar="OUT", help="folder to write to")
+    parser.add_argument("out", type=_path, metavar="OUT", help="folder to write to")
     parser.add_argument("--size", default=size, metavar="HxW", help="height and width of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same data")
     parser.add_argument("--overwrite", action="store_true", help=f"replace the {made} that OUT holds")

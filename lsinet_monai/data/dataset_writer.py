@@ -49,7 +49,7 @@ def prepare_dataset(root: Path, note: str, text: str, splits: Sequence[str], ove
         overwrite: replace a set of this kind.
 
     Raises:
-        InputError: ``root`` is a file, or is not empty and may not be overwritten.
+        InputError: ``root`` is a file, cannot be made, or is not empty and may not be overwritten.
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file: name a folder for the data set")
@@ -64,7 +64,10 @@ def prepare_dataset(root: Path, note: str, text: str, splits: Sequence[str], ove
         for split in splits:
             if (root / split).exists():
                 shutil.rmtree(root / split)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{root}: cannot be made ({error.strerror}): name another folder") from error
     with atomic_write(root / note) as file:
         file.write_text(text, encoding="utf-8")
 

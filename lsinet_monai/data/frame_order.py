@@ -69,8 +69,8 @@ def order_of(names: Sequence[str]) -> FrameOrder:
         return inner(without_hash(name)), name
 
     patterns = {_skeleton(_DECIMAL.sub("0", name) if is_decimal else name) for name in bare}
-    has_signs = any(map(_NEGATIVE.search, names))  # -2 would come after -1
-    if is_decimal is None or has_signs or (len(names) >= _FEWEST and 2 * len(patterns) > len(bare)):
+    signs = {bool(_NEGATIVE.search(name)) for name in names}  # -2 would come after -1
+    if is_decimal is None or len(signs) > 1 or (len(names) >= _FEWEST and 2 * len(patterns) > len(bare)):
         return FrameOrder(key, "unknown")
     return FrameOrder(key, "decimals" if is_decimal else "hashes" if has_hashes else "numbers")
 

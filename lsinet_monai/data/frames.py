@@ -23,6 +23,7 @@ __all__ = [
     "IMAGENET_STD",
     "ImageFacts",
     "check_frame",
+    "check_frames",
     "check_image",
     "exceeds_8_bits",
     "find_pictures",
@@ -296,8 +297,17 @@ def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _is_rgb(frame: object) -> bool:
-    return isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+def check_frames(frames: Sequence[object]) -> None:
+    """Check frames.
+
+    Raises:
+        InputError: there are none, or one is not an array, uint8, (H, W, 3).
+    """
+    kinds = (isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim == 3 and x.shape[2] == 3 for x in frames)
+    wrong = next((frame for frame, is_rgb in zip(frames, kinds, strict=True) if not is_rgb), None)
+    if wrong is not None or len(frames) == 0:
+        given = "none" if wrong is None else describe(wrong)
+        raise InputError(f"frames must be arrays, uint8 (H, W, 3), RGB from 0 to 255, got {given}")
 
 
 def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[int]) -> torch.Tensor:
@@ -315,10 +325,7 @@ def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[in
     Raises:
         InputError: there are no frames, or one is not such an array.
     """
-    wrong = next((x for x in frames if not _is_rgb(x)), None)
-    if wrong is not None or len(frames) == 0:
-        given = "none" if wrong is None else describe(wrong)
-        raise InputError(f"frames must be arrays, uint8 (H, W, 3), RGB from 0 to 255, got {given}")
+    check_frames(frames)
     height, width = ensure_tuple_rep(image_size, 2)
     clip = torch.from_numpy(np.stack([resize_frame(frame, (height, width)) for frame in frames]))
     mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))

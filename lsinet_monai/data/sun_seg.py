@@ -94,7 +94,8 @@ def _read_case(case: Path, split: str) -> Clip:
     say_how_read(case, frames)
     folder = case.parent.with_name(_MASK_FOLDER) / case.name
     masks, without_frame = match_masks(frames, folder)
-    others = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    gifs = [path for path in folder.glob("*.[gG][iI][fF]") if not path.name.startswith(".")]
+    others = [path.name for path in (*without_frame, *gifs)]
     if others and not any(mask.is_file() for mask in masks):
         raise InputError(
             f"{folder}: no mask in it is named like a frame; it has {min(others, key=natural_key)}: name each mask "

@@ -110,11 +110,13 @@ def score_folders(
     notices += [
         f"{method}: the maps are masks, not probabilities: {rule}" for method, rule in map_rules.items() if rule
     ]
-    scored_splits = {split for of_method in maps.values() for split, _ in of_method}
+    splits_of = {method: {split for split, _ in of_method} for method, of_method in maps.items()}
+    scored_splits = set().union(*splits_of.values())
     notices += [
-        f"no maps of {split}: it is not scored"
+        f"{method}: no maps of {split}: it is not scored"
         for split in dict.fromkeys(clip.split for clip in clips)
-        if split not in scored_splits
+        for method in predictions
+        if split not in splits_of[method]
     ]
 
     tasks = [

@@ -27,17 +27,22 @@ def check_network(network: Any) -> None:
     """Check that a network can segment videos.
 
     Raises:
-        InputError: it is not an LSINet, or it is in training mode, in which its masks would depend on chance and on the
-            other frames of the batch.
+        InputError: it is not an LSINet; its weights are of several types; or it is in training mode, in which its masks
+            would depend on chance and on the other frames of the batch.
     """
     if not (hasattr(network, "encode") and hasattr(network, "decode")):
         raise InputError(
             f"the network must be an LSINet, got {describe(network)}; if it wraps one for several GPUs, give .module"
         )
-    if network.training or any(part.training for part in network.children()):
+    if any(part.training for part in network.modules()):
         raise InputError(
             "the network, or a part of it, is in training mode: call network.eval() first. To train, call the network "
             "itself, or use TrainingInferer"
+        )
+    if len(types := {weight.dtype for weight in network.parameters() if weight.is_floating_point()}) > 1:
+        names = ", ".join(sorted(map(str, types)))
+        raise InputError(
+            f"the network has weights of several types ({names}): convert all of it, as network.float() does"
         )
 
 

@@ -13,6 +13,7 @@ from monai.utils import ensure_tuple_rep
 from torch import Tensor
 from torch.nn import functional as F
 
+from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections, blend
@@ -147,6 +148,7 @@ class VideoSession:
         if values.dtype.kind not in "biu":
             raise InputError(f"the mask of frame {frame} is of {values.dtype}: give bool or whole numbers, 0 for none")
         pixels = self.source[frame]
+        check_frames([pixels])
         size = pixels.shape[:2]
         if values.shape not in (size, (1, *size)):
             raise InputError(

@@ -37,6 +37,7 @@ NAMES = [
     (["first", "second", "third"], "unknown"),
     (["-2", "-1", "0", "1"], "unknown"),
     (["t_-2", "t_-1", "t_0", "t_1"], "unknown"),
+    (["cam--009", "cam--010"], "numbers"),
     (["left", "right"], "numbers"),  # two names are no pattern
     ([], "numbers"),
 ]

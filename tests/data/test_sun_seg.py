@@ -92,6 +92,15 @@ def test_masks_are_found_under_any_suffix_and_mark(tmp_path, write_split, write_
     check_clips([clip], progress=False)
 
 
+def test_a_case_whose_folder_of_masks_has_no_pictures(tmp_path, write_split):
+    write_split(tmp_path, cases=("case1",), frames=1)
+    mask = tmp_path / "TrainDataset/GT/case1/image1.png"
+    mask.unlink()
+    for name in (".DS_Store", "Thumbs.db", "._image1.gif"):
+        (mask.parent / name).touch()
+    assert read_split(tmp_path)[0].label == [str(mask)]
+
+
 @pytest.mark.parametrize("other", ["image1.gif", "polyp1.png"])
 def test_a_case_none_of_whose_masks_is_named_like_a_frame(tmp_path, write_split, other):
     write_split(tmp_path, cases=("case1",), frames=1)

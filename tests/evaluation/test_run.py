@@ -47,13 +47,14 @@ def test_several_methods_of_which_one_lacks_a_split(data: Path) -> None:
     evaluation = score_folders({"a": data / "maps", "b": data / "other"}, data / "truth", progress=False, processes=1)
     assert {method: list(splits) for method, splits in evaluation.results.items()} == {"a": [UNSEEN, SEEN], "b": [SEEN]}
     assert evaluation.scores()["b"][SEEN] == evaluation.scores()["a"][SEEN]
+    assert evaluation.notices == [f"b: no maps of {UNSEEN}: it is not scored"]
 
 
 def test_a_split_without_maps_is_noticed(data: Path, score: Score) -> None:
     shutil.rmtree(data / "maps" / SEEN)
     evaluation = score()
     assert list(evaluation.results["ours"]) == [UNSEEN]
-    assert evaluation.notices == [f"no maps of {SEEN}: it is not scored"]
+    assert evaluation.notices == [f"ours: no maps of {SEEN}: it is not scored"]
 
 
 def test_negative_clips(data: Path, score: Score) -> None:

@@ -103,6 +103,8 @@ def test_sessions(small_network: LSINet, source: Any, given: dict[str, Any], sai
 def test_a_sessions_pictures(small_network: LSINet, source: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         list(VideoSession(small_network, source, 64).propagate())
+    with pytest.raises(InputError, match=said):
+        VideoSession(small_network, source, 64).add_mask(0, np.zeros((64, 80), bool))
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -136,10 +138,19 @@ def test_a_network_in_training_mode_is_refused(small_network: LSINet, use: Calla
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_part_in_training_mode_is_refused(small_network: LSINet, use: Callable[[LSINet], Any]) -> None:
+@pytest.mark.parametrize("part", ["encoder", "decoder.guide"])
+def test_a_part_in_training_mode_is_refused(small_network: LSINet, use: Callable[[LSINet], Any], part: str) -> None:
     network = copy.deepcopy(small_network)
-    network.encoder.train()
+    network.get_submodule(part).train()
     with pytest.raises(InputError, match=TRAINING_MODE):
+        use(network)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_weights_of_several_types_are_refused(small_network: LSINet, use: Callable[[LSINet], Any]) -> None:
+    network = copy.deepcopy(small_network)
+    network.decoder.bfloat16()
+    with pytest.raises(InputError, match=r"several types \(torch.bfloat16, torch.float32\): convert all of it"):
         use(network)
 
 

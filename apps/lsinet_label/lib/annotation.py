@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from lib.annotation_progress import AnnotationProgress
 from lib.model import ServedModel
 from lib.queue import Job, Work
 from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
@@ -21,11 +20,8 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
 from lsinet_monai.masks import LesionLinker, frame_score, logit_to_probability, mask_change, uncertainty
 from lsinet_monai.networks import LoadedModel
-from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
 __all__ = ["Worker"]
-
-logger = logging.getLogger(__name__)
 
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # how far a LesionLinker looks back
@@ -71,7 +67,7 @@ class Worker:
         mark, model = self.model.load()
         inferer = SequentialVideoInferer()
         state = inferer.new_state()
-        progress = _Progress(video.folder / "annotate.pt", mark)
+        progress = AnnotationProgress(video.folder / "annotate.pt", mark)
         first = progress.resume(state, self.model.device)
         if first is None:
             first = 0
@@ -79,10 +75,10 @@ class Worker:
         linker, count = LesionLinker(), video.info.frame_count
         before: np.ndarray | None = None
         for frame in range(max(0, first - _LINKED_FRAMES), first):
-            labels = video.mask(frame, original=True).labels
+            labels = video.annotated_labels(frame)
             linker.follow(labels)
             before = labels > 0
-        linker.next_id = max(linker.next_id, video.lesions.next_id())
+        linker.next_id = max(linker.next_id, video.lesions.next_id_after_people())
         corrections = video.corrections
         with open_video(video.path) as source:
             for frame, probability in _predict(source, first, model, inferer, state):
@@ -98,7 +94,7 @@ class Worker:
                 values = _values(probability)
                 if before is not None:
                     values["changes"] = mask_change(before, labels > 0)
-                video.write_prediction("predicted", frame, labels, **values)
+                video.write_prediction(video.annotated_kind, frame, labels, **values)
                 before = labels > 0
                 if (frame + 1) % _SAVE_FRAMES == 0:
                     video.values.flush()
@@ -106,8 +102,11 @@ class Worker:
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
         progress.save(state, count)
         video.end_annotation(mark)
+        stale = set(video.propagated_frames())
         if corrections := video.corrections:
-            yield from self._propagate(video, sorted(corrections))
+            yield from self._propagate(video, sorted(corrections), stale)
+        else:
+            video.remove_propagated(stale)
         for frame in self.on_labels(video, True):
             yield 1.0, f"writing the label, frame {frame} of {count}"
         # At the very end, so that a restart before it does not annotate the video again.
@@ -122,7 +121,7 @@ class Worker:
 
     # Propagation -----------------------------------------------------------------------------------------------------
 
-    def _propagate(self, video: StoredVideo, frames: list[int]) -> Work:
+    def _propagate(self, video: StoredVideo, frames: list[int], stale: Collection[int] = ()) -> Work:
         """Propagate corrections to the frames around them.
 
         Around a correction that was taken back, frames get the model's masks again, or follow other corrections that
@@ -131,6 +130,7 @@ class Worker:
         Args:
             video: the video.
             frames: the frames whose correction was saved or taken back.
+            stale: frames whose propagated mask is removed if no correction reaches them any more.
 
         Returns:
             the frames whose masks changed, each with ``change``, 1 - IoU.
@@ -141,7 +141,7 @@ class Worker:
         _, model = self.model.load()
         with open_video(video.path) as source:
             changed = _Changes(video)
-            left: set[int] = set()
+            left = set(stale)
             for frame in [frame for frame in frames if frame not in video.corrections]:
                 session = self._session(video, source, model, frame)
                 reached = session.reached_from(frame)
@@ -214,41 +214,6 @@ class _Changes:
             if frame not in corrections
         }
         return [{"frame": frame, "change": round(change, 4)} for frame, change in changes.items() if change]
-
-
-class _Progress:
-    """The file from which an interrupted annotation resumes with the same masks.
-
-    Args:
-        path: the file.
-        model: identifies the model. An annotation resumes only with the model that began it.
-    """
-
-    def __init__(self, path: Path, model: str) -> None:
-        self.path = path
-        self._model = model
-
-    def save(self, state: ClipState, next_frame: int) -> None:
-        """Store the inferer's state, and the next frame."""
-        write_torch_file({"model": self._model, "next_frame": next_frame, **state.state_dict()}, self.path)
-
-    def resume(self, state: ClipState, device: str) -> int | None:
-        """Load the stored state into a new one.
-
-        Returns:
-            the frame to resume at, or None if there is no readable state of this model.
-        """
-        if not self.path.exists():
-            return None
-        try:
-            content = read_torch_file(self.path, device)
-        except InputError as error:
-            logger.warning("'%s' cannot be read (%s): the annotation starts again at the first frame", self.path, error)
-            return None
-        if content["model"] != self._model:
-            return None
-        state.load_state_dict(content)
-        return int(content["next_frame"])
 
 
 def _predict(

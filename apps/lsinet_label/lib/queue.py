@@ -154,7 +154,7 @@ class JobQueue:
         return max(jobs, key=lambda job: job.state == "running", default=None)
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job. The masks that it has stored so far stay.
+        """Cancel a job. What it has stored so far stays.
 
         Raises:
             NotFound: there is no such job.

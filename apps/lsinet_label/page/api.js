@@ -31,7 +31,8 @@ export class Api extends EventTarget {
   next = () => this.#call("next");
   saveLesions = (id, lesions) => this.#send("PUT", `${this.#path(id)}/lesions`, lesions);
   mergeLesions = (id, from, into) => this.#send("POST", `${this.#path(id)}/lesions/merge`, { into, from });
-  markFinal = (id, final) => this.#send("POST", `${this.#path(id)}/final`, { final });
+  /** `partial`: also if frames have no mask yet, and the person knows it. */
+  markFinal = (id, final, partial) => this.#send("POST", `${this.#path(id)}/final`, { final, partial });
   cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
 
   // Not sent again after a lost connection: the first call may have arrived.
@@ -58,11 +59,11 @@ export class Api extends EventTarget {
   removeCorrection = (id, frame) => this.#call(this.#maskPath(id, frame), { method: "DELETE" });
 
   /** The masks of a video as a file: {blob, name}. */
-  async export(id, format, original) {
-    const query = new URLSearchParams(original ? { format, original } : { format });
+  async export(id, options) {
+    const query = new URLSearchParams(options);
     const { body, headers } = await this.#call(`${this.#path(id)}/export?${query}`, {}, "blob");
     const name = /filename="?([^";]+)"?/.exec(headers.get("Content-Disposition") ?? "")?.[1];
-    return { blob: body, name: name ?? `${id}.${format}` };
+    return { blob: body, name: name ?? `${id}.${options.format}` };
   }
 
   /** Import a file; `options` are those of the server's call, such as `dry_run`. */

@@ -1,6 +1,7 @@
 /** The page's dialogs: each function opens one and resolves to the answer. */
 
 import { element, make } from "./dom.js";
+import { plural } from "./messages.js";
 
 /** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
 export function open(dialog) {
@@ -25,6 +26,37 @@ export async function ask(title, text, answers) {
   buttons.at(-1).focus();
   await answer;
   return dialog.returnValue || null;
+}
+
+/** Say how far a video is, and ask whether it is final. */
+export async function confirmFinal({ name, frames, corrections, without_mask }, doubtful) {
+  const counts = [
+    `${corrections.length} corrected`,
+    `${doubtful.length} doubtful and not corrected`,
+    without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
+  ];
+  const answer = await ask(
+    `Mark ${name} as final?`,
+    `Of its ${plural(frames, "frame")}: ${counts.filter(Boolean).join("; ")}. Final masks cannot be changed until the video is opened again.`,
+    [
+      ["yes", "Mark as final"],
+      ["", "Not yet"],
+    ],
+  );
+  return answer === "yes";
+}
+
+/** Ask whether the network shall go through a video again. */
+export async function confirmFindingAgain({ name }) {
+  const answer = await ask(
+    `Find the polyps in ${name} again?`,
+    "The present masks stay until the new ones are complete, and are then replaced. Your corrections stay.",
+    [
+      ["yes", "Find polyps"],
+      ["", "Keep the masks"],
+    ],
+  );
+  return answer === "yes";
 }
 
 export function showHelp() {

@@ -19,6 +19,7 @@ export class Readings {
     setPressed("final", video.final);
     setText("frame-count", video.frames === null ? "(counting)" : `of ${lastFrame}`);
     element("frame-number").max = lastFrame;
+    document.querySelector("#legend .waiting").hidden = !video.without_mask;
     element("warnings").replaceChildren(...(video.warnings ?? []).map((line) => make("li", { textContent: line })));
     if (video.error) setText("stage-state", video.error);
     document.title = `${video.name} – LSI-Net label`;

@@ -175,6 +175,10 @@ export class Timeline {
     };
     const row = ([from, to]) => [from * height, to * height];
 
+    if (video.without_mask) {
+      const waits = video.scores.map((score) => (score === null ? 1 : null));
+      bars(waits, 0, height, colour("waiting"));
+    }
     bars(video.scores, top, bottom, colour("score"));
     bars(video.has_polyp?.map(Number), ...row(ROW.polyps), colour("polyp"));
     const changes = new Array(video.frames).fill(null);

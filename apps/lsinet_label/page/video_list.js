@@ -5,6 +5,7 @@ import { element, isHeldDown, make, refill } from "./dom.js";
 const STATES = {
   new: "New",
   annotating: "Working",
+  "partly annotated": "Partly done",
   annotated: "Polyps found",
   corrected: "Corrected",
   final: "✓ Final",
@@ -13,8 +14,9 @@ const STATES = {
 
 export function stateOf(video) {
   if (video.state === "annotating" && video.progress !== null) return `Working, ${Math.round(100 * video.progress)}%`;
-  if (video.state === "corrected") return `${video.corrected} corrected`;
-  return STATES[video.state] ?? video.state;
+  const state = video.state === "corrected" ? `${video.corrected} corrected` : (STATES[video.state] ?? video.state);
+  const isPartial = video.without_mask && !["new", "failed"].includes(video.state);
+  return isPartial ? `${state}, ${video.without_mask} without a mask` : state;
 }
 
 const byName = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });

@@ -5,6 +5,11 @@ import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
 import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say } from "./messages.js";
 
+/** Whether the network has not gone through a video yet, or not to its end. */
+function isUnfinished({ state, without_mask }) {
+  return state === "new" || (without_mask > 0 && !["final", "failed", "annotating"].includes(state));
+}
+
 export class Workflow {
   /** @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed */
   constructor(api, editor, onStep) {
@@ -147,7 +152,9 @@ export class Workflow {
       const { id, final } = editor.video;
       const { unsaved } = editor;
       if (!final && unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
-      await api.markFinal(id, !final);
+      await editor.refresh();
+      if (!final && !(await dialogs.confirmFinal(editor.video, editor.doubtful))) return;
+      await api.markFinal(id, !final, editor.video.without_mask > 0);
       await editor.refresh();
       say(final ? "The video can be worked on again." : "The video is final: its masks cannot be changed.");
     });
@@ -222,14 +229,16 @@ export class Workflow {
 
   // Jobs -------------------------------------------------------------------------------------------------------------
 
-  findPolyps() {
+  async findPolyps() {
     const { video } = this.editor;
-    return video ? this.#findPolypsIn([video]) : say(CHOOSE_VIDEO);
+    if (!video) return say(CHOOSE_VIDEO);
+    if (!isUnfinished(video) && !(await dialogs.confirmFindingAgain(video))) return null;
+    return this.#findPolypsIn([video]);
   }
 
   findPolypsInNew(videos) {
-    const fresh = videos.filter(({ state }) => state === "new");
-    return fresh.length ? this.#findPolypsIn(fresh) : say("There are no new videos.");
+    const waiting = videos.filter(isUnfinished);
+    return waiting.length ? this.#findPolypsIn(waiting) : say("There are no videos without masks.");
   }
 
   #findPolypsIn(videos) {
@@ -279,14 +288,22 @@ export class Workflow {
   async export() {
     if (!this.#isOpen()) return;
     const { editor, api } = this;
+    await this.#step(() => editor.refresh());
     const { unsaved, video } = editor;
-    const note = unsaved.length ? `${plural(unsaved.length, "unsaved frame")} will be saved first.` : "";
-    const choice = await dialogs.askForExport(note);
+    const notes = [
+      video.without_mask && `${video.without_mask} of ${plural(video.frames, "frame")} have no mask yet: the file will show no polyp in them.`,
+      unsaved.length && `${plural(unsaved.length, "unsaved frame")} will be saved first.`,
+    ];
+    const choice = await dialogs.askForExport(notes.filter(Boolean).join(" "));
     if (!choice) return;
     await this.#step(async () => {
       if (unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       say("Writing the file…");
-      const { blob, name } = await api.export(video.id, choice.format, Boolean(choice.original));
+      const { blob, name } = await api.export(video.id, {
+        format: choice.format,
+        original: Boolean(choice.original),
+        partial: video.without_mask > 0,
+      });
       const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

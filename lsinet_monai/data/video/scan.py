@@ -23,6 +23,7 @@ _SHOW_PROGRESS_AFTER = 3  # seconds
 _SAME_RATE = 0.01  # relative
 _SHORTER = 1.5  # frames: a container's duration may be rounded, or leave out the last frame
 _SHORTER_STREAM = 0.5  # frames: the video stream's own duration is more exact
+_MOST_REORDERED = 4  # frames that are decoded before one that is shown earlier
 _NO_TIME = np.iinfo(np.int64).min
 
 # Formats, by FFmpeg's names.
@@ -236,9 +237,10 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
     is_key = _keys(table, header)
     entry_times = header.entry_times
     fps, frames = header.fps, header.frames
-    if header.kind == "asf" and table.pts[-1] > table.pts[0]:  # FFmpeg guesses from times in milliseconds
-        fps = float((len(table.pts) - 1) / ((table.pts[-1] - table.pts[0]) * header.unit))
     seconds = np.arange(frame_count) / fps
+    if header.kind == "asf" and header.reordered and frame_count == len(table.pts) > 1:
+        seconds = _times_of_decoding(np.array(table.pts, np.float64)) * float(header.unit)
+        fps = (frame_count - 1) / float(seconds[-1])  # FFmpeg guesses it from times in milliseconds
     if pace := _find_pace(header, table):
         fps, frames = fps / pace.slots_per_frame, pace.count_frames(frames)
         seconds = pace.slots_of(np.arange(frame_count)) / header.fps
@@ -252,6 +254,22 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
         first_key=_first_key(header, table, indices),
         notes=header.notes,
     )
+
+
+def _times_of_decoding(times: np.ndarray) -> np.ndarray:
+    """Return the times of frames, from 0, by the times at which they are decoded: some frames earlier than shown.
+
+    Encoders choose the first times of decoding as they like.
+
+    Args:
+        times: (N,) float64.
+    """
+    steps = np.diff(np.sort(times))
+    usual = np.median(steps)
+    usual = steps[np.abs(steps - usual) <= 1].mean()
+    first = steps[:_MOST_REORDERED]
+    first[np.abs(first - usual) > 1] = usual
+    return np.concatenate([[0], np.cumsum(steps)])
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,40 @@ def test_an_interrupted_annotation_resumes_with_the_same_masks(worker, annotated
     assert not (again.videos[VIDEO].folder / "annotate.pt").exists()
 
 
+@pytest.mark.slow
+def test_a_second_annotation_changes_nothing_until_it_is_complete(annotated, worker):
+    video = annotated.videos[VIDEO]
+    video.save_correction(5, drawn(), "ann")
+    run(annotated(job("propagate", 5)))
+    before = masks(annotated), video.values.per_frame("scores"), video.propagated_frames()
+    assert before[2]
+    annotated.threshold = 0.99  # no masks, as of another model
+    work = annotated(job("annotate"))
+    for _ in range(8):
+        next(work)
+    work.close()  # cancelled
+    for working in (annotated, worker()):
+        now = working.videos[VIDEO]
+        assert (masks(working) == before[0]).all() and now.info.is_annotated
+        assert (now.values.per_frame("scores"), now.propagated_frames()) == before[1:]
+
+    again = worker()
+    again.threshold = 0.99
+    run(again(job("annotate")))
+    video = again.videos[VIDEO]
+    assert before[0].any() and not masks(again, original=True).any()
+    assert video.mask(5).labels.max() == 9 and set(video.propagated_frames()) == set(before[2])
+    assert not video.values.without_mask() and video.annotated_kind == "predicted"
+
+
+@pytest.mark.slow
+def test_a_second_annotation_removes_what_no_correction_reaches(annotated):
+    video = annotated.videos[VIDEO]
+    video.write_prediction("propagated", 2, drawn(3), scores=0.5, uncertainty=0.1)
+    run(annotated(job("annotate")))
+    assert video.propagated_frames() == [] and video.mask(2).labels.max() != 3
+
+
 def test_a_correction_spreads_and_stays(annotated):
     working = annotated
     before = masks(working)

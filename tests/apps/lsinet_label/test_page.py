@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2)}  # name: frames, seed
-LONG = "long.frames"  # the first one's frames, ten times
+LONG, STOPPED = "long.frames", "stopped.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
@@ -40,10 +40,11 @@ def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
-    first, long = folder / "studies" / next(iter(VIDEOS)), folder / "studies" / LONG
-    long.mkdir()
-    for i in range(200):
-        shutil.copyfile(first / f"{i % 20:05d}.png", long / f"{i:05d}.png")
+    first = folder / "studies" / next(iter(VIDEOS))
+    for long in (folder / "studies" / LONG, folder / "studies" / STOPPED):
+        long.mkdir()
+        for i in range(200):
+            shutil.copyfile(first / f"{i % 20:05d}.png", long / f"{i:05d}.png")
     return start_server(folder / "studies")
 
 
@@ -201,6 +202,9 @@ class TestWork:
         saved = server.labels("case-02.frames", 0)
         assert saved[SIZE[0] // 2, SIZE[1] // 2] == 1
         page.keyboard.press("f")
+        page.wait_for_selector("#question-dialog[open]")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
         says(page, "The video is final")
         page.keyboard.press("0")
         says(page, "Press F to work on it again")
@@ -433,6 +437,49 @@ class TestWork:
         says(page, "The job is cancelled.")
         page.wait_for_selector("#job-list li", state="detached")
         assert {job["state"] for job in server.get("jobs") if job["image"] == LONG} == {"cancelled"}
+
+    def test_nothing_is_erased_before_new_masks_are_complete(self, page: Page, server: Any) -> None:
+        server.annotate("case-01.frames")
+        open_video(page, server, "case-01.frames")
+        before = [server.labels("case-01.frames", frame) for frame in range(20)]
+        jobs = len(server.get("jobs"))
+        page.keyboard.press("a")
+        page.get_by_role("button", name="Keep the masks").click()
+        assert len(server.get("jobs")) == jobs
+        page.keyboard.press("a")
+        page.get_by_role("button", name="Find polyps", exact=True).last.click()
+        page.get_by_role("button", name=re.compile("^Cancel: Finding polyps, case-01")).wait_for()
+        assert all((server.labels("case-01.frames", frame) == before[frame]).all() for frame in range(5))
+        says(page, "polyps are found")
+
+    def test_a_video_that_is_partly_done_says_so(self, page: Page, server: Any) -> None:
+        job = server.call("POST", "/lsinet/jobs", {"image": STOPPED, "kind": "annotate"}).json["job"]
+        server.wait_until(lambda: server.get(f"videos/{STOPPED}")["scores"][1] is not None)
+        server.call("DELETE", f"/lsinet/jobs/{job}")
+        page.goto(server.url)
+        page.get_by_role("button", name=STOPPED).click()
+        shows(page, 0)
+        video = server.get(f"videos/{STOPPED}")
+        left = video["without_mask"]
+        assert 0 < left == video["scores"].count(None) and video["state"] == "partly annotated"
+        page.wait_for_function("text => document.getElementById('video-state').textContent === text",
+                               arg=f"Partly done, {left} without a mask")  # fmt: skip
+        assert page.get_by_role("button", name=STOPPED).inner_text().count(f"{left} without a mask") == 1
+        assert page.locator("#legend .waiting").is_visible()
+
+        page.keyboard.press("x")
+        page.wait_for_selector("#export-dialog[open]")
+        assert f"{left} of 200 frames have no mask yet" in page.inner_text("#export-note")
+        page.get_by_role("button", name="Cancel", exact=True).last.click()
+        page.keyboard.press("f")
+        page.wait_for_selector("#question-dialog[open]")
+        assert f"{left} without a mask" in page.inner_text("#question-text")
+        page.get_by_role("button", name="Not yet").click()
+        assert not server.get(f"videos/{STOPPED}")["final"]
+        for method, path, body in (("GET", "export", None), ("POST", "final", {"final": True})):
+            query = {"format": "png"} if method == "GET" else {}
+            answer = server.call(method, f"/lsinet/videos/{STOPPED}/{path}", body, **query)
+            assert answer.status == 409 and f"{left} of the 200 frames" in answer.json["detail"]
 
     def test_the_timeline_is_zoomed(self, page: Page, server: Any) -> None:
         page.goto(server.url)

@@ -29,6 +29,7 @@ def export_masks(
     format: Annotated[str, Query(description=", ".join(FORMATS))],
     original: bool = False,
     frames: Annotated[str | None, Query(pattern="^[0-9]{1,9}:[0-9]{1,9}$", description="A:B, without B")] = None,
+    partial: Annotated[bool, Query(description="also if frames have no mask yet")] = False,
 ) -> FileResponse:
     """Send a video's masks as a file of another tool.
 
@@ -38,16 +39,23 @@ def export_masks(
         format: one of :data:`lib.exports.FORMATS`.
         original: send the model's own masks instead of the current ones.
         frames: ``A:B`` for the frames from A to B - 1; all frames by default.
+        partial: send the masks also if the network has not gone through the whole video. Frames without a mask look
+            like frames without a polyp.
 
     Raises:
         NotFound: there is no such video.
-        InputError: there is no such format, or the file would be too large.
+        Conflict: frames have no mask yet, and ``partial`` is not set.
+        InputError: there is no such format, no frame is chosen, or the file would be too large.
     """
     kind, video = _format(format), app.videos[image_id]
     chosen = range(video.info.frame_count)
+    if not partial:
+        video.check_whole()
     if frames is not None:
         first, last = map(int, frames.split(":"))
         chosen = chosen[first:last]
+        if not chosen:
+            raise InputError(f"frames={frames} holds no frame of '{image_id}', which has {video.info.frame_count}")
     with ExitStack() as until_sent:
         path = until_sent.enter_context(app.videos.scratch(kind.suffix))
         write_masks(video, format, path, original, chosen)

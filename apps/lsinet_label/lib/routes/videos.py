@@ -22,6 +22,8 @@ class Final(BaseModel):
     """Whether a video is final: then its masks do not change any more."""
 
     final: bool
+    partial: bool = False
+    """Also if frames have no mask yet: they count as frames without a polyp."""
 
 
 def _job_fields(video: StoredVideo, app: Services) -> dict[str, Any]:
@@ -94,9 +96,11 @@ def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
 
     Raises:
         NotFound: there is no such video.
-        Conflict: a job is working on the video.
+        Conflict: a job is working on the video, or frames have no mask yet and ``partial`` is not set.
     """
     video = app.videos[image_id]
+    if final.final and not final.partial:
+        video.check_whole()
     if final.final and app.jobs.of_image(image_id):
         raise Conflict(f"a job is working on '{image_id}': wait until it is done, or cancel it")
     video.set_final(final.final, current_user())

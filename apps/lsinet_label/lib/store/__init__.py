@@ -5,6 +5,8 @@
 ``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions. The model's
                         own values, and below ``propagated`` the values that corrections changed
 ``predicted/N.png``     the model's masks. In all masks a pixel is its lesion's id, and 0 is background
+``new/N.png``           the model's masks while it goes through the video again; then they replace ``predicted``. Their
+                        values are in ``frames.new.json``
 ``propagated/N.png``    masks that propagation predicted from corrections
 ``corrected/N.png``     masks that people saved. Each file also says who saved it, and when
 ``history.jsonl``       who saved or took back which mask, and when

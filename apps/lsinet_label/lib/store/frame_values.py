@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lib.store.files import write_durably
-from lib.store.masks import PROPAGATED, Masks
+from lib.store.masks import NEW, PREDICTED, PROPAGATED, Masks
 from lib.store.video_info import VideoInfo
 from lsinet_monai.masks import frame_doubts, has_polyp, temporal_disagreement, video_doubt
 
@@ -32,6 +32,7 @@ class FrameValues:
 
     def __init__(self, folder: Path, lock: AbstractContextManager[Any], info: VideoInfo, masks: Masks) -> None:
         self._file = folder / "frames.json"
+        self._new_file = folder / "frames.new.json"
         self._lock = lock
         self._info = info
         self._masks = masks
@@ -39,10 +40,8 @@ class FrameValues:
 
     def reload(self) -> None:
         """Read the values from the disk."""
-        try:
-            self._predicted: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            self._predicted = {}
+        self._predicted: dict[str, Any] = _read(self._file) or {}
+        self._new: dict[str, Any] | None = _read(self._new_file)
         # Kept apart from the model's own values, which count again when a correction is taken back.
         propagated = self._predicted.pop(PROPAGATED, {})
         self._propagated = {int(frame): values for frame, values in propagated.items()}
@@ -52,21 +51,42 @@ class FrameValues:
         """Write the values to the disk."""
         with self._lock:
             write_durably(self._file, json.dumps({**self._predicted, PROPAGATED: self._propagated}).encode())
+            if self._new is not None:
+                write_durably(self._new_file, json.dumps(self._new).encode())
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Forget all values, because the model starts again at the first frame."""
+    def begin(self, kind: str) -> None:
+        """Begin with the model's first frame.
+
+        Args:
+            kind: ``predicted``: the video has no values yet; ``new``: its values stay until :meth:`adopt_new`.
+        """
         with self._lock:
-            self._predicted = {name: [None] * self._info.frame_count for name in _NAMES}
-            self._propagated = {}
+            values = {name: [None] * self._info.frame_count for name in _NAMES}
+            if kind == NEW:
+                self._new = values
+            else:
+                self._predicted = values
+            self.forget_rank()
+
+    def adopt_new(self) -> None:
+        """Replace the values of the model's own masks by the new ones, if there are any."""
+        with self._lock:
+            if self._new is None:
+                return
+            self._predicted, self._new = self._new, None
+            # Without a mask, they only say how the old mask next to a propagated one changed.
+            self._propagated = {frame: found for frame, found in self._propagated.items() if "has_polyp" in found}
+            self.flush()
+            self._new_file.unlink(missing_ok=True)
             self.forget_rank()
 
     def set(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:
         """Store the values of a frame. Values that are not given stay as they are.
 
         Args:
-            kind: ``predicted`` or ``propagated``.
+            kind: ``predicted``, ``propagated`` or ``new``.
             frame: its index.
             labels: its mask, uint8, (H, W): lesion ids.
             values: ``scores``, ``uncertainty``, ``changes``.
@@ -78,8 +98,9 @@ class FrameValues:
             if kind == PROPAGATED:
                 self._propagated.setdefault(frame, {}).update(found)
                 return
+            values = self._predicted if kind == PREDICTED or self._new is None else self._new
             for name, value in found.items():
-                self._predicted.setdefault(name, [None] * self._info.frame_count)[frame] = value
+                values.setdefault(name, [None] * self._info.frame_count)[frame] = value
 
     def set_change(self, frame: int, change: float) -> None:
         """Store 1 - IoU between the masks of a frame and the frame before, after a correction changed one of them."""
@@ -97,6 +118,7 @@ class FrameValues:
     def forget_rank(self) -> None:
         """Let :meth:`rank` compute the rank again. Call this after each change of values or corrections."""
         self._rank: tuple[float | None] | None = None
+        self._without_mask: int | None = None
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
@@ -121,6 +143,11 @@ class FrameValues:
                     values[frame] = sure.get(name, getattr(correction, name, None))
         return values
 
+    def corrected_lesions(self) -> list[tuple[int, ...]]:
+        """The lesions in each mask that a person saved."""
+        with self._lock:
+            return [correction.lesions for correction in self._masks.corrections.values()]
+
     def doubts(self) -> list[float | None]:
         """The doubt of each frame, in [0, 1]; None if the frame is corrected or not predicted yet."""
         doubts = frame_doubts(self.per_frame("uncertainty"), temporal_disagreement(self.per_frame("changes")))
@@ -137,3 +164,23 @@ class FrameValues:
             if self._rank is None:  # slow for an hour of video, and pages ask for the list of videos every second
                 self._rank = (video_doubt(self.doubts()),)
             return self._rank[0]
+
+    def without_mask(self) -> int:
+        """How many frames have no mask yet; 0 once the model has gone through the whole video.
+
+        Frames that cannot be decoded never get a mask.
+        """
+        if self._info.is_annotated:
+            return 0
+        with self._lock:
+            if self._without_mask is None:
+                self._without_mask = self.per_frame("scores").count(None)
+            return self._without_mask
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content

@@ -87,6 +87,12 @@ class Lesions:
         """The id after the highest that was ever used."""
         return max(self._used(), default=0) + 1
 
+    def next_id_after_people(self) -> int:
+        """The id after the highest that a person drew, named or merged: the model's own masks do not count."""
+        with self._lock:
+            drawn = (lesion for lesions in self._values.corrected_lesions() for lesion in lesions)
+            return max(self.last_named_id(), *drawn, 0) + 1
+
     def free_id(self) -> int | None:
         """The lowest id that was never used, or None if all were."""
         return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._used())), None)

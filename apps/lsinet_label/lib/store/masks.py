@@ -17,12 +17,17 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["LAST_LESION", "PROPAGATED", "Correction", "Mask", "Masks", "decode_mask", "encode_mask"]
+__all__ = ["LAST_LESION", "NEW", "PREDICTED", "PROPAGATED", "Correction", "Mask", "Masks", "decode_mask", "encode_mask"]
 
 LAST_LESION = 255
 """The highest lesion id: masks have 8 bits."""
 
-PROPAGATED = "propagated"
+PREDICTED, PROPAGATED = "predicted", "propagated"
+
+NEW = "new"
+"""The kind of the model's masks while it goes through a video again. Nobody sees them until they are complete."""
+
+_COMPLETE, _OLD = "new.complete", "old"
 
 
 class Correction(NamedTuple):
@@ -131,7 +136,8 @@ class Masks:
         """Read the mask of a frame.
 
         Args:
-            kinds: which kinds to look for, the preferred one first: ``corrected``, ``propagated``, ``predicted``.
+            kinds: which kinds to look for, the preferred one first: ``corrected``, ``propagated``, ``predicted``,
+                ``new``.
             frame: its index.
 
         Returns:
@@ -174,17 +180,44 @@ class Masks:
         """Store a mask that the model predicted.
 
         Args:
-            kind: ``predicted`` or ``propagated``.
+            kind: ``predicted``, ``propagated`` or ``new``.
             frame: its index.
             labels: uint8, (H, W): lesion ids.
         """
         with atomic_write(self._file(kind, frame)) as temporary:
             temporary.write_bytes(encode_mask(labels))
 
-    def remove_predictions(self) -> None:
-        """Remove the model's own masks and the propagated ones."""
-        for kind in ("predicted", PROPAGATED):
-            shutil.rmtree(self._folder / kind, ignore_errors=True)
+    @property
+    def has_predictions(self) -> bool:
+        """Whether a frame has a mask of the model's own."""
+        return any((self._folder / PREDICTED).glob("[0-9]*.png"))
+
+    @property
+    def has_new(self) -> bool:
+        """Whether the model is going through the video again, or stopped on its way."""
+        return (self._folder / NEW).is_dir()
+
+    def begin_new(self) -> None:
+        """Prepare for new masks of the model's own, which replace its present ones together."""
+        self.adopt_complete()
+        shutil.rmtree(self._folder / NEW, ignore_errors=True)
+        (self._folder / NEW).mkdir(parents=True)
+
+    def adopt_new(self) -> None:
+        """Replace the model's own masks by the new ones, if there are any. If this is interrupted, call it again."""
+        if self.has_new:
+            (self._folder / NEW).rename(self._folder / _COMPLETE)  # from here on the new ones count
+        self.adopt_complete()
+
+    def adopt_complete(self) -> None:
+        """End an interrupted :meth:`adopt_new`."""
+        if not (self._folder / _COMPLETE).is_dir():
+            return
+        if (self._folder / PREDICTED).is_dir():
+            shutil.rmtree(self._folder / _OLD, ignore_errors=True)
+            (self._folder / PREDICTED).rename(self._folder / _OLD)
+        (self._folder / _COMPLETE).rename(self._folder / PREDICTED)
+        shutil.rmtree(self._folder / _OLD, ignore_errors=True)
 
     def remove_propagated(self, frames: Iterable[int]) -> None:
         """Remove the propagated masks of some frames."""

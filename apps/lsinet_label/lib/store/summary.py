@@ -24,6 +24,7 @@ def summarise_video(video: StoredVideo) -> dict[str, Any]:
         "state": _state(video),
         "rank": video.values.rank(),
         "corrected": corrected,
+        "without_mask": video.values.without_mask(),
         "error": info.error,
     }
 
@@ -35,7 +36,9 @@ def _state(video: StoredVideo) -> str:
         return "final"
     if video.corrections:
         return "corrected"
-    return "annotated" if video.info.is_annotated else "new"
+    if video.info.is_annotated:
+        return "annotated"
+    return "partly annotated" if video.values.without_mask() < (video.info.get("frames") or 0) else "new"
 
 
 def describe_video(video: StoredVideo) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lib.store.files import utc_now
 from lib.store.frame_values import FrameValues
 from lib.store.history import History
 from lib.store.lesions import Lesions
-from lib.store.masks import PROPAGATED, Correction, Mask, Masks
+from lib.store.masks import NEW, PREDICTED, PROPAGATED, Correction, Mask, Masks
 from lib.store.video_info import VideoInfo
 from lsinet_monai.masks import has_polyp
 
@@ -84,7 +84,7 @@ class StoredVideo:
         self.info.check_frame(frame)
         with self.lock:
             version = self._masks.version(frame)
-            found = self._masks.read(("predicted",) if original else ("corrected", PROPAGATED, "predicted"), frame)
+            found = self._masks.read((PREDICTED,) if original else ("corrected", PROPAGATED, PREDICTED), frame)
             if found is not None:
                 labels, kind = found
                 merged = labels if original else self.lesions.merges()[labels]
@@ -98,6 +98,18 @@ class StoredVideo:
     def propagated_frames(self) -> list[int]:
         """The frames that have a propagated mask, in order."""
         return self._masks.propagated_frames()
+
+    def check_whole(self) -> None:
+        """Check that no frame waits for its first mask.
+
+        Raises:
+            Conflict: some do.
+        """
+        if count := self.values.without_mask():
+            raise Conflict(
+                f"{count} of the {self.info.frame_count} frames of '{self.id}' have no mask yet: let the network find "
+                "the polyps first, or add partial=true"
+            )
 
     # What people do --------------------------------------------------------------------------------------------------
 
@@ -163,28 +175,45 @@ class StoredVideo:
     # What jobs do ----------------------------------------------------------------------------------------------------
 
     def begin_annotation(self) -> None:
-        """Remove the model's masks and the propagated ones, with their values. People's masks stay."""
+        """Prepare for masks of the model's own, from the first frame on. All masks that the video has stay.
+
+        If it has some of the model's, the new ones are kept apart until :meth:`end_annotation`.
+        """
         self.info.open_once()
         with self.lock:
-            self._masks.remove_predictions()
-            self.values.begin()
-            self.info.update(annotated=None)
+            if self._masks.has_predictions:
+                self._masks.begin_new()
+            self.values.begin(self.annotated_kind)
+
+    @property
+    def annotated_kind(self) -> str:
+        """The kind of the masks that an annotation writes: ``new`` if it replaces earlier ones, else ``predicted``."""
+        return NEW if self._masks.has_new else PREDICTED
+
+    def annotated_labels(self, frame: int) -> np.ndarray:
+        """The mask that the annotation under way wrote, uint8, (H, W): lesion ids; all 0 if it wrote none."""
+        found = self._masks.read((self.annotated_kind,), frame)
+        return np.zeros(self.info.size, np.uint8) if found is None else found[0]
 
     def end_annotation(self, model: str) -> None:
-        """Note that the model has gone through the whole video.
+        """Note that the model has gone through the whole video. Its new masks and values replace earlier ones together.
+
+        Propagated masks stay: they are to be propagated again.
 
         Args:
             model: identifies the model file, see :meth:`lib.model.ServedModel.load`.
         """
         with self.lock:
             self.values.flush()
+            self._masks.adopt_new()
+            self.values.adopt_new()
             self.info.update(annotated={"model": model, "time": utc_now()})
 
     def write_prediction(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:
         """Store a frame's mask and values.
 
         Args:
-            kind: ``predicted`` for the model's own mask, ``propagated`` for one predicted from a correction.
+            kind: :attr:`annotated_kind` for the model's own mask, ``propagated`` for one predicted from a correction.
             frame: its index.
             labels: uint8, (H, W): lesion ids.
             values: ``scores``, ``uncertainty``, ``changes``. Values that are not given stay as they are.

@@ -14,6 +14,8 @@ VIDEO = "p1_a.frames"
 @pytest.fixture
 def corrected(services, drawn):
     video = services.videos[VIDEO]
+    video.begin_annotation()
+    video.end_annotation("model")
     video.save_correction(3, drawn(2), "ann")
     return video
 
@@ -36,6 +38,20 @@ def test_a_stretch_of_frames(client, frames, count):
     content = client.get(f"videos/{VIDEO}/export", params={"format": "coco", "frames": frames}).json()
     assert len(content["annotations"]) == count
     assert client.get(f"videos/{VIDEO}/export", params={"format": "coco", "frames": "a:b"}).status_code == 422
+
+
+@pytest.mark.parametrize("frames", ["5:3", "3:3", "12:20"])
+@pytest.mark.usefixtures("corrected")
+def test_a_stretch_without_frames_is_refused(client, frames):
+    answer = client.get(f"videos/{VIDEO}/export", params={"format": "coco", "frames": frames})
+    assert answer.status_code == 400 and f"frames={frames} holds no frame" in answer.json()["detail"]
+
+
+def test_a_video_that_is_partly_done_is_exported_on_demand(client, services, drawn):
+    services.videos[VIDEO].save_correction(3, drawn(2), "ann")
+    answer = client.get(f"videos/{VIDEO}/export", params={"format": "coco"})
+    assert answer.status_code == 409 and "11 of the 12 frames" in answer.json()["detail"]
+    assert client.get(f"videos/{VIDEO}/export", params={"format": "coco", "partial": True}).status_code == 200
 
 
 def test_an_import_corrects_and_spreads(client, services, corrected):

@@ -10,7 +10,7 @@ def predict(video, drawn, uncertain: int) -> None:
     video.begin_annotation()
     for frame in range(12):
         values = {"scores": 0.9, "uncertainty": 0.8 * (frame == uncertain), "changes": 0.0}
-        video.write_prediction("predicted", frame, drawn(), **values)
+        video.write_prediction(video.annotated_kind, frame, drawn(), **values)
     video.end_annotation("model")
 
 
@@ -46,3 +46,23 @@ def test_doubt_follows_each_change(video, drawn):
     assert video.values.per_frame("changes")[2:6] == [0, 1, 1, 0] and video.values.rank() > 0
     video.set_final(True, "ann")
     assert video.values.rank() is None
+
+
+def test_frames_without_a_mask_are_counted(video, drawn):
+    assert video.values.without_mask() == 0  # not opened yet
+    video.begin_annotation()
+    assert video.values.without_mask() == 12
+    video.write_prediction("predicted", 0, drawn(), scores=0.9, uncertainty=0.0)
+    video.save_correction(5, drawn(), "ann")
+    assert video.values.without_mask() == 10
+    video.end_annotation("model")
+    assert video.values.without_mask() == 0
+
+
+def test_what_is_known_of_changes_next_to_propagated_masks_ends_with_the_old_masks(video, drawn):
+    predict(video, drawn, 7)
+    video.write_prediction("propagated", 3, drawn(2), scores=0.5, uncertainty=0.3)
+    for frame in (3, 4):
+        video.values.set_change(frame, 0.5)
+    predict(video, drawn, 7)
+    assert video.values.per_frame("changes")[2:6] == [0, 0.5, 0, 0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,47 @@ def test_propagated_masks_are_removed(masks, drawn):
         masks.write_prediction("propagated", frame, drawn())
     masks.remove_propagated([3, 9])
     assert masks.propagated_frames() == [2, 4] and not masks.is_propagated(3) and masks.is_propagated(4)
-    masks.write_prediction("predicted", 0, drawn())
-    masks.remove_predictions()
-    assert masks.propagated_frames() == [] and masks.read(("predicted",), 0) is None
+
+
+def test_new_masks_replace_the_models_own_together(masks, drawn):
+    assert not masks.has_predictions
+    for kind in ("predicted", "propagated"):
+        masks.write_prediction(kind, 2, drawn(1))
+    assert masks.has_predictions and not masks.has_new
+    masks.adopt_new()  # there are none
+    masks.begin_new()
+    masks.write_prediction("new", 3, drawn(2))
+    assert masks.has_new and masks.read(("predicted",), 2)[0].max() == 1 and masks.read(("predicted",), 3) is None
+    masks.adopt_new()
+    assert not masks.has_new and masks.read(("predicted",), 2) is None and masks.read(("predicted",), 3)[0].max() == 2
+    assert masks.propagated_frames() == [2]
+
+
+def test_new_masks_of_a_stopped_annotation_are_forgotten_by_the_next(masks, drawn):
+    masks.write_prediction("predicted", 2, drawn(1))
+    masks.begin_new()
+    masks.write_prediction("new", 2, drawn(2))
+    masks.begin_new()
+    masks.adopt_new()
+    assert masks.read(("predicted",), 2) is None and not masks.has_predictions
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_an_interrupted_replacement_is_ended(masks, drawn, monkeypatch, step):
+    masks.write_prediction("predicted", 2, drawn(1))
+    masks.begin_new()
+    masks.write_prediction("new", 2, drawn(2))
+    rename, left = Path.rename, [step]
+
+    def stop(path, target):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stop)
+        with pytest.raises(KeyboardInterrupt):
+            masks.adopt_new()
+    masks.adopt_new()
+    assert masks.read(("predicted",), 2)[0].max() == 2 and not masks.has_new

@@ -10,6 +10,7 @@ VIDEO = "p1_a.frames"
     ("change", "state"),
     [
         (lambda video, mask: None, "new"),
+        (lambda video, mask: video.write_prediction("predicted", 0, mask, scores=1.0), "partly annotated"),
         (lambda video, mask: video.end_annotation("model"), "annotated"),
         (lambda video, mask: video.save_correction(3, mask, "ann"), "corrected"),
         (lambda video, mask: video.set_final(True, "ann"), "final"),

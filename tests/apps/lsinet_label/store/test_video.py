@@ -49,17 +49,33 @@ def test_a_persons_mask_wins(video, drawn):
         video.take_back(5, "ann")
 
 
-def test_a_new_annotation_keeps_peoples_masks_only(open_store, drawn):
+def test_a_new_annotation_changes_nothing_until_it_is_complete(open_store, drawn):
     video = open_store()[VIDEO]
     video.begin_annotation()
-    video.write_prediction("predicted", 5, drawn(1), scores=0.9, uncertainty=0.5)
-    video.write_prediction("propagated", 6, drawn(2), scores=0.9, uncertainty=0.5)
+    for frame in range(12):
+        video.write_prediction(video.annotated_kind, frame, drawn(1), scores=0.9, uncertainty=0.5)
+    video.write_prediction("propagated", 6, drawn(2), scores=0.8, uncertainty=0.4)
     video.end_annotation("model")
     video.save_correction(7, drawn(3), "ann")
-    assert open_store()[VIDEO].info.is_annotated
+    before = [video.mask(frame).labels.max() for frame in range(12)], video.values.per_frame("scores")
+    assert before == ([1, 1, 1, 1, 1, 1, 2, 3, 1, 1, 1, 1], [0.9] * 6 + [0.8, 1.0] + [0.9] * 4)
+
     video.begin_annotation()
-    assert [video.mask(frame).source for frame in (5, 6, 7)] == ["none", "none", "corrected"]
-    assert not open_store()[VIDEO].info.is_annotated
+    for frame in range(4):
+        video.write_prediction(video.annotated_kind, frame, drawn(4), scores=0.7, uncertainty=0.5)
+    video.values.flush()
+    for store in (video, open_store()[VIDEO]):  # also after a restart
+        assert ([store.mask(f).labels.max() for f in range(12)], store.values.per_frame("scores")) == before
+        assert store.info.is_annotated and store.annotated_labels(3).max() == 4 and not store.annotated_labels(4).any()
+
+    video = open_store()[VIDEO]
+    for frame in range(4, 12):
+        video.write_prediction(video.annotated_kind, frame, drawn(4), scores=0.7, uncertainty=0.5)
+    video.end_annotation("other")
+    for store in (video, open_store()[VIDEO]):
+        assert [store.mask(f).labels.max() for f in range(12)] == [4, 4, 4, 4, 4, 4, 2, 3, 4, 4, 4, 4]
+        assert store.values.per_frame("scores") == [0.7] * 6 + [0.8, 1.0] + [0.7] * 4
+        assert store.info.get("annotated")["model"] == "other" and store.annotated_kind == "predicted"
 
 
 def test_a_save_that_starts_from_an_old_mask_is_refused(open_store, drawn):

@@ -1,0 +1,49 @@
+"""How far an annotation has come, so that it resumes after an interruption."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers import ClipState
+from lsinet_monai.utils.files import read_torch_file, write_torch_file
+
+__all__ = ["AnnotationProgress"]
+
+logger = logging.getLogger(__name__)
+
+
+class AnnotationProgress:
+    """The file from which an interrupted annotation resumes with the same masks.
+
+    Args:
+        path: the file.
+        model: identifies the model. An annotation resumes only with the model that began it.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path = path
+        self._model = model
+
+    def save(self, state: ClipState, next_frame: int) -> None:
+        """Store the inferer's state, and the next frame."""
+        write_torch_file({"model": self._model, "next_frame": next_frame, **state.state_dict()}, self.path)
+
+    def resume(self, state: ClipState, device: str) -> int | None:
+        """Load the stored state into a new one.
+
+        Returns:
+            the frame to resume at, or None if there is no readable state of this model.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            content = read_torch_file(self.path, device)
+        except InputError as error:
+            logger.warning("'%s' cannot be read (%s): the annotation starts again at the first frame", self.path, error)
+            return None
+        if content["model"] != self._model:
+            return None
+        state.load_state_dict(content)
+        return int(content["next_frame"])
