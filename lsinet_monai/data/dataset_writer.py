@@ -15,13 +15,14 @@ from tqdm import tqdm
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["HELD_OUT", "TRAIN", "check_at_least", "prepare_dataset", "write_case"]
+__all__ = ["HELD_OUT", "TRAIN", "check_made_set", "prepare_dataset", "write_case"]
 
 TRAIN, HELD_OUT = "TrainDataset", "TestEasyDataset/Unseen"
 SMALLEST_SIDE = 32  # pixels; below it polyps are a handful of pixels
+_LARGEST_SIDE = 8192
 
 
-def check_at_least(size: tuple[int, int], **limits: tuple[int, int]) -> None:
+def check_made_set(size: tuple[int, int], **limits: tuple[int, int]) -> None:
     """Check the size of the frames, and other numbers, of a data set to generate.
 
     Args:
@@ -29,13 +30,16 @@ def check_at_least(size: tuple[int, int], **limits: tuple[int, int]) -> None:
         limits: ``name=(value, minimum)`` of other numbers.
 
     Raises:
-        InputError: a number is below its minimum, or a side below 32.
+        InputError: a number is below its minimum, or a side below 32 or above 8192.
     """
     for name, (value, minimum) in limits.items():
         if value < minimum:
             raise InputError(f"{name} is {value}, but must be at least {minimum}")
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(f"size is {size[0]}x{size[1]} (height x width), but each must be at least {SMALLEST_SIDE}")
+    if min(size) < SMALLEST_SIDE or max(size) > _LARGEST_SIDE:
+        raise InputError(
+            f"size is {size[0]}x{size[1]} (height x width), but each must be at least {SMALLEST_SIDE} and at most "
+            f"{_LARGEST_SIDE}"
+        )
 
 
 def prepare_dataset(root: Path, note: str, text: str, splits: Sequence[str], overwrite: bool) -> None:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from tqdm import tqdm
 
-from lsinet_monai.data.dataset_writer import prepare_dataset, write_case
+from lsinet_monai.data.dataset_writer import check_made_set, prepare_dataset, write_case
 from lsinet_monai.errors import InputError
 
 FRAME = np.full((32, 40, 3), 90, np.uint8)
@@ -30,6 +30,18 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "set").write_text("")
     with pytest.raises(InputError, match="is a file"):
         prepare_dataset(tmp_path / "set", "NOTE.txt", "", [], overwrite=True)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/set: cannot be made \(Not a directory\): name another folder"):
+        prepare_dataset(tmp_path / "file" / "set", "NOTE.txt", "", [], overwrite=False)
+
+
+@pytest.mark.parametrize("size", [(31, 40), (40, 9000)])
+def test_frames_of_no_use_are_refused(size):
+    with pytest.raises(InputError, match=rf"size is {size[0]}x{size[1]} .* at least 32 and at most 8192"):
+        check_made_set(size, clips=(1, 1))
 
 
 @pytest.mark.parametrize("mask", [np.eye(32, 40, dtype=bool), np.eye(32, 40, dtype=np.uint8) * 255])

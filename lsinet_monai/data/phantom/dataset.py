@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lsinet_monai.data.dataset_writer import HELD_OUT, TRAIN, check_at_least, prepare_dataset, write_case
+from lsinet_monai.data.dataset_writer import HELD_OUT, TRAIN, check_made_set, prepare_dataset, write_case
 from lsinet_monai.data.phantom.camera import Camera, Lens
 from lsinet_monai.data.phantom.colon import Colon
 from lsinet_monai.data.phantom.examination import Examination
@@ -45,7 +45,7 @@ def phantom_clip(
     Raises:
         InputError: if a number is too small; raised by the call itself, before the first frame.
     """
-    check_at_least(size, frames=(frames, 1), seed=(seed, 0), patient=(patient, 0), clip=(clip, 0))
+    check_made_set(size, frames=(frames, 1), seed=(seed, 0), patient=(patient, 0), clip=(clip, 0))
     return _frames(frames, size, seed, patient, clip)
 
 
@@ -79,7 +79,7 @@ def phantom_mucosa(count: int, size: tuple[int, int], seed: int) -> list[np.ndar
     Raises:
         InputError: if a number is too small.
     """
-    check_at_least(size, count=(count, 1), seed=(seed, 0))
+    check_made_set(size, count=(count, 1), seed=(seed, 0))
     pictures = []
     for patient in range(count):
         rng = np.random.default_rng([seed, patient, 2])
@@ -125,7 +125,7 @@ def write_phantom(
         InputError: if a number is too small; if ``root`` is a file; or if ``root`` is not empty, and either
             ``overwrite`` is off or a phantom did not write it.
     """
-    check_at_least(size, clips=(clips, 1), frames=(frames, 1), seed=(seed, 0))
+    check_made_set(size, clips=(clips, 1), frames=(frames, 1), seed=(seed, 0))
     root = Path(root)
     command = (
         f"python -m lsinet_monai phantom OUT --clips {clips} --frames {frames} --size {size[0]}x{size[1]} --seed {seed}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lsinet_monai.data.dataset_writer import HELD_OUT, check_at_least, prepare_dataset, write_case
+from lsinet_monai.data.dataset_writer import HELD_OUT, check_made_set, prepare_dataset, write_case
 from lsinet_monai.data.frames import read_frame
 from lsinet_monai.data.mask_files import read_mask
 from lsinet_monai.data.stills.folder import find_stills
@@ -50,7 +50,7 @@ def write_still_clips(
         InputError: a number is too small; the stills or the effects cannot be used; ``root`` is a file; or ``root`` is
             not empty, and either ``overwrite`` is off or this function did not write it.
     """
-    check_at_least(size, frames=(frames, 1), seed=(seed, 0))
+    check_made_set(size, frames=(frames, 1), seed=(seed, 0))
     clips = find_stills(stills_dir, mask_values=mask_values)
     root = Path(root)
     text = (
