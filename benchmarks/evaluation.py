@@ -115,6 +115,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default, help="a dataset in SUN-SEG's layout (%(default)s)")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
+    if not (args.data / "TrainDataset" / "GT").is_dir():
+        parser.error(f"{args.data}/TrainDataset/GT: no such folder; --data names a dataset in SUN-SEG's layout")
     with tempfile.TemporaryDirectory() as folder:
         maps = Path(folder) / "maps"
         write_maps(args.data, maps)

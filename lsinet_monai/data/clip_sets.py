@@ -74,7 +74,7 @@ def read_test_clips(
 
 
 def split_held_out(
-    stills_dir: str | os.PathLike[str], held_out: str | os.PathLike[str], mask_values: Any = None
+    stills_dir: str | os.PathLike[str], held_out: str | os.PathLike[str] | None, mask_values: Any = None
 ) -> tuple[list[Clip], list[Clip]]:
     """Divide stills by a list of held-out ones.
 
@@ -87,7 +87,9 @@ def split_held_out(
         the stills that are not in the list, to train on; and those of its split "validation".
 
     Raises:
-        InputError: the stills or the list cannot be used.
+        InputError: the stills or the list cannot be used, or there is no list.
     """
+    if held_out is None:
+        raise InputError("stills_held_out=None: give a list of pictures, in lines such as: NAME validation")
     train = find_stills(stills_dir, leave_out=read_held_out(held_out), mask_values=mask_values)
     return train, find_stills(stills_dir, only=read_held_out(held_out, "validation"), mask_values=mask_values)

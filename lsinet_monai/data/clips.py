@@ -54,7 +54,8 @@ class Clip(Mapping[str, Any]):
     """A clip: a folder of frames, with masks or without, or a video file.
 
     It also reads like an entry of a MONAI data list: ``clip["clip_id"]``, ``clip["label"]``, and either
-    ``clip["image"]`` or ``clip["video"]``; ``clip.get("negative")`` is True for a negative clip.
+    ``clip["image"]`` or ``clip["video"]``; ``clip.get("negative")`` is True for a negative clip, and
+    ``clip.get("still")`` for a still.
     """
 
     clip_id: str
@@ -83,6 +84,8 @@ class Clip(Mapping[str, Any]):
         yield from ("clip_id", "image" if self.video is None else "video", "label")
         if self.negative:
             yield "negative"
+        if self.still:
+            yield "still"
 
     def __len__(self) -> int:
         return len(tuple(iter(self)))

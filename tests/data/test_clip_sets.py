@@ -68,3 +68,5 @@ def test_held_out_stills(folders):
     train, val = split_held_out(folders / "stills", folders / "held_out.txt")
     assert [clip.clip_id for clip in train] == ["stills/c", "stills/d"]
     assert [clip.clip_id for clip in val] == ["stills/a"]
+    with pytest.raises(InputError, match="stills_held_out=None: give a list of pictures"):
+        split_held_out(folders / "stills", None)

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from lsinet_monai.data import TrainingSampler
+from lsinet_monai.data.clips import Clip
 from lsinet_monai.errors import InputError
 
 LENGTHS = [1, 2, 3, 40]
@@ -145,7 +146,7 @@ def test_an_epoch_resumes_from_its_middle(first, num_replicas):
     assert draw(sampler, 3) == whole
 
 
-STILLS = [{"clip_id": f"stills/{n}", "image": ["x"], "still": True} for n in range(30)]
+STILLS = [Clip(f"stills/{n}", image=["x"], still=True) for n in range(30)]
 
 
 @pytest.mark.parametrize(("negative_share", "stills_share", "negative", "stills"), [

@@ -67,7 +67,7 @@ export function connect(actions, takeKey) {
     if (isButton && (event.key === " " || event.key === "Enter") && !event.ctrlKey) return; // these press the button
     if (target.matches("select") || target.matches("input")) {
       const isText = !target.matches("[type=range], [type=checkbox], [type=color]");
-      if (event.key === "Escape") target.blur();
+      if (event.key === "Escape" || (event.key === "Enter" && target.matches("[type=number]"))) target.blur();
       if (isText ? !(event.ctrlKey || event.metaKey) || event.key !== "s" : /^(Arrow|Home|End|Page| )/.test(event.key))
         return;
     }

@@ -89,6 +89,8 @@ export class Workflow {
   propagate() {
     if (!this.#isOpen({ toEdit: true })) return null;
     if (!this.editor.mask) return say("The frame is still loading.");
+    if (!this.editor.unsaved.includes(this.editor.frame) && !this.editor.corrected.has(this.editor.frame))
+      return say("You have not changed this frame: correct it first, or press S to save it as it is.");
     return this.#step(async () => {
       const { editor } = this;
       const { unsaved, frame } = editor;

@@ -452,6 +452,17 @@ class TestWork:
         assert all((server.labels("case-01.frames", frame) == before[frame]).all() for frame in range(5))
         says(page, "polyps are found")
 
+    def test_a_mask_that_nobody_changed_does_not_spread(self, page: Page, server: Any) -> None:
+        server.annotate("case-01.frames")
+        open_video(page, server, "case-01.frames")
+        video = server.get("videos/case-01.frames")
+        corrected = [entry["frame"] for entry in video["corrections"]]
+        frame = next(frame for frame in range(20) if frame not in corrected)
+        go_to(page, frame)
+        page.keyboard.press("Enter")
+        says(page, "You have not changed this frame")
+        assert server.get("videos/case-01.frames")["corrections"] == video["corrections"]
+
     def test_a_video_that_is_partly_done_says_so(self, page: Page, server: Any) -> None:
         job = server.call("POST", "/lsinet/jobs", {"image": STOPPED, "kind": "annotate"}).json["job"]
         server.wait_until(lambda: server.get(f"videos/{STOPPED}")["scores"][1] is not None)
