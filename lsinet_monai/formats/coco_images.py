@@ -8,6 +8,7 @@ from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, Reading
+from lsinet_monai.formats.frame_names import without_uploads
 from lsinet_monai.formats.video_choice import choose_video, video_name
 
 __all__ = ["frames_of_images"]
@@ -36,7 +37,9 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
     if twice:
         raise InputError(f"two images have the id {twice[0]!r}; number the images")
     videos = {video["id"]: str(video["name"]) for video in content.get("videos") or [] if "name" in video}
-    names = {image["id"]: _video_name(image, videos, clip) for image in images}
+    file_names = [str(image.get("file_name", "")) for image in images]
+    files = dict(zip(ids, file_names if clip.files else without_uploads(file_names), strict=True))
+    names = {image["id"]: videos.get(image.get("video_id")) or video_name(files[image["id"]], clip) for image in images}
     chosen = choose_video(names.values(), clip, "images", reading)
     frames: dict[Any, int | None] = dict.fromkeys(ids)
     image_of_frame: dict[int, str] = {}
@@ -45,7 +48,7 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
         if names[image["id"]] not in chosen:
             continue
         has_size &= _check_size(image, clip)
-        index = frames[image["id"]] = _index(image, clip)
+        index = frames[image["id"]] = _index(image, files[image["id"]], clip)
         name = str(image.get("file_name", image["id"]))
         if index in image_of_frame:
             raise InputError(
@@ -58,12 +61,6 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
     return frames
 
 
-def _video_name(image: Mapping[str, Any], videos: Mapping[Any, str], clip: ClipInfo) -> str:
-    if image.get("video_id") in videos:
-        return videos[image["video_id"]]
-    return video_name(str(image.get("file_name", "")), clip)
-
-
 def _check_size(image: Mapping[str, Any], clip: ClipInfo) -> bool:
     """Check an image's size; returns whether it has one. Some tools write numbers as texts."""
     size = image.get("height"), image.get("width")
@@ -72,9 +69,9 @@ def _check_size(image: Mapping[str, Any], clip: ClipInfo) -> bool:
     return None not in size
 
 
-def _index(image: Mapping[str, Any], clip: ClipInfo) -> int:
+def _index(image: Mapping[str, Any], file: str, clip: ClipInfo) -> int:
     name = image.get("file_name")
-    by_name = clip.index_of(name) if isinstance(name, str) else None
+    by_name = clip.index_of(file) if isinstance(name, str) else None
     key = next((key for key in _FRAME_KEYS if image.get(key) is not None), None)
     if key is None:
         if by_name is None:

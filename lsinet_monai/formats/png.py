@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
-from lsinet_monai.data.mask_files import UnclearMasks, list_values
+from lsinet_monai.data.mask_files import UnclearMasks, list_values, match_masks
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, log_reading
+from lsinet_monai.formats.frame_names import without_uploads
 from lsinet_monai.formats.labels import Labels, UnclearLabels
 from lsinet_monai.formats.video_choice import choose_video, video_name
 from lsinet_monai.utils.files import atomic_write
@@ -36,7 +37,9 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
 
     Args:
         path: the folder. A file belongs to the frame that its name refers to, see :meth:`ClipInfo.index_of`, and to the
-            video that it is named after, see :func:`~lsinet_monai.formats.video_choice.choose_video`.
+            video that it is named after, see :func:`~lsinet_monai.formats.video_choice.choose_video`. Masks of a
+            clip whose frames are files are also found as in training, see
+            :func:`~lsinet_monai.data.mask_files.match_masks`.
         clip: the clip.
         labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt``; None finds it out, see
             :func:`~lsinet_monai.data.find_mask_rule`.
@@ -56,7 +59,10 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
         raise InputError(f"{folder}: no such folder")
     entries = sorted(folder.iterdir())
     reading = Reading(left_out=other_files(entry.name for entry in entries), has_ids=False)
-    videos = {entry: video_name(entry.name, clip) for entry in entries if is_picture(entry.name)}
+    pictures = [entry for entry in entries if is_picture(entry.name)]
+    file_names = [file.name for file in pictures]
+    names = dict(zip(pictures, file_names if clip.files else without_uploads(file_names), strict=True))
+    videos = {file: video_name(name, clip) for file, name in names.items()}
     if not videos:
         found = ", ".join(reading.left_out)
         raise InputError(f"{folder}: holds no PNG files" + (f", but {found}: save the masks as PNG" if found else ""))
@@ -64,11 +70,12 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
         taken = choose_video(videos.values(), clip, "masks", reading)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
+    known = _masks_of_files(folder, clip) if clip.files else {}
     files: dict[int, Path] = {}
     for file in videos:
         if videos[file] not in taken:
             continue
-        index = clip.index_of(file.name)
+        index = known.get(file, clip.index_of(names[file]))
         if index is None:
             raise InputError(f"{file}: {clip.why_unknown(file.name)}, or remove it")
         if index in files:
@@ -93,6 +100,13 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     reading.notes.append(f"in the masks, {rule}")
     log_reading(folder, reading)
     return ClipLabels(files, decode, reading=reading)
+
+
+def _masks_of_files(folder: Path, clip: ClipInfo) -> dict[Path, int]:
+    """Find the masks of frames that are files: by the frame's name, and ``x_mask.png``, ``mask_x.png`` or ``X.png``."""
+    frames = {index: Path(name) for index, name in clip.files.items() if clip.index_of(name) == index}
+    masks, _ = match_masks([*frames.values()], folder)
+    return dict(zip(masks, frames, strict=True))
 
 
 def is_picture(name: str) -> bool:

@@ -188,6 +188,11 @@ def read_stack(
     reading = Reading()
     if not orientation.is_upright:
         reading.notes.append("the file says that its frames are turned or mirrored; they were turned upright")
+    if orientation.is_ignored:
+        reading.notes.append(
+            "the file states an orientation and an origin that are not those of an exported stack; its frames were "
+            "taken as they lie: check that the masks fit"
+        )
     try:
         values, ids, unknown = _choose_segments(stack, _segment_names(fields), labels, reading)
     except UnclearLabels as error:
@@ -263,7 +268,8 @@ def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, st
     except (nibabel.filebasedimages.ImageFileError, HeaderDataError, WrapStructError) as error:
         raise ValueError(str(error)) from error
     header = image.header
-    orientation = Orientation(image.affine if header["sform_code"] > 0 or header["qform_code"] > 0 else None)
+    has_affine = header["sform_code"] > 0 or header["qform_code"] > 0
+    orientation = Orientation(image.affine if has_affine else None, image.shape)
     _check_size(orientation.sizes(image.shape), clip)
     if image.get_data_dtype().kind not in "uif" or image.get_data_dtype().itemsize > 8:
         raise InputError(f"has pixels of type {image.get_data_dtype()}; save it as a label map")
@@ -281,7 +287,7 @@ def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str
     if "data file" in fields or "datafile" in fields:
         raise InputError("has its pixels in another file; save both as one *.nrrd")
     sizes = [int(length) for length in fields.get("sizes", "").split()]
-    orientation = Orientation(nrrd_affine(fields))
+    orientation = Orientation(nrrd_affine(fields), sizes)
     _check_size(orientation.sizes(sizes), clip)
     import itk  # imported here, since it takes seconds
 

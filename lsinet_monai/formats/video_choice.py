@@ -30,7 +30,7 @@ def choose_video(names: Iterable[str], clip: ClipInfo, kind: str, reading: Readi
 
     Returns:
         The names whose pictures are to be taken: those like the clip's. Pictures whose names say nothing are taken too,
-        if there is no third video.
+        if there are no other videos that they may belong to.
 
     Raises:
         InputError: if there are several videos, and not exactly one of them is named like the clip.
@@ -42,7 +42,7 @@ def choose_video(names: Iterable[str], clip: ClipInfo, kind: str, reading: Readi
     if len(count) <= 1:
         return set(count)
     if len(chosen) != 1:
-        listed = ", ".join(repr(name) for name in list(count)[:5])
+        listed = ", ".join(repr(name) if name else "no video name" for name in list(count)[:5])
         raise InputError(
             f"holds {kind} of several videos ({listed}), and not exactly one of them is named like '{clip.name}'; "
             "export the masks of this video alone"
@@ -50,5 +50,6 @@ def choose_video(names: Iterable[str], clip: ClipInfo, kind: str, reading: Readi
     if len(count) == 2 and "" in count:
         return set(count)
     for name in count.keys() - chosen:
-        reading.left_out[f"{kind} of the video {name!r}"] = count[name]
+        which = f"of the video {name!r}" if name else "without a video name, which may be of any of these videos"
+        reading.left_out[f"{kind} {which}"] = count[name]
     return chosen

@@ -25,11 +25,25 @@ NAMES = [
     ("Roboflow's hash", CLIP, ["clip_mp4-3_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg"], [3]),
     ("the split's folder", CLIP, ["train/clip_mp4-3_jpg.rf.0a1.jpg", "valid/clip_mp4-5_jpg.rf.0a7.jpg"], [3, 5]),
     ("Label Studio", CLIP, ["3f25a7c1-clip_4.jpg", "00c5a7c1-clip_6.jpg"], [4, 6]),
+    ("Label Studio, a code of digits", CLIP, ["3f25a7c1-frame_1.png", "12345678-frame_2.png"], [1, 2]),
+    ("two signs", CLIP, ["clip--003.jpg"], [3]),
+    (
+        "a video whose digits are apart",
+        ClipInfo("case1_2.mp4", (60, 80), 9),
+        ["case1_2_1.png", "case12_1.png"],
+        [1, None],
+    ),
     ("two videos", CLIP, ["clip_mp4-3.jpg", "other_mp4-3.jpg"], [3, None]),
     ("a video with numbers in its name", ClipInfo("case3_1.mp4", (60, 80), 9), ["case3_1_00004.jpg"], [4]),
     ("with and without the video", CLIP, ["clip_mp4-3.jpg", "4.jpg"], [3, 4]),
     ("two folders", CLIP, ["clip/3.png", "other/3.png", "other/4.png"], [3, None, None]),
     ("a folder of frames", FOLDER, ["image10.png", "image9.png"], [1, 0]),
+    (
+        "a folder of frames named by codes",
+        ClipInfo("a", (60, 80), 2, files={0: "3f25a7c1-1.jpg", 1: "12a45678-1.jpg"}),
+        ["12a45678-1.png", "3f25a7c1-1.png"],
+        [1, 0],
+    ),
     ("frames of two folders", FOLDER, ["case1/image9.png", "case2\\image9.png"], [0, None]),
 ]
 
@@ -72,6 +86,8 @@ UNCLEAR = [
      "images 'frame_3.png' and 'frame_3.jpg' are both frame 3 of 'clip.mp4'; export the masks of this video alone"),
     ("a hash alone", _images("0a1b2c3d4e5f6.jpg"),
      "is not a frame of 'clip.mp4'; name it like the frame: by its number, 0 to 8"),
+    ("a negative number", _images("-1.png"),
+     "image '-1.png' is not a frame of 'clip.mp4'; name it like the frame: by its number, 0 to 8"),
     ("two numbers", _images("frame_3_task_4.jpg"),
      "image 'frame_3_task_4.jpg' has several numbers that may be the frame; name it by the frame alone, such as"),
     ("two lesions of one frame", _images("000003_1.png", "000004_1.png"), "image '000003_1.png' has several numbers"),
@@ -95,6 +111,7 @@ def test_an_unclear_frame_is_refused(images: list[dict[str, Any]], message: str)
 
 NOTES = [
     ([{"id": 1, "file_name": "3.png"}], "does not give the size of its images: check that the masks fit"),
+    (_images("clip_2/3.png"), "its images are named after 'clip_2', not after 'clip.mp4'"),
     (_images("other_mp4-3.jpg"), "its images are named after 'other_mp4', not after 'clip.mp4'"),
 ]
 

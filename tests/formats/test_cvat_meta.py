@@ -77,6 +77,7 @@ NAMED = [_task("1", "a", source=""), _task("2", "b", source="")]
 CHOSEN = [
     ("the only task", [SECOND], [None], SECOND),
     ("the task of the video", [FIRST, SECOND], ["1", "2"], FIRST),
+    ("a video of another suffix next to it", [_task("1", source="a.avi"), FIRST], ["1", "2"], FIRST),
     ("the task of the name", NAMED, ["1", "2"], NAMED[0]),
     ("no task", [], [None], None),
 ]

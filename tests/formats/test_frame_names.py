@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsinet_monai.formats.frame_names import find_video, has_several_numbers, picture_stem, split_name
+from lsinet_monai.formats.frame_names import (
+    find_video,
+    has_several_numbers,
+    picture_stem,
+    split_name,
+    without_uploads,
+)
 
 NAMES = [
     ("000042.png", "", 42),
@@ -40,6 +46,16 @@ NAMES = [
     ("0a1b2c9.png", "", None),
     ("3f2504e0-4f89-11d3-9a0c-0305e82c3301.png", "", None),
     ("polyp12.png", "", None),
+    ("mask_clip_000007.png", "clip", 7),
+    ("3f25a7c1-gt_0007.png", "", 7),
+    ("mask_000012_1.png", "", None),
+    ("-1.png", "", None),
+    ("3f25a7c1--1.png", "", None),
+    ("mask--001.png", "", 1),
+    ("a/\u22121.png", "a", None),
+    ("cam--000.jpg", "cam", 0),
+    ("clip_2/", "clip_2", None),
+    ("train/clip 3/masks/", "clip 3/masks", None),
     ("mask.png", "", None),
 ]
 
@@ -56,7 +72,19 @@ OWN_NAMES = [
     ("video 2_frame_12.png", "video 2.mp4", "video 2", 12),
     ("case3_1_00012.jpg", "case3.mp4", "case3", None),
     ("case3_1_5_00012.jpg", "case3_1.mp4", "case3", None),
-    ("clip_12.png", "clip_12.mp4", "", None),
+    ("clip_12.png", "clip_12.mp4", "clip_12", None),
+    ("Clip-12.png", "clip_12.mp4", "Clip-12", None),
+    ("case11_2_0001.png", "case1_12.mp4", "case11", None),
+    ("mask_case1_12_000001.png", "case1_12.mp4", "case1_12", 1),
+    ("gt_case1_12_0001.png", "case1_12.mp4", "case1_12", 1),
+    ("case1_12_000001_mask.png", "case1_12.mp4", "case1_12", 1),
+    ("mask_7_0012.png", "mask_7.mp4", "mask_7", 12),
+    ("frame_3_0012.png", "frame_3.mp4", "frame_3", 12),
+    ("20230506_101530_0001.png", "VID_20230506_101530.mp4", "20230506_101530", 1),
+    ("VID_20230506_101530_0001.png", "20230506_101530.mp4", "VID_20230506_101530", 1),
+    ("20230506_101530.png", "VID_20230506_101530.mp4", "20230506_101530", None),
+    ("12_1.png", "case_12.mp4", "", None),
+    ("20230506-101530_4.png", "20230506-101530.mp4", "20230506-101530", 4),
     ("clip_13.png", "clip_12.mp4", "clip", 13),
     ("12.png", "12.mp4", "", 12),
     ("12345678-clip_4.png", "clip.mp4", "clip", 4),
@@ -100,9 +128,35 @@ VIDEOS = [
     (["case1/part2", "case2/part2"], "case1/part2", ["case1/part2"]),
     (["case3/part2", "case2/part2"], "case1/part2", ["case3/part2", "case2/part2"]),
     (["", "other"], "clip.mp4", []),
+    (["case11_2", "case112"], "case1_12.mp4", []),
+    (["case11_2", "Case 1-12", "case_1_12_mp4"], "case1_12.mp4", ["Case 1-12", "case_1_12_mp4"]),
+    (["clip_01"], "clip_1.mp4", []),
+    (["CLIP.mp4", "clip", "clip.mp4"], "clip.mp4", ["clip.mp4"]),
+    (["clip.avi", "clip"], "clip.mp4", ["clip"]),
+    (["clip.avi"], "clip.mp4", ["clip.avi"]),
+    (["a/clip", "b/Clip"], "clip.mp4", ["a/clip"]),
+    (["case.a"], "case.b", []),
+    (["p1_a"], "p1_a.frames", ["p1_a"]),
+    (["\u606f\u8089_1"], "\u817a\u7624_1.mp4", []),
+    (["Gr\u00f6\u00dfe1"], "GRO\u0308SSE1.mp4", ["Gr\u00f6\u00dfe1"]),
 ]
 
 
 @pytest.mark.parametrize(("names", "clip", "found"), VIDEOS)
 def test_find_video(names: list[str], clip: str, found: list[str]) -> None:
     assert find_video(names, clip) == found
+
+
+# names of a set, and what remains of them
+UPLOADS = [
+    (["3f25a7c1-frame_1.png", "a/12345678-frame_2.png"], ["frame_1.png", "a/frame_2.png"]),
+    (["20230506-frame_1.png", "20230506-frame_2.png"], ["20230506-frame_1.png", "20230506-frame_2.png"]),
+    (["20230506-1.png", "20230507-1.png", "3f25a7c1-1.png"], ["20230506-1.png", "20230507-1.png", "3f25a7c1-1.png"]),
+    (["12345678-1.png", "frame_2.png"], ["12345678-1.png", "frame_2.png"]),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("files", "names"), UPLOADS)
+def test_codes_of_uploads_are_removed_where_most_of_a_set_have_one(files: list[str], names: list[str]) -> None:
+    assert without_uploads(files) == names

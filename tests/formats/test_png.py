@@ -52,6 +52,8 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, names: list[str], messa
 OF_VIDEOS = [
     ("of two videos", ["part2_3.png", "other_4.png", "other_5.png"], [3], {"masks of the video 'other'": 2}, []),
     ("of another one", ["other_3.png"], [3], {}, ["its masks are named after 'other', not after 'case1/part2'"]),
+    ("uploads of Label Studio", ["3f25a7c1-frame_3.png", "12345678-frame_4.png"], [3, 4], {}, []),
+    ("marks before the names", ["mask_part2_3.png", "gt_4.png"], [3, 4], {}, []),
     ("of the clip", ["part2_3.png", "4.png", "frame_5.png"], [3, 4, 5], {}, []),
     ("other files", ["3.png", "4.gif", "5.gif", ".hidden", "notes.txt"], [3], {"*.gif files": 2}, []),
 ]
@@ -67,6 +69,31 @@ def test_what_is_taken_is_said(
         write_png(tmp_path / name, np.eye(*clip.size, dtype=np.uint8) * 255)
     masks = read_png_folder(tmp_path, clip)
     assert list(masks) == frames and masks.reading.left_out == left_out and masks.reading.notes[:-1] == notes
+
+
+# the mask of the frame C1_1.jpg
+OF_FILES = ["C1_1.png", "C1_1_mask.png", "C1_1_mask.jpg.png", "mask_C1_1.png", "c1_1.png", "C1_1_jpg.rf.0a1b2c.png"]
+FILES = ClipInfo("case1", (60, 80), frame_count=3, files={0: "C1_0.jpg", 1: "C1_1.jpg", 2: "C1_1_gt.jpg"})
+
+
+@pytest.mark.parametrize("name", OF_FILES)
+def test_masks_of_frames_that_are_files_are_found_as_in_training(tmp_path: Path, name: str) -> None:
+    for file in (name, "C1_1_gt.png"):
+        Image.fromarray(np.eye(60, 80, dtype=np.uint8) * 255).save(tmp_path / file)
+    assert list(read_png_folder(tmp_path, FILES)) == [1, 2]
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (["C1_1.png", "C1_1_mask.png"], "C1_1.png: C1_1_mask.png is a mask of the same frame, C1_1.jpg; remove one"),
+    (["C1_1.png", "C1_1_jpg.rf.0a.png"], "C1_1_jpg.rf.0a.png: C1_1.png is a mask of the same frame; remove one"),
+    (["C1_2.png"], "C1_2.png: is not a frame of 'case1'; name it like the frame, or remove it"),
+    (["1.png"], "1.png: is not a frame of 'case1'"),
+])  # fmt: skip
+def test_masks_that_fit_no_frame_or_one_twice_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    for file in names:
+        (tmp_path / file).touch()
+    with pytest.raises(InputError, match=message):
+        read_png_folder(tmp_path, FILES)
 
 
 def test_refused_on_access(tmp_path: Path, clip: ClipInfo) -> None:

@@ -100,6 +100,25 @@ def test_a_stack_that_was_turned_is_turned_back(
     assert found.reading.notes == (note if axes != "LPS" else [])
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_orientation_of_a_script_is_not_applied_and_said(tmp_path: Path, clip: ClipInfo, suffix: str) -> None:
+    stack = np.random.default_rng(0).integers(0, 4, (80, 60, 9)).astype(np.uint8)
+    origin = [-20, -16, 0]  # positive axes, as in the middle of a picture
+    if suffix == ".nrrd":
+        image = itk.image_from_array(np.ascontiguousarray(stack.T))
+        image.SetDirection(itk.matrix_from_array(np.diag([-1.0, -1, 1])))
+        image.SetOrigin([-origin[0], -origin[1], 0])
+        itk.imwrite(image, tmp_path / f"a{suffix}")
+    else:
+        affine = np.diag([0.5, 0.5, 2, 1])
+        affine[:3, 3] = origin
+        nibabel.Nifti1Image(stack, affine).to_filename(tmp_path / f"a{suffix}")
+    found = read_stack(tmp_path / f"a{suffix}", clip)
+    np.testing.assert_array_equal(found[3], stack[:, :, 3].T)
+    (note,) = found.reading.notes
+    assert note.endswith("its frames were taken as they lie: check that the masks fit")
+
+
 def test_a_stack_at_an_angle_is_refused(tmp_path: Path, clip: ClipInfo) -> None:
     affine = np.array([[-0.9, 0.44, 0, 0], [-0.44, -0.9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     nibabel.Nifti1Image(np.ones((80, 60, 9), np.uint8), affine).to_filename(tmp_path / "a.nii")

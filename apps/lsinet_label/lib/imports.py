@@ -19,7 +19,7 @@ from lib.exports import FORMATS, Format
 from lib.store import LAST_LESION, StoredVideo, VideoStore
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
-from lsinet_monai.formats.frame_names import find_video
+from lsinet_monai.formats.frame_names import find_video, without_uploads
 from lsinet_monai.formats.png import is_picture, other_files
 from lsinet_monai.formats.video_choice import choose_video, video_name
 from lsinet_monai.masks import LesionLinker, mask_change
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 _MASK_FOLDER = re.compile(r"(?:^|/)(?:SegmentationClass|masks?|labels?|gt|annotations?)/", re.IGNORECASE)
 """Folders of masks, next to which an archive may have folders of frames, or of colours for each object."""
 _LABELMAP = "labelmap.txt"
+_OURS = "corrections.json"
 _LARGEST_PICTURE = 2**26
 _LARGEST_ARCHIVE = 2**32
 
@@ -190,7 +191,7 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
     reading = Reading()
     try:
         with zipfile.ZipFile(path) as archive:
-            reading.left_out = other_files(_name(entry) for entry in archive.infolist())
+            reading.left_out = other_files(_name(entry) for entry in archive.infolist() if _name(entry) != _OURS)
             pictures = [entry for entry in archive.infolist() if is_picture(_name(entry))]
             if not pictures and reading.left_out:
                 raise InputError(f"the archive holds no PNG files, but {', '.join(reading.left_out)}")
@@ -230,25 +231,36 @@ def _choose_folder(entries: list[zipfile.ZipInfo], clip: ClipInfo, reading: Read
         twice = [name for name, count in Counter(map(_name, masks)).items() if count > 1]
         reason = f"two files named {twice[0]}" if twice else "masks in several folders"
         raise InputError(
-            f"the archive has {reason} ({', '.join(map(repr, list(groups)[:5]))}), and not exactly one folder is named "
-            f"like '{clip.name}'; give the masks of this video alone"
+            f"the archive has {reason} ({_list_folders([group[0] for group in groups.values()])}), and not exactly one "
+            f"folder is named like '{clip.name}'; give the masks of this video alone"
         )
     kept = groups[chosen[0]] if len(groups) > 1 else masks
     folders = sorted({_folder(entry) for entry in kept})
     if len(folders) > 1:
         reading.notes.append(f"masks of several folders are taken together: {', '.join(map(repr, folders[:5]))}")
-    named = [*groups, *(video_name(_name(entry), clip) for entry in masks)]
+    named = [*groups, *_video_names(masks, clip)]
     if len(groups) == 1 and any(groups) and not find_video(named, clip.name):
-        reading.notes.append(f"its masks are in the folder {named[0]!r}, which is not named like '{clip.name}'")
+        reading.notes.append(
+            f"its masks are in the folder {_folder(masks[0])!r}, which is not named like '{clip.name}'"
+        )
     rest = set(entries) - set(kept)
-    others = Counter(map(_folder, rest))
-    reading.left_out |= {f"pictures in the folder {name!r}": count for name, count in others.items()}
+    others = Counter(f"in the folder {_folder(entry)!r}" if _folder(entry) else "in no folder" for entry in rest)
+    reading.left_out |= {f"pictures {place}": count for place, count in others.items()}
     return kept
+
+
+def _list_folders(entries: list[zipfile.ZipInfo]) -> str:
+    return ", ".join(repr(_folder(entry)) if _folder(entry) else "no folder" for entry in entries[:5])
+
+
+def _video_names(entries: list[zipfile.ZipInfo], clip: ClipInfo) -> list[str]:
+    """Return what the names of masks say of their videos, without their folders."""
+    return [video_name(name, clip) for name in without_uploads(map(_name, entries))]
 
 
 def _of_video(entries: list[zipfile.ZipInfo], clip: ClipInfo, reading: Reading) -> list[zipfile.ZipInfo]:
     """Leave out the masks that are named after another video, before they are counted; the reader notes the rest."""
-    names = {entry: video_name(_name(entry), clip) for entry in entries}
+    names = dict(zip(entries, _video_names(entries, clip), strict=True))
     found = Reading()
     try:
         chosen = choose_video(names.values(), clip, "masks", found)

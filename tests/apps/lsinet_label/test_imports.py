@@ -195,6 +195,17 @@ ARCHIVES = [
     ("a split", {"train/008.png": png(), "val/009.png": png()}, [8, 9], 0),
     ("another name", {"other/008.png": png()}, [8], 0),
     ("a picture of another kind", {"008.png": png(), "009.gif": b"x"}, [8], 1),
+    ("a folder that begins like the video", {"p1_a_2/008.png": png()}, [8], 0),
+    ("its folder and a similar one", {"p1_a/008.png": png(), "p1_a_2/009.png": png()}, [8], 1),
+    ("marks of masks", {"mask_008.png": png(), "009_mask.png": png()}, [8, 9], 0),
+    ("our own list of corrections", {"008.png": png(), "corrections.json": b"[]"}, [8], 0),
+    (
+        "two similar folders",
+        {"masks/p1_a_2/008.png": png(), "masks/p1_a_3/009.png": png()},
+        "masks in several folders ('masks/p1_a_2', 'masks/p1_a_3')",
+        0,
+    ),
+    ("no folder and another", {"008.png": png(), "b/009.png": png()}, "several folders (no folder, 'b')", 0),
     ("two videos of other names", {"a/008.png": png(), "b/009.png": png()}, "masks in several folders ('a', 'b')", 0),
     ("two videos with equal names", {"a/008.png": png(), "b/008.png": png()}, "two files named 008.png ('a', 'b')", 0),
 ]
@@ -203,6 +214,9 @@ ARCHIVES = [
 NOTES = {
     "a split": ["masks of several folders are taken together: 'train', 'val'"],
     "another name": ["its masks are in the folder 'other', which is not named like 'p1_a.frames'"],
+    "a folder that begins like the video": [
+        "its masks are in the folder 'p1_a_2', which is not named like 'p1_a.frames'"
+    ],
 }
 
 
@@ -227,6 +241,12 @@ def test_folders_of_archives(video, open_store, tmp_path, _, entries, expected, 
 FLAT_ARCHIVES = [
     ("two videos", ["clip_0", "clip_1", "other_0", "other_1"], [0, 1], {"masks of the video 'other'": 2}),
     ("in a folder", ["masks/clip_1", "masks/other_0"], [1], {"masks of the video 'other'": 1}),
+    (
+        "uploads of Label Studio",
+        ["3f25a7c1-clip_0", "12345678-1", "8765432a-other_0"],
+        [0],
+        {"masks of the video 'other'": 1, "masks without a video name, which may be of any of these videos": 1},
+    ),
     ("two other videos", ["a_0", "b_1"], "the archive holds masks of several videos ('a', 'b')", {}),
     ("two lesions", ["000001_1", "000001_2"], "000001_1.png: has several numbers that may be the frame; name", {}),
 ]
