@@ -31,7 +31,7 @@ def segment(name: str, **checkpoint: str) -> None:
 def draw() -> str:
     """Draw frames of each clip with the shipped model's mask and the truth, and return the picture's path."""
     from lsinet_monai.data import read_frame, read_mask, read_split
-    from lsinet_monai.writers.drawing import overlay
+    from lsinet_monai.writers.overlay_drawing import overlay
 
     clips = read_split(ROOT / CLIPS, SPLIT)
     rows = []

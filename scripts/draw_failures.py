@@ -16,7 +16,7 @@ from lsinet_monai.data import StillClip, find_stills, frames_to_tensor, read_fra
 from lsinet_monai.data.stills import EFFECTS
 from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.networks import load_checkpoint
-from lsinet_monai.writers.drawing import overlay
+from lsinet_monai.writers.overlay_drawing import overlay
 
 SHOWN, SIDE, HEADING = 4, 240, 16
 NO_EFFECTS = dict.fromkeys(EFFECTS, 0.0)

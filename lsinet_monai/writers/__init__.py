@@ -1,11 +1,11 @@
 """The files that runs write for people and other tools: masks, maps, overlays, summaries, exports."""
 
 from .clip_writer import ClipWriter
-from .drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
 from .exports import EXPORTS, check_exports, write_exports
 from .frame_records import FrameRecord, read_records
 from .output_dir import check_model_file, prepare_output_dir
 from .outputs import Outputs
+from .overlay_drawing import PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay
 from .summary import read_summary
 from .unfinished import forget_clip, frames_on_disk, unfinished_dir
 

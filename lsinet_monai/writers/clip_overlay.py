@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.writers.drawing import BAR_HEIGHT, overlay, status_bar
 from lsinet_monai.writers.frame_records import FrameRecord
+from lsinet_monai.writers.overlay_drawing import BAR_HEIGHT, overlay, status_bar
 from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 from lsinet_monai.writers.unfinished import UnfinishedRun
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lsinet_monai.handlers import PredictionPictures
-from lsinet_monai.writers.drawing import PREDICTION_COLOUR, TRUTH_COLOUR
+from lsinet_monai.writers.overlay_drawing import PREDICTION_COLOUR, TRUTH_COLOUR
 
 
 def _piece(clip_id: str, frame_index: int) -> dict[str, Any]:

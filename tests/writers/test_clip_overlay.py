@@ -9,8 +9,8 @@ from PIL import Image
 from lsinet_monai.errors import InputError
 from lsinet_monai.writers import FrameRecord
 from lsinet_monai.writers.clip_overlay import ClipOverlay
-from lsinet_monai.writers.drawing import BAR_HEIGHT
 from lsinet_monai.writers.frame_records import write_records
+from lsinet_monai.writers.overlay_drawing import BAR_HEIGHT
 from lsinet_monai.writers.unfinished import UnfinishedRun
 
 # The first frame's height and width, and the overlay's, without the bar.

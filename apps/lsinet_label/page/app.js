@@ -1,6 +1,6 @@
 /** The page: makes its parts, connects their events, and opens the first video. */
 
-import { listActions } from "./buttons.js";
+import { listActions } from "./button_and_key_actions.js";
 import { Api } from "./api.js";
 import { connect } from "./bindings.js";
 import { askToSignIn } from "./dialogs.js";

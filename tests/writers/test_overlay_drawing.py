@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lsinet_monai.writers.drawing import BAR_HEIGHT, PREDICTION_COLOUR, TRUTH_COLOUR, outline, overlay, status_bar
+from lsinet_monai.writers.overlay_drawing import (
+    BAR_HEIGHT,
+    PREDICTION_COLOUR,
+    TRUTH_COLOUR,
+    outline,
+    overlay,
+    status_bar,
+)
 
 
 def _square(size: int = 40, low: int = 10, high: int = 30) -> np.ndarray:
