@@ -11,7 +11,16 @@ from lsinet_monai.data.frame_order import natural_key, order_of
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
 
-__all__ = ["FRAME_FOLDER", "MASK_NAME", "clip_id_of", "frames_in", "natural_key", "say_how_read", "subfolders", "walk"]
+__all__ = [
+    "FRAME_FOLDER",
+    "MASK_NAME",
+    "check_frame_names",
+    "clip_id_of",
+    "frames_in",
+    "natural_key",
+    "subfolders",
+    "walk",
+]
 
 FRAME_FOLDER = "Frame"
 """In SUN-SEG's layout this folder holds the frames, and the folders next to it do not."""
@@ -57,8 +66,10 @@ def frames_in(folder: Path) -> list[Path]:
     return sorted(frames, key=lambda frame: (key(frame.stem), frame.suffix))
 
 
-def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path], bool] = lambda path: False) -> None:
-    """Log what a person may not expect of a clip: an order that is not that of plain numbers, or files left out.
+def check_frame_names(
+    folder: Path, frames: Sequence[Path], is_read: Callable[[Path], bool] = lambda path: False
+) -> None:
+    """Refuse masks among a clip's frames, and log an order that is not that of plain numbers, and files left out.
 
     Args:
         folder: the folder.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import clip_id_of, say_how_read, walk
+from lsinet_monai.data.folders import check_frame_names, clip_id_of, walk
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video import holds_several, is_dicom
 from lsinet_monai.errors import InputError
@@ -77,7 +77,7 @@ def _say_what_is_a_video(folder: Path, frames: Sequence[Path], videos: Sequence[
     """Log how a folder of frames is read, and which pictures in it are not taken as its frames."""
     if not frames:
         return
-    say_how_read(folder, frames, is_read=lambda path: path in videos or _is_video(path))
+    check_frame_names(folder, frames, is_read=lambda path: path in videos or _is_video(path))
     animations = [path for path in folder.iterdir() if path.suffix.lower() in (".gif", ".apng")]
     for video in sorted([*videos, *animations]):
         logger.warning("%s: is read as a video of its own, not as a frame of its folder", video)

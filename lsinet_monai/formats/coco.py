@@ -275,7 +275,12 @@ def _draw(path: Path, entry: dict[str, Any], size: tuple[int, int]) -> np.ndarra
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Decode a segmentation; raise ValueError, KeyError or TypeError if it is damaged."""
+    """Decode a segmentation.
+
+    Raises:
+        InputError: its size is width, height.
+        ValueError, KeyError, TypeError: it is damaged.
+    """
     if isinstance(segmentation, list):
         if all(isinstance(value, int | float) for value in segmentation):  # one polygon without its brackets
             segmentation = [segmentation]

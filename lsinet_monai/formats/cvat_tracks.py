@@ -29,7 +29,7 @@ _OTHER_SHAPES = ("box", "polyline", "points", "skeleton", "cuboid")
 _ELLIPSE_POINTS = 64
 _COPIES = {
     "still": "as CVAT shows them",
-    "moving": "but CVAT moves it to the next: check them, or export from CVAT, which writes every frame",
+    "moving": "while CVAT would move it towards the next: check them, or export from CVAT, which writes every frame",
 }
 """Kinds of copies of a shape, and what a note says of them."""
 

@@ -25,7 +25,7 @@ _HASHED = re.compile(rf"(.+)_(?:{_PICTURES})\.rf\.[0-9a-z]+(?:\.[a-z]+)?", re.IG
 _SUFFIX = re.compile(r"\.[a-z][0-9a-z]*$", re.IGNORECASE)
 _PICTURE_SUFFIX = re.compile(rf"\.(?:{_PICTURES})$", re.IGNORECASE)
 _KIND = re.compile(r"[ _-]+(?:masks?|labels?|seg|segmentation|gt|annotation)$", re.IGNORECASE)
-_KIND_BEFORE = re.compile(r"(?:masks?|labels?|seg|segmentation|gt|groundtruth)[ _-]+(?=.)", re.IGNORECASE)
+_KIND_BEFORE = re.compile(r"(?<![^\W_])(?:masks?|labels?|seg|segmentation|gt|groundtruth)[ _-]+(?=.)", re.IGNORECASE)
 _WORD = "frames?|images?|img|pictures?|pic|masks?"
 # int() refuses very long numbers, and no clip has that many frames.
 _LAST = re.compile(rf"(?:(.*)[^0-9a-z])?(?:{_WORD})?([0-9]{{1,12}})", re.IGNORECASE | re.DOTALL)

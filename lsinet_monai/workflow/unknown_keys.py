@@ -52,9 +52,12 @@ def check_run(call: Call) -> None:
 
 
 def _check_action(run_id: str, parser: ConfigParser) -> None:
-    value = parser.get()[run_id]
+    value, seen = parser.get()[run_id], {run_id}
     while isinstance(value, str) and value.startswith("@") and value[1:] in parser:
         run_id, value = value[1:], parser[value[1:]]
+        if run_id in seen:
+            raise InputError(f"{run_id} refers to itself, and runs nothing; --run_id says what to run")
+        seen.add(run_id)
     if not _is_action(value):
         raise InputError(f"{run_id}={value!r} runs nothing: leave it out; --run_id says what to run")
 

@@ -126,14 +126,17 @@ class ClipWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_written = False
         try:
             self.flush()
+            is_written = error is None
         finally:
             self._threads.shutdown()
             self._record_file.close()
-        if error is None:
+            if not is_written and self.frames_done is None:
+                self._run.remove()
+        if is_written:
             self._finish()
-        if error is None or self.frames_done is None:
             self._run.remove()
 
     def _finish(self) -> None:
@@ -228,13 +231,20 @@ class ClipWriter:
         if self._last is None:
             return
         (record, files), self._last = self._last, None
-        for file in files:
-            file.result()
+        try:
+            for file in files:
+                file.result()
+        except BaseException:
+            self._records.remove(record)
+            self._stems.remove(record.stem)
+            raise
         # Last of all: a frame with a line is done.
         self._record_file.append(record)
 
     def flush(self) -> None:
         """Store all frames so far on disk, so that a run can resume from here; the overlay grows by a segment."""
-        self._finish_last()
-        if self._overlay:
-            self._overlay.end_segment(len(self._records))
+        try:
+            self._finish_last()
+        finally:
+            if self._overlay:
+                self._overlay.end_segment(len(self._records))

@@ -104,8 +104,8 @@ def test_polygons_stay_until_the_next_key_frame(
 
 STILL = "{} masks between key frames repeat the one before, as CVAT shows them"
 MOVING = (
-    "{} masks between key frames repeat the one before, but CVAT moves it to the next: check them, or export from "
-    "CVAT, which writes every frame"
+    "{} masks between key frames repeat the one before, while CVAT would move it towards the next: check them, or "
+    "export from CVAT, which writes every frame"
 )
 ELLIPSE = '<ellipse frame="{}" cx="9" cy="9" rx="4" ry="{}"/>'
 MASK = '<mask frame="{}" rle="0,4" left="{}" top="1" width="2" height="2"/>'

@@ -57,6 +57,9 @@ NAMES = [
     ("clip_2/", "clip_2", None),
     ("train/clip 3/masks/", "clip 3/masks", None),
     ("mask.png", "", None),
+    ("polypmask_0012.png", "polypmask", 12),
+    ("pseudolabel_12.png", "pseudolabel", 12),
+    ("0012mask_1.png", "0012mask", 1),
 ]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import frame_file
-from lsinet_monai.writers import ClipWriter, frames_on_disk, read_summary
+from lsinet_monai.writers import ClipWriter, clip_writer, frames_on_disk, read_summary
 
 FRAME = np.full((20, 50, 3), 90, np.uint8)
 
@@ -248,3 +248,27 @@ def test_write_refuses(tmp_path: Path, name: str, frame: np.ndarray, probability
         writer.write("0.png", FRAME, _probability(1))
         with pytest.raises(InputError, match=message):
             writer.write(name, frame, probability)
+
+
+@pytest.mark.parametrize("frames_done", [None, 0])
+@pytest.mark.parametrize("fails", [2, 3])  # a frame in the middle, or the last one
+def test_a_picture_that_cannot_be_written_ends_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames_done: int | None, fails: int
+) -> None:
+    write_png = clip_writer.write_png
+
+    def write(path: Path, picture: np.ndarray) -> None:
+        if path.name == f"{fails}.png" and "maps" in path.parts:
+            raise OSError("no room")
+        write_png(path, picture)
+
+    monkeypatch.setattr(clip_writer, "write_png", write)
+    with (
+        pytest.raises(OSError, match="no room"),
+        ClipWriter(tmp_path, "a/b", overlay=None, frames_done=frames_done) as writer,
+    ):
+        for index in range(4):
+            writer.write(f"{index}.png", FRAME, _probability(100))
+    assert writer.indices == [*range(fails)] and read_summary(tmp_path, "a/b") is None
+    assert frames_on_disk(tmp_path, "a/b") == (0 if frames_done is None else fails)
+    assert (tmp_path / "a/b/.unfinished").exists() == (frames_done is not None)

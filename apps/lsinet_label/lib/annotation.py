@@ -68,27 +68,30 @@ class Worker:
         inferer = SequentialVideoInferer()
         state = inferer.new_state()
         progress = AnnotationProgress(video.folder / "annotate.pt", mark)
-        first = progress.resume(state, self.model.device)
-        if first is None:
-            first = 0
+        resumed = progress.resume(state, self.model.device)
+        if resumed is None:
+            progress.path.unlink(missing_ok=True)  # of another model, whose masks are now removed
             video.begin_annotation()
+            first, next_lesion = 0, video.lesions.next_id_after_people()
+        else:
+            first, known = resumed
+            next_lesion = video.lesions.next_id() if known is None else known
         linker, count = LesionLinker(), video.info.frame_count
         before: np.ndarray | None = None
         for frame in range(max(0, first - _LINKED_FRAMES), first):
             labels = video.annotated_labels(frame)
             linker.follow(labels)
             before = labels > 0
-        linker.next_id = max(linker.next_id, video.lesions.next_id_after_people())
-        corrections = video.corrections
+        linker.next_id = max(linker.next_id, next_lesion)
         with open_video(video.path) as source:
             for frame, probability in _predict(source, first, model, inferer, state):
                 mask = _without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
                 linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
-                if frame in corrections:
-                    person = video.mask(frame).labels
-                    linker.follow(person)
-                    labels = _copy_ids(mask, person)
+                person = video.mask(frame)
+                if person.source == "corrected":
+                    linker.follow(person.labels)
+                    labels = _copy_ids(mask, person.labels)
                 else:
                     labels = _as_bytes(linker(mask))
                 values = _values(probability)
@@ -98,9 +101,9 @@ class Worker:
                 before = labels > 0
                 if (frame + 1) % _SAVE_FRAMES == 0:
                     video.values.flush()
-                    progress.save(state, frame + 1)
+                    progress.save(state, frame + 1, linker.next_id)
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
-        progress.save(state, count)
+        progress.save(state, count, linker.next_id)
         video.end_annotation(mark)
         stale = set(video.propagated_frames())
         if corrections := video.corrections:

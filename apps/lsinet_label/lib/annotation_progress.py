@@ -26,15 +26,17 @@ class AnnotationProgress:
         self.path = path
         self._model = model
 
-    def save(self, state: ClipState, next_frame: int) -> None:
-        """Store the inferer's state, and the next frame."""
-        write_torch_file({"model": self._model, "next_frame": next_frame, **state.state_dict()}, self.path)
+    def save(self, state: ClipState, next_frame: int, next_lesion: int) -> None:
+        """Store the inferer's state, the next frame, and the id of the next new lesion."""
+        content = {"model": self._model, "next_frame": next_frame, "next_lesion": next_lesion}
+        write_torch_file(content | state.state_dict(), self.path)
 
-    def resume(self, state: ClipState, device: str) -> int | None:
+    def resume(self, state: ClipState, device: str) -> tuple[int, int | None] | None:
         """Load the stored state into a new one.
 
         Returns:
-            the frame to resume at, or None if there is no readable state of this model.
+            the frame to resume at, and the id of the next new lesion, which files of earlier versions lack; or None if
+            there is no readable state of this model.
         """
         if not self.path.exists():
             return None
@@ -46,4 +48,4 @@ class AnnotationProgress:
         if content["model"] != self._model:
             return None
         state.load_state_dict(content)
-        return int(content["next_frame"])
+        return int(content["next_frame"]), content.get("next_lesion")

@@ -32,7 +32,7 @@ export async function ask(title, text, answers) {
 export async function confirmFinal({ name, frames, corrections, without_mask }, doubtful) {
   const counts = [
     `${corrections.length} corrected`,
-    `${doubtful.length} doubtful and not corrected`,
+    `${plural(doubtful.length, "doubtful place")} (key N) not corrected`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
   ];
   const answer = await ask(

@@ -18,14 +18,19 @@ export class Workflow {
     this.model = null; // as the server's status describes it
   }
 
-  /** Run a step. If it fails, the page shows why, and unsaved masks stay. */
+  /** Run a step. If it fails, the page shows why, and unsaved masks stay. Resolves to whether it succeeded. */
   async #step(act) {
-    if (this.isBusy) return say("Please wait: the server has not answered the last step yet.");
+    if (this.isBusy) {
+      say("Please wait: the server has not answered the last step yet.");
+      return false;
+    }
     this.isBusy = true;
     try {
       await act();
+      return true;
     } catch (error) {
       complain(error);
+      return false;
     } finally {
       this.isBusy = false;
       this.onStep();
@@ -233,8 +238,9 @@ export class Workflow {
 
   async findPolyps() {
     const { video } = this.editor;
-    if (!video) return say(CHOOSE_VIDEO);
-    if (!isUnfinished(video) && !(await dialogs.confirmFindingAgain(video))) return null;
+    if (!this.#isOpen({ toEdit: true })) return null;
+    const isAsked = this.model?.available && video.state !== "annotating" && !isUnfinished(video);
+    if (isAsked && !(await dialogs.confirmFindingAgain(video))) return null;
     return this.#findPolypsIn([video]);
   }
 
@@ -290,7 +296,7 @@ export class Workflow {
   async export() {
     if (!this.#isOpen()) return;
     const { editor, api } = this;
-    await this.#step(() => editor.refresh());
+    if (!(await this.#step(() => editor.refresh()))) return;
     const { unsaved, video } = editor;
     const notes = [
       video.without_mask && `${video.without_mask} of ${plural(video.frames, "frame")} have no mask yet: the file will show no polyp in them.`,

@@ -108,10 +108,13 @@ def scan(packets: Packets, fps: float | None) -> Scan:
         table = _read_packets(packets, container, stream, header)
     stamps = np.array(table.pts, np.int64)
     # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF may give the times of decoding instead.
-    is_guess = header.kind == "avi" or (header.kind == "asf" and header.reordered and (np.diff(stamps) > 0).all())
+    is_decoding_order = header.kind == "asf" and header.reordered and bool((np.diff(stamps) >= 0).all())
+    is_guess = header.kind == "avi" or is_decoding_order
     if not is_guess and not (stamps == _NO_TIME).any() and are_times(stamps):
         return _lay_out_in_time(header, table)
-    return _lay_out_in_order(header, table, packets)
+    times = np.array(table.dts, np.float64)
+    has_decoding_times = is_decoding_order and _NO_TIME not in table.dts and bool((np.diff(times) > 0).all())
+    return _lay_out_in_order(header, table, packets, times if has_decoding_times else None)
 
 
 def _read_header(container: InputContainer, stream: VideoStream, fps: float | None) -> _Header:
@@ -221,7 +224,7 @@ def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
     )
 
 
-def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
+def _lay_out_in_order(header: _Header, table: _Table, packets: Packets, decoding_times: np.ndarray | None) -> Scan:
     numbers: list[int] = []
     for place in table.places:
         numbers.append(number_of(place, header.number_at, numbers[-1] + 1 if numbers else 0))
@@ -238,8 +241,8 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets) -> Scan:
     entry_times = header.entry_times
     fps, frames = header.fps, header.frames
     seconds = np.arange(frame_count) / fps
-    if header.kind == "asf" and header.reordered and frame_count == len(table.pts) > 1:
-        seconds = _times_of_decoding(np.array(table.pts, np.float64)) * float(header.unit)
+    if decoding_times is not None and frame_count == len(decoding_times) > 1:
+        seconds = _times_of_decoding(decoding_times) * float(header.unit)
         fps = (frame_count - 1) / float(seconds[-1])  # FFmpeg guesses it from times in milliseconds
     if pace := _find_pace(header, table):
         fps, frames = fps / pace.slots_per_frame, pace.count_frames(frames)
@@ -262,11 +265,11 @@ def _times_of_decoding(times: np.ndarray) -> np.ndarray:
     Encoders choose the first times of decoding as they like.
 
     Args:
-        times: (N,) float64.
+        times: (N,) float64, ascending, N above 1.
     """
-    steps = np.diff(np.sort(times))
-    usual = np.median(steps)
-    usual = steps[np.abs(steps - usual) <= 1].mean()
+    steps = np.diff(times)
+    middle = np.sort(steps)[len(steps) // 2]
+    usual = steps[np.abs(steps - middle) <= 1].mean()
     first = steps[:_MOST_REORDERED]
     first[np.abs(first - usual) > 1] = usual
     return np.concatenate([[0], np.cumsum(steps)])

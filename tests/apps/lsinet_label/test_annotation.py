@@ -123,8 +123,9 @@ def interrupt(worker):
 
 
 def as_before(file):
-    """As older versions wrote it: without the frame that waits, and without the shape of the frames."""
+    """As older versions wrote it: without the next lesion, the frame that waits, and the shape of the frames."""
     content = torch.load(file, weights_only=True)
+    content.pop("next_lesion")
     content.pop("waiting")
     content.pop("frame_shape")
     assert content.keys() == {"model", "next_frame", "frame_index", "memory", "previous"}
@@ -181,6 +182,48 @@ def test_a_second_annotation_changes_nothing_until_it_is_complete(annotated, wor
     assert before[0].any() and not masks(again, original=True).any()
     assert video.mask(5).labels.max() == 9 and set(video.propagated_frames()) == set(before[2])
     assert not video.values.without_mask() and video.annotated_kind == "predicted"
+
+
+@pytest.mark.slow
+def test_progress_of_another_model_is_forgotten_with_its_masks(annotated, worker, monkeypatch):
+    monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 3)
+    video = annotated.videos[VIDEO]
+    work = annotated(job("annotate"))
+    for _ in range(8):
+        next(work)
+    work.close()
+    file = video.folder / "annotate.pt"
+    of_another_model(file)
+    again = worker()  # with the model in service
+    next(again(job("annotate")))
+    assert not file.exists()
+    assert again.videos[VIDEO].annotated_labels(0).any() and not again.videos[VIDEO].annotated_labels(5).any()
+
+
+@pytest.mark.slow
+def test_a_resumed_annotation_gives_new_lesions_new_ids(worker, monkeypatch):
+    monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 9)
+    monkeypatch.setattr("lib.annotation._without_specks", lambda mask: mask)
+    shown = {0, 1, 11}  # between them, the polyp is away for longer than a track lives
+
+    def predict(source, first, model, inferer, state):
+        for frame in range(first, 12):
+            yield frame, (drawn() > 0) * np.float32(frame in shown)
+
+    monkeypatch.setattr("lib.annotation._predict", predict)
+    whole = worker()
+    run(whole(job("annotate")))
+    expected = masks(whole, original=True)
+    assert expected[0].max() == 1 and expected[11].max() == 2
+    shutil.rmtree(whole.videos[VIDEO].folder)
+    stopped = worker()
+    work = stopped(job("annotate"))
+    for _ in range(10):
+        next(work)
+    work.close()
+    again = worker()
+    run(again(job("annotate")))
+    assert (masks(again, original=True) == expected).all()
 
 
 @pytest.mark.slow

@@ -21,14 +21,14 @@ def test_an_annotation_resumes_with_its_model_alone(tmp_path, state):
     progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1")
     again = SequentialVideoInferer(memory_interval=1).new_state()
     assert progress.resume(again, "cpu") is None
-    progress.save(state, 3)
+    progress.save(state, 3, 7)
     assert AnnotationProgress(tmp_path / "annotate.pt", "model 2").resume(again, "cpu") is None
-    assert progress.resume(again, "cpu") == 3 and again.frame_index == state.frame_index
+    assert progress.resume(again, "cpu") == (3, 7) and again.frame_index == state.frame_index
 
 
 def test_a_damaged_file_starts_it_again(tmp_path, state, caplog):
     progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1")
-    progress.save(state, 3)
+    progress.save(state, 3, 7)
     progress.path.write_bytes(progress.path.read_bytes()[:100])
     assert progress.resume(SequentialVideoInferer(memory_interval=1).new_state(), "cpu") is None
     assert "starts again at the first frame" in caplog.text

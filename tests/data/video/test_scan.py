@@ -66,6 +66,16 @@ def test_the_mean_rate_of_a_variable_one(tmp_path, recipe, clip):
     assert found.fps == pytest.approx(11 / 0.889, rel=1e-3)
 
 
+def test_a_pause_in_a_wmv_with_b_frames_is_kept(tmp_path, recipe, clip):
+    times = [40 * n + (2000 if n >= 12 else 0) for n in range(24)]
+    recipe.write_video(tmp_path / "a.wmv", clip[:24], "libx264", "yuv420p", b_frames=2, times=times)
+    found = scan_file(tmp_path / "a.wmv")
+    steps = np.diff(found.seconds)
+    assert found.timeline.frame_count == 24 and found.seconds[0] == 0
+    assert np.sort(steps)[:-1] == pytest.approx(0.04, abs=1e-3) and steps.max() == pytest.approx(2.04, abs=1e-3)
+    assert 11 <= steps.argmax() <= 13  # times of decoding come up to two frames late
+
+
 def test_a_file_that_ends_early_announces_more_than_it_has(tmp_path, recipe, clip):
     path = recipe.write_kind(tmp_path, "mkv", "MJPEG", clip)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])

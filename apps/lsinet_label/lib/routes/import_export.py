@@ -50,7 +50,7 @@ def export_masks(
     kind, video = _format(format), app.videos[image_id]
     chosen = range(video.info.frame_count)
     if not partial:
-        video.check_whole()
+        video.check_whole(original)
     if frames is not None:
         first, last = map(int, frames.split(":"))
         chosen = chosen[first:last]

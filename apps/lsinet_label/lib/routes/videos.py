@@ -99,10 +99,10 @@ def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
         Conflict: a job is working on the video, or frames have no mask yet and ``partial`` is not set.
     """
     video = app.videos[image_id]
-    if final.final and not final.partial:
-        video.check_whole()
     if final.final and app.jobs.of_image(image_id):
         raise Conflict(f"a job is working on '{image_id}': wait until it is done, or cancel it")
+    if final.final and not final.partial:
+        video.check_whole()
     video.set_final(final.final, current_user())
     job = app.on_final(video)
     return {"final": video.info.is_final, "job": job.job if job else None}

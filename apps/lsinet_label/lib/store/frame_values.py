@@ -60,7 +60,8 @@ class FrameValues:
         """Begin with the model's first frame.
 
         Args:
-            kind: ``predicted``: the video has no values yet; ``new``: its values stay until :meth:`adopt_new`.
+            kind: ``predicted``: the model has no values of the video yet; ``new``: it has, and they stay until
+                :meth:`adopt_new`. Values of propagated masks stay either way.
         """
         with self._lock:
             values = {name: [None] * self._info.frame_count for name in _NAMES}
@@ -165,14 +166,20 @@ class FrameValues:
                 self._rank = (video_doubt(self.doubts()),)
             return self._rank[0]
 
-    def without_mask(self) -> int:
+    def without_mask(self, original: bool = False) -> int:
         """How many frames have no mask yet; 0 once the model has gone through the whole video.
 
         Frames that cannot be decoded never get a mask.
+
+        Args:
+            original: count the model's own masks alone.
         """
-        if self._info.is_annotated:
+        if self._info.is_annotated or not self._info.get("frames"):
             return 0
         with self._lock:
+            if original:
+                known = self._predicted.get("scores") or []
+                return int(self._info.get("frames")) - sum(score is not None for score in known)
             if self._without_mask is None:
                 self._without_mask = self.per_frame("scores").count(None)
             return self._without_mask

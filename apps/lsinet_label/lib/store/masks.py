@@ -144,11 +144,13 @@ class Masks:
             lesion ids, uint8, (H, W), and the kind that was found; None if there is no mask.
         """
         for kind in kinds:
-            try:
-                with Image.open(self._file(kind, frame)) as image:
-                    return np.array(image), kind
-            except FileNotFoundError:
-                continue
+            # While new masks take the place of the old ones, these may lie in other folders for a moment.
+            for folder in (PREDICTED, _COMPLETE, _OLD) if kind == PREDICTED else (kind,):
+                try:
+                    with Image.open(self._file(folder, frame)) as image:
+                        return np.array(image), kind
+                except FileNotFoundError:
+                    continue
         return None
 
     def write_correction(self, correction: Correction, labels: np.ndarray) -> None:
@@ -199,7 +201,6 @@ class Masks:
 
     def begin_new(self) -> None:
         """Prepare for new masks of the model's own, which replace its present ones together."""
-        self.adopt_complete()
         shutil.rmtree(self._folder / NEW, ignore_errors=True)
         (self._folder / NEW).mkdir(parents=True)
 

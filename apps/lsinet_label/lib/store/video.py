@@ -99,13 +99,18 @@ class StoredVideo:
         """The frames that have a propagated mask, in order."""
         return self._masks.propagated_frames()
 
-    def check_whole(self) -> None:
+    def check_whole(self, original: bool = False) -> None:
         """Check that no frame waits for its first mask.
+
+        Args:
+            original: for one of the model's own.
 
         Raises:
             Conflict: some do.
+            InputError: the video cannot be read.
         """
-        if count := self.values.without_mask():
+        self.info.open_once()
+        if count := self.values.without_mask(original):
             raise Conflict(
                 f"{count} of the {self.info.frame_count} frames of '{self.id}' have no mask yet: let the network find "
                 "the polyps first, or add partial=true"
@@ -181,6 +186,7 @@ class StoredVideo:
         """
         self.info.open_once()
         with self.lock:
+            self._masks.adopt_complete()
             if self._masks.has_predictions:
                 self._masks.begin_new()
             self.values.begin(self.annotated_kind)
@@ -204,6 +210,7 @@ class StoredVideo:
             model: identifies the model file, see :meth:`lib.model.ServedModel.load`.
         """
         with self.lock:
+            self.info.check_not_final()  # a cancelled job may still do its last step
             self.values.flush()
             self._masks.adopt_new()
             self.values.adopt_new()

@@ -50,11 +50,13 @@ def test_doubt_follows_each_change(video, drawn):
 
 def test_frames_without_a_mask_are_counted(video, drawn):
     assert video.values.without_mask() == 0  # not opened yet
+    video.info.open_once()
+    assert video.values.without_mask() == 12
     video.begin_annotation()
     assert video.values.without_mask() == 12
     video.write_prediction("predicted", 0, drawn(), scores=0.9, uncertainty=0.0)
     video.save_correction(5, drawn(), "ann")
-    assert video.values.without_mask() == 10
+    assert video.values.without_mask() == 10 and video.values.without_mask(original=True) == 11
     video.end_annotation("model")
     assert video.values.without_mask() == 0
 

@@ -78,6 +78,23 @@ def test_a_new_annotation_changes_nothing_until_it_is_complete(open_store, drawn
         assert store.info.get("annotated")["model"] == "other" and store.annotated_kind == "predicted"
 
 
+def test_the_masks_of_a_final_video_are_not_replaced(video, drawn):
+    video.begin_annotation()
+    video.write_prediction(video.annotated_kind, 0, drawn(1), scores=0.9)
+    video.end_annotation("model")
+    video.begin_annotation()
+    video.write_prediction(video.annotated_kind, 0, drawn(2), scores=0.9)
+    video.set_final(True, "ann")
+    with pytest.raises(Conflict, match="is marked as final"):
+        video.end_annotation("other")
+    assert video.mask(0).labels.max() == 1
+
+
+def test_a_video_that_was_never_opened_is_not_whole(video):
+    with pytest.raises(Conflict, match="12 of the 12 frames"):
+        video.check_whole()
+
+
 def test_a_save_that_starts_from_an_old_mask_is_refused(open_store, drawn):
     video = open_store()[VIDEO]
     video.save_correction(3, drawn(), "ann", version=0)
