@@ -14,10 +14,10 @@ from lsinet_monai.errors import InputError
 __all__ = [
     "FRAME_FOLDER",
     "MASK_NAME",
-    "check_frame_names",
     "clip_id_of",
     "frames_in",
     "natural_key",
+    "say_how_read",
     "subfolders",
     "walk",
 ]
@@ -66,18 +66,14 @@ def frames_in(folder: Path) -> list[Path]:
     return sorted(frames, key=lambda frame: (key(frame.stem), frame.suffix))
 
 
-def check_frame_names(
-    folder: Path, frames: Sequence[Path], is_read: Callable[[Path], bool] = lambda path: False
-) -> None:
-    """Refuse masks among a clip's frames, and log an order that is not that of plain numbers, and files left out.
+def check_no_masks(frames: Sequence[Path]) -> None:
+    """Check that no mask lies among frames.
 
     Args:
-        folder: the folder.
-        frames: its frames, in order.
-        is_read: tells whether another file in the folder is read too.
+        frames: the frames of a folder.
 
     Raises:
-        InputError: masks lie among the frames.
+        InputError: one of them is named like the mask of another.
     """
     stems = {frame.stem for frame in frames}
     masks = [frame for frame in frames if (found := MASK_NAME.fullmatch(frame.stem)) and found[1] in stems]
@@ -86,6 +82,16 @@ def check_frame_names(
         raise InputError(
             f"{masks[0]}: looks like the mask of a frame next to it ({count}): move the masks to a folder of their own"
         )
+
+
+def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path], bool] = lambda path: False) -> None:
+    """Log what a person may not expect of a clip: an order that is not that of plain numbers, or files left out.
+
+    Args:
+        folder: the folder.
+        frames: its frames, in order.
+        is_read: tells whether another file in the folder is read too.
+    """
     kind = order_of([frame.stem for frame in frames]).kind
     names = _few([frame.name for frame in frames])
     if kind == "unknown":

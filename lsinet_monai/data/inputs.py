@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import check_frame_names, clip_id_of, walk
+from lsinet_monai.data.folders import check_no_masks, clip_id_of, say_how_read, walk
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video import holds_several, is_dicom
 from lsinet_monai.errors import InputError
@@ -77,7 +77,8 @@ def _say_what_is_a_video(folder: Path, frames: Sequence[Path], videos: Sequence[
     """Log how a folder of frames is read, and which pictures in it are not taken as its frames."""
     if not frames:
         return
-    check_frame_names(folder, frames, is_read=lambda path: path in videos or _is_video(path))
+    check_no_masks(frames)
+    say_how_read(folder, frames, is_read=lambda path: path in videos or _is_video(path))
     animations = [path for path in folder.iterdir() if path.suffix.lower() in (".gif", ".apng")]
     for video in sorted([*videos, *animations]):
         logger.warning("%s: is read as a video of its own, not as a frame of its folder", video)
@@ -99,15 +100,16 @@ def find_clips(folder: str | os.PathLike[str]) -> list[Clip]:
         name of ``folder`` if it holds the frames itself; ``label`` is None.
 
     Raises:
-        InputError: the folder does not exist or holds no frames, or two clips would have the same ``clip_id``.
+        InputError: the folder does not exist or holds no frames, masks lie among frames, or two clips would have the
+            same ``clip_id``.
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give a folder of frames, or of folders of frames")
-    clips = [
-        Clip(clip_id_of(root, frame_folder), image=[str(frame) for frame in frames])
-        for frame_folder, frames in walk(root)
-    ]
+    clips = []
+    for frame_folder, frames in walk(root):
+        check_no_masks(frames)
+        clips.append(Clip(clip_id_of(root, frame_folder), image=[str(frame) for frame in frames]))
     if not clips:
         raise InputError(f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}), nor do the folders in it")
     _check_clip_ids(root, clips)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lsinet_monai.data.folders import check_frame_names, frames_in
+from lsinet_monai.data.folders import check_no_masks, frames_in, say_how_read
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size, read_frame
 from lsinet_monai.data.video.pictures import holds_several
 from lsinet_monai.data.video.video import Video
@@ -38,7 +38,8 @@ class FolderVideo(Video):
                 f"{several}: holds several pictures, but is one of {len(self._paths)} frames in its folder; give the "
                 "file as a video of its own, or save each picture as a file"
             )
-        check_frame_names(path, self._paths)
+        check_no_masks(self._paths)
+        say_how_read(path, self._paths)
         files = {index: frame.name for index, frame in enumerate(self._paths)}
         super().__init__(path, self._find_size(path), fps, len(self._paths), expected=len(self._paths), files=files)
 
