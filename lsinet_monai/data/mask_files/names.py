@@ -31,14 +31,15 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
         InputError: two masks have the name of one frame.
     """
     masks = frames_in(folder) if folder.is_dir() else []
-    stems = {frame.stem: frame.stem for frame in frames}
-    folded = {stem.casefold(): stem for stem in stems}  # of two that differ only in case, masks are named exactly
+    stems = {frame.stem for frame in frames}
+    folded = {stem.casefold(): stem for stem in stems}
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
         names = [mask.stem, _without_suffix(mask.stem), _frame_name(mask)]
         names += [match[1] for name in names[:2] if (match := _MARK_BEFORE.fullmatch(name))]
-        frames_of_names = (stems.get(name) or folded.get(name.casefold()) for name in names)
-        by_name[next(filter(None, frames_of_names), mask.stem)].append(mask)
+        exact = [name for name in names if name in stems]
+        alike = [folded[name.casefold()] for name in names if name.casefold() in folded]
+        by_name[[*exact, *alike, mask.stem][0]].append(mask)
     found = []
     for frame in frames:
         fitting = by_name.get(frame.stem, [])
