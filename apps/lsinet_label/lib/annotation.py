@@ -88,10 +88,10 @@ class Worker:
                 mask = _without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
                 linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
-                person = video.mask(frame)
-                if person.source == "corrected":
-                    linker.follow(person.labels)
-                    labels = _copy_ids(mask, person.labels)
+                person = video.corrected_labels(frame)
+                if person is not None:
+                    linker.follow(person)
+                    labels = _copy_ids(mask, person)
                 else:
                     labels = _as_bytes(linker(mask))
                 values = _values(probability)

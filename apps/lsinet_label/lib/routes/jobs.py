@@ -64,7 +64,7 @@ def get_job(job_id: str, app: AppServices) -> dict[str, Any]:
 
 @router.delete("/jobs/{job_id}", summary="Cancel a job", dependencies=[ANNOTATOR])
 def delete_job(job_id: str, app: AppServices) -> dict[str, Any]:
-    """Cancel a job. Propagated masks that it has stored stay; a second annotation leaves the masks as they were.
+    """Cancel a job. Propagated masks that it has stored stay; new masks of the network count if all are there.
 
     Raises:
         NotFound: there is no such job, or it ended long ago.

@@ -91,6 +91,11 @@ class StoredVideo:
                 return Mask(merged, "corrected" if kind == "corrected" else "predicted", version)
         return Mask(np.zeros(self.info.size, np.uint8), "none", version)
 
+    def corrected_labels(self, frame: int) -> np.ndarray | None:
+        """The mask that a person saved, uint8, (H, W): lesion ids; None if the frame is not corrected."""
+        with self.lock:
+            return self.mask(frame).labels if frame in self._masks.corrections else None
+
     def is_propagated(self, frame: int) -> bool:
         """Whether the frame has a propagated mask."""
         return self._masks.is_propagated(frame)

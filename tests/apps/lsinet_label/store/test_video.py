@@ -40,6 +40,7 @@ def test_a_persons_mask_wins(video, drawn):
         assert video.mask(5).labels.max() == lesion
     assert video.is_propagated(5) and video.propagated_frames() == [5]
     video.save_correction(5, drawn(3), "ann")
+    assert video.corrected_labels(5).max() == 3 and video.corrected_labels(6) is None
     assert video.mask(5).labels.max() == 3 and video.mask(5, original=True).labels.max() == 1
     video.take_back(5, "ann")
     assert (video.mask(5).labels.max(), video.mask(5).version) == (2, 2)
