@@ -217,7 +217,7 @@ class VideoSession:
                 yield frame, _to_numpy(blend(own, self._corrections.carried_to(frame)))
 
     @torch.no_grad()
-    def propagate_from(self, frame: int) -> Iterator[PropagatedFrame]:
+    def propagate_from(self, frame: int, within: range | None = None) -> Iterator[PropagatedFrame]:
         """Segment the frames on which a corrected frame acts, and report how much its carried mask changed theirs.
 
         These are the frames of :meth:`reached_from` except the frame itself. The frames before it come first,
@@ -225,6 +225,7 @@ class VideoSession:
 
         Args:
             frame: the corrected frame's index, from 0.
+            within: frames without gaps, among them the corrected one: the propagation ends where they end.
 
         Yields:
             each frame that is not damaged.
@@ -234,6 +235,8 @@ class VideoSession:
         """
         self._check_corrected(frame)
         reached = self.reached_from(frame)
+        if within is not None:
+            reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
         for frames in (range(frame - 1, reached.start - 1, -1), range(frame + 1, reached.stop)):
             if not frames:
                 continue

@@ -58,7 +58,8 @@ class Worker:
             return self._annotate(video)
         if job.kind == "label":
             return self._write_labels(video)
-        return self._propagate(video, sorted(video.corrections) if job.frame is None else [job.frame])
+        frames = sorted(video.spreading_corrections) if job.frame is None else [job.frame]
+        return self._propagate(video, frames, within=None if job.within is None else range(*job.within))
 
     # Annotation ------------------------------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class Worker:
         progress.save(state, count, linker.next_id)
         video.end_annotation(mark)
         stale = set(video.propagated_frames())
-        if corrections := video.corrections:
+        if corrections := video.spreading_corrections:
             yield from self._propagate(video, sorted(corrections), stale)
         else:
             video.remove_propagated(stale)
@@ -124,8 +125,10 @@ class Worker:
 
     # Propagation -----------------------------------------------------------------------------------------------------
 
-    def _propagate(self, video: StoredVideo, frames: list[int], stale: Collection[int] = ()) -> Work:
-        """Propagate corrections to the frames around them.
+    def _propagate(
+        self, video: StoredVideo, frames: list[int], stale: Collection[int] = (), within: range | None = None
+    ) -> Work:
+        """Propagate corrections to the frames around them, up to the next frames with a person's mask.
 
         Around a correction that was taken back, frames get the model's masks again, or follow other corrections that
         reach them.
@@ -134,6 +137,7 @@ class Worker:
             video: the video.
             frames: the frames whose correction was saved or taken back.
             stale: frames whose propagated mask is removed if no correction reaches them any more.
+            within: only these frames change; None for all that are reached.
 
         Returns:
             the frames whose masks changed, each with ``change``, 1 - IoU.
@@ -145,21 +149,23 @@ class Worker:
         with open_video(video.path) as source:
             changed = _Changes(video)
             left = set(stale)
-            for frame in [frame for frame in frames if frame not in video.corrections]:
+            for frame in [frame for frame in frames if frame not in video.spreading_corrections]:
                 session = self._session(video, source, model, frame)
-                reached = session.reached_from(frame)
+                reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
                 changed.remember(reached)
-                left |= set(reached)
+                left |= set(reached) - video.corrections.keys()
                 around = [other for other in session.masks if set(session.reached_from(other)) & set(reached)]
                 frames = sorted({*frames, *around})
-            frames = [frame for frame in frames if frame in video.corrections]
+            frames = [frame for frame in frames if frame in video.spreading_corrections]
             for place, frame in enumerate(frames):
                 session = self._session(video, source, model, frame)
-                reached = session.reached_from(frame)
+                reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
+                if within is not None:
+                    reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
                 changed.remember(reached)
                 named = video.mask(frame).labels
                 linker, step = LesionLinker(), 0
-                for done, (other, probability, _) in enumerate(session.propagate_from(frame), start=1):
+                for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
                     if step != np.sign(other - frame):  # backwards and forwards both start at the person's mask
                         step = np.sign(other - frame)
                         linker = LesionLinker()
@@ -181,10 +187,17 @@ class Worker:
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
         """A session with the corrections nearest to a frame."""
         session = VideoSession(model.network, source, model.image_size)
-        corrections = video.corrections
+        corrections = video.spreading_corrections
         for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
             session.add_mask(other, video.mask(other).labels > 0)
         return session
+
+
+def _stop_at_people(reached: range, frame: int, corrections: Collection[int]) -> range:
+    """The part of the reached frames around a frame without others that have a person's mask."""
+    before = (other for other in corrections if other < frame)
+    after = (other for other in corrections if other > frame)
+    return range(max([reached.start, *(other + 1 for other in before)]), min([reached.stop, *after]))
 
 
 class _Changes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.store import StoredVideo
+from lib.store import CHECKED, StoredVideo
 from lsinet_monai.formats import (
     AddFrame,
     Attributes,
@@ -102,7 +102,10 @@ def _masks(video: StoredVideo, original: bool, frames: range) -> Iterator[tuple[
         of_frame: dict[str, Any] = {"source": "model"}
         if not original and frame in corrections:
             correction = corrections[frame]
-            of_frame = {"source": "person", "corrected_by": correction.user, "corrected_at": correction.time}
+            if correction.how == CHECKED:
+                of_frame |= {"checked_by": correction.user, "checked_at": correction.time}
+            else:
+                of_frame = {"source": "person", "corrected_by": correction.user, "corrected_at": correction.time}
         if scores[frame] is not None:
             of_frame["score"] = round(scores[frame], 4)
         lesions = np.unique(labels[labels > 0]).tolist()

@@ -47,6 +47,8 @@ class Job:
     seconds_left: float | None = None
     message: str = "waiting"
     changed: list[dict[str, Any]] | None = None
+    within: list[int] | None = None
+    """Propagate to these frames alone: the first one, and the one after the last."""
 
     def public(self) -> dict[str, Any]:
         """The fields that clients see."""
@@ -105,7 +107,15 @@ class JobQueue:
 
     # For all threads -------------------------------------------------------------------------------------------------
 
-    def submit(self, image: str, kind: str, frame: int | None = None, user: str = "", owner: str = "") -> Job:
+    def submit(
+        self,
+        image: str,
+        kind: str,
+        frame: int | None = None,
+        user: str = "",
+        owner: str = "",
+        within: list[int] | None = None,
+    ) -> Job:
         """Queue a job, unless the same job is in the queue already.
 
         A running annotation is the same job, too. A running propagation is not, because it may have started before the
@@ -117,6 +127,7 @@ class JobQueue:
             frame: the frame to propagate from; None for all corrected ones.
             user: who asks.
             owner: whose turns the job takes; the user's by default.
+            within: the only frames to propagate to: the first one, and the one after the last.
 
         Returns:
             the job.
@@ -124,9 +135,11 @@ class JobQueue:
         with self._lock:
             for job in self._jobs.values():
                 is_early = job.state == "queued" or (job.state == "running" and kind == "annotate")
-                if is_early and (job.image, job.kind, job.frame) == (image, kind, frame):
+                if is_early and (job.image, job.kind, job.frame, job.within) == (
+                    image, kind, frame, within,
+                ):  # fmt: skip
                     return job
-            job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time())
+            job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time(), within=within)
             self._save(job)
             self._jobs[job.job] = job
         self._news.set()

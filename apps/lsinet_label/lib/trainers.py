@@ -101,7 +101,7 @@ class FineTuneTask(TrainTask):
             raise InputError(self.model.state()["how"])
         options = {name: request.get(name, value) for name, value in self.config().items()}
         videos = [self.videos[image_id] for image_id in sorted(datastore.list_images())]
-        chosen = {video.id: frames for video in videos if (frames := _checked_frames(video))}
+        chosen = {video.id: frames for video in videos if (frames := _frames_to_learn(video))}
         if not chosen:
             raise InputError("there is no corrected video to train on: correct a frame, or mark a video as final")
         name = f"lsinet-{datetime.now():%Y%m%d-%H%M%S}"
@@ -156,12 +156,17 @@ class FineTuneTask(TrainTask):
             raise
 
 
-def _checked_frames(video: StoredVideo) -> list[int]:
-    """The frames whose masks people have checked, in order."""
+def _frames_to_learn(video: StoredVideo) -> list[int]:
+    """The frames whose masks people have approved, in order; of a final video all that have a mask."""
     if video.info.error:
         return []
     if video.info.is_final:
-        return list(range(video.info.frame_count))
+        scores = video.values.per_frame("scores")
+        frames = [frame for frame, score in enumerate(scores) if score is not None or not video.values.without_mask()]
+        if len(frames) < len(scores):
+            logger.warning("'%s' is partly done: %d frames have no mask, and the training leaves them out",
+                           video.id, len(scores) - len(frames))  # fmt: skip
+        return frames
     return sorted({*video.corrections, *video.propagated_frames()}) if video.corrections else []
 
 

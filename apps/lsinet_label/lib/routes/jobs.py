@@ -21,6 +21,9 @@ class JobRequest(BaseModel):
     image: str
     kind: Literal["annotate", "propagate"]
     frame: int | None = None
+    first: int | None = None
+    """Propagate to the frames from this one to ``last`` alone."""
+    last: int | None = None
 
 
 @router.post("/jobs", summary="Ask for a job", status_code=202, dependencies=[ANNOTATOR])
@@ -36,14 +39,15 @@ def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
     video.info.open_once()
     if wanted.frame is not None:
         video.info.check_frame(wanted.frame)
-        if wanted.kind == "propagate" and wanted.frame not in video.corrections:
+        if wanted.kind == "propagate" and wanted.frame not in video.spreading_corrections:
             raise Conflict(f"frame {wanted.frame} of '{video.id}' is not corrected: save its mask first")
     video.info.check_not_final()
     state = app.model.state()
     if not state["available"]:
         raise Conflict(state["how"])
     frame = wanted.frame if wanted.kind == "propagate" else None
-    return {"job": app.jobs.submit(video.id, wanted.kind, frame, *current_caller()).job}
+    within = None if wanted.first is None or wanted.last is None else [wanted.first, wanted.last + 1]
+    return {"job": app.jobs.submit(video.id, wanted.kind, frame, *current_caller(), within=within).job}
 
 
 @router.get("/jobs", summary="All jobs", dependencies=[READER])

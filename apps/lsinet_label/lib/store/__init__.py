@@ -8,7 +8,9 @@
 ``new/N.png``           the model's masks while it goes through the video again; then they replace ``predicted``. Their
                         values are in ``frames.new.json``
 ``propagated/N.png``    masks that propagation predicted from corrections
-``corrected/N.png``     masks that people saved. Each file also says who saved it, and when
+``corrected/N.png``     masks that people saved. Each file also says who saved it, when, and whether it was drawn, is
+                        the network's and was found right, or was given to a stretch of frames
+``undo/N/``             what the last acts on stretches of frames replaced
 ``history.jsonl``       who saved or took back which mask, and when
 ``annotate.pt``         where an interrupted annotation resumes
 ======================  ===============================================================================================
@@ -17,20 +19,24 @@ A person's mask takes precedence over a propagated one, and that over the model'
 all. A correction is on the disk before the server answers its save.
 
 The modules: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
-``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``video`` (changes that touch several of these),
+``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``stretches`` (what people do to many frames at
+once), ``video`` (changes that touch several of these),
 ``summary`` (what clients see), ``videos`` (all videos).
 """
 
 from lib.store.lesions import Lesions
-from lib.store.masks import LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
+from lib.store.masks import CHECKED, LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
+from lib.store.stretches import Act
 from lib.store.summary import describe_video, summarise_video
 from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, StoredVideo
 from lib.store.videos import VideoStore
 
 __all__ = [
+    "CHECKED",
     "LABEL_SUFFIXES",
     "LABEL_TAGS",
     "LAST_LESION",
+    "Act",
     "Correction",
     "Lesions",
     "Mask",

@@ -43,6 +43,8 @@ class History:
             frame, version = entry.get("frame"), entry.get("version")
             if frame is not None and version is not None:
                 versions[frame] = max(version, versions.get(frame, 0))
+            for frame, version in entry.get("versions", {}).items():  # of a stretch of frames
+                versions[int(frame)] = max(version, versions.get(int(frame), 0))
         return versions
 
     def add(self, user: str, action: str, **details: Any) -> None:

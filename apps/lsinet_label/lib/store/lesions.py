@@ -16,8 +16,8 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["Lesions"]
 
-# Okabe and Ito's colours for people with colour blindness, without black.
-_PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+# Colours that stand out on mucosa. The page has the same ones.
+_PALETTE = ("#00d5ff", "#ffe033", "#2ee66b", "#ff9d2e", "#8c9bff", "#f0623c", "#ff9ad5")
 
 
 class Lesions:
@@ -50,6 +50,13 @@ class Lesions:
             | named.get(lesion, {})
             for lesion in present
         ]
+
+    def per_frame(self) -> list[list[int]]:
+        """The lesions that the mask of each frame shows, in order."""
+        with self._lock:
+            table = self.merges()
+            per_frame = self._values.per_frame("lesions")
+        return [sorted({int(table[lesion]) for lesion in found or ()}) for found in per_frame]
 
     def merges(self) -> np.ndarray:
         """A table from each id in a mask to the lesion that it was merged into, or to itself: uint8, (256,)."""

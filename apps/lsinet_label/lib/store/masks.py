@@ -17,12 +17,30 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["LAST_LESION", "NEW", "PREDICTED", "PROPAGATED", "Correction", "Mask", "Masks", "decode_mask", "encode_mask"]
+__all__ = [
+    "CHECKED",
+    "CORRECTED",
+    "DRAWN",
+    "FILLED",
+    "LAST_LESION",
+    "NEW",
+    "PREDICTED",
+    "PROPAGATED",
+    "Correction",
+    "Mask",
+    "Masks",
+    "decode_mask",
+    "encode_mask",
+]
 
 LAST_LESION = 255
 """The highest lesion id: masks have 8 bits."""
 
-PREDICTED, PROPAGATED = "predicted", "propagated"
+CORRECTED, PREDICTED, PROPAGATED = "corrected", "predicted", "propagated"
+
+DRAWN, CHECKED, FILLED = "drawn", "checked", "filled"
+"""How a person's mask came about: drawn in its frame; the network's, which the person found right; or given to many
+frames together. Only a drawn one spreads to the frames around it."""
 
 NEW = "new"
 """The kind of the model's masks while it goes through a video again. Nobody sees them until they are complete."""
@@ -41,6 +59,8 @@ class Correction(NamedTuple):
     """1 for the first save of the frame, and 1 more for each later save."""
     lesions: tuple[int, ...]
     has_polyp: bool
+    how: str = DRAWN
+    """``drawn``, ``checked`` or ``filled``."""
 
     @property
     def empty(self) -> bool:
@@ -54,7 +74,7 @@ class Mask(NamedTuple):
     labels: np.ndarray
     """uint8, (H, W): lesion ids, 0 for background."""
     source: str
-    """``corrected``, ``predicted`` (propagated masks too) or ``none``."""
+    """``corrected``, ``checked``, ``predicted`` (propagated masks too) or ``none``."""
     version: int
 
 
@@ -123,7 +143,7 @@ class Masks:
 
     def reload(self) -> None:
         """Read the corrections from the disk."""
-        self.corrections = {c.frame: c for c in map(_read_correction, self._files("corrected"))}
+        self.corrections = {c.frame: c for c in map(_read_correction, self._files(CORRECTED))}
         self._versions = self._history.versions()
         for frame, correction in self.corrections.items():
             self._versions[frame] = max(correction.version, self._versions.get(frame, 0))
@@ -162,8 +182,9 @@ class Masks:
         """
         texts = {
             "Author": correction.user, "Creation Time": correction.time, "Version": str(correction.version),
+            "How": correction.how,
         }  # fmt: skip
-        write_durably(self._file("corrected", correction.frame), encode_mask(labels, texts))
+        write_durably(self._file(CORRECTED, correction.frame), encode_mask(labels, texts))
         self.corrections[correction.frame] = correction
         self._versions[correction.frame] = correction.version
 
@@ -174,9 +195,37 @@ class Masks:
             frame: its index.
             version: the frame's version from now on.
         """
-        self._file("corrected", frame).unlink(missing_ok=True)
+        self._file(CORRECTED, frame).unlink(missing_ok=True)
         del self.corrections[frame]
         self._versions[frame] = version
+
+    def content(self, kind: str, frame: int) -> bytes | None:
+        """The PNG file of a mask as it lies on the disk, or None."""
+        try:
+            return self._file(kind, frame).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put_content(self, kind: str, frame: int, content: bytes, version: int) -> Correction | None:
+        """Put a PNG file back that :meth:`content` returned.
+
+        Args:
+            kind: ``corrected``, ``propagated`` or ``predicted``.
+            frame: its index.
+            content: the file.
+            version: the frame's version from now on, if the mask is a person's.
+
+        Returns:
+            the person's mask, or None if it is none.
+        """
+        with atomic_write(self._file(kind, frame)) as temporary:
+            temporary.write_bytes(content)
+        if kind != CORRECTED:
+            return None
+        found = _read_correction(self._file(kind, frame))._replace(version=version)
+        with Image.open(io.BytesIO(content)) as image:
+            self.write_correction(found, np.array(image))
+        return found
 
     def write_prediction(self, kind: str, frame: int, labels: np.ndarray) -> None:
         """Store a mask that the model predicted.
@@ -251,4 +300,5 @@ def _read_correction(path: Path) -> Correction:
         int(texts.get("Version", 1)),
         tuple(np.unique(labels[labels > 0]).tolist()),
         has_polyp(labels > 0),
+        texts.get("How", DRAWN),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lib.store.masks import CHECKED
 from lib.store.video import StoredVideo
 
 __all__ = ["describe_video", "summarise_video"]
@@ -13,7 +14,8 @@ def summarise_video(video: StoredVideo) -> dict[str, Any]:
     """One row of the list of videos. It does not open the video: facts that are not known yet are None."""
     info = video.info
     height, width = info.get("size") or (None, None)
-    corrected = len(video.corrections)
+    corrections = video.corrections.values()
+    checked = sum(correction.how == CHECKED for correction in corrections)
     return {
         "id": video.id,
         "name": video.id,
@@ -23,7 +25,8 @@ def summarise_video(video: StoredVideo) -> dict[str, Any]:
         "height": height,
         "state": _state(video),
         "rank": video.values.rank(),
-        "corrected": corrected,
+        "corrected": len(corrections) - checked,
+        "checked": checked,
         "without_mask": video.values.without_mask(),
         "error": info.error,
     }
@@ -53,8 +56,11 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         **{name: video.values.per_frame(name) for name in ("scores", "uncertainty", "has_polyp")},
         "doubt": video.values.doubts(),
         "corrections": [
-            {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty} for c in video.corrections.values()
+            {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty, "how": c.how, "version": c.version}
+            for c in video.corrections.values()
         ],
+        "propagated": sorted(set(video.propagated_frames()) - video.corrections.keys()),
+        "lesions_in": video.lesions.per_frame(),
         "lesions": video.lesions.entries(),
         "free_lesion": video.lesions.free_id(),
         "final": video.info.is_final,

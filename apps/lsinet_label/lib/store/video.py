@@ -15,7 +15,8 @@ from lib.store.files import utc_now
 from lib.store.frame_values import FrameValues
 from lib.store.history import History
 from lib.store.lesions import Lesions
-from lib.store.masks import NEW, PREDICTED, PROPAGATED, Correction, Mask, Masks
+from lib.store.masks import CHECKED, CORRECTED, DRAWN, NEW, PREDICTED, PROPAGATED, Correction, Mask, Masks
+from lib.store.stretches import Stretches
 from lib.store.video_info import VideoInfo
 from lsinet_monai.masks import has_polyp
 
@@ -54,6 +55,7 @@ class StoredVideo:
         self._masks = Masks(folder, self.history)
         self.values = FrameValues(folder, self.lock, self.info, self._masks)
         self.lesions = Lesions(self.lock, self.info, self.values, self.history)
+        self.stretches = Stretches(self, self._masks)
 
     def _set_aside(self) -> None:
         """Move the data and labels of the previous video with this name to another folder."""
@@ -71,9 +73,14 @@ class StoredVideo:
 
     @property
     def corrections(self) -> dict[int, Correction]:
-        """A copy of the corrections, by frame, in order."""
+        """A copy of people's masks, by frame, in order."""
         with self.lock:
             return dict(sorted(self._masks.corrections.items()))
+
+    @property
+    def spreading_corrections(self) -> dict[int, Correction]:
+        """Those of people's masks that spread to the frames around them: the drawn ones."""
+        return {frame: correction for frame, correction in self.corrections.items() if correction.how == DRAWN}
 
     def mask(self, frame: int, original: bool = False) -> Mask:
         """The current mask of a frame, or the model's own.
@@ -84,11 +91,14 @@ class StoredVideo:
         self.info.check_frame(frame)
         with self.lock:
             version = self._masks.version(frame)
-            found = self._masks.read((PREDICTED,) if original else ("corrected", PROPAGATED, PREDICTED), frame)
+            found = self._masks.read((PREDICTED,) if original else (CORRECTED, PROPAGATED, PREDICTED), frame)
             if found is not None:
                 labels, kind = found
                 merged = labels if original else self.lesions.merges()[labels]
-                return Mask(merged, "corrected" if kind == "corrected" else "predicted", version)
+                if kind == CORRECTED:
+                    source = CHECKED if self._masks.corrections[frame].how == CHECKED else CORRECTED
+                    return Mask(merged, source, version)
+                return Mask(merged, "predicted", version)
         return Mask(np.zeros(self.info.size, np.uint8), "none", version)
 
     def corrected_labels(self, frame: int) -> np.ndarray | None:
@@ -145,7 +155,7 @@ class StoredVideo:
                     f"somebody else saved frame {frame} of '{self.id}' meanwhile: load its mask again", version=current
                 )
             lesions = tuple(np.unique(labels[labels > 0]).tolist())
-            correction = Correction(frame, user, utc_now(), current + 1, lesions, has_polyp(labels > 0))
+            correction = Correction(frame, user, utc_now(), current + 1, lesions, has_polyp(labels > 0), DRAWN)
             self._masks.write_correction(correction, labels)
             self.values.forget_rank()
             try:

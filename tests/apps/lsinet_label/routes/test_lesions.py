@@ -12,7 +12,7 @@ def test_lesions_are_named_and_merged(client, services, drawn):
     services.videos[VIDEO].save_correction(3, labels, "ann")
     named = client.put(LESIONS, json=[{"id": 4, "name": "sigmoid", "colour": "#123456"}]).json()
     assert named == [
-        {"id": 1, "name": "Polyp 1", "colour": "#e69f00"},
+        {"id": 1, "name": "Polyp 1", "colour": "#00d5ff"},
         {"id": 4, "name": "sigmoid", "colour": "#123456"},
     ]
     assert [entry["id"] for entry in client.post(f"{LESIONS}/merge", json={"into": 1, "from": 4}).json()] == [1]

@@ -26,7 +26,7 @@ def test_an_old_store_is_read_as_it_was(open_store, studies):
     assert video.propagated_frames() == [0, 1, 2, 4]
     assert set(np.unique(video.mask(5).labels)) == {0, 7}  # 201 was merged into 7
     assert found["lesions"] == [
-        {"id": 1, "name": "Polyp 1", "colour": "#e69f00"},
+        {"id": 1, "name": "Polyp 1", "colour": "#00d5ff"},
         {"id": 7, "name": "sigmoid", "colour": "#123456"},
     ]
     assert found["uncertainty"][:4] == [0.5505, 0.5539, 0.562, 0.0] and found["doubt"][:4] == [

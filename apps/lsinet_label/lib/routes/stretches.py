@@ -1,0 +1,87 @@
+"""Stretches of frames: check, empty, clear, copy, remove and relabel in one step, and undo it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from lib.routes.services import ANNOTATOR, AppServices, lsinet_router
+from lib.security import current_caller, current_user
+from lib.store import Act
+from lsinet_monai.errors import InputError
+
+__all__ = ["router"]
+
+router = lsinet_router()
+
+
+class StretchRequest(BaseModel):
+    """What to do to the frames from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+    act: Literal["check", "empty", "clear", "copy", "remove", "relabel"]
+    lesion: int | None = Field(None, ge=1, le=255)
+    """For ``remove`` and ``relabel``."""
+    into: int | None = Field(None, ge=1, le=255)
+    """For ``relabel``: the other lesion."""
+    frame: int | None = None
+    """For ``copy``: the frame whose mask they get."""
+
+
+class UndoRequest(BaseModel):
+    """The act to undo."""
+
+    act: int
+
+
+@router.post("/videos/{image_id}/stretch", summary="Act on a stretch of frames", dependencies=[ANNOTATOR])
+def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dict[str, Any]:
+    """Do one thing to a stretch of frames, see :class:`lib.store.stretches.Stretches`.
+
+    Returns:
+        ``act``, by which it is undone, and ``frames``, those whose mask changed.
+
+    Raises:
+        NotFound: there is no such video or frame.
+        Conflict: the video is final.
+        InputError: a lesion or frame that the act needs is missing, or the stretch is empty.
+    """
+    stretches = app.videos[image_id].stretches
+    stretch = (wanted.first, wanted.last, current_user())
+
+    def need(name: str) -> int:
+        value = getattr(wanted, name)
+        if value is None:
+            raise InputError(f"{wanted.act} needs {name}: add it to the call")
+        return int(value)
+
+    if wanted.act == "copy":
+        return _answer(stretches.copy(*stretch, need("frame")))
+    if wanted.act == "remove":
+        return _answer(stretches.remove(*stretch, need("lesion")))
+    if wanted.act == "relabel":
+        return _answer(stretches.relabel(*stretch, need("lesion"), need("into")))
+    if wanted.act == "clear":
+        taken_back = app.videos[image_id].spreading_corrections
+        act = stretches.clear(*stretch)
+        for frame in set(act.frames) & taken_back.keys():  # their effect on the frames around them goes, too
+            app.jobs.submit(image_id, "propagate", frame, *current_caller())
+        return _answer(act)
+    return _answer(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))
+
+
+@router.post("/videos/{image_id}/undo", summary="Undo an act on a stretch", dependencies=[ANNOTATOR])
+def post_undo(image_id: str, wanted: UndoRequest, app: AppServices) -> dict[str, Any]:
+    """Bring the masks back that an act on a stretch of frames changed.
+
+    Raises:
+        NotFound: there is no such video, or the act is not known any more.
+        Conflict: a mask has changed since, or the video is final.
+    """
+    return _answer(app.videos[image_id].stretches.undo(wanted.act, current_user()))
+
+
+def _answer(act: Act) -> dict[str, Any]:
+    return {"act": act.id, "frames": act.frames}

@@ -1,0 +1,131 @@
+"""What people do to a stretch of frames, and that it can be undone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lib.errors import Conflict, NotFound
+
+from lsinet_monai.errors import InputError
+
+VIDEO = "p1_a.frames"
+
+
+@pytest.fixture
+def annotated(video, drawn):
+    """Lesion 1 in all frames by the network, lesion 2 in frames 4 to 6; frame 5 is saved by a person."""
+    video.begin_annotation()
+    for frame in range(12):
+        labels = drawn(1)
+        if frame in (4, 5, 6):
+            labels[40:50, 50:60] = 2
+        video.write_prediction("predicted", frame, labels, scores=0.9, uncertainty=0.1)
+    video.end_annotation("model")
+    video.save_correction(5, video.mask(5).labels, "ann")
+    return video
+
+
+def masks(video) -> list[bytes]:
+    return [video.mask(frame).labels.tobytes() for frame in range(12)]
+
+
+def test_checked_frames_are_noted_with_name_and_time(annotated, open_store):
+    before = masks(annotated)
+    act = annotated.stretches.check(3, 7, "bob")
+    assert act.frames == [3, 4, 6, 7]  # frame 5 is a person's already
+    assert masks(annotated) == before
+    video = open_store()[VIDEO]
+    checked = video.corrections[3]
+    assert (checked.how, checked.user, checked.version, checked.time > "2026") == ("checked", "bob", 1, True)
+    assert video.mask(3).source == "checked" and video.mask(5).source == "corrected"
+    assert list(video.spreading_corrections) == [5]
+    entry = video.history.entries()[-1]
+    assert (entry["user"], entry["action"], entry["first"], entry["last"], entry["frames"]) == ("bob", "check", 3, 7, 4)
+    assert video.values.doubts()[3] is None
+
+
+def test_a_frame_without_a_mask_cannot_be_checked(video):
+    assert video.stretches.check(0, 3, "bob").frames == []
+    assert not video.corrections and not list((video.folder / "undo").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("act", "arguments", "changed"),
+    [
+        ("check", (), [2, 3, 4, 6, 7, 8]),
+        ("empty", (), [2, 3, 4, 5, 6, 7, 8]),
+        ("clear", (), [5]),
+        ("copy", (4,), [2, 3, 5, 6, 7, 8]),
+        ("remove", (2,), [4, 5, 6]),
+        ("relabel", (2, 1), [4, 5, 6]),
+    ],
+)
+def test_every_act_changes_its_frames_alone_and_is_undone(annotated, open_store, act, arguments, changed):
+    before, corrections = masks(annotated), annotated.corrections
+    done = getattr(annotated.stretches, act)(2, 8, "bob", *arguments)
+    assert done.frames == changed
+    after = masks(annotated)
+    assert [frame for frame in range(12) if before[frame] != after[frame] and frame not in changed] == []
+    assert masks(open_store()[VIDEO]) == after
+    versions = [annotated.mask(frame).version for frame in range(12)]
+    assert annotated.stretches.undo(done.id, "bob").frames == changed
+    for video in (annotated, open_store()[VIDEO]):
+        assert masks(video) == before
+        assert {f: (c.user, c.how, c.lesions) for f, c in video.corrections.items()} == {
+            f: (c.user, c.how, c.lesions) for f, c in corrections.items()
+        }
+        assert all(video.mask(frame).version >= version for frame, version in enumerate(versions))
+        assert video.values.per_frame("lesions")[4] == [1, 2] and video.values.per_frame("scores")[4] == 0.9
+    with pytest.raises(NotFound, match="cannot be undone any more"):
+        annotated.stretches.undo(done.id, "bob")
+
+
+def test_what_the_acts_do(annotated, drawn):
+    stretches = annotated.stretches
+    stretches.remove(0, 11, "bob", 2)
+    assert all((annotated.mask(frame).labels == drawn(1)).all() for frame in range(12))
+    assert annotated.corrections[4].how == "filled" and list(annotated.corrections) == [4, 5, 6]
+    stretches.empty(9, 10, "bob")
+    assert not annotated.mask(9).labels.any() and annotated.corrections[10].empty
+    stretches.relabel(0, 3, "bob", 1, 7)
+    assert [np.unique(annotated.mask(frame).labels).tolist() for frame in (3, 4)] == [[0, 7], [0, 1]]
+    assert 3 not in annotated.corrections  # another name does not make a mask a person's
+    stretches.copy(0, 1, "bob", 9)
+    assert not annotated.mask(0).labels.any() and not annotated.mask(1).labels.any()
+
+
+def test_a_step_is_not_undone_over_later_work(annotated, drawn):
+    act = annotated.stretches.empty(2, 4, "bob")
+    annotated.save_correction(3, drawn(9), "ann")
+    before = masks(annotated)
+    with pytest.raises(Conflict, match="frame 3 has changed since"):
+        annotated.stretches.undo(act.id, "bob")
+    assert masks(annotated) == before
+
+
+def test_a_full_disk_changes_nothing(annotated, full_disk):
+    before, corrections = masks(annotated), annotated.corrections.keys()
+    full_disk("fsync")
+    with pytest.raises(OSError, match="No space left"):
+        annotated.stretches.empty(2, 8, "bob")
+    full_disk()
+    assert masks(annotated) == before and annotated.corrections.keys() == corrections
+
+
+def test_a_stretch_that_makes_no_sense(annotated):
+    with pytest.raises(InputError, match="ends at frame 3, before its first frame 5"):
+        annotated.stretches.empty(5, 3, "bob")
+    with pytest.raises(NotFound, match="frame 12 is not in"):
+        annotated.stretches.empty(5, 12, "bob")
+    with pytest.raises(InputError, match="choose two lesions"):
+        annotated.stretches.relabel(0, 3, "bob", 1, 1)
+    annotated.set_final(True, "ann")
+    with pytest.raises(Conflict, match="marked as final"):
+        annotated.stretches.empty(5, 6, "bob")
+
+
+def test_few_acts_are_kept(annotated):
+    acts = [annotated.stretches.empty(2, 2, "bob").id for _ in range(52)]
+    with pytest.raises(NotFound):
+        annotated.stretches.undo(acts[1], "bob")
+    annotated.stretches.undo(acts[-1], "bob")
