@@ -36,7 +36,12 @@ export class Api extends EventTarget {
   cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
 
   // Not sent again after a lost connection: the first call may have arrived.
-  startJob = (id, kind, frame) => this.#send("POST", "jobs", { image: id, kind, frame }, { once: true });
+  /** `within`: {first, last}, to propagate to these frames alone. */
+  startJob = (id, kind, frame, within) =>
+    this.#send("POST", "jobs", { image: id, kind, frame, ...within }, { once: true });
+  /** `options`: {first, last, act, ...}; resolves to {act, frames}, the frames whose mask changed. */
+  actOn = (id, options) => this.#send("POST", `${this.#path(id)}/stretch`, options, { once: true });
+  undoAct = (id, act) => this.#send("POST", `${this.#path(id)}/undo`, { act }, { once: true });
 
   /** The picture of a frame as an ImageBitmap. */
   async picture(id, frame, signal) {
@@ -55,8 +60,6 @@ export class Api extends EventTarget {
     const path = this.#maskPath(id, frame) + (propagate ? "?propagate=true" : "");
     return this.#call(path, { method: "PUT", body: png, headers });
   }
-
-  removeCorrection = (id, frame) => this.#call(this.#maskPath(id, frame), { method: "DELETE" });
 
   /** The masks of a video as a file: {blob, name}. */
   async export(id, options) {

@@ -7,10 +7,11 @@ import { askToSignIn } from "./dialogs.js";
 import { element, setText } from "./dom.js";
 import { Editor } from "./editor.js";
 import { drawJobs } from "./job_list.js";
-import { explain, say, showBanner } from "./messages.js";
+import { explain, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { Player } from "./player.js";
 import { Readings } from "./readings.js";
+import { SeenFrames } from "./seen.js";
 import { ServerWatch } from "./server_watch.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
@@ -18,7 +19,6 @@ import { ToolSettings } from "./tool_settings.js";
 import { VideoList } from "./video_list.js";
 import { Workflow } from "./workflow.js";
 
-const NARROW = "(max-width: 1180px)"; // here the list of videos covers the stage
 const SLOW = 300; // milliseconds before the page says that a frame is loading
 
 // The parts ------------------------------------------------------------------------------------------------------------
@@ -29,14 +29,28 @@ const stage = new Stage(element("stage"), editor, () => toolSettings.draw());
 const { pen, view } = stage;
 const player = new Player(editor, () => toolSettings.draw());
 const toolSettings = new ToolSettings(stage, player);
-const workflow = new Workflow(api, editor, () => watch.look());
+const workflow = new Workflow(
+  api,
+  editor,
+  () => pen.finish(),
+  new SeenFrames(editor),
+  () => watch.jobs,
+  () => watch.look(),
+);
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
 const timeline = new Timeline(element("timeline"), editor);
 const readings = new Readings(editor, (id) => workflow.chooseLesion(id));
 const videoList = new VideoList(editor, watch, (video) => navigation.openVideo(video));
-const navigation = new Navigation(api, editor, player, watch, () => {
-  if (matchMedia(NARROW).matches) videoList.toggle(false);
-});
+const navigation = new Navigation(
+  api,
+  editor,
+  player,
+  watch,
+  () => videoList.toggle(false),
+  () => workflow.recallChanges(),
+);
+
+let frameOfMessage = 0;
 
 // Events ---------------------------------------------------------------------------------------------------------------
 
@@ -49,11 +63,14 @@ for (const type of ["video", "drafts"]) {
 }
 editor.addEventListener("frame", () => {
   const { frame, video } = editor;
+  if (frame !== frameOfMessage && !editor.selection) say(""); // it was about another frame
+  frameOfMessage = frame;
   element("stage").setAttribute("aria-busy", editor.shown?.frame !== frame);
   if (!player.isPlaying) readings.drawFrame();
   setTimeout(() => {
-    if (editor.frame === frame && editor.shown?.frame !== frame && !video.error)
-      setText("stage-state", `Frame ${frame} is loading…`);
+    const isWaiting = editor.frame === frame && editor.shown?.frame !== frame && editor.video?.id === video.id;
+    if (isWaiting && !video.error && editor.damaged !== frame)
+      setText("stage-state", `Frame ${shownNumber(frame)} is loading…`);
   }, SLOW);
 });
 editor.addEventListener("shown", () => {
@@ -66,6 +83,7 @@ editor.addEventListener("mask", () => {
   if (!pen.isDrawing) readings.drawFrame();
 });
 editor.addEventListener("problem", ({ detail }) => setText("stage-state", editor.video.error ?? explain(detail)));
+editor.addEventListener("selection", () => readings.drawSelection());
 
 api.addEventListener("offline", () =>
   showBanner(
@@ -81,6 +99,7 @@ api.addEventListener("online", () => {
 
 watch.addEventListener("status", ({ detail: { model, device, version, auth, user } }) => {
   workflow.model = model;
+  readings.hasSignIn = workflow.hasSignIn = Boolean(auth);
   if (!element("banner").className)
     showBanner(model.available ? "" : `You can draw masks, but the network cannot predict any: ${model.how}`);
   const signedIn = auth && user ? `Signed in as ${user} · ` : "";
@@ -112,7 +131,7 @@ const actions = listActions({ editor, navigation, pen, player, timeline, videoLi
 connect(actions, (event) => stage.takeKey(event));
 toolSettings.restore();
 await watch.look();
-const first = watch.videos.find(({ id }) => id === decodeURIComponent(location.hash.slice(1)));
+const first = navigation.videoOfAddress();
 if (first) {
   navigation.openVideo(first);
 } else {

@@ -14,8 +14,11 @@ const KEY_NAMES = {
   " ": "Space",
   PageUp: "Page up",
   PageDown: "Page down",
-  Enter: "Enter",
+  Enter: "↵",
+  Escape: "Esc",
   Delete: "Del",
+  Backspace: "⌫",
+  Shift: "⇧",
 };
 
 const display = (key) =>
@@ -24,7 +27,8 @@ const display = (key) =>
     : key
         .split("+")
         .map((part) => KEY_NAMES[part] ?? part)
-        .join(" ");
+        .join(" ")
+        .replace("⇧ ", "⇧");
 
 /** The pressed key, written as in an action's `keys`. */
 function pressed({ key, ctrlKey, metaKey, shiftKey }) {

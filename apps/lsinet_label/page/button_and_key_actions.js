@@ -13,6 +13,7 @@ export function listActions(parts) {
     Lesions: lesionActions(parts),
     View: viewActions(parts),
     Save: saveActions(parts),
+    "Many frames": stretchActions(parts),
     Videos: videoActions(parts),
   };
   return Object.entries(groups).flatMap(([group, actions]) => actions.map((one) => ({ ...one, group })));
@@ -34,26 +35,36 @@ const playerActions = ({ navigation, player }) => [
   action("most-changed", "Frame that the last propagation changed most", ["J"], () => navigation.goToMostChanged()),
 ];
 
-const drawActions = ({ editor, pen }) => [
+const drawActions = ({ editor, pen, workflow }) => [
   action("brush", "Brush", ["B"], () => pen.setTool("brush")),
   action("eraser", "Eraser", ["E"], () => pen.setTool("eraser")),
-  action("polygon", "Polygon (Enter closes it, Backspace removes the last point, Esc cancels it)", ["P"], () =>
+  action("polygon", "Polygon: click its corners, or draw around (Enter closes it, Esc drops it)", ["P"], () =>
     pen.setTool("polygon"),
   ),
   action("smaller", "Smaller brush", ["["], () => pen.setRadius(Math.min(pen.radius - 1, pen.radius / 1.2))),
   action("larger", "Larger brush", ["]"], () => pen.setRadius(Math.max(pen.radius + 1, pen.radius * 1.2))),
   action("by-keys", "Move the pen with the arrow keys", ["K"], () => pen.toggleCursor()),
   action("clear", "Clear the chosen lesion from the frame", ["C"], () => pen.clear(editor.lesion)),
-  action("no-polyp", "No polyp in this frame", ["0"], () => pen.clear(null)),
-  action("undo", "Undo", ["Ctrl+Z"], () => pen.undo()),
+  action("keep-only", "Clear all lesions but the chosen one", ["Shift+K"], () => pen.keepOnly(editor.lesion)),
+  action("no-polyp", "No polyp in this frame, or in the selected frames", ["Shift+C"], () =>
+    editor.selection ? workflow.noPolyp() : pen.clear(null),
+  ),
+  action("undo", "Undo", ["Ctrl+Z"], () => workflow.undoAct() || pen.undo()),
   action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => pen.redo()),
 ];
 
-const lesionActions = ({ workflow }) => [
+const lesionActions = ({ editor, workflow }) => [
   ...Array.from({ length: 9 }, (_, i) =>
-    action(`lesion-${i + 1}`, "", [String(i + 1)], () => workflow.chooseLesion(i + 1)),
+    action(`lesion-${i + 1}`, "", [String(i + 1)], () => {
+      const row = editor.lesionRows[i];
+      if (row) workflow.chooseLesion(row.id);
+    }),
   ),
-  action("new-lesion", "New lesion (1 to 9 choose one)", ["L"], () => workflow.newLesion()),
+  action("new-lesion", "New lesion (1 to 9 choose the rows of the list)", ["L"], () => workflow.newLesion()),
+  action("delete-lesion", "Delete it from this run of frames, or from the selected ones", ["Shift+Backspace"], () =>
+    workflow.deleteLesion(),
+  ),
+  action("split-lesion", "Make it a new lesion from this frame on", ["Shift+L"], () => workflow.splitLesion()),
   action("rename", "Name and colour of the chosen lesion", ["R"], () => workflow.rename()),
   action("merge", "Merge two lesions", ["M"], () => workflow.merge()),
 ];
@@ -70,11 +81,21 @@ const viewActions = ({ timeline, view }) => [
 
 const saveActions = ({ workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
-  action("save", "Save (an unchanged frame counts as checked)", ["S"], () => workflow.save()),
-  action("revert", "Discard the changes, or remove the saved correction", ["Delete"], () => workflow.revert()),
+  action("save", "Save", ["S"], () => workflow.save()),
+  action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => workflow.check()),
+  action("revert", "Discard the changes that are not saved", ["Delete"], () => workflow.revert()),
+  action("take-back", "Take the saved mask back, or those of the selected frames", ["Shift+Delete"], () =>
+    workflow.takeBack(),
+  ),
   action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
   action("export", "Export the masks", ["X"], () => workflow.export()),
   action("import", "Import masks", ["I"], () => workflow.import()),
+];
+
+const stretchActions = ({ editor, workflow }) => [
+  action("select", "Select frames from this one on (or pull with Shift on the timeline)", ["Q"], () => workflow.select()),
+  action("copy-mask", "Give the selected frames this mask", ["W"], () => workflow.copyMask()),
+  action("end-selection", "End the selection", ["Escape"], () => editor.select(null)),
 ];
 
 const videoActions = ({ navigation, videoList, watch, workflow }) => [

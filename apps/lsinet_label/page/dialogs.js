@@ -29,10 +29,12 @@ export async function ask(title, text, answers) {
 }
 
 /** Say how far a video is, and ask whether it is final. */
-export async function confirmFinal({ name, frames, corrections, without_mask }, doubtful) {
+export async function confirmFinal({ name, frames, without_mask }, { seen, corrected, checked, doubtful }) {
   const counts = [
-    `${corrections.length} corrected`,
-    `${plural(doubtful.length, "doubtful place")} (key N) not corrected`,
+    `${seen} seen in this browser`,
+    `${corrected} corrected`,
+    `${checked} checked`,
+    `${plural(doubtful, "doubtful place")} (key N) not looked after`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
   ];
   const answer = await ask(

@@ -1,41 +1,65 @@
 /**
- * Drafts: unsaved masks in the browser's storage. They survive a crash, or a tablet that closes the page in the
- * background.
+ * Drafts: unsaved masks and open polygons in the browser's storage. They survive a crash, or a tablet that closes the
+ * page in the background.
  *
- * The storage holds masks and video names, but no pictures. Saved and discarded masks are removed from it.
+ * The storage holds masks and video names, but no pictures. Each tab keeps its own drafts, and takes over those of tabs
+ * that are closed. Saved and discarded drafts are removed.
  */
 
 import { encodePng } from "./png.js";
+import { isOpenElsewhere, ownTab } from "./tab.js";
 
 const PREFIX = "lsinet.draft";
 
-const key = (id, frame) => JSON.stringify([PREFIX, id, frame]);
+const key = (kind, tab, id, frame) => JSON.stringify([PREFIX, kind, tab, id, frame]);
 
 /** Store a changed mask. If the storage is full, the mask stays in the page only. */
-export async function keep(id, frame, mask) {
+export async function keepMask(id, frame, mask) {
   const { state } = mask;
-  if (!mask.isChanged) return forget(id, frame);
+  const tab = await ownTab();
+  if (!mask.isChanged) return forgetMask(id, frame);
   const bytes = new Uint8Array(await (await encodePng(mask.labels, mask.width, mask.height)).arrayBuffer());
   if (mask.state !== state || !mask.isChanged) return; // painted on or saved in the meantime
   const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  try {
-    localStorage.setItem(key(id, frame), JSON.stringify({ png: btoa(text), version: mask.version }));
-  } catch {
-    localStorage.removeItem(key(id, frame)); // an older state would be worse than none
+  store(key("mask", tab, id, frame), { png: btoa(text), version: mask.version });
+}
+
+/** Store an open polygon: {points, lesion, isErasing}. */
+export async function keepPolygon(id, frame, polygon) {
+  store(key("polygon", await ownTab(), id, frame), polygon);
+}
+
+export const forgetMask = async (id, frame) => localStorage.removeItem(key("mask", await ownTab(), id, frame));
+export const forgetPolygon = async (id, frame) => localStorage.removeItem(key("polygon", await ownTab(), id, frame));
+
+/** The stored drafts of a video: {masks: [{frame, png (ArrayBuffer), version}], polygons: [{frame, polygon}]}. */
+export async function kept(id) {
+  const found = { masks: [], polygons: [] };
+  const own = await ownTab();
+  for (const name of Object.keys(localStorage)) {
+    if (!name.startsWith(`["${PREFIX}"`)) continue;
+    const [, kind, tab, video, frame] = JSON.parse(name);
+    if (video !== id || (await isOpenElsewhere(tab))) continue;
+    const text = localStorage.getItem(name);
+    const value = JSON.parse(text);
+    if (tab !== own) {
+      localStorage.removeItem(name);
+      localStorage.setItem(key(kind, own, id, frame), text);
+    }
+    if (kind === "polygon") {
+      found.polygons.push({ frame, polygon: value });
+    } else {
+      const png = Uint8Array.from(atob(value.png), (character) => character.charCodeAt(0)).buffer;
+      found.masks.push({ frame, png, version: value.version });
+    }
   }
+  return found;
 }
 
-export function forget(id, frame) {
-  localStorage.removeItem(key(id, frame));
-}
-
-/** The stored masks of a video: [{frame, png (ArrayBuffer), version}]. */
-export function kept(id) {
-  return Object.keys(localStorage).flatMap((name) => {
-    if (!name.startsWith(`["${PREFIX}"`)) return [];
-    const [, video, frame] = JSON.parse(name);
-    if (video !== id) return [];
-    const { png, version } = JSON.parse(localStorage.getItem(name));
-    return [{ frame, version, png: Uint8Array.from(atob(png), (character) => character.charCodeAt(0)).buffer }];
-  });
+function store(name, value) {
+  try {
+    localStorage.setItem(name, JSON.stringify(value));
+  } catch {
+    localStorage.removeItem(name); // an older state would be worse than none
+  }
 }

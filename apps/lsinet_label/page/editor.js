@@ -8,6 +8,7 @@ import { decodePng, encodePng } from "./png.js";
 import { FrameWindow } from "./window.js";
 
 const MEMORY = 192e6; // bytes of pictures and masks around the current frame
+const REACH = 30; // frames on either side to which a correction spreads
 const BEHIND = 0.25; // share of them behind the current frame, seen in the direction of play
 
 /** The video. If it has no lesion, a first one is added, which can be drawn. */
@@ -19,7 +20,8 @@ function withLesion(video) {
 /**
  * Events: "video" (a video was opened or updated), "frame" (the current frame changed), "shown" (its picture and mask
  * are loaded), "lesion" (the pen draws another lesion), "mask" (the mask was painted on; detail: rectangle, null: all),
- * "drafts" (a mask was changed, saved or discarded), "problem" (a frame could not be loaded; detail: Error).
+ * "drafts" (a mask or an open polygon was changed, saved or discarded), "selection" (other frames are selected),
+ * "problem" (a frame could not be loaded; detail: Error).
  */
 export class Editor extends EventTarget {
   constructor(api) {
@@ -28,9 +30,12 @@ export class Editor extends EventTarget {
     this.video = null;
     this.frame = 0;
     this.shown = null; // {frame, picture, mask} on the stage
+    this.damaged = null; // the current frame, if it could not be loaded
     this.lesion = 1; // id of the lesion that the pen draws
     this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
     this.drafts = new Map(); // of changed masks: video id -> Map of frame -> FrameMask
+    this.polygons = new Map(); // the open ones: video id -> Map of frame -> {points, lesion, isErasing}
+    this.anchor = null; // the frame where the selected stretch begins; it ends at the current one
     this.changed = []; // frames that the last propagation changed: [{frame, change}], change is 1 - IoU
     this.pictures = new FrameWindow(
       (n, signal) => api.picture(this.video.id, n, signal),
@@ -57,8 +62,55 @@ export class Editor extends EventTarget {
     return new Map(this.video?.lesions.map(({ id, colour }) => [id, colour]));
   }
 
+  /** The frames with a mask that a person saved, without those that are only checked. */
   get corrected() {
-    return new Set(this.video?.corrections.map(({ frame }) => frame));
+    return new Set(this.video?.corrections.filter(({ how }) => how !== "checked").map(({ frame }) => frame));
+  }
+
+  get checked() {
+    return new Set(this.video?.corrections.filter(({ how }) => how === "checked").map(({ frame }) => frame));
+  }
+
+  /** The selected frames as {first, last}, or null. */
+  get selection() {
+    const { anchor, frame } = this;
+    return anchor === null ? null : { first: Math.min(anchor, frame), last: Math.max(anchor, frame) };
+  }
+
+  /** The lesions as the list shows them: those of the current frame first. */
+  get lesionRows() {
+    const { shown, frame, video } = this;
+    const here = shown?.frame === frame ? shown.mask.ids() : [];
+    const place = ({ id }) => (here.includes(id) ? here.indexOf(id) : here.length);
+    return [...(video?.lesions ?? [])].sort((a, b) => place(a) - place(b) || a.id - b.id);
+  }
+
+  /** The frames in a row around the current one that show a lesion, as {first, last}; null if this one does not. */
+  runOf(lesion) {
+    const { lesions_in: shown } = this.video;
+    const has = (frame) => shown[frame]?.includes(lesion);
+    let [first, last] = [this.frame, this.frame];
+    if (!has(first)) return null;
+    while (has(first - 1)) first--;
+    while (has(last + 1)) last++;
+    return { first, last };
+  }
+
+  /** The frames that a correction of the current one reaches, or the selected ones, as {first, last}. */
+  get reach() {
+    const { frame, lastFrame, selection, video } = this;
+    if (selection) return selection;
+    const people = video.corrections.map((correction) => correction.frame);
+    return {
+      first: Math.max(0, frame - REACH, ...people.filter((one) => one < frame).map((one) => one + 1)),
+      last: Math.min(lastFrame, frame + REACH, ...people.filter((one) => one > frame).map((one) => one - 1)),
+    };
+  }
+
+  /** Begin a selection at a frame; null ends it. */
+  select(anchor) {
+    this.anchor = anchor;
+    this.#emit("selection");
   }
 
   /** The frame that the last propagation changed most, {frame, change}, or null. */
@@ -70,14 +122,44 @@ export class Editor extends EventTarget {
     return this.video ? doubtfulFrames(this.video.doubt, this.video.fps) : [];
   }
 
+  /** Show what a propagation changed: [{frame, change}]. */
+  showChanged(changed) {
+    this.changed = changed;
+    this.#emit("drafts");
+  }
+
   /** The frames of the open video with changes that are not saved. */
   get unsaved() {
     return this.video ? this.unsavedOf(this.video.id) : [];
   }
 
   unsavedOf(id) {
-    const kept = [...(this.drafts.get(id) ?? [])].filter(([, mask]) => mask.isChanged);
-    return kept.map(([frame]) => frame).sort((a, b) => a - b);
+    const changed = [...(this.drafts.get(id) ?? [])].filter(([, mask]) => mask.isChanged).map(([frame]) => frame);
+    const frames = new Set([...changed, ...(this.polygons.get(id)?.keys() ?? [])]);
+    return [...frames].sort((a, b) => a - b);
+  }
+
+  /** The open polygon of the current frame, or null. */
+  get polygon() {
+    return this.polygonAt(this.frame);
+  }
+
+  polygonAt(frame) {
+    return this.polygons.get(this.video?.id)?.get(frame) ?? null;
+  }
+
+  /** Keep the open polygon of the current frame; null: it has none any more. */
+  setPolygon(polygon) {
+    const { frame } = this;
+    const { id } = this.video;
+    if (!this.polygons.has(id)) this.polygons.set(id, new Map());
+    if (polygon) {
+      this.polygons.get(id).set(frame, polygon);
+      drafts.keepPolygon(id, frame, polygon);
+    } else if (this.polygons.get(id).delete(frame)) {
+      drafts.forgetPolygon(id, frame);
+    }
+    this.#emit("drafts");
   }
 
   /** The time of a frame in seconds. */
@@ -88,16 +170,27 @@ export class Editor extends EventTarget {
   // Videos and frames ------------------------------------------------------------------------------------------------
 
   async open(id, frame = 0) {
+    this.opening = id;
     const video = withLesion(await this.api.video(id));
+    if (this.opening !== id) return; // another one was chosen meanwhile
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video, shown: null, changed: [], frame: 0 });
+    Object.assign(this, { video, shown: null, changed: [], frame: 0, anchor: null });
     this.lesion = video.lesions[0].id;
     this.chosenAt = -Infinity;
     await this.#restoreDrafts(id);
     this.#emit("video");
     this.#emit("drafts");
     this.seek(frame);
+  }
+
+  /** Show no video: one could not be opened. */
+  close() {
+    this.pictures.clear();
+    this.masks.clear();
+    Object.assign(this, { video: null, shown: null, changed: [], frame: 0, anchor: null });
+    this.#emit("shown");
+    this.#emit("video");
   }
 
   /** Load the video again, and the masks that others have changed. */
@@ -130,7 +223,9 @@ export class Editor extends EventTarget {
     const target = Math.max(0, Math.min(this.lastFrame, Math.round(frame)));
     const step = target < this.frame ? -1 : 1;
     this.frame = target;
+    this.damaged = null;
     this.#emit("frame");
+    if (this.anchor !== null) this.#emit("selection");
     const wanted = this.#around(target, step);
     // The current frame loads first, then those around it.
     const loads = [this.pictures.get(target), this.masks.get(target)];
@@ -142,7 +237,7 @@ export class Editor extends EventTarget {
       if (this.frame === target) this.#show(picture, mask);
     } catch (error) {
       if (error.name === "AbortError" || this.frame !== target || this.video?.id !== video.id) return;
-      this.shown = null;
+      Object.assign(this, { shown: null, damaged: target });
       this.#emit("shown");
       this.#emit("problem", error);
     }
@@ -194,7 +289,7 @@ export class Editor extends EventTarget {
     this.chosenAt = frame;
     this.#draftsOf(this.video.id).set(frame, mask);
     if (isStrokeDone) {
-      drafts.keep(this.video.id, frame, mask);
+      drafts.keepMask(this.video.id, frame, mask);
       this.#emit("drafts");
     }
     this.#emit("mask", rectangle);
@@ -202,8 +297,11 @@ export class Editor extends EventTarget {
 
   /** Drop the unsaved changes of a frame, and load its mask from the server. */
   async discard(frame) {
-    this.drafts.get(this.video.id)?.delete(frame);
-    drafts.forget(this.video.id, frame);
+    const { id } = this.video;
+    this.drafts.get(id)?.delete(frame);
+    this.polygons.get(id)?.delete(frame);
+    drafts.forgetMask(id, frame);
+    drafts.forgetPolygon(id, frame);
     this.reload([frame]);
     this.#emit("drafts");
   }
@@ -215,7 +313,10 @@ export class Editor extends EventTarget {
 
   async #restoreDrafts(id) {
     const kept = this.#draftsOf(id);
-    for (const { frame, png, version } of drafts.kept(id)) {
+    const { masks, polygons } = await drafts.kept(id);
+    const stored = polygons.map(({ frame, polygon }) => [frame, polygon]);
+    this.polygons.set(id, new Map([...stored, ...(this.polygons.get(id) ?? [])]));
+    for (const { frame, png, version } of masks) {
       if (kept.get(frame)?.isChanged) continue;
       const { width, height, labels } = await decodePng(png);
       const mask = new FrameMask(width, height, labels, version, "corrected");
@@ -268,14 +369,14 @@ export class Editor extends EventTarget {
   #saved(id, frame, mask, state, { version, user, time }) {
     mask.markSaved(state, version);
     if (mask.isChanged) {
-      drafts.keep(id, frame, mask); // painted on while it was being saved
+      drafts.keepMask(id, frame, mask); // painted on while it was being saved
     } else {
-      drafts.forget(id, frame);
+      drafts.forgetMask(id, frame);
       this.drafts.get(id).delete(frame);
     }
     if (this.video.id === id && time) {
       const others = this.video.corrections.filter((correction) => correction.frame !== frame);
-      const correction = { frame, user, time, empty: !mask.ids().length };
+      const correction = { frame, user, time, empty: !mask.ids().length, how: "drawn" };
       this.video.corrections = [...others, correction].sort((a, b) => a.frame - b.frame);
       this.video.doubt[frame] = null;
       this.#emit("video");

@@ -28,12 +28,14 @@ export function drawGuide(canvas, view, pen) {
       path.lineTo(x + dx, y + dy);
     }
   }
-  const corners = pen.points.map((point) => view.toStage(point));
+  const { grabbed } = pen;
+  const line = grabbed && grabbed.place < 0 ? [...pen.points, ...grabbed.trace] : pen.points;
+  const corners = line.map((point) => view.toStage(point));
   if (corners.length) {
     path.moveTo(...corners[0]);
     for (const corner of corners.slice(1)) path.lineTo(...corner);
-    if (pen.tip) path.lineTo(...view.toStage(pen.tip));
-    for (const [x, y] of corners) path.rect(x - 3, y - 3, 6, 6);
+    if (pen.tip && pen.tool === "polygon" && !grabbed) path.lineTo(...view.toStage(pen.tip));
+    if (!grabbed || grabbed.trace.length === 1) for (const [x, y] of corners) path.rect(x - 3, y - 3, 6, 6);
   }
   // Light on dark stands out on any tissue.
   for (const [lineWidth, strokeStyle] of [

@@ -1,6 +1,7 @@
 /** The list of jobs: those that wait or run, and those that failed. */
 
 import { element, isHeldDown, make, refill } from "./dom.js";
+import { shownNumber } from "./messages.js";
 
 const KINDS = { annotate: "Finding polyps", propagate: "Propagating", label: "Saving the final masks" };
 
@@ -17,7 +18,7 @@ export function drawJobs(jobs, nameOf, onCancel, onDismiss) {
   const list = element("job-list");
   if (isHeldDown(list)) return;
   const rows = jobs.map((job) => {
-    const what = `${KINDS[job.kind] ?? job.kind}${job.frame !== null ? ` from frame ${job.frame}` : ""}`;
+    const what = `${KINDS[job.kind] ?? job.kind}${job.frame !== null ? ` from frame ${shownNumber(job.frame)}` : ""}`;
     const hasFailed = job.state === "failed";
     const act = hasFailed ? "Dismiss" : "Cancel";
     const button = make("button", {

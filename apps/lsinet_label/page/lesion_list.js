@@ -1,8 +1,9 @@
-/** The list of a video's lesions. It marks the one that the pen draws, and those that the frame shows. */
+/** The list of a video's lesions, those of the frame first. It marks the one that the pen draws. */
 
 import { element, make, refill } from "./dom.js";
 
 /**
+ * @param {object[]} lesions  in the order of the rows; the keys 1 to 9 choose the first rows
  * @param {number} active   id of the lesion that the pen draws
  * @param {number[]} inFrame  ids of the lesions that the frame shows
  */
@@ -12,7 +13,7 @@ export function drawLesions(lesions, active, inFrame, onChoose) {
   const drawn = JSON.stringify([lesions, active, inFrame]);
   if (list.dataset.drawn === drawn) return;
   list.dataset.drawn = drawn;
-  const rows = lesions.map(({ id, name, colour }) => {
+  const rows = lesions.map(({ id, name, colour }, i) => {
     const swatch = make("span", { className: "swatch" });
     swatch.style.background = colour;
     const mark = make("span", {
@@ -23,7 +24,7 @@ export function drawLesions(lesions, active, inFrame, onChoose) {
     const button = make(
       "button",
       { type: "button", attributes: { "data-key": id, "aria-pressed": String(id === active) } },
-      make("kbd", { textContent: id }),
+      make("kbd", { textContent: i < 9 ? i + 1 : "" }),
       swatch,
       make("span", { className: "name", textContent: name }),
       mark,

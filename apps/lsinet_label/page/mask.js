@@ -2,8 +2,10 @@
 
 const HISTORY = 100; // strokes that can be undone, per frame
 
-/** Okabe and Ito's colours without black: people with any colour vision can tell them apart. */
-const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"];
+/** Colours that stand out on mucosa: cyan, yellow and green first. The server has the same ones. */
+const PALETTE = ["#00d5ff", "#ffe033", "#2ee66b", "#ff9d2e", "#8c9bff", "#f0623c", "#ff9ad5"];
+const DARK_HALO = [0, 0, 0, 0.7]; // around the outline, for bright tissue
+const LIGHT_HALO = [255, 255, 255, 0.45]; // inside it, for dark tissue
 
 const colourOf = (id) => PALETTE[(id - 1) % PALETTE.length];
 
@@ -33,6 +35,11 @@ export class FrameMask {
   /** The state of the mask, identified by its last stroke. */
   get state() {
     return this.strokes[this.position - 1] ?? this.base;
+  }
+
+  /** When the last stroke that is not undone was made, in milliseconds; 0 without one. */
+  get lastStroke() {
+    return this.state.at ?? 0;
   }
 
   get isChanged() {
@@ -76,7 +83,8 @@ export class FrameMask {
       return piece;
     };
     this.strokes.length = this.position;
-    this.strokes.push({ rectangle: [x0, y0, x1, y1], before: cut(this.before), after: cut(this.labels) });
+    const at = performance.now();
+    this.strokes.push({ rectangle: [x0, y0, x1, y1], before: cut(this.before), after: cut(this.labels), at });
     if (this.strokes.length > HISTORY) this.base = this.strokes.shift();
     this.position = this.strokes.length;
     this.before = null;
@@ -171,25 +179,27 @@ export class FrameMask {
    * @param {number[]|null} rectangle  the part to draw; null: all
    * @param {Map<number, string>} colours  "#rrggbb" by lesion id
    * @param {number} opacity  of the filling, 0 to 1
-   * @param {number} line     thickness of the outline in pixels of the mask; 0: no outline
+   * @param {number} line     thickness of the outline, and of each halo, in pixels of the mask; 0: no outline
    */
   draw(context, rectangle, colours, opacity, line) {
     const { width, height, labels } = this;
     const [x0, y0, x1, y1] = rectangle
       ? [
-          Math.max(0, rectangle[0] - line),
-          Math.max(0, rectangle[1] - line),
-          Math.min(width, rectangle[2] + line),
-          Math.min(height, rectangle[3] + line),
+          Math.max(0, rectangle[0] - 2 * line),
+          Math.max(0, rectangle[1] - 2 * line),
+          Math.min(width, rectangle[2] + 2 * line),
+          Math.min(height, rectangle[3] + 2 * line),
         ]
       : [0, 0, width, height];
     if (x0 >= x1 || y0 >= y1) return;
     const image = context.createImageData(x1 - x0, y1 - y0);
     const pixels = new Uint32Array(image.data.buffer);
+    const asPixel = ([r, g, b, alpha]) => ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
     const colour = (id, alpha) => {
-      const [r, g, b] = [1, 3, 5].map((at) => parseInt((colours.get(id) ?? colourOf(id)).slice(at, at + 2), 16));
-      return ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
+      const parts = [1, 3, 5].map((at) => parseInt((colours.get(id) ?? colourOf(id)).slice(at, at + 2), 16));
+      return asPixel([...parts, alpha]);
     };
+    const [dark, light] = [asPixel(DARK_HALO), asPixel(LIGHT_HALO)];
     const filling = new Uint32Array(256);
     const outline = new Uint32Array(256);
     for (let id = 1; id < 256; id++) {
@@ -199,14 +209,18 @@ export class FrameMask {
     for (let y = y0, to = 0; y < y1; y++) {
       for (let x = x0, at = y * width + x0; x < x1; x++, at++, to++) {
         const id = labels[at];
-        if (!id) continue;
-        const onOutline =
-          line &&
-          ((x >= line && labels[at - line] !== id) ||
-            (x + line < width && labels[at + line] !== id) ||
-            (y >= line && labels[at - line * width] !== id) ||
-            (y + line < height && labels[at + line * width] !== id));
-        pixels[to] = onOutline ? outline[id] : filling[id];
+        const isEdge = (far) =>
+          (x >= far && labels[at - far] !== id) ||
+          (x + far < width && labels[at + far] !== id) ||
+          (y >= far && labels[at - far * width] !== id) ||
+          (y + far < height && labels[at + far * width] !== id);
+        if (!id) {
+          if (line && isEdge(line)) pixels[to] = dark;
+        } else if (line && isEdge(line)) {
+          pixels[to] = outline[id];
+        } else {
+          pixels[to] = line && isEdge(2 * line) ? light : filling[id];
+        }
       }
     }
     context.putImageData(image, x0, y0);

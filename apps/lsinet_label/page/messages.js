@@ -31,4 +31,7 @@ export function explain(error) {
   return error.message;
 }
 
+/** The number of a frame as people see it. Files and the server count from 0. */
+export const shownNumber = (frame) => frame + 1;
+
 export const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;

@@ -1,39 +1,57 @@
 /** Going to a video, and to a frame. */
 
 import { element, setText } from "./dom.js";
-import { CHOOSE_VIDEO, complain, explain, say } from "./messages.js";
+import { CHOOSE_VIDEO, complain, explain, say, shownNumber } from "./messages.js";
 
 const NO_DOUBTFUL = "No doubtful frame is left. Press F to mark the video as final.";
 const NO_CORRECTED = "No frame is corrected yet.";
 
 export class Navigation {
-  /** @param {() => void} onOpen  called before a video is opened */
-  constructor(api, editor, player, watch, onOpen) {
-    Object.assign(this, { api, editor, player, watch, onOpen });
+  /**
+   * @param {() => void} onOpen            called before a video is opened
+   * @param {() => Promise<void>} onOpened  called after it was opened
+   */
+  constructor(api, editor, player, watch, onOpen, onOpened) {
+    Object.assign(this, { api, editor, player, watch, onOpen, onOpened });
+    // Back and forward go to the video of the address.
+    window.addEventListener("hashchange", () => {
+      const video = this.videoOfAddress();
+      if (video && video.id !== this.opened) this.openVideo(video);
+    });
     element("frame-number").addEventListener("change", ({ target }) => {
-      this.step(Number(target.value) - editor.frame);
+      this.step(Number(target.value) - shownNumber(editor.frame));
       element("stage").focus({ preventScroll: true });
     });
+  }
+
+  /** The video that the page's address names, or undefined. */
+  videoOfAddress() {
+    return this.watch.videos.find(({ id }) => id === decodeURIComponent(location.hash.slice(1)));
   }
 
   async openVideo(video, frame = 0) {
     const { editor } = this;
     this.player.stop();
     this.onOpen();
+    this.opened = video.id;
     setText("stage-state", "");
     try {
-      await editor.open(video.id, frame);
       location.hash = encodeURIComponent(video.id);
+      await editor.open(video.id, frame);
       element("stage").focus({ preventScroll: true });
       const { unsaved } = editor;
       if (editor.video.error) complain(editor.video.error);
-      else if (unsaved.length) say(`Frames that are not saved: ${unsaved.join(", ")}.`);
+      else if (unsaved.length) say(`Frames that are not saved: ${unsaved.map(shownNumber).join(", ")}.`);
       else if (!editor.video.frames) say("The video has no frames.");
       else if (editor.video.state === "new") say("A new video. Press A to find the polyps in it.");
       else say("Press N for the next doubtful frame, ? for all keys.");
+      await this.onOpened();
     } catch (error) {
       complain(error);
-      if (!editor.video) setText("stage-state", explain(error));
+      editor.close();
+      setText("video-name", video.name);
+      setText("video-state", "");
+      setText("stage-state", explain(error));
     }
   }
 
@@ -42,7 +60,7 @@ export class Navigation {
     try {
       const next = await this.api.next();
       await this.openVideo(next, next.frame);
-      say(`${this.watch.nameOf(next.id)}, frame ${next.frame}: the most doubtful frame of all videos.`);
+      say(`${this.watch.nameOf(next.id)}, frame ${shownNumber(next.frame)}: the most doubtful frame of all videos.`);
     } catch (error) {
       complain(error);
     }

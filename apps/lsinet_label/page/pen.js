@@ -3,7 +3,11 @@
 import { union } from "./mask.js";
 import { IS_FINAL, say } from "./messages.js";
 
-const CLOSES = 14; // a click this close to a polygon's first point closes it, in pixels of the screen
+// In pixels of the screen:
+const CLOSES = 12; // a click this close to a polygon's corner means it
+const TRACE_STEP = 4; // between two points of a line drawn freehand
+
+const SHORTEST_TRACE = 8; // points: an outline drawn freehand closes by itself, a shorter line stays open
 
 /** All points are [x, y] on the picture. */
 export class Pen {
@@ -18,13 +22,15 @@ export class Pen {
     this.hover = null; // where the mouse is
     this.cursor = null; // where the keys have moved the pen; null while the mouse moves it
     this.last = null; // the end of the stroke in progress
-    this.painted = null; // the rectangle that this stroke has painted on
-    this.points = []; // of the polygon in progress
+    this.isErasing = false; // whether this stroke erases
+    this.painted = null; // the rectangle that it has painted on
+    this.grabbed = null; // the corner that the pointer holds: {place, at, isErasing, trace}; place -1: a new one
+    this.removed = []; // the corners that were undone last
     editor.addEventListener("frame", () => this.#leaveFrame());
   }
 
   setTool(tool) {
-    this.cancel();
+    this.cancelStroke();
     this.tool = tool;
     this.onMove();
     this.onChange();
@@ -41,7 +47,7 @@ export class Pen {
   }
 
   get isDrawing() {
-    return Boolean(this.last || this.points.length);
+    return Boolean(this.last || this.grabbed);
   }
 
   /** Where the pen is, or null. */
@@ -49,23 +55,29 @@ export class Pen {
     return this.cursor ?? this.hover;
   }
 
-  // Strokes and polygons ---------------------------------------------------------------------------------------------
+  // Strokes ----------------------------------------------------------------------------------------------------------
 
-  down(point) {
+  /** @param {boolean} isErasing  the brush erases, or the polygon cuts out (a modifier is held down) */
+  down(point, isErasing = false) {
     const mask = this.#maskToEdit();
     if (!mask) return;
     if (this.tool === "polygon") {
-      this.#addPoint(point);
+      this.#grab(point, isErasing);
       return;
     }
     mask.beginStroke();
     this.painted = null;
     this.last = point;
+    this.isErasing = isErasing || this.tool === "eraser";
     this.paintTo(point);
   }
 
   paintTo(point) {
-    const id = this.tool === "eraser" ? 0 : this.editor.lesion;
+    if (this.grabbed) {
+      this.#drag(point);
+      return;
+    }
+    const id = this.isErasing ? 0 : this.editor.lesion;
     const rectangle = this.editor.mask.paintLine(...this.last, ...point, this.radius, id);
     this.last = point;
     this.painted = union(this.painted, rectangle);
@@ -73,6 +85,10 @@ export class Pen {
   }
 
   up() {
+    if (this.grabbed) {
+      this.#letGo();
+      return;
+    }
     if (!this.last) return;
     this.last = null;
     if (this.painted) {
@@ -83,37 +99,14 @@ export class Pen {
     }
   }
 
-  #addPoint(point) {
-    const [first] = this.points;
-    const isNear = first && Math.hypot(point[0] - first[0], point[1] - first[1]) * this.view.scale < CLOSES;
-    if (isNear && this.points.length > 2) {
-      this.closePolygon();
-      return;
-    }
-    this.points.push(point);
-    this.onMove();
-  }
-
-  removeLastPoint() {
-    this.points.pop();
-    this.onMove();
-  }
-
-  closePolygon() {
-    const { points, editor } = this;
-    this.points = [];
-    if (points.length > 2) this.#paint(editor.mask, () => editor.mask.fillPolygon(points, editor.lesion));
-    this.onMove();
-  }
-
-  /** Drop the stroke or polygon in progress. */
-  cancel() {
+  /** Drop the stroke in progress, and the corner that is held. An open polygon stays. */
+  cancelStroke() {
     if (this.last) {
       this.editor.shown.mask.cancelStroke();
       this.editor.markPainted(null, { isStrokeDone: false });
     }
     this.last = null;
-    this.points = [];
+    this.grabbed = null;
     this.onMove();
   }
 
@@ -126,8 +119,102 @@ export class Pen {
       shown.mask.endStroke(this.painted);
       this.editor.markPainted(this.painted);
     }
-    this.points = [];
+    this.grabbed = null;
+    this.removed = [];
     this.onMove();
+  }
+
+  // Polygons ---------------------------------------------------------------------------------------------------------
+
+  /** The corners of the frame's open polygon. */
+  get points() {
+    const { grabbed } = this;
+    const points = this.editor.polygon?.points ?? [];
+    return grabbed && grabbed.place >= 0 ? points.with(grabbed.place, grabbed.at) : points;
+  }
+
+  #setPoints(points, isErasing = this.editor.polygon?.isErasing ?? false) {
+    const lesion = this.editor.polygon?.lesion ?? this.editor.lesion;
+    this.editor.setPolygon(points.length ? { points, lesion, isErasing } : null);
+    this.onMove();
+  }
+
+  /** Hold a corner near a point, or one that the pointer is about to set. */
+  #grab(point, isErasing) {
+    const { points } = this;
+    const place = points.findIndex((corner) => this.#distance(corner, point) < CLOSES);
+    this.grabbed = { place, at: place < 0 ? point : points[place], isErasing, trace: [point] };
+    this.onMove();
+  }
+
+  #drag(point) {
+    const { grabbed } = this;
+    if (this.#distance(grabbed.trace.at(-1), point) < TRACE_STEP) return;
+    grabbed.at = point;
+    grabbed.trace.push(point);
+    this.onMove();
+  }
+
+  /** A click sets a corner, or closes the polygon at its first one. A pull moves a corner, or draws a line freehand. */
+  #letGo() {
+    const { grabbed, points } = this;
+    this.grabbed = null;
+    this.removed = [];
+    const isClick = grabbed.trace.length === 1;
+    if (grabbed.place >= 0) {
+      if (!isClick) this.#setPoints(points);
+      else if (grabbed.place === 0 && points.length > 2) this.closePolygon();
+      return;
+    }
+    this.#setPoints([...points, ...grabbed.trace], points.length ? undefined : grabbed.isErasing);
+    if (!isClick && this.points.length >= SHORTEST_TRACE) this.closePolygon();
+  }
+
+  /** Remove the corner near a point; returns whether there is one. */
+  removeCorner(point) {
+    const { points } = this;
+    const left = points.filter((corner) => this.#distance(corner, point) >= CLOSES);
+    if (left.length < points.length) this.#setPoints(left);
+    return left.length < points.length;
+  }
+
+  removeLastPoint() {
+    const { points } = this;
+    this.removed.push(points.at(-1));
+    this.#setPoints(points.slice(0, -1));
+  }
+
+  /** Fill the open polygon, or cut it out; returns whether none is open any more. */
+  closePolygon() {
+    const { points, editor } = this;
+    if (!points.length) return true;
+    const mask = this.#maskToEdit();
+    if (!mask) return false;
+    if (points.length < 3) {
+      say("The polygon has fewer than 3 corners: add some, or press Esc to drop it.");
+      return false;
+    }
+    const { lesion, isErasing } = editor.polygon;
+    this.dropPolygon();
+    this.#paint(mask, () => mask.fillPolygon(points, isErasing ? 0 : lesion));
+    return true;
+  }
+
+  dropPolygon() {
+    this.grabbed = null;
+    this.removed = [];
+    this.#setPoints([]);
+  }
+
+  /** Pixels of the screen between two points. */
+  #distance([x0, y0], [x1, y1]) {
+    return Math.hypot(x1 - x0, y1 - y0) * this.view.scale;
+  }
+
+  /** End the stroke in progress and close the polygon, before the mask is saved; returns whether that succeeded. */
+  finish() {
+    this.up();
+    return this.closePolygon();
   }
 
   // Commands ---------------------------------------------------------------------------------------------------------
@@ -139,17 +226,30 @@ export class Pen {
     this.#paint(mask, () => mask.replace(id, 0));
     say(
       id === null
-        ? `No polyp in frame ${this.editor.frame}. Save it, or save and propagate.`
-        : `Lesion ${id} is cleared from this frame.`,
+        ? "No polyp in this frame. Save it, or save and propagate. Ctrl+Z undoes it."
+        : `Lesion ${id} is cleared from this frame. Ctrl+Z undoes it.`,
     );
   }
 
+  /** Clear all lesions but one from the frame. */
+  keepOnly(id) {
+    const mask = this.#maskToEdit();
+    if (!mask) return;
+    const others = mask.ids().filter((other) => other !== id);
+    if (!others.length) return say("The frame shows no other lesion.");
+    this.#paint(mask, () => others.reduce((rectangle, other) => union(rectangle, mask.replace(other, 0)), null));
+    say("All other lesions are cleared from this frame. Ctrl+Z undoes it.");
+  }
+
+  /** Undo the last stroke or, with the polygon tool, the last corner of the open polygon. */
   undo() {
-    this.#step("undo");
+    if (this.tool === "polygon" && this.points.length) this.removeLastPoint();
+    else this.#step("undo");
   }
 
   redo() {
-    this.#step("redo");
+    if (this.tool === "polygon" && this.removed.length) this.#setPoints([...this.points, this.removed.pop()]);
+    else this.#step("redo");
   }
 
   #step(direction) {
@@ -178,7 +278,7 @@ export class Pen {
   /** Let the arrow keys move the pen, or step through the frames again. */
   toggleCursor() {
     if (!this.canDraw) return;
-    this.cancel();
+    this.cancelStroke();
     this.cursor = this.cursor ? null : this.view.middle;
     this.onMove();
     this.onChange();
@@ -193,6 +293,6 @@ export class Pen {
     const [width, height] = this.view.size;
     const [x, y] = this.cursor;
     this.cursor = [Math.max(0, Math.min(width, x + dx)), Math.max(0, Math.min(height, y + dy))];
-    if (this.last) this.paintTo(this.cursor);
+    if (this.last || this.grabbed) this.paintTo(this.cursor);
   }
 }

@@ -2,13 +2,14 @@
 
 import { element, make, setPressed, setText } from "./dom.js";
 import { drawLesions } from "./lesion_list.js";
-import { plural } from "./messages.js";
+import { plural, shownNumber } from "./messages.js";
 import { stateOf } from "./video_list.js";
 
 export class Readings {
   /** @param {(id: number) => void} onChooseLesion */
   constructor(editor, onChooseLesion) {
     Object.assign(this, { editor, onChooseLesion });
+    this.hasSignIn = false; // without sign-in, all people have the same name
   }
 
   drawVideo() {
@@ -17,8 +18,8 @@ export class Readings {
     setText("video-name", video.name);
     setText("video-state", stateOf(video));
     setPressed("final", video.final);
-    setText("frame-count", video.frames === null ? "(counting)" : `of ${lastFrame}`);
-    element("frame-number").max = lastFrame;
+    setText("frame-count", video.frames === null ? "(counting)" : `of ${shownNumber(lastFrame)}`);
+    element("frame-number").max = shownNumber(lastFrame);
     document.querySelector("#legend .waiting").hidden = !video.without_mask;
     element("warnings").replaceChildren(...(video.warnings ?? []).map((line) => make("li", { textContent: line })));
     if (video.error) setText("stage-state", video.error);
@@ -29,16 +30,31 @@ export class Readings {
   drawFrame() {
     const { video, frame, shown, lesion } = this.editor;
     if (!video) return;
-    if (document.activeElement !== element("frame-number")) element("frame-number").value = frame;
+    if (document.activeElement !== element("frame-number")) element("frame-number").value = shownNumber(frame);
     setText("reading", this.#scores());
     const state = this.#state();
     setText("frame-state", state);
     element("frame-state").className = this.editor.unsaved.length ? "unsaved" : "";
+    const { first, last } = this.editor.reach;
+    setText("spreads", `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`);
 
     const inFrame = shown?.frame === frame ? shown.mask.ids() : [];
-    drawLesions(video.lesions, lesion, inFrame, this.onChooseLesion);
+    drawLesions(this.editor.lesionRows, lesion, inFrame, this.onChooseLesion);
     const names = inFrame.map((id) => video.lesions.find((other) => other.id === id)?.name ?? `lesion ${id}`);
-    element("stage").setAttribute("aria-label", `Frame ${frame}: ${names.join(", ") || "no lesion"}. ${state}`);
+    const label = `Frame ${shownNumber(frame)}: ${names.join(", ") || "no lesion"}. ${state}`;
+    element("stage").setAttribute("aria-label", label);
+  }
+
+  /** What is selected, and the buttons for it. */
+  drawSelection() {
+    const { selection } = this.editor;
+    element("selection").hidden = !selection;
+    setPressed("select", Boolean(selection));
+    this.drawFrame();
+    if (!selection) return;
+    const { first, last } = selection;
+    const [from, to] = [first, last].map(shownNumber);
+    setText("selection-title", `${from === to ? `Frame ${from}` : `Frames ${from} to ${to}`} selected`);
   }
 
   /** The time and the scores of the frame. */
@@ -46,28 +62,32 @@ export class Readings {
     const { video, frame } = this.editor;
     const readings = [clock(this.editor.secondsAt(frame))];
     for (const [name, values] of [
-      ["score", video.scores],
-      ["uncertainty", video.uncertainty],
+      ["polyp likely", video.scores],
+      ["unsure", video.uncertainty],
     ]) {
       const value = values?.[frame] ?? null;
-      if (value !== null) readings.push(`${name} ${value.toFixed(2)}`);
+      if (value !== null) readings.push(`${name} ${Math.round(100 * value)}%`);
     }
     return readings.join(" · ");
   }
 
   /** The source of the current mask, and what is not saved. */
   #state() {
-    const { video, frame, shown, unsaved } = this.editor;
+    const { video, frame, shown, unsaved, polygon } = this.editor;
     const source = shown?.frame === frame ? shown.mask.source : "";
     let state = { predicted: "Predicted by the network", none: "No mask yet" }[source] ?? "";
+    if (source === "predicted" && video.propagated.includes(frame)) state = "Propagated from a correction";
     const correction = video.corrections.find((other) => other.frame === frame);
     if (correction) {
       const time = new Date(correction.time).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
-      state = `${correction.empty ? "No polyp, by" : "Corrected by"} ${correction.user ?? "a person"}, ${time}`;
+      const what = correction.how === "checked" ? "Checked" : correction.empty ? "No polyp" : "Corrected";
+      const by = this.hasSignIn && correction.user ? ` by ${correction.user}` : "";
+      state = `${what}${by}, ${time}`;
     }
     if (video.final) state = "The video is final";
     const isUnsaved = unsaved.includes(frame);
-    if (isUnsaved) state = `Frame ${frame} is not saved`;
+    if (isUnsaved) state = `Frame ${shownNumber(frame)} is not saved`;
+    if (polygon) state = "The polygon is open: Enter closes it";
     const others = unsaved.length - Number(isUnsaved);
     if (others) state += `${state ? "; " : ""}${plural(others, "other")} not saved`;
     return state;

@@ -27,7 +27,10 @@ export class Stage {
     })) {
       element.addEventListener(type, act.bind(this), { passive: false });
     }
-    element.addEventListener("contextmenu", (event) => event.preventDefault());
+    element.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+      if (editor.shown) this.pen.removeCorner(this.view.toPicture(this.#at(event)));
+    });
   }
 
   #drawGuide() {
@@ -49,11 +52,11 @@ export class Stage {
     this.pointers.set(event.pointerId, this.#at(event));
     this.isMoving = event.button === 1 || this.pointers.size > 1;
     if (this.isMoving) {
-      if (this.pen.tool !== "polygon") this.pen.cancel(); // the first finger began a pinch, not a stroke
+      this.pen.cancelStroke(); // the first finger began a pinch, not a stroke
       return;
     }
     this.pen.cursor = null;
-    this.pen.down(this.view.toPicture(this.#at(event)));
+    this.pen.down(this.view.toPicture(this.#at(event)), event.shiftKey);
   }
 
   #pointerMove(event) {
@@ -61,7 +64,7 @@ export class Stage {
     this.pen.hover = event.pointerType === "touch" ? null : this.view.toPicture(at);
     if (this.isMoving && this.pointers.has(event.pointerId)) {
       this.#pinch(event.pointerId, at);
-    } else if (this.pen.last) {
+    } else if (this.pen.isDrawing) {
       // Several points arrive per refresh of the screen; all of them keep a fast stroke round.
       const steps = event.getCoalescedEvents?.() ?? [];
       for (const step of steps.length ? steps : [event]) this.pen.paintTo(this.view.toPicture(this.#at(step)));
@@ -77,7 +80,7 @@ export class Stage {
 
   #pointerCancel(event) {
     this.pointers.delete(event.pointerId);
-    if (this.pen.last) this.pen.cancel();
+    this.pen.cancelStroke();
   }
 
   #pointerLeave() {
@@ -86,7 +89,7 @@ export class Stage {
   }
 
   #doubleClick() {
-    if (this.pen.points.length) this.pen.closePolygon();
+    if (this.pen.points.length > 2) this.pen.closePolygon();
   }
 
   /** Keep the picture under the fingers: one finger moves it, two also zoom. */
@@ -113,8 +116,9 @@ export class Stage {
   /** Handle a key of the drawing in progress; returns whether it did. */
   takeKey({ key, shiftKey }) {
     const { pen } = this;
-    if (key === "Escape" && (pen.isDrawing || pen.cursor)) {
-      if (pen.isDrawing) pen.cancel();
+    if (key === "Escape" && (pen.isDrawing || pen.points.length || pen.cursor)) {
+      if (pen.isDrawing) pen.cancelStroke();
+      else if (pen.points.length) pen.dropPolygon();
       else pen.toggleCursor();
       return true;
     }
@@ -122,7 +126,7 @@ export class Stage {
       pen.closePolygon();
       return true;
     }
-    if (key === "Backspace" && pen.points.length) {
+    if (key === "Backspace" && pen.points.length && pen.tool === "polygon") {
       pen.removeLastPoint();
       return true;
     }
@@ -131,8 +135,9 @@ export class Stage {
       const step = (shiftKey ? LONG_STEP : STEP) * this.view.size[0];
       pen.moveCursor(...ARROWS[key].map((direction) => step * direction));
     } else if (key === " ") {
-      if (pen.last) pen.up();
-      else pen.down(pen.cursor);
+      if (pen.isDrawing) pen.up();
+      else pen.down(pen.cursor, shiftKey);
+      if (pen.grabbed) pen.up(); // a key sets a corner at once
     } else {
       return false;
     }

@@ -1,11 +1,17 @@
 /**
- * The timeline: shows the network's scores and people's corrections along the video. A click goes to a frame; the wheel
- * or two fingers zoom. The visible part then follows the current frame.
+ * The timeline: shows the network's scores, the lesions, and where each mask comes from along the video. A click goes
+ * to a frame, a pull with Shift selects frames; the wheel or two fingers zoom. The visible part then follows the
+ * current frame.
  */
 
+import { shownNumber } from "./messages.js";
+
 const FEWEST = 30; // visible frames at the largest zoom
-// Each row's top and bottom, as shares of the height; the curves begin 4 pixels below the edge.
-const ROW = { curves: [0, 0.56], polyps: [0.61, 0.7], changed: [0.74, 0.83], marks: [0.87, 1] };
+// The rows from top to bottom, in pixels; the curves take what is left.
+const ROWS = { lane: 5, lanes: 6, marks: 12, sources: 8, axis: 15 };
+const GAP = 3; // between the rows
+const TICK = 90; // pixels between the times on the axis, at least
+const STEPS = [0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800]; // seconds between them
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -21,8 +27,9 @@ export class Timeline {
     };
     new ResizeObserver(redraw).observe(canvas);
     editor.addEventListener("drafts", redraw);
+    editor.addEventListener("selection", () => this.draw());
     editor.addEventListener("video", () => {
-      if (editor.video.id !== this.id) Object.assign(this, { id: editor.video.id, zoom: 1, first: 0 });
+      if (editor.video?.id !== this.id) Object.assign(this, { id: editor.video?.id, zoom: 1, first: 0 });
       redraw();
     });
     editor.addEventListener("frame", () => {
@@ -34,7 +41,9 @@ export class Timeline {
       canvas.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, this.#share(event));
       this.isDragged = this.pointers.size === 1;
-      if (this.isDragged) this.editor.seek(this.#frameAt(this.#share(event)));
+      const frame = this.#frameAt(this.#share(event));
+      if (this.isDragged && event.shiftKey && editor.anchor === null) editor.select(editor.frame);
+      if (this.isDragged) editor.seek(frame);
     });
     canvas.addEventListener("pointermove", (event) => {
       if (this.pointers.size > 1) return this.#pinch(event.pointerId, this.#share(event));
@@ -137,7 +146,13 @@ export class Timeline {
       // The visible part of the video.
       context.fillStyle = colour("muted");
       const wide = (frames) => (frames / editor.video.frames) * width;
-      context.fillRect(wide(this.first), height - 3, Math.max(6, wide(this.#count)), 3);
+      context.fillRect(wide(this.first), 0, Math.max(6, wide(this.#count)), 3);
+    }
+    const { selection } = editor;
+    if (selection) {
+      const from = this.#x(selection.first - 0.5, width);
+      context.fillStyle = colour("selection");
+      context.fillRect(from, 0, this.#x(selection.last + 0.5, width) - from, height);
     }
     if (hover !== null) this.#flag(context, hover, colour("muted"), width, height);
     this.#flag(context, editor.frame, colour("text"), width, height);
@@ -147,15 +162,19 @@ export class Timeline {
     return ((frame + 0.5 - this.first) / this.#count) * width;
   }
 
+  /** The bottom of the curves. */
+  #floor(height) {
+    const lanes = Math.min(ROWS.lanes, this.editor.video.lesions.length) * ROWS.lane;
+    return height - ROWS.axis - ROWS.sources - ROWS.marks - lanes - 2 * GAP;
+  }
+
   #drawFindings(context, width, height) {
-    const { editor } = this;
+    const { editor, first } = this;
     const { video, changed } = editor;
-    const top = 4;
-    const bottom = ROW.curves[1] * height;
+    const shown = this.#count;
+    const floor = this.#floor(height);
 
     // At most one value per pixel, the highest, so that no peak of a long video is lost.
-    const { first } = this;
-    const shown = this.#count;
     const count = Math.min(Math.ceil(width), shown);
     const wide = width / count;
     const columns = (values) => {
@@ -173,70 +192,123 @@ export class Timeline {
         if (value) context.fillRect(i * wide, to - value * (to - from), wide + 0.5, value * (to - from));
       });
     };
-    const row = ([from, to]) => [from * height, to * height];
+    const perFrame = (frames, value = 1) => {
+      const values = new Array(video.frames).fill(null);
+      for (const frame of frames) values[frame] = value;
+      return values;
+    };
 
     if (video.without_mask) {
       const waits = video.scores.map((score) => (score === null ? 1 : null));
       bars(waits, 0, height, colour("waiting"));
     }
-    bars(video.scores, top, bottom, colour("score"));
-    bars(video.has_polyp?.map(Number), ...row(ROW.polyps), colour("polyp"));
-    const changes = new Array(video.frames).fill(null);
-    for (const { frame, change } of changed) changes[frame] = Math.max(0.25, change);
-    bars(changes, ...row(ROW.changed), colour("changed"));
-
+    bars(video.scores, 4, floor, colour("score"));
     Object.assign(context, { strokeStyle: colour("doubt"), lineWidth: 1.75 });
     context.beginPath();
     let isDown = false;
     columns(video.uncertainty).forEach((value, i) => {
-      if (value !== null) context[isDown ? "lineTo" : "moveTo"]((i + 0.5) * wide, bottom - value * (bottom - top));
+      if (value !== null) context[isDown ? "lineTo" : "moveTo"]((i + 0.5) * wide, floor - value * (floor - 4));
       isDown = value !== null;
     });
     context.stroke();
 
-    const [from, to] = row(ROW.marks);
+    // A lane for each lesion, the most frequent first.
+    let top = floor + GAP;
+    const frequency = new Map();
+    for (const found of video.lesions_in) for (const id of found) frequency.set(id, (frequency.get(id) ?? 0) + 1);
+    const lesions = video.lesions.toSorted((a, b) => (frequency.get(b.id) ?? 0) - (frequency.get(a.id) ?? 0));
+    for (const { id, colour: style } of lesions.slice(0, ROWS.lanes)) {
+      const values = video.lesions_in.map((found) => (found.includes(id) ? 1 : null));
+      bars(values, top, top + ROWS.lane - 1, style);
+      top += ROWS.lane;
+    }
+
+    top += GAP;
+    const marks = [top, top + ROWS.marks];
+    const changes = new Array(video.frames).fill(null);
+    for (const { frame, change } of changed) changes[frame] = Math.max(0.25, change);
+    bars(changes, ...marks, colour("changed"));
     context.fillStyle = colour("doubt");
-    for (const frame of editor.doubtful) context.fillRect(this.#x(frame, width) - 1, from, 2, to - from);
-    const diamond = (frame, style, isFull) => {
-      const half = (to - from) / 2 - 1;
-      context.beginPath();
-      for (const [dx, dy] of [
-        [0, -half],
-        [half, 0],
-        [0, half],
-        [-half, 0],
-      ])
-        context.lineTo(this.#x(frame, width) + dx, from + half + dy);
-      context.closePath();
-      Object.assign(context, { fillStyle: style, strokeStyle: style, lineWidth: 1.75 });
-      context[isFull ? "fill" : "stroke"]();
-    };
-    for (const { frame } of video.corrections) diamond(frame, colour("corrected"), true);
-    for (const frame of editor.unsaved) diamond(frame, colour("unsaved"), false);
+    for (const frame of editor.doubtful) context.fillRect(this.#x(frame, width) - 1, top, 2, ROWS.marks);
+    for (const frame of editor.corrected) this.#diamond(context, this.#x(frame, width), marks, "corrected", true);
+    for (const frame of editor.unsaved) this.#diamond(context, this.#x(frame, width), marks, "unsaved", false);
+
+    // Where the masks come from.
+    top += ROWS.marks;
+    const sources = [top, top + ROWS.sources];
+    bars(video.scores.map((score) => (score === null ? null : 1)), ...sources, colour("predicted"));
+    bars(perFrame(video.propagated), ...sources, colour("propagated"));
+    bars(perFrame(editor.checked), ...sources, colour("checked"));
+    bars(perFrame(editor.corrected), ...sources, colour("corrected"));
+    this.#drawAxis(context, width, height);
+  }
+
+  #diamond(context, x, [from, to], name, isFull) {
+    const half = (to - from) / 2 - 1;
+    const style = colour(name);
+    context.beginPath();
+    for (const [dx, dy] of [
+      [0, -half],
+      [half, 0],
+      [0, half],
+      [-half, 0],
+    ])
+      context.lineTo(x + dx, from + half + 1 + dy);
+    context.closePath();
+    Object.assign(context, { fillStyle: style, strokeStyle: style, lineWidth: 1.75 });
+    context[isFull ? "fill" : "stroke"]();
+  }
+
+  /** Times below the rows. */
+  #drawAxis(context, width, height) {
+    const { editor, first } = this;
+    const last = Math.min(editor.lastFrame, first + this.#count - 1);
+    const [from, to] = [editor.secondsAt(first), editor.secondsAt(last)];
+    const step = STEPS.find((one) => (one / Math.max(1e-6, to - from)) * width >= TICK) ?? STEPS.at(-1);
+    Object.assign(context, { fillStyle: colour("muted"), font: "11px system-ui, sans-serif" });
+    let frame = first;
+    for (let tick = Math.ceil(from / step - 1e-6); tick * step <= to + 1e-6; tick++) {
+      while (frame < last && editor.secondsAt(frame) < tick * step - 1e-6) frame++;
+      const x = this.#x(frame, width);
+      context.fillRect(x - 0.5, height - ROWS.axis, 1, 4);
+      const text = asTime(tick * step, step);
+      const wide = context.measureText(text).width;
+      context.fillText(text, Math.max(1, Math.min(width - wide - 1, x - wide / 2)), height - 2);
+    }
   }
 
   /** A line across all rows, with the frame's number. */
   #flag(context, frame, style, width, height) {
     const x = this.#x(frame, width);
-    const bottom = ROW.curves[1] * height;
+    const bottom = Math.max(18, this.#floor(height));
+    const text = shownNumber(frame);
     context.fillStyle = style;
     context.fillRect(x - 1, 0, 2, height);
     context.font = "600 12px system-ui, sans-serif";
-    const wide = context.measureText(frame).width + 8;
+    const wide = context.measureText(text).width + 8;
     const left = x + wide + 2 > width ? x - wide - 2 : x + 2;
     context.fillRect(left, bottom - 17, wide, 16);
     context.fillStyle = colour("background");
-    context.fillText(frame, left + 4, bottom - 4.5);
+    context.fillText(text, left + 4, bottom - 4.5);
   }
 
   #describe() {
     const { canvas, editor } = this;
-    canvas.setAttribute("aria-valuemax", editor.lastFrame);
-    canvas.setAttribute("aria-valuenow", editor.frame);
+    const [number, last] = [editor.frame, editor.lastFrame].map(shownNumber);
+    canvas.setAttribute("aria-valuemax", last);
+    canvas.setAttribute("aria-valuenow", number);
     const notes = [
       editor.corrected.has(editor.frame) && "corrected",
+      editor.checked.has(editor.frame) && "checked",
       editor.unsaved.includes(editor.frame) && "not saved",
     ].filter(Boolean);
-    canvas.setAttribute("aria-valuetext", [`Frame ${editor.frame} of ${editor.lastFrame}`, ...notes].join(", "));
+    canvas.setAttribute("aria-valuetext", [`Frame ${number} of ${last}`, ...notes].join(", "));
   }
+}
+
+/** Seconds as "1:05", or "1:05.2" if the steps are shorter than a second. */
+function asTime(seconds, step) {
+  const minutes = Math.floor(seconds / 60 + 1e-6);
+  const rest = Math.max(0, seconds - 60 * minutes);
+  return `${minutes}:${step < 1 ? rest.toFixed(1).padStart(4, "0") : String(Math.round(rest)).padStart(2, "0")}`;
 }

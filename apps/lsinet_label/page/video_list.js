@@ -14,7 +14,8 @@ const STATES = {
 
 export function stateOf(video) {
   if (video.state === "annotating" && video.progress !== null) return `Working, ${Math.round(100 * video.progress)}%`;
-  const state = video.state === "corrected" ? `${video.corrected} corrected` : (STATES[video.state] ?? video.state);
+  const counts = [video.corrected && `${video.corrected} corrected`, video.checked && `${video.checked} checked`];
+  const state = video.state === "corrected" ? counts.filter(Boolean).join(", ") : (STATES[video.state] ?? video.state);
   const isPartial = video.without_mask && !["new", "failed"].includes(video.state);
   return isPartial ? `${state}, ${video.without_mask} without a mask` : state;
 }

@@ -13,7 +13,7 @@ export class View {
     Object.assign(this, { element, editor, onRedraw, onChange });
     this.sheet = element.querySelector(".sheet");
     [this.picture, this.overlay] = this.sheet.querySelectorAll("canvas");
-    this.style = { opacity: 0.35, outline: true, hidden: false };
+    this.style = { opacity: 0.18, outline: true, hidden: false };
     this.zoom = 1;
     this.centre = [0.5, 0.5]; // of the visible part, as shares of the picture
 

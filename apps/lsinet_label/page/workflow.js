@@ -3,7 +3,7 @@
 import * as dialogs from "./dialogs.js";
 import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
-import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say } from "./messages.js";
+import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say, shownNumber } from "./messages.js";
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -11,9 +11,17 @@ function isUnfinished({ state, without_mask }) {
 }
 
 export class Workflow {
-  /** @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed */
-  constructor(api, editor, onStep) {
-    Object.assign(this, { api, editor, onStep });
+  /**
+   * @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open
+   * @param {SeenFrames} seen
+   * @param {() => object[]} jobs          the server's jobs
+   * @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed
+   */
+  constructor(api, editor, finishDrawing, seen, jobs, onStep) {
+    Object.assign(this, { api, editor, finishDrawing, seen, jobs, onStep });
+    this.hasSignIn = false; // without sign-in, all people have the same name
+    this.acts = []; // what was done to stretches of frames, for undoing: [{act, video, at}]
+    this.lastSpread = null; // the last propagation: {job, video, frame, version of the mask}
     this.isBusy = false; // one step at a time, so that pressing Enter twice does not save twice
     this.model = null; // as the server's status describes it
   }
@@ -51,7 +59,7 @@ export class Workflow {
     await this.editor.refresh();
     const by = this.editor.video.corrections.find((correction) => correction.frame === frame);
     return dialogs.ask(
-      `Frame ${frame} was saved by ${by?.user ?? "somebody else"} in the meantime`,
+      `Frame ${shownNumber(frame)} was saved ${this.hasSignIn && by?.user ? `by ${by.user} ` : ""}in the meantime`,
       "Your mask of this frame is not saved yet. Which mask do you want to keep?",
       [
         ["mine", "Keep mine"],
@@ -61,11 +69,12 @@ export class Workflow {
     );
   };
 
-  /** Save frames; returns how many were saved, and the job of the last one. */
+  /** Save frames; returns how many were saved, and the job of the last one. Open polygons of other frames stay open. */
   async #saveFrames(frames, propagateLast = false) {
     let saved = 0;
     let job;
     for (const [i, frame] of frames.entries()) {
+      if (this.editor.polygonAt(frame)) continue;
       const propagate = propagateLast && i === frames.length - 1;
       const answer = await this.editor.save(frame, { propagate, askAboutConflict: this.#askAboutConflict });
       if (answer) saved += 1;
@@ -74,82 +83,204 @@ export class Workflow {
     return { saved, job };
   }
 
-  /** Save all unsaved frames. If there are none, save the current frame unchanged: that marks it as checked. */
+  /** Save all unsaved frames. */
   save() {
-    if (!this.#isOpen({ toEdit: true })) return null;
+    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    const { editor } = this;
+    const { unsaved, frame } = editor;
+    if (!unsaved.length)
+      return say(
+        editor.corrected.has(frame) || editor.checked.has(frame)
+          ? "This frame is saved already."
+          : "You have not changed this frame. If its mask is right, press Y to mark it as checked.",
+      );
     return this.#step(async () => {
-      const { editor } = this;
-      const { unsaved, frame } = editor;
-      if (unsaved.length) {
-        const { saved } = await this.#saveFrames(unsaved);
-        if (saved) say(`Saved ${saved === 1 ? `frame ${unsaved[0]}` : `${saved} frames`}.`);
-      } else if (editor.mask) {
-        const { saved } = await this.#saveFrames([frame]);
-        if (saved) say(`Saved frame ${frame} unchanged: it is marked as checked.`);
-      }
+      const { saved } = await this.#saveFrames(unsaved);
+      const only = unsaved.find((one) => !editor.polygonAt(one));
+      const what = saved === 1 ? `frame ${shownNumber(only)}` : `${saved} frames`;
+      const open = this.#openPolygons();
+      if (saved || open) say(`${saved ? `Saved ${what}.` : ""} ${open}`.trim());
     });
   }
 
-  /** Save all unsaved frames and the current one, and propagate the current one to the frames around it. */
+  /** Which frames have an open polygon, as a sentence; empty if none has. */
+  #openPolygons() {
+    const open = this.editor.unsaved.filter((frame) => this.editor.polygonAt(frame));
+    return open.length ? `Frame ${shownNumber(open[0])} has an open polygon: close it (Enter) or drop it (Esc) there.` : "";
+  }
+
+  /** Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. */
   propagate() {
-    if (!this.#isOpen({ toEdit: true })) return null;
-    if (!this.editor.mask) return say("The frame is still loading.");
-    if (!this.editor.unsaved.includes(this.editor.frame) && !this.editor.corrected.has(this.editor.frame))
-      return say("You have not changed this frame: correct it first, or press S to save it as it is.");
+    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    const { editor } = this;
+    if (!editor.mask) return say("The frame is still loading.");
+    const { unsaved, frame, selection } = editor;
+    const isUnsaved = unsaved.includes(frame);
+    if (!isUnsaved && !editor.corrected.has(frame))
+      return say("You have not changed this frame: correct it first. If its mask is right, press Y.");
+    const { id } = editor.video;
+    if (!isUnsaved && !selection && this.#hasSpread(id, frame)) return null;
     return this.#step(async () => {
-      const { editor } = this;
-      const { unsaved, frame } = editor;
-      if (!this.model?.available) {
-        await this.#saveFrames([...unsaved.filter((other) => other !== frame), frame]);
-        return complain(`Saved, but not propagated: ${this.#whyNoModel}`);
-      }
-      if (!unsaved.includes(frame) && editor.corrected.has(frame)) {
-        await this.#saveFrames(unsaved);
-        await this.api.startJob(editor.video.id, "propagate", frame);
-      } else {
-        const { saved } = await this.#saveFrames([...unsaved.filter((other) => other !== frame), frame], true);
-        if (!saved) return null;
-      }
-      return say(`Saved. Frame ${frame} is being propagated to the frames around it; you can continue meanwhile.`);
+      const others = unsaved.filter((other) => other !== frame);
+      const isServed = Boolean(this.model?.available);
+      const wanted = [...others, ...(isUnsaved ? [frame] : [])];
+      let { job } = await this.#saveFrames(wanted, isServed && isUnsaved && !selection);
+      if (editor.unsaved.includes(frame)) return null;
+      if (!isServed) return complain(`Saved, but not propagated: ${this.#whyNoModel}`);
+      if (selection || !isUnsaved) ({ job } = await this.api.startJob(id, "propagate", frame, selection));
+      this.lastSpread = { job, video: id, frame, version: editor.mask?.version };
+      editor.select(null);
+      const where = selection ? `the frames ${shownNumber(selection.first)} to ${shownNumber(selection.last)}` : "the frames around it";
+      return say(`Saved. The frame is being propagated to ${where}; you can continue meanwhile. ${this.#openPolygons()}`);
     });
   }
 
-  /** Discard the unsaved changes of the current frame. If there are none, remove its saved correction. */
+  /** Whether the saved mask of a frame is the one that was propagated last; if so, say it. */
+  #hasSpread(video, frame) {
+    const { lastSpread: last, editor } = this;
+    const isSame = last?.video === video && last.frame === frame && last.version === editor.mask.version;
+    const job = isSame && this.jobs().find((one) => one.job === last.job);
+    if (!job || !["queued", "running", "done"].includes(job.state)) return false;
+    say(
+      job.state === "done"
+        ? "This correction has spread already. Press J for the frame that changed most."
+        : "This correction is being propagated already.",
+    );
+    return true;
+  }
+
+  /** Discard the unsaved changes of the current frame. */
   async revert() {
     if (!this.#isOpen({ toEdit: true })) return;
-    const { editor, api } = this;
-    const { frame, video } = editor;
-    const isDraft = editor.unsaved.includes(frame);
-    if (!isDraft && !editor.corrected.has(frame)) {
-      say("This frame has no correction.");
+    const { editor } = this;
+    const { frame } = editor;
+    if (!editor.unsaved.includes(frame)) {
+      const isSaved = editor.corrected.has(frame) || editor.checked.has(frame);
+      say(isSaved ? "Nothing to discard. Press Shift+Del to take the saved mask back." : "Nothing to discard.");
       return;
     }
-    const [title, text, yes] = isDraft
-      ? [`Discard your changes to frame ${frame}?`, "The frame goes back to its last saved mask.", "Discard"]
-      : [
-          `Remove the correction of frame ${frame}?`,
-          "The frame goes back to the mask that the network predicts.",
-          "Remove",
-        ];
-    if (
-      (await dialogs.ask(title, text, [
-        ["yes", yes],
-        ["", "Keep it"],
-      ])) !== "yes"
-    )
-      return;
-    await this.#step(async () => {
-      if (!isDraft) {
-        await api.removeCorrection(video.id, frame);
-        await editor.refresh();
-      }
-      await editor.discard(frame);
-      say(
-        isDraft
-          ? `The changes to frame ${frame} are discarded.`
-          : `The correction of frame ${frame} is removed; the frames around it follow.`,
+    const answer = await dialogs.ask(
+      `Discard your changes to frame ${shownNumber(frame)}?`,
+      "The frame goes back to its last saved mask.",
+      [
+        ["yes", "Discard"],
+        ["", "Keep them"],
+      ],
+    );
+    if (answer !== "yes") return;
+    await editor.discard(frame);
+    say(`The changes to frame ${shownNumber(frame)} are discarded.`);
+  }
+
+  // Stretches of frames ----------------------------------------------------------------------------------------------
+
+  /** Begin to select frames at the current one, or end it. */
+  select() {
+    const { editor } = this;
+    if (!this.#isOpen({ toEdit: true })) return;
+    editor.select(editor.anchor === null ? editor.frame : null);
+    say(
+      editor.anchor === null
+        ? ""
+        : "Go to the last frame of the stretch, then choose what to do with it. Esc ends the selection.",
+    );
+  }
+
+  /** Mark the selected frames, or the current one, as checked. */
+  check() {
+    return this.#actOn("check", {}, (count) =>
+      count
+        ? `${plural(count, "frame")} marked as checked.`
+        : "There is nothing to check here: it is saved already, or has no mask.",
+    );
+  }
+
+  /** Say that the selected frames show no polyp. */
+  noPolyp() {
+    return this.#actOn("empty", {}, (count) => `No polyp in ${plural(count, "frame")}, by you.`);
+  }
+
+  /** Give the selected frames the mask of the current one. */
+  copyMask() {
+    if (!this.editor.selection) return say("Select frames first: press Q at the first one, and go to the last one.");
+    return this.#actOn("copy", { frame: this.editor.frame }, (count) => `${plural(count, "frame")} got this mask.`);
+  }
+
+  /** Take people's masks of the selected frames back, or that of the current one. */
+  takeBack() {
+    return this.#actOn("clear", {}, (count) =>
+      count ? `The saved masks of ${plural(count, "frame")} are taken back.` : "There is no saved mask here.",
+    );
+  }
+
+  /** Delete the chosen lesion from the selected frames, or from all frames in a row around this one that show it. */
+  deleteLesion() {
+    const { editor } = this;
+    const { lesion } = editor;
+    const stretch = editor.selection ?? editor.runOf(lesion);
+    if (!stretch) return say("This frame does not show the chosen lesion.");
+    const name = this.#nameOf(lesion);
+    return this.#actOn("remove", { lesion }, (count) => `${name} is deleted from ${plural(count, "frame")}.`, stretch);
+  }
+
+  /** Make the chosen lesion a new one from this frame on. */
+  splitLesion() {
+    const { editor } = this;
+    const { lesion, frame, video } = editor;
+    const run = editor.selection ?? editor.runOf(lesion);
+    if (!run) return say("This frame does not show the chosen lesion.");
+    const into = video.free_lesion;
+    if (into === null) return say("This video has no free lesion number: all 255 are used.");
+    return this.#actOn(
+      "relabel",
+      { lesion, into },
+      (count) => {
+        editor.chooseLesion(into);
+        return `From here on it is lesion ${into}, in ${plural(count, "frame")}.`;
+      },
+      editor.selection ? run : { first: frame, last: video.frames - 1 },
+    );
+  }
+
+  #nameOf(lesion) {
+    return this.editor.video.lesions.find(({ id }) => id === lesion)?.name ?? `Lesion ${lesion}`;
+  }
+
+  /** Let the server act on a stretch of frames; by default the selected ones, or the current one. */
+  #actOn(act, options, describe, stretch = this.editor.selection) {
+    const { editor, api } = this;
+    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
+    const blocked = editor.unsaved.find((frame) => first <= frame && frame <= last);
+    if (blocked !== undefined)
+      return say(
+        `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,
       );
+    return this.#step(async () => {
+      const { id } = editor.video;
+      const done = await api.actOn(id, { first, last, act, ...options });
+      if (done.frames.length) this.acts.push({ act: done.act, video: id, at: performance.now() });
+      editor.select(null);
+      await editor.refresh();
+      editor.reload(done.frames);
+      say(`${describe(done.frames.length)}${done.frames.length ? " Ctrl+Z undoes it." : ""}`);
     });
+  }
+
+  /** Undo the last act on a stretch of frames, if it is newer than the last stroke; returns whether there was one. */
+  undoAct() {
+    const { editor, api } = this;
+    const last = this.acts.at(-1);
+    const isNewest = last && last.video === editor.video?.id && (editor.mask?.lastStroke ?? 0) < last.at;
+    if (!isNewest || editor.polygon) return false;
+    this.#step(async () => {
+      this.acts.pop();
+      const { frames } = await api.undoAct(last.video, last.act);
+      await editor.refresh();
+      editor.reload(frames);
+      say(`Undone: ${plural(frames.length, "frame")} ${frames.length === 1 ? "has its" : "have their"} mask back.`);
+    });
+    return true;
   }
 
   final() {
@@ -160,7 +291,13 @@ export class Workflow {
       const { unsaved } = editor;
       if (!final && unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       await editor.refresh();
-      if (!final && !(await dialogs.confirmFinal(editor.video, editor.doubtful))) return;
+      const counts = {
+        seen: this.seen.frames.size,
+        corrected: editor.corrected.size,
+        checked: editor.checked.size,
+        doubtful: editor.doubtful.length,
+      };
+      if (!final && !(await dialogs.confirmFinal(editor.video, counts))) return;
       await api.markFinal(id, !final, editor.video.without_mask > 0);
       await editor.refresh();
       say(final ? "The video can be worked on again." : "The video is final: its masks cannot be changed.");
@@ -268,6 +405,15 @@ export class Workflow {
     });
   }
 
+  /** Recall what the last propagation changed, after the video was opened. */
+  async recallChanges() {
+    const { id } = this.editor.video;
+    const isSpread = (job) => job.image === id && job.kind === "propagate" && job.state === "done";
+    const last = this.jobs().findLast(isSpread);
+    const { changed } = last ? await this.api.job(last.job) : {};
+    if (this.editor.video?.id === id) this.editor.showChanged((changed ?? []).filter(({ change }) => change > 0));
+  }
+
   /** Report a job that has just ended, and show what it changed. */
   async reportEnd(job, nameOf) {
     const { editor } = this;
@@ -286,7 +432,7 @@ export class Workflow {
     } else {
       const most = editor.mostChanged;
       say(
-        `${plural(changed.length, "frame")} changed, most of all frame ${most.frame} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
+        `${plural(changed.length, "frame")} changed, most of all frame ${shownNumber(most.frame)} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
       );
     }
   }

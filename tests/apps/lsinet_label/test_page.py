@@ -98,7 +98,8 @@ def open_video(page: Page, server: Any, name: str) -> None:
 
 
 def shows(page: Page, frame: int) -> None:
-    page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame}:"]')
+    """Wait until the page shows a frame, which people count from 1."""
+    page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame + 1}:"]')
 
 
 def says(page: Page, text: str) -> None:
@@ -107,7 +108,7 @@ def says(page: Page, text: str) -> None:
 
 def go_to(page: Page, frame: int) -> None:
     page.keyboard.press("g")
-    page.keyboard.type(str(frame))
+    page.keyboard.type(str(frame + 1))
     page.keyboard.press("Enter")
     shows(page, frame)
 
@@ -126,7 +127,9 @@ def draw(page: Page, *points: tuple[float, float]) -> None:
 DRAWN = """() => {
   const canvas = document.querySelectorAll(".sheet canvas")[1];
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  return data.filter((value, i) => i % 4 === 3 && value).length;
+  let count = 0; // the halo around the outline is black
+  for (let i = 0; i < data.length; i += 4) if (data[i] || data[i + 1] || data[i + 2]) count++;
+  return count;
 }"""
 
 
@@ -150,7 +153,7 @@ class TestWork:
         assert drawn_pixels(page) > 0
 
         before = server.labels("case-01.frames", frame + 1)
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         assert drawn_pixels(page) == 0
         draw(page, (0.4, 0.5), (0.6, 0.5), (0.6, 0.6))
         assert drawn_pixels(page) > 0
@@ -163,7 +166,7 @@ class TestWork:
         kept = server.labels("case-01.frames", frame)
         assert len(np.unique(kept)) == 2  # one lesion
         assert (server.labels("case-01.frames", frame + 1) != before).any()
-        assert page.locator("#frame-state").inner_text().startswith("Corrected by")
+        assert page.locator("#frame-state").inner_text().startswith("Corrected, ")
 
         page.keyboard.press("x")
         with page.expect_download() as download:
@@ -198,7 +201,7 @@ class TestWork:
         page.keyboard.press("Escape")
         assert drawn_pixels(page) > 0
         page.keyboard.press("s")
-        says(page, "Saved frame 0.")
+        says(page, "Saved frame 1.")
         saved = server.labels("case-02.frames", 0)
         assert saved[SIZE[0] // 2, SIZE[1] // 2] == 1
         page.keyboard.press("f")
@@ -206,7 +209,7 @@ class TestWork:
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         says(page, "The video is final")
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         says(page, "Press F to work on it again")
         assert np.array_equal(server.labels("case-02.frames", 0), saved)
         page.keyboard.press("f")
@@ -216,7 +219,7 @@ class TestWork:
         open_video(page, server, "case-01.frames")
         go_to(page, 3)
         pixels = [drawn_pixels(page)]
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         pixels.append(drawn_pixels(page))
         draw(page, (0.3, 0.3), (0.5, 0.3))
         pixels.append(drawn_pixels(page))
@@ -231,22 +234,216 @@ class TestWork:
     def test_drafts_outlive_stepping_away_and_the_page(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 5)
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         draw(page, (0.3, 0.3), (0.5, 0.3))
         pixels = drawn_pixels(page)
         go_to(page, 9)
         go_to(page, 5)
         assert drawn_pixels(page) == pixels
         page.wait_for_function("() => Object.keys(localStorage).some((key) => key.includes('lsinet.draft'))")
-        again = page.context.new_page()
+        context = page.context
+        page.close()  # the next page takes the drafts of closed ones over
+        again = context.new_page()
         open_video(again, server, "case-01.frames")
-        says(again, "not saved: 5")
+        says(again, "not saved: 6")
         go_to(again, 5)
         assert drawn_pixels(again) == pixels
 
+    def test_tabs_do_not_touch_the_drafts_of_one_another(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 4)
+        draw(page, (0.3, 0.3), (0.5, 0.3))
+        page.wait_for_function("() => Object.keys(localStorage).some((key) => key.includes('lsinet.draft'))")
+        pixels = drawn_pixels(page)
+        other = page.context.new_page()
+        open_video(other, server, "case-01.frames")
+        go_to(other, 4)
+        assert "not saved" not in other.inner_text("#frame-state")
+        draw(other, (0.3, 0.6), (0.5, 0.6))
+        other.keyboard.press("Delete")
+        other.get_by_role("button", name="Discard").last.click()
+        says(other, "are discarded")
+        other.close()
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        shows(page, 0)
+        go_to(page, 4)
+        assert "not saved" in page.inner_text("#frame-state")
+        assert drawn_pixels(page) == pixels
+
+    def test_an_open_polygon_is_kept_and_closed_before_it_is_saved(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 13)
+        page.keyboard.press("Shift+C")
+        page.keyboard.press("p")
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+
+        def click(x: float, y: float) -> None:
+            page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+        for x, y in [(0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.45, 0.7)]:
+            click(x, y)
+        page.keyboard.press("Control+z")  # the last corner, and not the cleared mask
+        assert drawn_pixels(page) == 0
+        page.keyboard.press("Control+Shift+z")
+        page.keyboard.press("b")
+        page.keyboard.press("ArrowRight")
+        shows(page, 14)
+        page.keyboard.press("s")
+        says(page, "Frame 14 has an open polygon")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        shows(page, 0)
+        go_to(page, 13)
+        assert "polygon is open" in page.inner_text("#frame-state") and drawn_pixels(page) == 0
+        page.keyboard.press("s")
+        says(page, "Saved frame 14.")
+        saved = server.labels("case-01.frames", 13)
+        assert np.count_nonzero(saved) == drawn_pixels(page) > 0
+        rows = np.nonzero(saved)[0]
+        assert rows.max() / SIZE[0] > 0.6  # the fourth corner is there
+
+        page.keyboard.press("p")
+        click(0.2, 0.2)
+        click(0.3, 0.2)
+        page.keyboard.press("s")
+        says(page, "fewer than 3 corners")
+        page.keyboard.press("Escape")
+        assert "not saved" not in page.inner_text("#frame-state")
+        # drawn around in one line, with Shift: cut out
+        page.keyboard.down("Shift")
+        draw(page, (0.45, 0.45), (0.55, 0.45), (0.55, 0.5), (0.45, 0.5), (0.45, 0.46))
+        page.keyboard.up("Shift")
+        assert 0 < drawn_pixels(page) < np.count_nonzero(saved)
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == np.count_nonzero(saved)
+
+    def test_checked_frames_do_not_spread(self, page: Page, server: Any) -> None:
+        server.annotate("case-02.frames")
+        open_video(page, server, "case-02.frames")
+        corrected = {entry["frame"] for entry in server.get("videos/case-02.frames")["corrections"]}
+        frame = next(frame for frame in range(12) if frame not in corrected)
+        go_to(page, frame)
+        before, jobs = server.labels("case-02.frames", frame), len(server.get("jobs"))
+        page.keyboard.press("s")
+        says(page, "press Y")
+        page.keyboard.press("y")
+        says(page, "1 frame marked as checked")
+        assert page.inner_text("#frame-state").startswith("Checked, ")
+        entry = next(e for e in server.get("videos/case-02.frames")["corrections"] if e["frame"] == frame)
+        assert entry["how"] == "checked" and entry["user"] and entry["time"]
+        assert np.array_equal(server.labels("case-02.frames", frame), before) and len(server.get("jobs")) == jobs
+        page.keyboard.press("Enter")
+        says(page, "You have not changed this frame")
+        page.keyboard.press("Control+z")
+        says(page, "Undone")
+        assert frame not in {e["frame"] for e in server.get("videos/case-02.frames")["corrections"]}
+
+    def test_a_stretch_of_frames(self, page: Page, server: Any) -> None:
+        open_video(page, server, LONG)
+        page.keyboard.press("Escape")
+        go_to(page, 50)
+        page.keyboard.press("q")
+        for _ in range(2):
+            page.keyboard.press("Shift+ArrowRight")
+        shows(page, 70)
+        assert page.inner_text("#selection-title") == "Frames 51 to 71 selected"
+        before = [server.labels(LONG, frame) for frame in range(50, 71)]
+        page.keyboard.press("Shift+C")
+        says(page, "No polyp in 21 frames")
+        assert page.locator("#selection").is_hidden()
+        assert not any(server.labels(LONG, frame).any() for frame in range(50, 71))
+        assert server.labels(LONG, 71).any() or not server.get(f"videos/{LONG}")["has_polyp"][71]
+        page.keyboard.press("Control+z")
+        says(page, "Undone: 21 frames")
+        assert all(np.array_equal(server.labels(LONG, 50 + i), old) for i, old in enumerate(before))
+        # by a pull with Shift on the timeline
+        box = page.locator("#timeline").bounding_box()
+        assert box is not None
+        page.keyboard.down("Shift")
+        page.mouse.move(box["x"] + box["width"] * 0.5025, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.5525, box["y"] + 20, steps=4)
+        page.mouse.up()
+        page.keyboard.up("Shift")
+        shows(page, 110)
+        page.keyboard.press("y")
+        says(page, "frames marked as checked")
+        checked = [e["frame"] for e in server.get(f"videos/{LONG}")["corrections"] if e["how"] == "checked"]
+        assert checked[-1] == 110
+        page.keyboard.press("Control+z")
+        says(page, "Undone")
+
+    def test_a_lesion_is_deleted_from_its_run_and_split(self, page: Page, server: Any) -> None:
+        labels = np.zeros(SIZE, np.uint8)
+        labels[20:40, 20:40] = 5
+        labels[60:80, 60:80] = 6
+        for frame in range(3, 7):
+            server.save_mask("case-02.frames", frame, labels)
+        open_video(page, server, "case-02.frames")
+        go_to(page, 4)
+        rows = page.locator("#lesion-list button").evaluate_all(
+            "rows => rows.slice(0, 2).map((row) => row.dataset.key)"
+        )
+        assert sorted(rows) == ["5", "6"]
+        page.keyboard.press(str(rows.index("6") + 1))
+        page.keyboard.press("Shift+Backspace")
+        says(page, "is deleted from 4 frames")
+        assert all(np.unique(server.labels("case-02.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
+        page.keyboard.press("1")
+        page.keyboard.press("Shift+L")
+        says(page, "From here on it is lesion")
+        found = [np.unique(server.labels("case-02.frames", frame)).tolist()[1] for frame in range(3, 7)]
+        assert found[0] == 5 and 5 not in found[1:]
+        page.keyboard.press("Control+z")
+        says(page, "Undone")
+        page.keyboard.press("Control+z")
+        says(page, "Undone: 4 frames")
+        assert all(np.array_equal(server.labels("case-02.frames", frame), labels) for frame in range(3, 7))
+
+    def test_a_second_enter_does_not_hide_what_the_first_one_changed(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 16)
+        page.keyboard.press("Shift+C")
+        draw(page, (0.2, 0.3), (0.4, 0.3))
+        page.keyboard.press("Enter")
+        says(page, "being propagated to")
+        page.wait_for_function(
+            "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
+        )
+        jobs = len(server.get("jobs"))
+        page.keyboard.press("Enter")
+        says(page, "has spread already")
+        assert len(server.get("jobs")) == jobs
+
+    def test_back_goes_to_the_video_before(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        page.keyboard.press("v")
+        page.get_by_role("button", name="case-02.frames").click()
+        page.wait_for_function("() => document.getElementById('video-name').textContent === 'case-02.frames'")
+        page.go_back()
+        page.wait_for_function("() => document.getElementById('video-name').textContent === 'case-01.frames'")
+        shows(page, 0)
+
+    def test_a_frame_and_a_video_that_cannot_be_shown(self, page: Page, server: Any) -> None:
+        page.route("**/frames/3", lambda route: route.fulfill(status=400, json={"detail": "the frame is damaged"}))
+        open_video(page, server, "case-01.frames")
+        page.keyboard.press("g")
+        page.keyboard.type("4")
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.getElementById('stage-state').textContent === 'the frame is damaged'")
+        page.wait_for_timeout(500)
+        assert page.inner_text("#stage-state") == "the frame is damaged"
+        page.route("**/videos/case-02.frames", lambda route: route.fulfill(status=400, json={"detail": "no video"}))
+        page.keyboard.press("v")
+        page.get_by_role("button", name="case-02.frames").click()
+        page.wait_for_function("() => document.getElementById('stage-state').textContent === 'no video'")
+        assert page.inner_text("#video-name") == "case-02.frames" and page.locator(".sheet").is_hidden()
+
     def test_it_warns_before_unsaved_work_is_lost(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         with page.expect_event("dialog") as question:
             page.once("dialog", lambda dialog: dialog.dismiss())
             page.evaluate("() => void setTimeout(() => location.reload())")
@@ -256,7 +453,7 @@ class TestWork:
     def test_a_lost_connection_loses_nothing(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 2)
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         draw(page, (0.5, 0.4), (0.6, 0.4))
         page.context.set_offline(True)
         page.keyboard.press("s")
@@ -264,14 +461,14 @@ class TestWork:
         assert "kept in this page" in page.inner_text("#banner")
         page.context.set_offline(False)
         page.wait_for_selector("#banner", state="hidden")
-        says(page, "Saved frame 2.")
+        says(page, "Saved frame 3.")
         assert server.labels("case-01.frames", 2).any()
 
     @pytest.mark.parametrize(("answer", "mine"), [("Keep mine", True), ("Keep theirs", False)])
     def test_two_people_at_one_frame(self, page: Page, server: Any, answer: str, mine: bool) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 7)
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         draw(page, (0.3, 0.4), (0.5, 0.4))
         theirs = np.zeros(SIZE, np.uint8)
         theirs[10:20, 10:20] = 1
@@ -287,12 +484,12 @@ class TestWork:
         other = page.context.browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         open_video(other, server, "case-02.frames")
         go_to(other, 6)
-        other.keyboard.press("0")
+        other.keyboard.press("Shift+C")
         draw(other, (0.2, 0.3), (0.4, 0.3))
         other.keyboard.press("s")
-        says(other, "Saved frame 6.")
+        says(other, "Saved frame 7.")
         pixels = drawn_pixels(other)
-        page.wait_for_function("() => document.getElementById('frame-state').textContent.startsWith('Corrected by')")
+        page.wait_for_function("() => document.getElementById('frame-state').textContent.startsWith('Corrected, ')")
         draws(page, pixels)
         other.context.close()
 
@@ -300,15 +497,14 @@ class TestWork:
         open_video(page, server, "case-01.frames")
         before = [server.labels("case-01.frames", frame) for frame in range(20)]
         go_to(page, 15)
-        page.keyboard.press("0")
+        page.keyboard.press("Shift+C")
         draw(page, (0.2, 0.3), (0.4, 0.3))
         page.keyboard.press("Enter")
         page.wait_for_function(
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
-        page.keyboard.press("Delete")
-        page.get_by_role("button", name="Remove").click()
-        says(page, "is removed")
+        page.keyboard.press("Shift+Delete")
+        says(page, "taken back")
         page.wait_for_function(
             "() => /changed, most|already agreed/.test(document.getElementById('message').textContent)"
         )
@@ -475,7 +671,9 @@ class TestWork:
         assert 0 < left == video["scores"].count(None) and video["state"] == "partly annotated"
         page.wait_for_function("text => document.getElementById('video-state').textContent === text",
                                arg=f"Partly done, {left} without a mask")  # fmt: skip
+        page.keyboard.press("v")
         assert page.get_by_role("button", name=STOPPED).inner_text().count(f"{left} without a mask") == 1
+        page.keyboard.press("v")
         assert page.locator("#legend .waiting").is_visible()
 
         page.keyboard.press("x")
@@ -523,7 +721,7 @@ class TestWork:
         says(page, "is now called Flat, right")
         draw(page, (0.5, 0.4), (0.6, 0.4))
         page.keyboard.press("s")
-        says(page, "Saved frame 0.")
+        says(page, "Saved frame 1.")
         mine = next(e["id"] for e in server.get("videos/case-02.frames")["lesions"] if e["name"] == "Flat, right")
         assert (server.labels("case-02.frames", 0) == mine).any()
         page.keyboard.press("m")
@@ -544,7 +742,7 @@ class TestWork:
         go_to(page, 19)
         draw(page, (0.5, 0.6), (0.6, 0.6))
         page.keyboard.press("s")
-        says(page, "Saved frame 19.")
+        says(page, "Saved frame 20.")
         assert set(np.unique(server.labels("case-01.frames", 19))) == {0, 3}
 
     def test_it_asks_for_the_name_and_password(self, page: Page, server: Any) -> None:
