@@ -225,6 +225,7 @@ def test_bad_data(run, damaged: Path, model_file: Path, damage, verb: str, optio
     assert all(text in message for text in said), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "options", "said"), BAD_OPTIONS, ids=lambda value: str(value).strip("{}"))
 def test_bad_option(run, phantom: Path, model_file: Path, verb: str, options: dict[str, Any], said: str) -> None:
     ((name, value),) = options.items()

@@ -89,6 +89,7 @@ def trained(run: Callable[..., Any], phantom: Path, tmp_path_factory: pytest.Tem
     return folder
 
 
+@pytest.mark.slow
 def test_training_writes_its_model_and_events_alone(trained: Path) -> None:
     files = _files(trained)
     events = {name for name in files if re.fullmatch(r"out/events\.out\.tfevents\..*", name)}

@@ -23,6 +23,7 @@ def clip() -> SegmentedClip:
     return SegmentedClip(list(read.frames), masks, np.full(masks.shape, 0.1, np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", OTHERS)
 @torch.no_grad()
 def test_a_way_carries_a_mask_within_its_reach(small_network: LSINet, clip: SegmentedClip, way: str) -> None:

@@ -50,6 +50,7 @@ WEIGHT_FILES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "side"), BACKBONES)
 @torch.no_grad()
 def test_backbones(backbone: str, side: int) -> None:

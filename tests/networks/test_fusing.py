@@ -42,6 +42,7 @@ BACKBONES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "stay"), BACKBONES)
 def test_logits_are_equal_but_for_rounding(
     make_small_network: Callable[[str], LSINet], backbone: str, stay: bool

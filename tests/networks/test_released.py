@@ -98,6 +98,7 @@ def test_every_entry_arrives(network: LSINet, released: State, wrap: Callable[[S
     assert numbers == list(range(len(released)))
 
 
+@pytest.mark.slow
 def test_the_input_is_not_changed(released: State) -> None:
     before = dict(released)
     convert_released_state_dict(released)

@@ -32,6 +32,7 @@ def test_masks_that_come_back_unchanged_correct_nothing(video, open_store, tmp_p
     assert import_masks(video, path, "eve", open_store()).changed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_masks_that_were_drawn_elsewhere_become_corrections(video, open_store, tmp_path, name):
     path = tmp_path / f"masks{FORMATS[name].suffix}"

@@ -25,6 +25,7 @@ def test_without_a_model(model):
         model.load()
 
 
+@pytest.mark.slow
 def test_a_file_is_loaded_once_and_again_when_it_changes(model, tmp_path, small_network):
     save_model(small_network, tmp_path / "given.pt", 64)
     mark, loaded = model.load()

@@ -232,6 +232,7 @@ DRAWINGS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=DRAWINGS)
 def test_a_disc_is_read_as_this_disc_or_refused(save, draw):

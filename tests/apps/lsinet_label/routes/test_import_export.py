@@ -20,6 +20,7 @@ def corrected(services, drawn):
     return video
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "suffix", "kind"),
     [("coco", ".json", "application/json"), ("cvat", ".xml", "application/xml"), ("png", ".zip", "application/zip")],
