@@ -14,7 +14,7 @@ from torch import Tensor
 from lib.annotation_progress import AnnotationProgress
 from lib.model import ServedModel
 from lib.queue import Job, Work
-from lib.store import LAST_LESION, StoredVideo, VideoStore, decode_mask, encode_mask
+from lib.store import LAST_LESION, Replaced, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
@@ -149,6 +149,7 @@ class Worker:
         with open_video(video.path) as source:
             changed = _Changes(video)
             left = set(stale)
+            only = frames[0] if len(frames) == 1 else None
             for frame in [frame for frame in frames if frame not in video.spreading_corrections]:
                 session = self._session(video, source, model, frame)
                 reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
@@ -178,7 +179,7 @@ class Worker:
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
         video.remove_propagated(left)
-        result = changed.note()
+        result = changed.note(only)
         video.values.flush()
         for frame in self.on_labels(video, False):
             yield 1.0, f"writing the label, frame {frame}"
@@ -206,30 +207,37 @@ class _Changes:
     def __init__(self, video: StoredVideo) -> None:
         self._video = video
         self._before: dict[int, bytes] = {}  # PNG files, because there may be many
+        self._replaced: dict[int, Replaced] = {}
 
     def remember(self, frames: range) -> None:
         """Keep the masks of frames as they are before the job first changes them."""
         for frame in frames:
             if frame not in self._before:
                 self._before[frame] = encode_mask(self._video.mask(frame).labels)
+                self._replaced[frame] = self._video.stretches.propagated(frame)
 
-    def note(self) -> list[dict[str, Any]]:
-        """Store how much each mask now differs from the one of the frame before.
+    def note(self, frame: int | None) -> list[dict[str, Any]]:
+        """Store how much each mask now differs from the one of the frame before, and what was replaced.
+
+        Args:
+            frame: the frame from which the masks were propagated, if it is one: then that can be undone.
 
         Returns:
             the frames whose masks the job changed, each with ``change``, 1 - IoU; without corrected frames.
         """
         video, corrections = self._video, self._video.corrections
-        frames = {other for frame in self._before for other in (frame, frame + 1)}
-        for frame in sorted(frames - {0, video.info.frame_count}):
-            change = mask_change(video.mask(frame - 1).labels > 0, video.mask(frame).labels > 0)
-            video.values.set_change(frame, change)
+        around = {other for changed in self._before for other in (changed, changed + 1)}
+        for other in sorted(around - {0, video.info.frame_count}):
+            change = mask_change(video.mask(other - 1).labels > 0, video.mask(other).labels > 0)
+            video.values.set_change(other, change)
+        if frame in corrections:
+            video.stretches.note_spread(frame, self._replaced)
         changes = {
-            frame: mask_change(decode_mask(content, video.info.size) > 0, video.mask(frame).labels > 0)
-            for frame, content in sorted(self._before.items())
-            if frame not in corrections
+            other: mask_change(decode_mask(content, video.info.size) > 0, video.mask(other).labels > 0)
+            for other, content in sorted(self._before.items())
+            if other not in corrections
         }
-        return [{"frame": frame, "change": round(change, 4)} for frame, change in changes.items() if change]
+        return [{"frame": other, "change": round(change, 4)} for other, change in changes.items() if change]
 
 
 def _predict(

@@ -249,6 +249,40 @@ def test_a_correction_spreads_and_stays(annotated):
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
 
 
+def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
+    video = annotated.videos[VIDEO]
+    before, values = masks(annotated), video.values.per_frame("scores")
+    video.save_correction(5, drawn(), "ann")
+    changed, _ = run(annotated(job("propagate", 5)))
+    after = masks(annotated)
+    spread = video.stretches.last_spread()
+    assert changed and spread["frame"] == 5
+    for entry in changed:
+        assert (video.stretches.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
+    video.stretches.undo(spread["act"], "ann")
+    for working in (annotated, worker()):
+        kept = masks(working)
+        assert (kept[5] == drawn()).all() and (after[5] == drawn()).all()
+        assert all((kept[frame] == before[frame]).all() for frame in range(12) if frame != 5)
+        found = working.videos[VIDEO].values.per_frame("scores")
+        assert [found[frame] for frame in range(12) if frame != 5] == values[:5] + values[6:]
+        assert working.videos[VIDEO].stretches.last_spread() is None
+
+
+def test_a_propagation_ends_at_checked_frames_and_at_the_given_ones(annotated):
+    video = annotated.videos[VIDEO]
+    before = masks(annotated)
+    video.stretches.check(3, 3, "ann")
+    video.save_correction(5, drawn(), "ann")
+    wanted = job("propagate", 5)
+    wanted.within = [0, 8]
+    run(annotated(wanted))
+    assert video.propagated_frames() == [4, 6, 7]
+    assert (masks(annotated)[3] == before[3]).all()
+    run(annotated(job("propagate")))
+    assert video.propagated_frames() == [4, 6, 7, 8, 9, 10, 11]
+
+
 @pytest.mark.slow
 def test_changes_count_from_the_masks_before_the_job(annotated):
     working = annotated

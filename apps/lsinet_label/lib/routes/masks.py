@@ -23,15 +23,21 @@ async def _body(request: Request) -> bytes:
 
 
 @router.get(_PATH, summary="A frame's mask as PNG", dependencies=[READER])
-def get_mask(image_id: str, frame: int, app: AppServices, original: bool = False) -> Response:
+def get_mask(
+    image_id: str, frame: int, app: AppServices, original: bool = False, before: int | None = None
+) -> Response:
     """Send a mask as an 8-bit grey PNG file, (H, W): lesion ids, 0 for background.
 
+    With ``original``, it is the network's own; with ``before``, the one before the propagation with this act's number.
     The headers ``X-Mask-Source`` and ``X-Mask-Version`` say where it comes from and how often the frame was saved.
 
     Raises:
         NotFound: there is no such video or frame.
     """
-    mask = app.videos[image_id].mask(frame, original)
+    video = app.videos[image_id]
+    mask = video.mask(frame, original)
+    if before is not None:
+        mask = mask._replace(labels=video.stretches.before(before, frame))
     headers = {"X-Mask-Source": mask.source, "X-Mask-Version": str(mask.version), "Cache-Control": "no-store"}
     return Response(encode_mask(mask.labels), media_type="image/png", headers=headers)
 

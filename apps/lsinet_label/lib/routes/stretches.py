@@ -21,11 +21,12 @@ class StretchRequest(BaseModel):
 
     first: int
     last: int
-    act: Literal["check", "empty", "clear", "copy", "remove", "relabel"]
+    act: Literal["check", "empty", "clear", "copy", "remove", "relabel", "merge"]
+    """``merge`` makes a lesion part of another one in the whole video."""
     lesion: int | None = Field(None, ge=1, le=255)
-    """For ``remove`` and ``relabel``."""
+    """For ``remove``, ``relabel`` and ``merge``."""
     into: int | None = Field(None, ge=1, le=255)
-    """For ``relabel``: the other lesion."""
+    """For ``relabel`` and ``merge``: the other lesion."""
     frame: int | None = None
     """For ``copy``: the frame whose mask they get."""
 
@@ -63,6 +64,8 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
         return _answer(stretches.remove(*stretch, need("lesion")))
     if wanted.act == "relabel":
         return _answer(stretches.relabel(*stretch, need("lesion"), need("into")))
+    if wanted.act == "merge":
+        return _answer(stretches.merge(current_user(), need("lesion"), need("into")))
     if wanted.act == "clear":
         taken_back = app.videos[image_id].spreading_corrections
         act = stretches.clear(*stretch)

@@ -26,7 +26,7 @@ once), ``video`` (changes that touch several of these),
 
 from lib.store.lesions import Lesions
 from lib.store.masks import CHECKED, LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
-from lib.store.stretches import Act
+from lib.store.stretches import Act, Replaced
 from lib.store.summary import describe_video, summarise_video
 from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, StoredVideo
 from lib.store.videos import VideoStore
@@ -41,6 +41,7 @@ __all__ = [
     "Lesions",
     "Mask",
     "Masks",
+    "Replaced",
     "StoredVideo",
     "VideoStore",
     "decode_mask",

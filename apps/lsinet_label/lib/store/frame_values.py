@@ -109,6 +109,21 @@ class FrameValues:
             self._propagated.setdefault(frame, {})["changes"] = round(change, 4)
             self.forget_rank()
 
+    def propagated(self, frame: int) -> dict[str, Any] | None:
+        """The propagated values of a frame, or None."""
+        with self._lock:
+            values = self._propagated.get(frame)
+            return None if values is None else dict(values)
+
+    def put_propagated(self, frame: int, values: dict[str, Any] | None) -> None:
+        """Put propagated values back, as :meth:`propagated` returned them."""
+        with self._lock:
+            if values is None:
+                self._propagated.pop(frame, None)
+            else:
+                self._propagated[frame] = values
+            self.forget_rank()
+
     def remove_propagated(self, frames: Iterable[int]) -> None:
         """Forget the propagated values of some frames."""
         with self._lock:

@@ -61,7 +61,7 @@ class Lesions:
     def merges(self) -> np.ndarray:
         """A table from each id in a mask to the lesion that it was merged into, or to itself: uint8, (256,)."""
         table = np.arange(LAST_LESION + 1, dtype=np.uint8)
-        for lesion, into in self._merged().items():
+        for lesion, into in self.merged().items():
             table[int(lesion)] = into
         return table
 
@@ -88,7 +88,7 @@ class Lesions:
                 )
             merged = {str(lesion): into for lesion in range(1, len(table)) if table[lesion] == other}
             self._history.add(user, "merge", into=into, **{"from": other})
-            self._info.update(merged={**self._merged(), **merged})
+            self._info.update(merged={**self.merged(), **merged})
 
     def next_id(self) -> int:
         """The id after the highest that was ever used."""
@@ -107,12 +107,12 @@ class Lesions:
     def last_named_id(self) -> int:
         """The highest id that a person named or merged; 0 if there is none."""
         with self._lock:
-            return max(map(int, {**self._named(), **self._merged()}), default=0)
+            return max(map(int, {**self._named(), **self.merged()}), default=0)
 
     def _used(self) -> set[int]:
         """The ids that masks show, and those that people named or merged: masks of later frames may show them too."""
         with self._lock:
-            return self._in_masks() | {int(lesion) for lesion in (*self._named(), *self._merged())}
+            return self._in_masks() | {int(lesion) for lesion in (*self._named(), *self.merged())}
 
     def _in_masks(self) -> set[int]:
         return {lesion for lesions in self._values.per_frame("lesions") for lesion in lesions or ()}
@@ -120,5 +120,6 @@ class Lesions:
     def _named(self) -> dict[str, dict[str, Any]]:
         return self._info.get("lesions", {})
 
-    def _merged(self) -> dict[str, int]:
-        return self._info.get("merged", {})
+    def merged(self) -> dict[str, int]:
+        """The lesions that people merged, by id, each with the id that it became part of."""
+        return dict(self._info.get("merged", {}))

@@ -1,4 +1,4 @@
-"""What a person does to a stretch of frames at once, and how it is undone: ``undo/``."""
+"""What changes many frames at once, by people or by a propagation, and how it is undone: ``undo/``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lib.errors import Conflict, NotFound
 from lib.store.files import utc_now, write_durably
-from lib.store.masks import CHECKED, CORRECTED, FILLED, PREDICTED, PROPAGATED, Correction, Masks
+from lib.store.masks import CHECKED, CORRECTED, FILLED, PREDICTED, PROPAGATED, Correction, Masks, decode_mask
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
 
-__all__ = ["Act", "Stretches"]
+__all__ = ["Act", "Replaced", "Stretches"]
 
 _KEPT = 50  # acts that can be undone
 
@@ -34,6 +34,14 @@ class Act:
     id: int
     frames: list[int] = field(default_factory=list)
     """Those whose mask it changed."""
+
+
+class Replaced(NamedTuple):
+    """What a propagation replaced in a frame."""
+
+    content: bytes | None
+    """The PNG file of the propagated mask; None if the frame had none."""
+    values: dict[str, Any] | None
 
 
 class Stretches:
@@ -111,28 +119,92 @@ class Stretches:
 
         return self._act("clear", first, last, user, change)
 
-    def undo(self, act: int, user: str) -> Act:
-        """Bring the masks back that an act changed.
+    def merge(self, user: str, lesion: int, into: int) -> Act:
+        """Make a lesion part of another one, in all masks of the video, also in later ones.
 
         Raises:
-            Conflict: one of them has changed since, or the video is final.
+            Conflict: the video is final.
+            InputError: the video does not have both lesions, or they are the same.
+        """
+        lesions = self._video.lesions
+        with self._video.lock:
+            before = lesions.merged()
+            lesions.merge(into, lesion, user)
+            act, folder = self._begin()
+            self._write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
+        return act
+
+    def note_spread(self, frame: int, before: dict[int, Replaced]) -> None:
+        """Note what a propagation replaced, so that it can be undone. The correction itself stays then.
+
+        Args:
+            frame: the corrected frame.
+            before: what each frame had before, see :meth:`propagated`.
+        """
+        with self._video.lock:
+            entries = []
+            _, folder = self._begin()
+            for other, old in sorted(before.items()):
+                if old.content is not None:
+                    (folder / f"{other:06d}.png").write_bytes(old.content)
+                after = self._masks.content(PROPAGATED, other)
+                if after != old.content:
+                    digest = None if after is None else _digest(after)
+                    entries.append({"frame": other, "kind": PROPAGATED, "after": digest, "values": old.values})
+            self._write(folder, {"name": "spread", "frame": frame, "entries": entries})
+
+    def propagated(self, frame: int) -> Replaced:
+        """The propagated mask of a frame, and its values, as they are now."""
+        return Replaced(self._masks.content(PROPAGATED, frame), self._video.values.propagated(frame))
+
+    def last_spread(self) -> dict[str, int] | None:
+        """The last propagation that can be undone: ``act`` and the corrected ``frame``; None without one."""
+        for folder in reversed(self._acts()):
+            content = _read(folder)
+            if content["name"] == "spread" and content["entries"]:
+                return {"act": int(folder.name), "frame": content["frame"]}
+        return None
+
+    def before(self, act: int, frame: int) -> np.ndarray:
+        """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.
+
+        Raises:
+            NotFound: the act is not known any more.
+        """
+        folder = self._folder / f"{act:06d}"
+        with self._video.lock:
+            content = _read(folder)
+            if frame not in {entry["frame"] for entry in content["entries"]}:
+                return self._video.mask(frame).labels
+            file = folder / f"{frame:06d}.png"
+            if not file.exists():
+                return self._video.mask(frame, original=True).labels
+            return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]
+
+    def undo(self, act: int, user: str) -> Act:
+        """Bring back what an act changed.
+
+        Raises:
+            Conflict: some of it has changed since, or the video is final.
             NotFound: the act is not known any more.
         """
         folder = self._folder / f"{act:06d}"
         with self._video.lock:
             self._video.info.check_not_final()
-            try:
-                entries = json.loads((folder / "act.json").read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                raise NotFound("this step cannot be undone any more") from None
+            content = _read(folder)
+            entries = content["entries"]
             for entry in entries:
-                content = self._masks.content(entry["kind"], entry["frame"])
-                if entry["after"] != (None if content is None else _digest(content)):
+                now = self._masks.content(entry["kind"], entry["frame"])
+                if entry["after"] != (None if now is None else _digest(now)):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
+            if content["name"] == "merge":
+                if content["after"] != self._video.lesions.merged():
+                    raise Conflict("other lesions were merged since: this step cannot be undone any more")
+                self._video.info.update(merged=content["before"])
             for entry in entries:
-                self._restore(entry["frame"], entry["kind"], folder)
+                self._restore(entry, folder)
             frames = [entry["frame"] for entry in entries]
-            self._note("undo", frames, user)
+            self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
         return Act(act, frames)
 
@@ -177,9 +249,7 @@ class Stretches:
             raise InputError(f"the stretch ends at frame {last}, before its first frame {first}")
         with self._video.lock:
             self._video.info.check_not_final()
-            act = Act(1 + max((int(folder.name) for folder in self._acts()), default=0))
-            folder = self._folder / f"{act.id:06d}"
-            folder.mkdir(parents=True)
+            act, folder = self._begin()
             entries: list[dict[str, Any]] = []
 
             def backup(kind: str, frame: int) -> None:
@@ -192,10 +262,10 @@ class Stretches:
                     if change(frame, partial(backup, frame=frame)):
                         content = self._masks.content(entries[-1]["kind"], frame)
                         entries[-1]["after"] = None if content is None else _digest(content)
-                write_durably(folder / "act.json", json.dumps(entries).encode())
+                self._write(folder, {"name": name, "entries": entries})
             except BaseException:  # a full disk: all frames get their masks back
                 for entry in entries:
-                    self._restore(entry["frame"], entry["kind"], folder)
+                    self._restore(entry, folder)
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             act.frames = [entry["frame"] for entry in entries]
@@ -203,12 +273,24 @@ class Stretches:
                 self._note(name, act.frames, user, first=first, last=last, **details)
             else:
                 shutil.rmtree(folder)
-            for old in self._acts()[:-_KEPT]:
-                shutil.rmtree(old)
         return act
 
-    def _restore(self, frame: int, kind: str, folder: Path) -> None:
-        """Bring the mask of a frame back from the folder of an act."""
+    def _begin(self) -> tuple[Act, Path]:
+        """Make the folder of a new act. Ids are not used twice."""
+        number = self._video.info.get("acts", 0) + 1
+        self._video.info.update(acts=number)
+        folder = self._folder / f"{number:06d}"
+        folder.mkdir(parents=True)
+        return Act(number), folder
+
+    def _write(self, folder: Path, content: dict[str, Any]) -> None:
+        write_durably(folder / "act.json", json.dumps(content).encode())
+        for old in self._acts()[:-_KEPT]:
+            shutil.rmtree(old)
+
+    def _restore(self, entry: dict[str, Any], folder: Path) -> None:
+        """Bring a mask back from the folder of an act."""
+        frame, kind = entry["frame"], entry["kind"]
         file = folder / f"{frame:06d}.png"
         version = self._masks.version(frame) + 1
         if file.exists():
@@ -217,8 +299,12 @@ class Stretches:
                 found = self._masks.read((kind,), frame)
                 assert found is not None
                 self._video.values.set(kind, frame, found[0])
+        elif kind == PROPAGATED:
+            self._masks.remove_propagated([frame])
         elif frame in self._masks.corrections:
             self._masks.remove_correction(frame, version)
+        if "values" in entry:
+            self._video.values.put_propagated(frame, entry["values"])
 
     def _note(self, name: str, frames: list[int], user: str, **details: int) -> None:
         """Write an act into the history, with the versions that its frames have now."""
@@ -229,6 +315,14 @@ class Stretches:
 
     def _acts(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*"))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((folder / "act.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound("this step cannot be undone any more") from None
+    return content
 
 
 def _lesions(labels: np.ndarray) -> tuple[int, ...]:

@@ -94,6 +94,23 @@ def test_what_the_acts_do(annotated, drawn):
     assert not annotated.mask(0).labels.any() and not annotated.mask(1).labels.any()
 
 
+def test_a_merge_is_undone(annotated, open_store):
+    before = masks(annotated)
+    act = annotated.stretches.merge("bob", 2, 1)
+    assert [np.unique(annotated.mask(frame).labels).tolist() for frame in (3, 4, 5)] == [[0, 1]] * 3
+    assert annotated.lesions.per_frame()[4] == [1]
+    annotated.stretches.undo(act.id, "bob")
+    for video in (annotated, open_store()[VIDEO]):
+        assert masks(video) == before and video.lesions.per_frame()[4] == [1, 2]
+    first = annotated.stretches.merge("bob", 2, 1)
+    annotated.save_correction(6, np.where(annotated.mask(6).labels > 0, 3, 0).astype(np.uint8), "bob")
+    annotated.stretches.merge("bob", 3, 1)
+    with pytest.raises(Conflict, match="other lesions were merged since"):
+        annotated.stretches.undo(first.id, "bob")
+    with pytest.raises(InputError, match="cannot be merged"):
+        annotated.stretches.merge("bob", 1, 1)
+
+
 def test_a_step_is_not_undone_over_later_work(annotated, drawn):
     act = annotated.stretches.empty(2, 4, "bob")
     annotated.save_correction(3, drawn(9), "ann")
