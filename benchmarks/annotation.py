@@ -181,9 +181,10 @@ def _strokes(mask: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, list[Po
         _, tool, part, target = max(parts, key=lambda one: one[0])
         reach = ndimage.distance_transform_edt(~part) <= RADIUS / 2
         inside = np.argwhere(reach & (ndimage.distance_transform_edt(target) >= 0.8 * RADIUS))
-        done |= part
         if len(inside) < 2:
+            done |= part
             continue
+        errors = np.count_nonzero(mask ^ truth)
         centre = inside.mean(0)
         along = (inside - centre) @ np.linalg.svd(inside - centre, full_matrices=False)[2][0]
         cuts = np.linspace(along.min(), along.max() + 1e-6, 9)
@@ -194,6 +195,8 @@ def _strokes(mask: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, list[Po
             share = ((columns - x0) * dx + (rows - y0) * dy) / (dx * dx + dy * dy or 1)
             share = np.clip(share, 0, 1)
             mask[np.hypot(columns - x0 - share * dx, rows - y0 - share * dy) <= RADIUS] = tool == "brush"
+        if np.count_nonzero(mask ^ truth) >= errors:
+            done |= part
         yield tool, path, mask
 
 

@@ -30,7 +30,6 @@ export class Api extends EventTarget {
   job = (job) => this.#call(`jobs/${encodeURIComponent(job)}`);
   next = () => this.#call("next");
   saveLesions = (id, lesions) => this.#send("PUT", `${this.#path(id)}/lesions`, lesions);
-  mergeLesions = (id, from, into) => this.#send("POST", `${this.#path(id)}/lesions/merge`, { into, from });
   /** `partial`: also if frames have no mask yet, and the person knows it. */
   markFinal = (id, final, partial) => this.#send("POST", `${this.#path(id)}/final`, { final, partial });
   cancelJob = (job) => this.#call(`jobs/${encodeURIComponent(job)}`, { method: "DELETE" });
@@ -55,6 +54,11 @@ export class Api extends EventTarget {
     return { png: body, version: Number(headers.get("X-Mask-Version")), source: headers.get("X-Mask-Source") };
   }
 
+  /** The mask that a frame had before a propagation, as PNG. */
+  async maskBefore(id, frame, act) {
+    return (await this.#call(`${this.#maskPath(id, frame)}?before=${act}`, { cache: "no-store" }, "arrayBuffer")).body;
+  }
+
   saveMask(id, frame, png, version, propagate) {
     const headers = { "If-Match": String(version), "Content-Type": "image/png" };
     const path = this.#maskPath(id, frame) + (propagate ? "?propagate=true" : "");
@@ -74,6 +78,16 @@ export class Api extends EventTarget {
     const query = new URLSearchParams({ format, ...options });
     return this.#call(`${this.#path(id)}/import?${query}`, { method: "POST", body: file });
   }
+
+  /** Add a video file to the server's folder. */
+  upload(file) {
+    const body = new FormData();
+    body.append("file", file);
+    return this.#call("../datastore/image", { method: "PUT", body, once: true });
+  }
+
+  /** Remove a video, and all that is known about it, from the server. */
+  remove = (id) => this.#call(`../datastore/image?id=${encodeURIComponent(id)}`, { method: "DELETE", once: true });
 
   #path = (id) => `videos/${encodeURIComponent(id)}`;
   #maskPath = (id, frame) => `${this.#path(id)}/frames/${frame}/mask`;

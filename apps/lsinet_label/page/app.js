@@ -6,6 +6,7 @@ import { connect } from "./bindings.js";
 import { askToSignIn } from "./dialogs.js";
 import { element, setText } from "./dom.js";
 import { Editor } from "./editor.js";
+import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
 import { explain, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
@@ -38,6 +39,7 @@ const workflow = new Workflow(
   () => watch.look(),
 );
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
+const flicker = new Flicker(api, editor, view);
 const timeline = new Timeline(element("timeline"), editor);
 const readings = new Readings(editor, (id) => workflow.chooseLesion(id));
 const videoList = new VideoList(editor, watch, (video) => navigation.openVideo(video));
@@ -121,13 +123,17 @@ function drawJobList() {
 }
 
 element("stage").addEventListener("pointerdown", () => player.stop());
+element("upload-file").addEventListener("change", ({ target }) => {
+  workflow.upload(target.files[0]);
+  target.value = "";
+});
 window.addEventListener("beforeunload", (event) => {
   if (watch.videos.some(({ id }) => editor.unsavedOf(id).length)) event.preventDefault();
 });
 
 // The start ------------------------------------------------------------------------------------------------------------
 
-const actions = listActions({ editor, navigation, pen, player, timeline, videoList, view, watch, workflow });
+const actions = listActions({ editor, flicker, navigation, pen, player, timeline, videoList, view, watch, workflow });
 connect(actions, (event) => stage.takeKey(event));
 toolSettings.restore();
 await watch.look();

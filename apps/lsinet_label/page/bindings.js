@@ -52,7 +52,10 @@ export function connect(actions, takeKey) {
         action.run();
       });
       const [key] = action.keys;
-      if (!key) continue;
+      if (!key) {
+        button.title = action.name;
+        continue;
+      }
       button.setAttribute(
         "aria-keyshortcuts",
         action.keys.map((name) => name.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "),
@@ -62,7 +65,7 @@ export function connect(actions, takeKey) {
         button.append(make("kbd", { textContent: display(key) }));
     }
   }
-  writeHelp(actions.filter(({ name }) => name));
+  writeHelp(actions.filter(({ name, keys }) => name && keys.length));
 
   document.addEventListener("keydown", (event) => {
     const { target } = event;

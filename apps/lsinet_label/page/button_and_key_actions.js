@@ -2,6 +2,7 @@
 
 import { showHelp } from "./dialogs.js";
 import { element } from "./dom.js";
+import { SPEEDS } from "./player.js";
 
 const action = (id, name, keys, run) => ({ id, name, keys, run });
 
@@ -27,6 +28,13 @@ const playerActions = ({ navigation, player }) => [
   action("on-10", "10 frames forward", ["Shift+ArrowRight"], () => navigation.step(10)),
   action("first", "First frame", ["Home"], () => navigation.step(-Infinity)),
   action("last", "Last frame", ["End"], () => navigation.step(Infinity)),
+  action("loop", "Play the selected frames, or a second around this one, over and over", ["Shift+Q"], () =>
+    player.toggleLoop(),
+  ),
+  action("slower", "Play slower", ["<"], () => player.setSpeed(SPEEDS[Math.max(0, SPEEDS.indexOf(player.speed) - 1)])),
+  action("faster", "Play faster", [">"], () =>
+    player.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, SPEEDS.indexOf(player.speed) + 1)]),
+  ),
   action("go-to", "Go to a frame number", ["G"], () => element("frame-number").select()),
   action("next-doubtful", "Next doubtful frame", ["N"], () => navigation.goToDoubtful(1)),
   action("previous-doubtful", "Previous doubtful frame", ["Shift+N"], () => navigation.goToDoubtful(-1)),
@@ -41,6 +49,7 @@ const drawActions = ({ editor, pen, workflow }) => [
   action("polygon", "Polygon: click its corners, or draw around (Enter closes it, Esc drops it)", ["P"], () =>
     pen.setTool("polygon"),
   ),
+  action("edit-outline", "Edit the outline of the chosen lesion by its corners", ["Shift+P"], () => pen.editOutline()),
   action("smaller", "Smaller brush", ["["], () => pen.setRadius(Math.min(pen.radius - 1, pen.radius / 1.2))),
   action("larger", "Larger brush", ["]"], () => pen.setRadius(Math.max(pen.radius + 1, pen.radius * 1.2))),
   action("by-keys", "Move the pen with the arrow keys", ["K"], () => pen.toggleCursor()),
@@ -66,7 +75,7 @@ const lesionActions = ({ editor, workflow }) => [
   ),
   action("split-lesion", "Make it a new lesion from this frame on", ["Shift+L"], () => workflow.splitLesion()),
   action("rename", "Name and colour of the chosen lesion", ["R"], () => workflow.rename()),
-  action("merge", "Merge two lesions", ["M"], () => workflow.merge()),
+  action("merge", "Merge two lesions, everywhere or in the selected frames", ["M"], () => workflow.merge()),
 ];
 
 const viewActions = ({ timeline, view }) => [
@@ -79,7 +88,7 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 
-const saveActions = ({ workflow }) => [
+const saveActions = ({ flicker, workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("save", "Save", ["S"], () => workflow.save()),
   action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => workflow.check()),
@@ -87,6 +96,8 @@ const saveActions = ({ workflow }) => [
   action("take-back", "Take the saved mask back, or those of the selected frames", ["Shift+Delete"], () =>
     workflow.takeBack(),
   ),
+  action("flicker", "Compare with the masks before the last propagation", ["U"], () => flicker.toggle()),
+  action("undo-spread", "Undo the last propagation; your own mask stays", ["Shift+U"], () => workflow.undoSpread()),
   action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
   action("export", "Export the masks", ["X"], () => workflow.export()),
   action("import", "Import masks", ["I"], () => workflow.import()),
@@ -107,5 +118,7 @@ const videoActions = ({ navigation, videoList, watch, workflow }) => [
   action("annotate-all", "Find the polyps in all new videos", ["Shift+A"], () =>
     workflow.findPolypsInNew(watch.videos),
   ),
+  action("upload", "Add a video file to the server", [], () => element("upload-file").click()),
+  action("remove-video", "Remove the open video from the server", [], () => workflow.removeVideo()),
   action("help", "Show this help", ["?"], () => showHelp()),
 ];

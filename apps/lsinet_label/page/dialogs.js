@@ -1,7 +1,7 @@
 /** The page's dialogs: each function opens one and resolves to the answer. */
 
 import { element, make } from "./dom.js";
-import { plural } from "./messages.js";
+import { plural, shownNumber } from "./messages.js";
 
 /** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
 export function open(dialog) {
@@ -43,6 +43,19 @@ export async function confirmFinal({ name, frames, without_mask }, { seen, corre
     [
       ["yes", "Mark as final"],
       ["", "Not yet"],
+    ],
+  );
+  return answer === "yes";
+}
+
+/** Ask whether a video shall be removed from the server. */
+export async function confirmRemoval({ name, corrected, checked }) {
+  const answer = await ask(
+    `Remove ${name} from the server?`,
+    `The video's file, its masks and ${plural(corrected + checked, "frame")} saved or checked by people are deleted. This cannot be undone.`,
+    [
+      ["yes", "Remove for good"],
+      ["", "Keep it"],
     ],
   );
   return answer === "yes";
@@ -98,8 +111,11 @@ export function askForLesion({ id, name, colour }) {
 }
 
 /** @returns {Promise<{from: number, into: number}|null>} two different ids */
-export async function askForMerge(lesions, active) {
+export async function askForMerge(lesions, active, selection) {
   const dialog = element("merge-dialog");
+  element("merge-where").textContent = selection
+    ? `This changes the frames ${shownNumber(selection.first)} to ${shownNumber(selection.last)}.`
+    : "This changes every frame of the video.";
   const options = () => lesions.map(({ id, name }) => new Option(`${id} – ${name}`, id));
   const [from, into] = dialog.querySelectorAll("select");
   from.replaceChildren(...options());

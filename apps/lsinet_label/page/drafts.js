@@ -24,7 +24,7 @@ export async function keepMask(id, frame, mask) {
   store(key("mask", tab, id, frame), { png: btoa(text), version: mask.version });
 }
 
-/** Store an open polygon: {points, lesion, isErasing}. */
+/** Store an open polygon: {points, lesion, isErasing, replaces}. */
 export async function keepPolygon(id, frame, polygon) {
   store(key("polygon", await ownTab(), id, frame), polygon);
 }

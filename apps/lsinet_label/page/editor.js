@@ -34,7 +34,8 @@ export class Editor extends EventTarget {
     this.lesion = 1; // id of the lesion that the pen draws
     this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
     this.drafts = new Map(); // of changed masks: video id -> Map of frame -> FrameMask
-    this.polygons = new Map(); // the open ones: video id -> Map of frame -> {points, lesion, isErasing}
+    this.polygons = new Map(); // the open ones: video id -> Map of frame -> {points, lesion, isErasing,
+    // replaces: a pixel of the part whose outline it is, if it is one}
     this.anchor = null; // the frame where the selected stretch begins; it ends at the current one
     this.changed = []; // frames that the last propagation changed: [{frame, change}], change is 1 - IoU
     this.pictures = new FrameWindow(
@@ -193,6 +194,17 @@ export class Editor extends EventTarget {
     this.#emit("video");
   }
 
+  /** Close a video that was removed, and drop its drafts. */
+  forget(id) {
+    for (const frame of this.unsavedOf(id)) {
+      drafts.forgetMask(id, frame);
+      drafts.forgetPolygon(id, frame);
+    }
+    this.drafts.delete(id);
+    this.polygons.delete(id);
+    this.close();
+  }
+
   /** Load the video again, and the masks that others have changed. */
   async refresh() {
     const id = this.video?.id;
@@ -220,6 +232,7 @@ export class Editor extends EventTarget {
 
   async seek(frame) {
     const { video } = this;
+    if (!video) return;
     const target = Math.max(0, Math.min(this.lastFrame, Math.round(frame)));
     const step = target < this.frame ? -1 : 1;
     this.frame = target;

@@ -16,7 +16,7 @@ export function drawGuide(canvas, view, pen) {
   const path = new Path2D();
   if (pen.tip && pen.tool !== "polygon") {
     const [x, y] = view.toStage(pen.tip);
-    path.arc(x, y, Math.max(2, pen.radius * view.scale), 0, 2 * Math.PI);
+    path.arc(x, y, Math.max(2, pen.radius), 0, 2 * Math.PI);
   }
   if (pen.cursor) {
     const [x, y] = view.toStage(pen.cursor);
@@ -34,7 +34,8 @@ export function drawGuide(canvas, view, pen) {
   if (corners.length) {
     path.moveTo(...corners[0]);
     for (const corner of corners.slice(1)) path.lineTo(...corner);
-    if (pen.tip && pen.tool === "polygon" && !grabbed) path.lineTo(...view.toStage(pen.tip));
+    if (pen.isOutline) path.closePath();
+    else if (pen.tip && pen.tool === "polygon" && !grabbed) path.lineTo(...view.toStage(pen.tip));
     if (!grabbed || grabbed.trace.length === 1) for (const [x, y] of corners) path.rect(x - 3, y - 3, 6, 6);
   }
   // Light on dark stands out on any tissue.

@@ -160,6 +160,14 @@ export class FrameMask {
     return rectangle;
   }
 
+  /** Clear the pixels of a part, see outline.js; returns the rectangle of the whole mask. */
+  clearPart(part) {
+    part.forEach((inside, i) => {
+      if (inside) this.labels[i] = 0;
+    });
+    return [0, 0, this.width, this.height];
+  }
+
   /** Turn every pixel of lesion `from` (null: any lesion) into `to`; returns their rectangle. */
   replace(from, to) {
     let rectangle = null;

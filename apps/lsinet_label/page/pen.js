@@ -2,8 +2,11 @@
 
 import { union } from "./mask.js";
 import { IS_FINAL, say } from "./messages.js";
+import { distanceToLine, largestPart, outlineOf, partAround } from "./outline.js";
 
 // In pixels of the screen:
+const OUTLINE_TOLERANCE = 2.5; // of an outline that is made into a polygon
+const NEAR_LINE = 6; // a click this close to a polygon's line sets a corner on it
 const CLOSES = 12; // a click this close to a polygon's corner means it
 const TRACE_STEP = 4; // between two points of a line drawn freehand
 
@@ -18,7 +21,7 @@ export class Pen {
   constructor(editor, view, onMove, onChange) {
     Object.assign(this, { editor, view, onMove, onChange });
     this.tool = "brush";
-    this.radius = 12; // pixels of the picture
+    this.radius = 12; // pixels of the screen: the closer the picture, the finer the brush
     this.hover = null; // where the mouse is
     this.cursor = null; // where the keys have moved the pen; null while the mouse moves it
     this.last = null; // the end of the stroke in progress
@@ -78,7 +81,7 @@ export class Pen {
       return;
     }
     const id = this.isErasing ? 0 : this.editor.lesion;
-    const rectangle = this.editor.mask.paintLine(...this.last, ...point, this.radius, id);
+    const rectangle = this.editor.mask.paintLine(...this.last, ...point, this.radius / this.view.scale, id);
     this.last = point;
     this.painted = union(this.painted, rectangle);
     if (rectangle) this.editor.markPainted(rectangle, { isStrokeDone: false });
@@ -133,17 +136,49 @@ export class Pen {
     return grabbed && grabbed.place >= 0 ? points.with(grabbed.place, grabbed.at) : points;
   }
 
-  #setPoints(points, isErasing = this.editor.polygon?.isErasing ?? false) {
-    const lesion = this.editor.polygon?.lesion ?? this.editor.lesion;
-    this.editor.setPolygon(points.length ? { points, lesion, isErasing } : null);
+  /** Whether the open polygon is the outline of a part that it will replace. */
+  get isOutline() {
+    return this.editor.polygon?.replaces !== undefined;
+  }
+
+  #setPoints(points, isErasing = false) {
+    const polygon = this.editor.polygon ?? { lesion: this.editor.lesion, isErasing };
+    this.editor.setPolygon(points.length ? { ...polygon, points } : null);
     this.onMove();
+  }
+
+  /** Make the outline of the chosen lesion's largest part a polygon, to move, add and remove its corners. */
+  editOutline() {
+    const mask = this.#maskToEdit();
+    if (!mask) return;
+    if (this.points.length) return say("A polygon is open: close it (Enter) or drop it (Esc) first.");
+    const { lesion } = this.editor;
+    const seed = largestPart(mask, lesion);
+    if (seed === null) return say("This frame does not show the chosen lesion.");
+    const points = outlineOf(partAround(mask, seed), mask.width, OUTLINE_TOLERANCE / this.view.scale);
+    this.setTool("polygon");
+    this.editor.setPolygon({ points, lesion, isErasing: false, replaces: seed });
+    this.onMove();
+    say("Pull the corners; click the line for a new one, right-click a corner to remove it. Enter takes it, Esc drops it.");
   }
 
   /** Hold a corner near a point, or one that the pointer is about to set. */
   #grab(point, isErasing) {
     const { points } = this;
-    const place = points.findIndex((corner) => this.#distance(corner, point) < CLOSES);
-    this.grabbed = { place, at: place < 0 ? point : points[place], isErasing, trace: [point] };
+    let place = points.findIndex((corner) => this.#distance(corner, point) < CLOSES);
+    const { isOutline } = this;
+    if (place < 0 && points.length > 2) {
+      const ends = points.map((corner, i) => [corner, points[(i + 1) % points.length]]);
+      const lines = isOutline ? ends : ends.slice(0, -1);
+      const line = lines.findIndex((pair) => distanceToLine(point, ...pair) * this.view.scale < NEAR_LINE);
+      if (line >= 0) {
+        place = line + 1;
+        this.#setPoints(points.toSpliced(place, 0, point));
+      } else if (isOutline) {
+        return;
+      }
+    }
+    this.grabbed = { place, at: place < 0 ? point : this.points[place], isErasing, trace: [point] };
     this.onMove();
   }
 
@@ -163,7 +198,7 @@ export class Pen {
     const isClick = grabbed.trace.length === 1;
     if (grabbed.place >= 0) {
       if (!isClick) this.#setPoints(points);
-      else if (grabbed.place === 0 && points.length > 2) this.closePolygon();
+      else if (grabbed.place === 0 && points.length > 2 && !this.isOutline) this.closePolygon();
       return;
     }
     this.#setPoints([...points, ...grabbed.trace], points.length ? undefined : grabbed.isErasing);
@@ -194,9 +229,13 @@ export class Pen {
       say("The polygon has fewer than 3 corners: add some, or press Esc to drop it.");
       return false;
     }
-    const { lesion, isErasing } = editor.polygon;
+    const { lesion, isErasing, replaces } = editor.polygon;
     this.dropPolygon();
-    this.#paint(mask, () => mask.fillPolygon(points, isErasing ? 0 : lesion));
+    this.#paint(mask, () => {
+      const isThere = replaces !== undefined && mask.labels[replaces] === lesion;
+      const cleared = isThere ? mask.clearPart(partAround(mask, replaces)) : null;
+      return union(cleared, mask.fillPolygon(points, isErasing ? 0 : lesion));
+    });
     return true;
   }
 

@@ -1,15 +1,24 @@
-/** Plays the video at its frame rate. If the server is slower, frames are shown later, but none is skipped. */
+/**
+ * Plays the video at its frame rate, or slower or faster. If the server is slower, frames are shown later; none is
+ * skipped, except at more than the frame rate.
+ */
+
+export const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const LOOP = 0.5; // seconds on either side of the frame around which a loop plays
 
 export class Player {
   constructor(editor, onChange) {
-    Object.assign(this, { editor, onChange, isPlaying: false });
+    Object.assign(this, { editor, onChange, isPlaying: false, speed: 1, loop: null });
+    editor.addEventListener("video", () => {
+      if (this.loop && editor.video?.id !== this.loop.id) this.loop = null;
+    });
   }
 
   toggle() {
     if (this.isPlaying) return this.stop();
     const { editor } = this;
     if (!editor.video?.frames) return;
-    if (editor.frame === editor.lastFrame) editor.seek(0);
+    if (editor.frame === this.#end) editor.seek(this.#start);
     this.isPlaying = true;
     this.due = performance.now();
     this.onChange();
@@ -22,15 +31,49 @@ export class Player {
     this.onChange();
   }
 
+  setSpeed(speed) {
+    this.speed = speed;
+    this.onChange();
+  }
+
+  /** Play the selected frames, or a second around the current one, over and over; or end that. */
+  toggleLoop() {
+    const { editor } = this;
+    if (!editor.video?.frames) return;
+    if (this.loop) {
+      this.loop = null;
+      this.stop();
+    } else {
+      const reach = Math.max(1, Math.round(LOOP * (editor.video.fps || 25)));
+      const around = { first: Math.max(0, editor.frame - reach), last: Math.min(editor.lastFrame, editor.frame + reach) };
+      this.loop = { id: editor.video.id, ...(editor.selection ?? around) };
+      editor.select(null);
+      if (!this.isPlaying) this.toggle();
+    }
+    this.onChange();
+  }
+
+  get #start() {
+    return this.loop?.first ?? 0;
+  }
+
+  get #end() {
+    return this.loop?.last ?? this.editor.lastFrame;
+  }
+
   #tick(now) {
     if (!this.isPlaying) return;
     const { editor } = this;
-    const next = editor.frame + 1;
-    if (next > editor.lastFrame) return this.stop();
-    const due = this.due + 1000 * (editor.secondsAt(next) - editor.secondsAt(editor.frame));
+    if (editor.frame >= this.#end && !this.loop) return this.stop();
+    const dueOf = (frame) =>
+      this.due + (1000 * (editor.secondsAt(frame) - editor.secondsAt(editor.frame))) / this.speed;
     // The screen refreshes every 16 ms: half of that too early is as exact as half of it too late.
-    if (now >= due - 8 && editor.shown?.frame === editor.frame && editor.isLoaded(next)) {
-      this.due = Math.max(due, now - 50); // do not catch up on time lost while loading
+    const isDue = (frame) => now >= dueOf(frame) - 8;
+    const isAtEnd = editor.frame >= this.#end;
+    let next = isAtEnd ? this.#start : editor.frame + 1;
+    if (this.speed > 1 && !isAtEnd) while (next < this.#end && isDue(next + 1)) next++;
+    if ((isAtEnd || isDue(next)) && editor.shown?.frame === editor.frame && editor.isLoaded(next)) {
+      this.due = isAtEnd ? now : Math.max(dueOf(next), now - 50); // do not catch up on time lost while loading
       editor.seek(next);
     }
     requestAnimationFrame((later) => this.#tick(later));

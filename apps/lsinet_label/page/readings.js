@@ -14,7 +14,12 @@ export class Readings {
 
   drawVideo() {
     const { video, lastFrame } = this.editor;
-    if (!video) return;
+    if (!video) {
+      setText("video-name", "LSI-Net label");
+      setText("video-state", "");
+      element("spread").hidden = true;
+      return;
+    }
     setText("video-name", video.name);
     setText("video-state", stateOf(video));
     setPressed("final", video.final);
@@ -23,6 +28,8 @@ export class Readings {
     document.querySelector("#legend .waiting").hidden = !video.without_mask;
     element("warnings").replaceChildren(...(video.warnings ?? []).map((line) => make("li", { textContent: line })));
     if (video.error) setText("stage-state", video.error);
+    element("spread").hidden = !video.spread || video.final;
+    if (video.spread) setText("spread-title", `Propagated from frame ${shownNumber(video.spread.frame)}`);
     document.title = `${video.name} – LSI-Net label`;
     this.drawFrame();
   }
@@ -35,6 +42,7 @@ export class Readings {
     const state = this.#state();
     setText("frame-state", state);
     element("frame-state").className = this.editor.unsaved.length ? "unsaved" : "";
+    element("take-back").hidden = video.final || !video.corrections.some((correction) => correction.frame === frame);
     const { first, last } = this.editor.reach;
     setText("spreads", `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`);
 

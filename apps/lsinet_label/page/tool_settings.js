@@ -8,6 +8,7 @@ export class ToolSettings {
   constructor({ pen, view }, player) {
     Object.assign(this, { pen, view, player });
     element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
+    element("speed").addEventListener("change", ({ target }) => player.setSpeed(Number(target.value)));
     element("opacity").addEventListener("input", ({ target }) =>
       view.setStyle({ opacity: Number(target.value) / 100 }),
     );
@@ -27,6 +28,8 @@ export class ToolSettings {
     setPressed("outline", view.style.outline);
     setPressed("hide", view.style.hidden);
     setPressed("play", player.isPlaying);
+    setPressed("loop", Boolean(player.loop));
+    element("speed").value = player.speed;
     element("brush-size").value = pen.radius;
     setText("brush-reading", `${2 * pen.radius} px`);
     const percent = Math.round(100 * view.style.opacity);

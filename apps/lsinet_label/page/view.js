@@ -16,6 +16,7 @@ export class View {
     this.style = { opacity: 0.18, outline: true, hidden: false };
     this.zoom = 1;
     this.centre = [0.5, 0.5]; // of the visible part, as shares of the picture
+    this.alternate = null; // a mask to draw in place of the frame's own
 
     new ResizeObserver(() => this.#layOut()).observe(element);
     editor.addEventListener("shown", () => this.#show());
@@ -113,6 +114,7 @@ export class View {
     if (!rectangle) context.clearRect(0, 0, ...this.size);
     if (!this.editor.shown || this.style.hidden) return;
     const line = this.style.outline ? Math.max(1, Math.round(OUTLINE / this.scale)) : 0;
-    this.editor.shown.mask.draw(context, rectangle, this.editor.colours, this.style.opacity, line);
+    const mask = this.alternate ?? this.editor.shown.mask;
+    mask.draw(context, rectangle, this.editor.colours, this.style.opacity, line);
   }
 }

@@ -259,11 +259,12 @@ export class Workflow {
     return this.#step(async () => {
       const { id } = editor.video;
       const done = await api.actOn(id, { first, last, act, ...options });
-      if (done.frames.length) this.acts.push({ act: done.act, video: id, at: performance.now() });
+      const isDone = act === "merge" || done.frames.length > 0;
+      if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });
       editor.select(null);
       await editor.refresh();
-      editor.reload(done.frames);
-      say(`${describe(done.frames.length)}${done.frames.length ? " Ctrl+Z undoes it." : ""}`);
+      editor.reload(act === "merge" ? null : done.frames);
+      say(`${describe(done.frames.length)}${isDone ? " Ctrl+Z undoes it." : ""}`);
     });
   }
 
@@ -277,10 +278,26 @@ export class Workflow {
       this.acts.pop();
       const { frames } = await api.undoAct(last.video, last.act);
       await editor.refresh();
-      editor.reload(frames);
-      say(`Undone: ${plural(frames.length, "frame")} ${frames.length === 1 ? "has its" : "have their"} mask back.`);
+      editor.reload(frames.length ? frames : null);
+      say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
     });
     return true;
+  }
+
+  /** Undo the last propagation. The mask from which it spread stays. */
+  undoSpread() {
+    const { editor, api } = this;
+    const { spread, id } = editor.video ?? {};
+    if (!this.#isOpen({ toEdit: true })) return null;
+    if (!spread) return say("There is no propagation to undo.");
+    return this.#step(async () => {
+      const { frames } = await api.undoAct(id, spread.act);
+      this.lastSpread = null;
+      await editor.refresh();
+      editor.showChanged([]);
+      editor.reload(frames);
+      say(`${plural(frames.length, "frame")} as before; your mask of frame ${shownNumber(spread.frame)} stays.`);
+    });
   }
 
   final() {
@@ -349,26 +366,25 @@ export class Workflow {
     }
   }
 
+  /** Make a lesion part of another one, in the selected frames or in the whole video. */
   async merge() {
+    const { editor } = this;
     if (!this.#isOpen({ toEdit: true })) return;
-    const { editor, api } = this;
-    const { id, lesions } = editor.video;
-    if (lesions.length < 2) {
+    const { selection, video, lesionRows } = editor;
+    if (video.lesions.length < 2) {
       say("This video has only one lesion: there is nothing to merge.");
       return;
     }
-    const choice = await dialogs.askForMerge(lesions, editor.lesion);
+    const choice = await dialogs.askForMerge(lesionRows, editor.lesion, selection);
     if (!choice) return;
-    await this.#step(async () => {
-      // Save first: an unsaved mask may still have the merged lesion.
-      const { unsaved } = editor;
-      if ((await this.#saveFrames(unsaved)).saved < unsaved.length) return;
-      await api.mergeLesions(id, choice.from, choice.into);
-      await editor.refresh();
-      editor.chooseLesion(choice.into);
-      editor.reload(null);
-      say(`Lesion ${choice.from} is now part of lesion ${choice.into}.`);
-    });
+    const { from: lesion, into } = choice;
+    const names = [lesion, into].map((id) => this.#nameOf(id));
+    const describe = () => {
+      editor.chooseLesion(into);
+      return `${names[0]} is now part of ${names[1]}.`;
+    };
+    if (selection) await this.#actOn("relabel", { lesion, into }, describe);
+    else await this.#actOn("merge", { lesion, into }, describe, { first: 0, last: editor.lastFrame });
   }
 
   // Jobs -------------------------------------------------------------------------------------------------------------
@@ -396,6 +412,27 @@ export class Workflow {
 
   get #whyNoModel() {
     return this.model?.how ?? "the server has no model";
+  }
+
+  upload(file) {
+    return this.#step(async () => {
+      say(`Sending ${file.name}…`);
+      await this.api.upload(file);
+      say(`${file.name} is on the server. Choose it in the list (V).`);
+    });
+  }
+
+  async removeVideo() {
+    if (!this.#isOpen()) return;
+    const { editor } = this;
+    const { video } = editor;
+    if (!(await dialogs.confirmRemoval(video))) return;
+    await this.#step(async () => {
+      await this.api.remove(video.id);
+      editor.forget(video.id);
+      history.replaceState(null, "", " ");
+      say(`${video.name} is removed.`);
+    });
   }
 
   cancel(job) {

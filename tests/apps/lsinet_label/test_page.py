@@ -402,6 +402,87 @@ class TestWork:
         says(page, "Undone: 4 frames")
         assert all(np.array_equal(server.labels("case-02.frames", frame), labels) for frame in range(3, 7))
 
+    def test_a_spread_is_compared_and_undone(self, page: Page, server: Any) -> None:
+        server.annotate("case-01.frames")
+        open_video(page, server, "case-01.frames")
+        before = [server.labels("case-01.frames", frame) for frame in range(20)]
+        corrected = {entry["frame"] for entry in server.get("videos/case-01.frames")["corrections"]}
+        frame = next(frame for frame in range(1, 20) if not {frame - 1, frame, frame + 1} & corrected)
+        go_to(page, frame)
+        page.keyboard.press("Shift+C")
+        draw(page, (0.2, 0.3), (0.4, 0.3), (0.4, 0.6))
+        page.keyboard.press("Enter")
+        says(page, "changed, most")
+        page.keyboard.press("ArrowRight")
+        shows(page, frame + 1)
+        after = np.count_nonzero(server.labels("case-01.frames", frame + 1))
+        page.keyboard.press("u")
+        page.wait_for_function("() => document.getElementById('flicker').textContent === 'before'")
+        draws(page, np.count_nonzero(before[frame + 1]))
+        page.keyboard.press("u")
+        draws(page, after)
+        page.keyboard.press("Shift+U")
+        says(page, f"your mask of frame {frame + 1} stays")
+        now = [server.labels("case-01.frames", other) for other in range(20)]
+        assert all(np.array_equal(now[other], before[other]) for other in range(20) if other != frame)
+        assert not np.array_equal(now[frame], before[frame])
+
+    def test_an_outline_is_edited_by_its_corners(self, page: Page, server: Any) -> None:
+        labels = np.zeros(SIZE, np.uint8)
+        labels[20:60, 30:90] = 4
+        server.save_mask("case-01.frames", 18, labels)
+        open_video(page, server, "case-01.frames")
+        go_to(page, 18)
+        page.keyboard.press("Shift+P")
+        page.keyboard.press("Enter")
+        assert drawn_pixels(page) == np.count_nonzero(labels)  # the corners lie on it
+        page.keyboard.press("Shift+P")
+        box = page.locator(".sheet").bounding_box()
+        assert box is not None
+        scale = box["width"] / SIZE[1]
+
+        def at(x: float, y: float) -> tuple[float, float]:
+            return box["x"] + x * scale, box["y"] + y * scale
+
+        page.mouse.move(*at(90, 60))
+        page.mouse.down()
+        page.mouse.move(*at(110, 80), steps=4)
+        page.mouse.up()
+        page.mouse.move(*at(60, 20))  # a new corner on the line
+        page.mouse.down()
+        page.mouse.move(*at(60, 30), steps=4)
+        page.mouse.up()
+        page.mouse.click(*at(30, 60), button="right")  # one corner less
+        page.keyboard.press("s")
+        says(page, "Saved frame 19.")
+        saved = server.labels("case-01.frames", 18)
+        assert saved[70, 100] == saved[40, 70] == 4
+        assert not saved[22, 60] and not saved[58, 35]
+        assert set(np.unique(saved)) == {0, 4}
+
+    def test_videos_are_added_and_removed(self, page: Page, server: Any, tmp_path: Path) -> None:
+        av = pytest.importorskip("av")
+        with av.open(str(tmp_path / "new one.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width = SIZE
+            stream.pix_fmt = "yuv420p"
+            for frame, _ in phantom_clip(5, SIZE, 4):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        page.goto(server.url)
+        page.wait_for_selector("#video-list button")
+        page.set_input_files("#upload-file", tmp_path / "new one.mp4")
+        page.get_by_role("button", name="new one.mp4").click()
+        shows(page, 0)
+        page.keyboard.press("v")
+        page.get_by_role("button", name="Remove this video").click()
+        page.get_by_role("button", name="Keep it").click()
+        page.get_by_role("button", name="Remove this video").click()
+        page.get_by_role("button", name="Remove for good").click()
+        says(page, "new one.mp4 is removed")
+        assert "new one.mp4" not in [video["id"] for video in server.get("videos")]
+        assert not (server.studies / "new one.mp4").exists()
+
     def test_a_second_enter_does_not_hide_what_the_first_one_changed(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         go_to(page, 16)
@@ -727,7 +808,7 @@ class TestWork:
         page.keyboard.press("m")
         page.select_option("#merge-dialog [name=from]", str(mine))
         page.locator("#merge-dialog").get_by_role("button", name="Merge").click()
-        says(page, "is now part of lesion")
+        says(page, "is now part of")
         assert len(server.get("videos/case-02.frames")["lesions"]) == count
         assert not (server.labels("case-02.frames", 0) == mine).any()
         page.keyboard.press("l")  # it does not get the merged id: masks with that id show the other lesion
@@ -775,13 +856,36 @@ class TestWork:
         shows(page, 19)
         page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
 
+    def test_it_plays_faster_and_in_a_loop(self, page: Page, server: Any) -> None:
+        open_video(page, server, LONG)
+        page.keyboard.press(">")
+        assert page.input_value("#speed") == "2"
+        go_to(page, 100)
+        page.keyboard.press("q")
+        go_to(page, 104)
+        page.keyboard.press("Shift+Q")
+        shown = page.evaluate(
+            """async () => {
+              const shown = [];
+              const note = () => shown.push(Number(document.getElementById("frame-number").value));
+              const timer = setInterval(note, 20);
+              while (shown.filter((frame, i) => i && frame < shown[i - 1]).length < 2)
+                await new Promise((done) => setTimeout(done, 50));
+              clearInterval(timer);
+              return shown;
+            }"""
+        )
+        assert set(shown) <= {101, 102, 103, 104, 105}
+        page.keyboard.press("Shift+Q")
+        page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
+
     def test_on_a_tablet(self, browser: Browser, server: Any) -> None:
         context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
         page = context.new_page()
         page.goto(server.url)
         page.get_by_role("button", name="case-01.frames").tap()
         shows(page, 0)
-        page.get_by_role("button", name="No polyp here").tap()
+        page.get_by_role("button", name="No polyp").tap()
         page.get_by_role("button", name="Polygon").tap()
         box = page.locator("#stage").bounding_box()
         assert box is not None

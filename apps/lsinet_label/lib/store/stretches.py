@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from lib.errors import Conflict, NotFound
 from lib.store.files import utc_now, write_durably
@@ -330,4 +332,7 @@ def _lesions(labels: np.ndarray) -> tuple[int, ...]:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    """Identify a mask and who saved it, but for the version, which an undo raises, too."""
+    with Image.open(io.BytesIO(content)) as image:
+        texts = {name: text for name, text in getattr(image, "text", {}).items() if name != "Version"}
+        return hashlib.sha256(np.array(image).tobytes() + json.dumps(texts, sort_keys=True).encode()).hexdigest()

@@ -120,6 +120,15 @@ def test_a_step_is_not_undone_over_later_work(annotated, drawn):
     assert masks(annotated) == before
 
 
+def test_steps_are_undone_one_after_the_other(annotated):
+    before = masks(annotated)
+    acts = [annotated.stretches.remove(3, 7, "bob", 2), annotated.stretches.relabel(4, 7, "bob", 1, 9)]
+    acts.append(annotated.stretches.empty(5, 6, "bob"))
+    for act in reversed(acts):
+        annotated.stretches.undo(act.id, "bob")
+    assert masks(annotated) == before
+
+
 def test_a_full_disk_changes_nothing(annotated, full_disk):
     before, corrections = masks(annotated), annotated.corrections.keys()
     full_disk("fsync")
