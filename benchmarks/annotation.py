@@ -22,6 +22,7 @@ import argparse
 import io
 import itertools
 import json
+import math
 import shutil
 import signal
 import socket
@@ -42,6 +43,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lsinet_monai.data import StillClip, find_stills, read_frame, read_mask
+from lsinet_monai.formats.shapes import mask_to_polygon, polygon_to_mask
 from lsinet_monai.masks import mask_change
 
 if TYPE_CHECKING:
@@ -56,7 +58,11 @@ NAMES = ("rectum", "sigmoid")
 
 # Seconds per act.
 POINT, CLICK, KEY, STROKE, THINK = 1.1, 0.2, 0.28, 2.5, 1.35
-RADIUS = 12  # of the page's brush, in pixels of the picture
+STROKE_LENGTH = 400  # pixels of the screen; a longer stroke takes longer in proportion
+
+# How a person draws, in pixels of the picture.
+MARGIN = 8  # how far a line around a wrong part goes into what is right
+HAND = 1.5  # standard deviation of the hand
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 Point = tuple[float, float]
@@ -108,15 +114,21 @@ class Clinician:
             self._count("click", CLICK)
         self.page.select_option(selector, value)
 
-    def stroke(self, points: list[Point]) -> None:
-        """Draw through points of the picture, (x, y)."""
-        self._count("stroke", STROKE)
-        places = [self.place(point) for point in points]
+    def draw(self, points: list[Point], hold: str | None = None) -> None:
+        """Draw through points of the picture, (x, y), and back to the first, with a key held down."""
+        places = [self.place(point) for point in [*points, points[0]]]
+        length = sum(math.dist(a, b) for a, b in itertools.pairwise(places))
+        self._count("stroke", STROKE * max(1.0, length / STROKE_LENGTH))
+        if hold:
+            self._count("key", KEY)
+            self.page.keyboard.down(hold)
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
         for place in places[1:]:
-            self.page.mouse.move(*place, steps=3)
+            self.page.mouse.move(*place, steps=5)
         self.page.mouse.up()
+        if hold:
+            self.page.keyboard.up(hold)
 
     def place(self, point: Point) -> Point:
         """Where a point of the picture is on the page."""
@@ -133,13 +145,18 @@ class Clinician:
         self.page.get_by_role("button", name=video).click()
         self.shows(0)
         self.page.keyboard.press("g")
-        self.page.keyboard.type(str(frame))
+        self.page.keyboard.type(str(frame + 1))  # people count from 1
         self.page.keyboard.press("Enter")
         self.shows(frame)
 
     def shows(self, frame: int) -> None:
         """Wait until the page shows a frame."""
-        self.page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame}:"]')
+        self.page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame + 1}:"]')
+
+    def row_of(self, lesion: int) -> str:
+        """The key of a lesion's row in the list."""
+        keys = self.page.locator("#lesion-list button").evaluate_all("rows => rows.map((row) => row.dataset.key)")
+        return str(keys.index(str(lesion)) + 1)
 
     def says(self, text: str) -> None:
         """Wait for a message."""
@@ -150,76 +167,55 @@ class Clinician:
 
 
 def correct_outline(person: Clinician, mask: np.ndarray, truth: np.ndarray) -> None:
-    """Paint what is missing and erase what is too much, largest part first, until the IoU is 0.9; then save."""
-    tool = ""
-    for name, stroke, after in _strokes(mask, truth):
-        if name != tool:
-            person.think()
-            person.key({"brush": "b", "eraser": "e"}[name])
-            tool = name
+    """Draw around what is missing and, with Shift, around what is too much, until the IoU is 0.9; then save."""
+    person.think()
+    person.key("p")
+    for is_missing, line, after in _lines(mask, truth):
         person.think()
-        person.stroke(stroke)
-        if mask_change(after, truth) < 0.095:
+        person.draw(line, hold=None if is_missing else "Shift")
+        if mask_change(after, truth) < 0.1:
             break
     person.think()
     person.key("s")
     person.says("Saved")
 
 
-def _strokes(mask: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, list[Point], np.ndarray]]:
-    """Yield strokes that correct a mask: tool, points, and the mask after it."""
-    mask = mask.copy()
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    done = np.zeros_like(mask)
+def _lines(mask: np.ndarray, truth: np.ndarray) -> Iterator[tuple[bool, list[Point], np.ndarray]]:
+    """Yield lines around wrong parts, the largest first: whether the part is missing, the line, the mask after it."""
+    rng = np.random.default_rng(0)
+    mask, done = mask.copy(), np.zeros_like(mask)
     while True:
         parts = []
-        for tool, wrong, target in (("brush", truth & ~mask, truth), ("eraser", mask & ~truth, ~truth)):
+        for is_missing, wrong, right in ((True, truth & ~mask, truth), (False, mask & ~truth, ~truth)):
             numbers, count = ndimage.label(wrong & ~done)
-            parts += [(np.count_nonzero(numbers == n), tool, numbers == n, target) for n in range(1, count + 1)]
+            parts += [(np.count_nonzero(numbers == n), is_missing, numbers == n, right) for n in range(1, count + 1)]
         if not parts:
             return
-        _, tool, part, target = max(parts, key=lambda one: one[0])
-        reach = ndimage.distance_transform_edt(~part) <= RADIUS / 2
-        inside = np.argwhere(reach & (ndimage.distance_transform_edt(target) >= 0.8 * RADIUS))
-        if len(inside) < 2:
-            done |= part
-            continue
-        errors = np.count_nonzero(mask ^ truth)
-        centre = inside.mean(0)
-        along = (inside - centre) @ np.linalg.svd(inside - centre, full_matrices=False)[2][0]
-        cuts = np.linspace(along.min(), along.max() + 1e-6, 9)
-        slices = [inside[(along >= a) & (along < b)] for a, b in itertools.pairwise(cuts)]
-        path = [tuple(one.mean(0)[::-1]) for one in slices if len(one)]
-        for (x0, y0), (x1, y1) in itertools.pairwise(path):
-            dx, dy = x1 - x0, y1 - y0
-            share = ((columns - x0) * dx + (rows - y0) * dy) / (dx * dx + dy * dy or 1)
-            share = np.clip(share, 0, 1)
-            mask[np.hypot(columns - x0 - share * dx, rows - y0 - share * dy) <= RADIUS] = tool == "brush"
-        if np.count_nonzero(mask ^ truth) >= errors:
-            done |= part
-        yield tool, path, mask
+        _, is_missing, part, right = max(parts, key=lambda one: one[0])
+        done |= part
+        around = ndimage.distance_transform_edt(~part) <= MARGIN  # a person goes into what is right already
+        corners = mask_to_polygon(around & right)
+        wobble = ndimage.gaussian_filter1d(rng.normal(0, HAND, corners.shape), 1, axis=0, mode="wrap")
+        corners = corners + wobble
+        drawn = polygon_to_mask(corners, (mask.shape[0], mask.shape[1]))
+        mask = mask | drawn if is_missing else mask & ~drawn
+        yield is_missing, [(float(x), float(y)) for x, y in corners], mask
 
 
 def clear_false_finding(person: Clinician, lesion: int) -> None:
-    """Choose the lesion, and clear it from frame after frame."""
+    """Choose the lesion by its row, and delete it from all frames in a row that show it."""
     person.think()
-    person.key(str(lesion))
-    for frame in FALSE_FRAMES:
-        person.key("c")
-        if frame + 1 in FALSE_FRAMES:
-            person.key("ArrowRight")
-            person.shows(frame + 1)
+    person.key(person.row_of(lesion))
     person.think()
-    person.key("s")
-    person.says("Saved")
+    person.key("Shift+Backspace")
+    person.says("is deleted from")
 
 
 def name_polyps(person: Clinician, ids: list[list[int]]) -> None:
     """Name the first lesion of each polyp, and make the others part of it."""
     for name, (first, *others) in zip(NAMES, ids, strict=True):
         person.think()
-        person.click_on(f'#lesion-list [data-key="{first}"]')
-        person.key("r")
+        person.key(person.row_of(first), "r")
         person.write(name)
         person.key("Enter")
         person.says("is now called")
