@@ -43,7 +43,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lsinet_monai.data import StillClip, find_stills, read_frame, read_mask
-from lsinet_monai.formats.shapes import mask_to_polygon, polygon_to_mask
+from lsinet_monai.formats.shapes import mask_to_polygon
 from lsinet_monai.masks import mask_change
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ NAMES = ("rectum", "sigmoid")
 POINT, CLICK, KEY, STROKE, THINK = 1.1, 0.2, 0.28, 2.5, 1.35
 STROKE_LENGTH = 400  # pixels of the screen; a longer stroke takes longer in proportion
 
-# How a person draws, in pixels of the picture.
-MARGIN = 8  # how far a line around a wrong part goes into what is right
-HAND = 1.5  # standard deviation of the hand
+HAND = 4.0  # pixels of the picture: how far a hand strays from the outline, before it is smoothed
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 Point = tuple[float, float]
@@ -166,40 +164,24 @@ class Clinician:
 # The tasks ------------------------------------------------------------------------------------------------------------
 
 
-def correct_outline(person: Clinician, mask: np.ndarray, truth: np.ndarray) -> None:
-    """Draw around what is missing and, with Shift, around what is too much, until the IoU is 0.9; then save."""
+def correct_outline(person: Clinician, truth: np.ndarray) -> None:
+    """Clear the lesion, draw around the polyp in one line, and save."""
+    person.think()
+    person.key("c")
     person.think()
     person.key("p")
-    for is_missing, line, after in _lines(mask, truth):
-        person.think()
-        person.draw(line, hold=None if is_missing else "Shift")
-        if mask_change(after, truth) < 0.1:
-            break
+    person.think()
+    person.draw(_line_around(truth))
     person.think()
     person.key("s")
     person.says("Saved")
 
 
-def _lines(mask: np.ndarray, truth: np.ndarray) -> Iterator[tuple[bool, list[Point], np.ndarray]]:
-    """Yield lines around wrong parts, the largest first: whether the part is missing, the line, the mask after it."""
-    rng = np.random.default_rng(0)
-    mask, done = mask.copy(), np.zeros_like(mask)
-    while True:
-        parts = []
-        for is_missing, wrong, right in ((True, truth & ~mask, truth), (False, mask & ~truth, ~truth)):
-            numbers, count = ndimage.label(wrong & ~done)
-            parts += [(np.count_nonzero(numbers == n), is_missing, numbers == n, right) for n in range(1, count + 1)]
-        if not parts:
-            return
-        _, is_missing, part, right = max(parts, key=lambda one: one[0])
-        done |= part
-        around = ndimage.distance_transform_edt(~part) <= MARGIN  # a person goes into what is right already
-        corners = mask_to_polygon(around & right)
-        wobble = ndimage.gaussian_filter1d(rng.normal(0, HAND, corners.shape), 1, axis=0, mode="wrap")
-        corners = corners + wobble
-        drawn = polygon_to_mask(corners, (mask.shape[0], mask.shape[1]))
-        mask = mask | drawn if is_missing else mask & ~drawn
-        yield is_missing, [(float(x), float(y)) for x, y in corners], mask
+def _line_around(mask: np.ndarray) -> list[Point]:
+    """A line around a mask as a hand draws it: not quite on the outline."""
+    corners = mask_to_polygon(mask)
+    wobble = ndimage.gaussian_filter1d(np.random.default_rng(0).normal(0, HAND, corners.shape), 1, axis=0, mode="wrap")
+    return [(float(x), float(y)) for x, y in corners + wobble]
 
 
 def clear_false_finding(person: Clinician, lesion: int) -> None:
@@ -377,9 +359,8 @@ def measure(server: Server, truth: dict[str, list[np.ndarray]], lesion: int, pag
         )
 
     target = truth[ONE][WRONG_FRAME] > 0
-    mask = server.labels(ONE, WRONG_FRAME) > 0
     do(
-        "correct an outline", ONE, WRONG_FRAME, lambda person: correct_outline(person, mask, target),
+        "correct an outline", ONE, WRONG_FRAME, lambda person: correct_outline(person, target),
         lambda: f"IoU {1 - mask_change(server.labels(ONE, WRONG_FRAME) > 0, target):.3f}",
     )  # fmt: skip
     do(

@@ -2,7 +2,7 @@
 
 import { open } from "./dialogs.js";
 import { element, make } from "./dom.js";
-import { explain, plural } from "./messages.js";
+import { explain, inPeoplesWords, plural } from "./messages.js";
 
 const NOT_SURE = "";
 const SHAPES = {
@@ -91,6 +91,6 @@ function show({ frames, summary }) {
   element("import-plan-title").textContent = frames
     ? `Import masks into ${plural(frames, "frame")}?`
     : "Nothing to import yet";
-  element("import-plan").replaceChildren(...summary.map((textContent) => make("li", { textContent })));
+  element("import-plan").replaceChildren(...summary.map((line) => make("li", { textContent: inPeoplesWords(line) })));
   element("import-go").disabled = !frames;
 }

@@ -1,7 +1,7 @@
 /** The list of jobs: those that wait or run, and those that failed. */
 
 import { element, isHeldDown, make, refill } from "./dom.js";
-import { shownNumber } from "./messages.js";
+import { inPeoplesWords, shownNumber } from "./messages.js";
 
 const KINDS = { annotate: "Finding polyps", propagate: "Propagating", label: "Saving the final masks" };
 
@@ -33,7 +33,7 @@ export function drawJobs(jobs, nameOf, onCancel, onDismiss) {
   refill(list, rows);
 }
 
-const problem = ({ message }) => make("span", { className: "problem", textContent: message });
+const problem = ({ message }) => make("span", { className: "problem", textContent: inPeoplesWords(message) });
 
 function progress(job, what) {
   const left = job.seconds_left === null ? "" : `${duration(job.seconds_left)} left`;

@@ -23,12 +23,29 @@ export function showBanner(text, kind = "") {
     Object.assign(element("banner"), { hidden: !text, className: kind, textContent: text });
 }
 
+// What the server tells programs to do, and what people do on the page.
+const WORDS = [
+  [/\bGive first_frame, the index of the stack's first frame/, "Enter the number of its first frame"],
+  [/, or add partial=true$/, ""],
+  [/; with labels=NAME:1, all shapes of that label are lesion 1$/, ""],
+  [/: choose labels=NAME, from .*/, ": choose them below"],
+];
+
+/** A line of the server as people read it on the page: no names of the calls' options, and frames count from 1. */
+export function inPeoplesWords(text) {
+  const plain = WORDS.reduce((line, [words, others]) => line.replace(words, others), text);
+  return plain.replace(/\bframes? \d+(?:(?:, | to )\d+)*/g, (frames) =>
+    frames.replace(/\d+/g, (frame) => shownNumber(Number(frame))),
+  );
+}
+
 /** Explain in one line what went wrong. */
 export function explain(error) {
   if (typeof error === "string") return error;
+  const line = inPeoplesWords(error.message);
   if (error instanceof ServerError && error.status === 507)
-    return `The server's disk is full; your change is still here. ${error.message}`;
-  return error.message;
+    return `The server's disk is full; your change is still here. ${line}`;
+  return line;
 }
 
 /** The number of a frame as people see it. Files and the server count from 0. */

@@ -3,7 +3,7 @@
 import * as dialogs from "./dialogs.js";
 import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
-import { CHOOSE_VIDEO, complain, IS_FINAL, plural, say, shownNumber } from "./messages.js";
+import { CHOOSE_VIDEO, complain, inPeoplesWords, IS_FINAL, plural, say, shownNumber } from "./messages.js";
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -455,7 +455,7 @@ export class Workflow {
   async reportEnd(job, nameOf) {
     const { editor } = this;
     const isHere = job.image === editor.video?.id;
-    if (job.state === "failed") complain(`${nameOf(job.image)}: ${job.message}`);
+    if (job.state === "failed") complain(`${nameOf(job.image)}: ${inPeoplesWords(job.message)}`);
     if (!isHere || job.kind === "label") return;
     const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
     editor.changed = job.kind === "propagate" ? changed : [];
@@ -510,7 +510,7 @@ export class Workflow {
       const { editor, api } = this;
       const { id } = editor.video;
       const send = (options) => {
-        const place = choice.first_frame ? { first_frame: choice.first_frame } : {};
+        const place = choice.first_frame ? { first_frame: Number(choice.first_frame) - 1 } : {};
         return api.import(id, choice.format, choice.file, { ...place, ...options });
       };
       say("Reading the file…");

@@ -608,7 +608,7 @@ class TestWork:
         page.set_input_files("#import-dialog [name=file]", tmp_path / "theirs.nii.gz")
         page.get_by_role("button", name="Read the file").click()
         page.wait_for_selector("#import-plan-title:text('Import masks into 1 frame?')")
-        assert page.locator("#import-plan li").first.inner_text() == "masks set: frame 9"
+        assert page.locator("#import-plan li").first.inner_text() == "masks set: frame 10"
         assert page.locator("#import-labels").is_hidden()
         page.locator("#import-go").click()
         says(page, "Imported: 1 frame corrected")
@@ -654,7 +654,7 @@ class TestWork:
         page.get_by_label("adenoma (1)").select_option("polyp")
         page.wait_for_selector("#import-go:enabled")
         lines = page.locator("#import-plan li").all_inner_texts()
-        assert lines[0] == "masks set: frame 2" and "left out: category 'instrument' (1)" in lines
+        assert lines[0] == "masks set: frame 3" and "left out: category 'instrument' (1)" in lines
         page.locator("#import-plan-dialog").get_by_role("button", name="Cancel").click()
         says(page, "Nothing is imported.")
         assert all(np.array_equal(server.labels("case-02.frames", frame), before[frame]) for frame in range(12))
@@ -695,7 +695,7 @@ class TestWork:
         page.get_by_label("rgb(250,50,83) (in 1 mask)").select_option("polyp")
         page.wait_for_selector("#import-go:enabled")
         lines = page.locator("#import-plan li").all_inner_texts()
-        assert lines[0] == "masks set: frame 6"
+        assert lines[0] == "masks set: frame 7"
         assert lines[-1] == "in the masks, rgb(250,50,83) is polyp, all else is background, as given"
         page.screenshot(path=tmp_path / "dialog.png")
         page.locator("#import-go").click()
@@ -1002,6 +1002,20 @@ class TestModules:
             }}"""
         )
         assert {tuple(point) for point in painted} == expected
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("masks set: frames 0 to 4, 9 and 3 more", "masks set: frames 1 to 5, 10 and 3 more"),
+            ("frame 12 is not in 'v', with the frames 0 to 11", "frame 13 is not in 'v', with the frames 1 to 12"),
+            ("3 of the 12 frames of 'v 5' have no mask yet: find the polyps first, or add partial=true",
+             "3 of the 12 frames of 'v 5' have no mask yet: find the polyps first"),
+        ],
+    )  # fmt: skip
+    def test_the_servers_lines(self, page: Page, static_pages: str, line: str, expected: str) -> None:
+        page.goto(static_pages + "icon.svg")
+        read = "async (line) => (await import('/messages.js')).inPeoplesWords(line)"
+        assert page.evaluate(read, line) == expected
 
     @pytest.mark.parametrize(
         ("doubt", "expected"),
