@@ -8,6 +8,7 @@ import { element, setText } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
+import { ManyFrames } from "./many_frames.js";
 import { explain, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { Player } from "./player.js";
@@ -15,6 +16,7 @@ import { Readings } from "./readings.js";
 import { SeenFrames } from "./seen.js";
 import { ServerWatch } from "./server_watch.js";
 import { Stage } from "./stage.js";
+import { Steps } from "./steps.js";
 import { Timeline } from "./timeline.js";
 import { ToolSettings } from "./tool_settings.js";
 import { VideoList } from "./video_list.js";
@@ -30,14 +32,10 @@ const stage = new Stage(element("stage"), editor, () => toolSettings.draw());
 const { pen, view } = stage;
 const player = new Player(editor, () => toolSettings.draw());
 const toolSettings = new ToolSettings(stage, player);
-const workflow = new Workflow(
-  api,
-  editor,
-  () => pen.finish(),
-  new SeenFrames(editor),
-  () => watch.jobs,
-  () => watch.look(),
-);
+const steps = new Steps(editor, () => watch.look());
+const finishDrawing = () => pen.finish();
+const workflow = new Workflow(api, editor, steps, finishDrawing, new SeenFrames(editor), () => watch.jobs);
+const manyFrames = new ManyFrames(api, editor, steps, finishDrawing);
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
 const flicker = new Flicker(api, editor, view);
 const timeline = new Timeline(element("timeline"), editor);
@@ -133,7 +131,19 @@ window.addEventListener("beforeunload", (event) => {
 
 // The start ------------------------------------------------------------------------------------------------------------
 
-const actions = listActions({ editor, flicker, navigation, pen, player, timeline, videoList, view, watch, workflow });
+const actions = listActions({
+  editor,
+  flicker,
+  manyFrames,
+  navigation,
+  pen,
+  player,
+  timeline,
+  videoList,
+  view,
+  watch,
+  workflow,
+});
 connect(actions, (event) => stage.takeKey(event));
 toolSettings.restore();
 await watch.look();

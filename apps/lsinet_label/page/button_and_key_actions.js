@@ -43,7 +43,7 @@ const playerActions = ({ navigation, player }) => [
   action("most-changed", "Frame that the last propagation changed most", ["J"], () => navigation.goToMostChanged()),
 ];
 
-const drawActions = ({ editor, pen, workflow }) => [
+const drawActions = ({ editor, manyFrames, pen }) => [
   action("brush", "Brush", ["B"], () => pen.setTool("brush")),
   action("eraser", "Eraser", ["E"], () => pen.setTool("eraser")),
   action("polygon", "Polygon: click its corners, or draw around (Enter closes it, Esc drops it)", ["P"], () =>
@@ -56,13 +56,13 @@ const drawActions = ({ editor, pen, workflow }) => [
   action("clear", "Clear the chosen lesion from the frame", ["C"], () => pen.clear(editor.lesion)),
   action("keep-only", "Clear all lesions but the chosen one", ["Shift+K"], () => pen.keepOnly(editor.lesion)),
   action("no-polyp", "No polyp in this frame, or in the selected frames", ["Shift+C"], () =>
-    editor.selection ? workflow.noPolyp() : pen.clear(null),
+    editor.selection ? manyFrames.noPolyp() : pen.clear(null),
   ),
-  action("undo", "Undo", ["Ctrl+Z"], () => workflow.undoAct() || pen.undo()),
+  action("undo", "Undo", ["Ctrl+Z"], () => manyFrames.undo() || pen.undo()),
   action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => pen.redo()),
 ];
 
-const lesionActions = ({ editor, workflow }) => [
+const lesionActions = ({ editor, manyFrames, workflow }) => [
   ...Array.from({ length: 9 }, (_, i) =>
     action(`lesion-${i + 1}`, "", [String(i + 1)], () => {
       const row = editor.lesionRows[i];
@@ -71,11 +71,11 @@ const lesionActions = ({ editor, workflow }) => [
   ),
   action("new-lesion", "New lesion (1 to 9 choose the rows of the list)", ["L"], () => workflow.newLesion()),
   action("delete-lesion", "Delete it from this run of frames, or from the selected ones", ["Shift+Backspace"], () =>
-    workflow.deleteLesion(),
+    manyFrames.deleteLesion(),
   ),
-  action("split-lesion", "Make it a new lesion from this frame on", ["Shift+L"], () => workflow.splitLesion()),
+  action("split-lesion", "Make it a new lesion from this frame on", ["Shift+L"], () => manyFrames.splitLesion()),
   action("rename", "Name and colour of the chosen lesion", ["R"], () => workflow.rename()),
-  action("merge", "Merge two lesions, everywhere or in the selected frames", ["M"], () => workflow.merge()),
+  action("merge", "Merge two lesions, everywhere or in the selected frames", ["M"], () => manyFrames.merge()),
 ];
 
 const viewActions = ({ timeline, view }) => [
@@ -88,13 +88,13 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 
-const saveActions = ({ flicker, workflow }) => [
+const saveActions = ({ flicker, manyFrames, workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("save", "Save", ["S"], () => workflow.save()),
-  action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => workflow.check()),
+  action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => manyFrames.check()),
   action("revert", "Discard the changes that are not saved", ["Delete"], () => workflow.revert()),
   action("take-back", "Take the saved mask back, or those of the selected frames", ["Shift+Delete"], () =>
-    workflow.takeBack(),
+    manyFrames.takeBack(),
   ),
   action("flicker", "Compare with the masks before the last propagation", ["U"], () => flicker.toggle()),
   action("undo-spread", "Undo the last propagation; your own mask stays", ["Shift+U"], () => workflow.undoSpread()),
@@ -103,9 +103,9 @@ const saveActions = ({ flicker, workflow }) => [
   action("import", "Import masks", ["I"], () => workflow.import()),
 ];
 
-const stretchActions = ({ editor, workflow }) => [
-  action("select", "Select frames from this one on (or pull with Shift on the timeline)", ["Q"], () => workflow.select()),
-  action("copy-mask", "Give the selected frames this mask", ["W"], () => workflow.copyMask()),
+const stretchActions = ({ editor, manyFrames }) => [
+  action("select", "Select frames from this one on (or pull with Shift on the timeline)", ["Q"], () => manyFrames.select()),
+  action("copy-mask", "Give the selected frames this mask", ["W"], () => manyFrames.copyMask()),
   action("end-selection", "End the selection", ["Escape"], () => editor.select(null)),
 ];
 

@@ -1,9 +1,9 @@
-/** Steps that wait for the server or for a person: saving, propagating, lesions, jobs, files. */
+/** What waits for the server or for a person: saving, propagating, lesions, jobs, files. */
 
 import * as dialogs from "./dialogs.js";
 import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
-import { CHOOSE_VIDEO, complain, inPeoplesWords, IS_FINAL, plural, say, shownNumber } from "./messages.js";
+import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -14,43 +14,13 @@ export class Workflow {
   /**
    * @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open
    * @param {SeenFrames} seen
-   * @param {() => object[]} jobs          the server's jobs
-   * @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed
+   * @param {() => object[]} jobs  the server's
    */
-  constructor(api, editor, finishDrawing, seen, jobs, onStep) {
-    Object.assign(this, { api, editor, finishDrawing, seen, jobs, onStep });
+  constructor(api, editor, steps, finishDrawing, seen, jobs) {
+    Object.assign(this, { api, editor, steps, finishDrawing, seen, jobs });
     this.hasSignIn = false; // without sign-in, all people have the same name
-    this.acts = []; // what was done to stretches of frames, for undoing: [{act, video, at}]
     this.lastSpread = null; // the last propagation: {job, video, frame, version of the mask}
-    this.isBusy = false; // one step at a time, so that pressing Enter twice does not save twice
     this.model = null; // as the server's status describes it
-  }
-
-  /** Run a step. If it fails, the page shows why, and unsaved masks stay. Resolves to whether it succeeded. */
-  async #step(act) {
-    if (this.isBusy) {
-      say("Please wait: the server has not answered the last step yet.");
-      return false;
-    }
-    this.isBusy = true;
-    try {
-      await act();
-      return true;
-    } catch (error) {
-      complain(error);
-      return false;
-    } finally {
-      this.isBusy = false;
-      this.onStep();
-    }
-  }
-
-  #isOpen({ toEdit = false } = {}) {
-    const { video } = this.editor;
-    if (!video) say(CHOOSE_VIDEO);
-    else if (toEdit && video.final) say(IS_FINAL);
-    else return true;
-    return false;
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------
@@ -85,7 +55,7 @@ export class Workflow {
 
   /** Save all unsaved frames. */
   save() {
-    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
     const { editor } = this;
     const { unsaved, frame } = editor;
     if (!unsaved.length)
@@ -94,7 +64,7 @@ export class Workflow {
           ? "This frame is saved already."
           : "You have not changed this frame. If its mask is right, press Y to mark it as checked.",
       );
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       const { saved } = await this.#saveFrames(unsaved);
       const only = unsaved.find((one) => !editor.polygonAt(one));
       const what = saved === 1 ? `frame ${shownNumber(only)}` : `${saved} frames`;
@@ -111,7 +81,7 @@ export class Workflow {
 
   /** Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. */
   propagate() {
-    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
     const { editor } = this;
     if (!editor.mask) return say("The frame is still loading.");
     const { unsaved, frame, selection } = editor;
@@ -120,7 +90,7 @@ export class Workflow {
       return say("You have not changed this frame: correct it first. If its mask is right, press Y.");
     const { id } = editor.video;
     if (!isUnsaved && !selection && this.#hasSpread(id, frame)) return null;
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       const others = unsaved.filter((other) => other !== frame);
       const isServed = Boolean(this.model?.available);
       const wanted = [...others, ...(isUnsaved ? [frame] : [])];
@@ -151,7 +121,7 @@ export class Workflow {
 
   /** Discard the unsaved changes of the current frame. */
   async revert() {
-    if (!this.#isOpen({ toEdit: true })) return;
+    if (!this.steps.isOpen({ toEdit: true })) return;
     const { editor } = this;
     const { frame } = editor;
     if (!editor.unsaved.includes(frame)) {
@@ -172,125 +142,13 @@ export class Workflow {
     say(`The changes to frame ${shownNumber(frame)} are discarded.`);
   }
 
-  // Stretches of frames ----------------------------------------------------------------------------------------------
-
-  /** Begin to select frames at the current one, or end it. */
-  select() {
-    const { editor } = this;
-    if (!this.#isOpen({ toEdit: true })) return;
-    editor.select(editor.anchor === null ? editor.frame : null);
-    say(
-      editor.anchor === null
-        ? ""
-        : "Go to the last frame of the stretch, then choose what to do with it. Esc ends the selection.",
-    );
-  }
-
-  /** Mark the selected frames, or the current one, as checked. */
-  check() {
-    return this.#actOn("check", {}, (count) =>
-      count
-        ? `${plural(count, "frame")} marked as checked.`
-        : "There is nothing to check here: it is saved already, or has no mask.",
-    );
-  }
-
-  /** Say that the selected frames show no polyp. */
-  noPolyp() {
-    return this.#actOn("empty", {}, (count) => `No polyp in ${plural(count, "frame")}, by you.`);
-  }
-
-  /** Give the selected frames the mask of the current one. */
-  copyMask() {
-    if (!this.editor.selection) return say("Select frames first: press Q at the first one, and go to the last one.");
-    return this.#actOn("copy", { frame: this.editor.frame }, (count) => `${plural(count, "frame")} got this mask.`);
-  }
-
-  /** Take people's masks of the selected frames back, or that of the current one. */
-  takeBack() {
-    return this.#actOn("clear", {}, (count) =>
-      count ? `The saved masks of ${plural(count, "frame")} are taken back.` : "There is no saved mask here.",
-    );
-  }
-
-  /** Delete the chosen lesion from the selected frames, or from all frames in a row around this one that show it. */
-  deleteLesion() {
-    const { editor } = this;
-    const { lesion } = editor;
-    const stretch = editor.selection ?? editor.runOf(lesion);
-    if (!stretch) return say("This frame does not show the chosen lesion.");
-    const name = this.#nameOf(lesion);
-    return this.#actOn("remove", { lesion }, (count) => `${name} is deleted from ${plural(count, "frame")}.`, stretch);
-  }
-
-  /** Make the chosen lesion a new one from this frame on. */
-  splitLesion() {
-    const { editor } = this;
-    const { lesion, frame, video } = editor;
-    const run = editor.selection ?? editor.runOf(lesion);
-    if (!run) return say("This frame does not show the chosen lesion.");
-    const into = video.free_lesion;
-    if (into === null) return say("This video has no free lesion number: all 255 are used.");
-    return this.#actOn(
-      "relabel",
-      { lesion, into },
-      (count) => {
-        editor.chooseLesion(into);
-        return `From here on it is lesion ${into}, in ${plural(count, "frame")}.`;
-      },
-      editor.selection ? run : { first: frame, last: video.frames - 1 },
-    );
-  }
-
-  #nameOf(lesion) {
-    return this.editor.video.lesions.find(({ id }) => id === lesion)?.name ?? `Lesion ${lesion}`;
-  }
-
-  /** Let the server act on a stretch of frames; by default the selected ones, or the current one. */
-  #actOn(act, options, describe, stretch = this.editor.selection) {
-    const { editor, api } = this;
-    if (!this.#isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
-    const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
-    const blocked = editor.unsaved.find((frame) => first <= frame && frame <= last);
-    if (blocked !== undefined)
-      return say(
-        `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,
-      );
-    return this.#step(async () => {
-      const { id } = editor.video;
-      const done = await api.actOn(id, { first, last, act, ...options });
-      const isDone = act === "merge" || done.frames.length > 0;
-      if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });
-      editor.select(null);
-      await editor.refresh();
-      editor.reload(act === "merge" ? null : done.frames);
-      say(`${describe(done.frames.length)}${isDone ? " Ctrl+Z undoes it." : ""}`);
-    });
-  }
-
-  /** Undo the last act on a stretch of frames, if it is newer than the last stroke; returns whether there was one. */
-  undoAct() {
-    const { editor, api } = this;
-    const last = this.acts.at(-1);
-    const isNewest = last && last.video === editor.video?.id && (editor.mask?.lastStroke ?? 0) < last.at;
-    if (!isNewest || editor.polygon) return false;
-    this.#step(async () => {
-      this.acts.pop();
-      const { frames } = await api.undoAct(last.video, last.act);
-      await editor.refresh();
-      editor.reload(frames.length ? frames : null);
-      say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
-    });
-    return true;
-  }
-
   /** Undo the last propagation. The mask from which it spread stays. */
   undoSpread() {
     const { editor, api } = this;
     const { spread, id } = editor.video ?? {};
-    if (!this.#isOpen({ toEdit: true })) return null;
+    if (!this.steps.isOpen({ toEdit: true })) return null;
     if (!spread) return say("There is no propagation to undo.");
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       const { frames } = await api.undoAct(id, spread.act);
       this.lastSpread = null;
       await editor.refresh();
@@ -301,8 +159,8 @@ export class Workflow {
   }
 
   final() {
-    if (!this.#isOpen()) return null;
-    return this.#step(async () => {
+    if (!this.steps.isOpen()) return null;
+    return this.steps.run(async () => {
       const { editor, api } = this;
       const { id, final } = editor.video;
       const { unsaved } = editor;
@@ -324,8 +182,8 @@ export class Workflow {
   // Lesions ----------------------------------------------------------------------------------------------------------
 
   newLesion() {
-    if (!this.#isOpen({ toEdit: true })) return null;
-    return this.#step(async () => {
+    if (!this.steps.isOpen({ toEdit: true })) return null;
+    return this.steps.run(async () => {
       const { editor, api } = this;
       await editor.refresh();
       const { id: video, lesions, free_lesion: id } = editor.video;
@@ -339,12 +197,12 @@ export class Workflow {
 
   /** Ask for the name and colour of the chosen lesion. */
   async rename() {
-    if (!this.#isOpen({ toEdit: true })) return;
+    if (!this.steps.isOpen({ toEdit: true })) return;
     const { id, lesions } = this.editor.video;
     const lesion = lesions.find((other) => other.id === this.editor.lesion);
     const answer = lesion && (await dialogs.askForLesion(lesion));
     if (!answer) return;
-    await this.#step(async () => {
+    await this.steps.run(async () => {
       const renamed = { ...lesion, name: answer.name.trim() || lesion.name, colour: answer.colour };
       await this.api.saveLesions(
         id,
@@ -356,7 +214,7 @@ export class Workflow {
   }
 
   chooseLesion(id) {
-    if (!this.#isOpen()) return;
+    if (!this.steps.isOpen()) return;
     const lesion = this.editor.video.lesions.find((other) => other.id === id);
     if (lesion) {
       this.editor.chooseLesion(id);
@@ -366,32 +224,11 @@ export class Workflow {
     }
   }
 
-  /** Make a lesion part of another one, in the selected frames or in the whole video. */
-  async merge() {
-    const { editor } = this;
-    if (!this.#isOpen({ toEdit: true })) return;
-    const { selection, video, lesionRows } = editor;
-    if (video.lesions.length < 2) {
-      say("This video has only one lesion: there is nothing to merge.");
-      return;
-    }
-    const choice = await dialogs.askForMerge(lesionRows, editor.lesion, selection);
-    if (!choice) return;
-    const { from: lesion, into } = choice;
-    const names = [lesion, into].map((id) => this.#nameOf(id));
-    const describe = () => {
-      editor.chooseLesion(into);
-      return `${names[0]} is now part of ${names[1]}.`;
-    };
-    if (selection) await this.#actOn("relabel", { lesion, into }, describe);
-    else await this.#actOn("merge", { lesion, into }, describe, { first: 0, last: editor.lastFrame });
-  }
-
   // Jobs -------------------------------------------------------------------------------------------------------------
 
   async findPolyps() {
     const { video } = this.editor;
-    if (!this.#isOpen({ toEdit: true })) return null;
+    if (!this.steps.isOpen({ toEdit: true })) return null;
     const isAsked = this.model?.available && video.state !== "annotating" && !isUnfinished(video);
     if (isAsked && !(await dialogs.confirmFindingAgain(video))) return null;
     return this.#findPolypsIn([video]);
@@ -404,7 +241,7 @@ export class Workflow {
 
   #findPolypsIn(videos) {
     if (!this.model?.available) return complain(`The network cannot find polyps: ${this.#whyNoModel}`);
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       for (const { id } of videos) await this.api.startJob(id, "annotate");
       say(`Looking for polyps in ${plural(videos.length, "video")}. Corrected frames stay as they are.`);
     });
@@ -415,7 +252,7 @@ export class Workflow {
   }
 
   upload(file) {
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       say(`Sending ${file.name}…`);
       await this.api.upload(file);
       say(`${file.name} is on the server. Choose it in the list (V).`);
@@ -423,11 +260,11 @@ export class Workflow {
   }
 
   async removeVideo() {
-    if (!this.#isOpen()) return;
+    if (!this.steps.isOpen()) return;
     const { editor } = this;
     const { video } = editor;
     if (!(await dialogs.confirmRemoval(video))) return;
-    await this.#step(async () => {
+    await this.steps.run(async () => {
       await this.api.remove(video.id);
       editor.forget(video.id);
       history.replaceState(null, "", " ");
@@ -436,7 +273,7 @@ export class Workflow {
   }
 
   cancel(job) {
-    return this.#step(async () => {
+    return this.steps.run(async () => {
       await this.api.cancelJob(job.job);
       say("The job is cancelled.");
     });
@@ -477,9 +314,9 @@ export class Workflow {
   // Files ------------------------------------------------------------------------------------------------------------
 
   async export() {
-    if (!this.#isOpen()) return;
+    if (!this.steps.isOpen()) return;
     const { editor, api } = this;
-    if (!(await this.#step(() => editor.refresh()))) return;
+    if (!(await this.steps.run(() => editor.refresh()))) return;
     const { unsaved, video } = editor;
     const notes = [
       video.without_mask && `${video.without_mask} of ${plural(video.frames, "frame")} have no mask yet: the file will show no polyp in them.`,
@@ -487,7 +324,7 @@ export class Workflow {
     ];
     const choice = await dialogs.askForExport(notes.filter(Boolean).join(" "));
     if (!choice) return;
-    await this.#step(async () => {
+    await this.steps.run(async () => {
       if (unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
       say("Writing the file…");
       const { blob, name } = await api.export(video.id, {
@@ -503,10 +340,10 @@ export class Workflow {
   }
 
   async import() {
-    if (!this.#isOpen({ toEdit: true })) return;
+    if (!this.steps.isOpen({ toEdit: true })) return;
     const choice = await dialogs.askForImport();
     if (!choice) return;
-    await this.#step(async () => {
+    await this.steps.run(async () => {
       const { editor, api } = this;
       const { id } = editor.video;
       const send = (options) => {

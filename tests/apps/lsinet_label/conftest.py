@@ -213,7 +213,7 @@ class Server:
 
     def annotate(self, image: str) -> None:
         """Annotate a video, unless that has been done."""
-        if self.call("GET", f"/lsinet/videos/{image}").json["scores"][0] is None:
+        if self.call("GET", f"/lsinet/videos/{image}").json["without_mask"]:
             answer = self.call("POST", "/lsinet/jobs", {"image": image, "kind": "annotate"})
             assert answer.status == 202
             state = self.wait(answer.json["job"])

@@ -1,0 +1,149 @@
+/** What people do to many frames at once, or to a lesion in all of its frames; and its undoing. */
+
+import * as dialogs from "./dialogs.js";
+import { plural, say, shownNumber } from "./messages.js";
+
+export class ManyFrames {
+  /** @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open */
+  constructor(api, editor, steps, finishDrawing) {
+    Object.assign(this, { api, editor, steps, finishDrawing });
+    this.acts = []; // what was done, for undoing: [{act, video, at}]
+  }
+
+  /** Begin to select frames at the current one, or end it. */
+  select() {
+    const { editor } = this;
+    if (!this.steps.isOpen({ toEdit: true })) return;
+    editor.select(editor.anchor === null ? editor.frame : null);
+    say(
+      editor.anchor === null
+        ? ""
+        : "Go to the last frame of the stretch, then choose what to do with it. Esc ends the selection.",
+    );
+  }
+
+  /** Mark the selected frames, or the current one, as checked. */
+  check() {
+    return this.#actOn("check", {}, (count) =>
+      count
+        ? `${plural(count, "frame")} marked as checked.`
+        : "There is nothing to check here: it is saved already, or has no mask.",
+    );
+  }
+
+  /** Say that the selected frames show no polyp. */
+  noPolyp() {
+    return this.#actOn("empty", {}, (count) => `No polyp in ${plural(count, "frame")}, by you.`);
+  }
+
+  /** Give the selected frames the mask of the current one. */
+  copyMask() {
+    if (!this.editor.selection) return say("Select frames first: press Q at the first one, and go to the last one.");
+    return this.#actOn("copy", { frame: this.editor.frame }, (count) => `${plural(count, "frame")} got this mask.`);
+  }
+
+  /** Take people's masks of the selected frames back, or that of the current one. */
+  takeBack() {
+    return this.#actOn("clear", {}, (count) =>
+      count ? `The saved masks of ${plural(count, "frame")} are taken back.` : "There is no saved mask here.",
+    );
+  }
+
+  /** Delete the chosen lesion from the selected frames, or from all frames in a row around this one that show it. */
+  deleteLesion() {
+    const { editor } = this;
+    const { lesion } = editor;
+    const stretch = editor.selection ?? editor.runOf(lesion);
+    if (!stretch) return say("This frame does not show the chosen lesion.");
+    const name = this.#nameOf(lesion);
+    return this.#actOn("remove", { lesion }, (count) => `${name} is deleted from ${plural(count, "frame")}.`, stretch);
+  }
+
+  /** Make the chosen lesion a new one from this frame on. */
+  splitLesion() {
+    const { editor } = this;
+    const { lesion, frame, video } = editor;
+    const run = editor.selection ?? editor.runOf(lesion);
+    if (!run) return say("This frame does not show the chosen lesion.");
+    const into = video.free_lesion;
+    if (into === null) return say("This video has no free lesion number: all 255 are used.");
+    return this.#actOn(
+      "relabel",
+      { lesion, into },
+      (count) => {
+        editor.chooseLesion(into);
+        return `From here on it is lesion ${into}, in ${plural(count, "frame")}.`;
+      },
+      editor.selection ? run : { first: frame, last: video.frames - 1 },
+    );
+  }
+
+  /** Make a lesion part of another one, in the selected frames or in the whole video. */
+  async merge() {
+    const { editor } = this;
+    if (!this.steps.isOpen({ toEdit: true })) return;
+    const { selection, video, lesionRows } = editor;
+    if (video.lesions.length < 2) {
+      say("This video has only one lesion: there is nothing to merge.");
+      return;
+    }
+    const choice = await dialogs.askForMerge(lesionRows, editor.lesion, selection);
+    if (!choice) return;
+    const { from: lesion, into } = choice;
+    const names = [lesion, into].map((id) => this.#nameOf(id));
+    const describe = () => {
+      editor.chooseLesion(into);
+      return `${names[0]} is now part of ${names[1]}.`;
+    };
+    if (selection) await this.#actOn("relabel", { lesion, into }, describe);
+    else await this.#actOn("merge", { lesion, into }, describe, { first: 0, last: editor.lastFrame });
+  }
+
+  /** Undo the last act on a stretch of frames, if it is newer than the last stroke; returns whether there was one. */
+  undo() {
+    const { editor, api } = this;
+    const last = this.acts.at(-1);
+    const isNewest = last && last.video === editor.video?.id && (editor.mask?.lastStroke ?? 0) < last.at;
+    if (!isNewest || editor.polygon) return false;
+    this.steps.run(async () => {
+      let frames;
+      try {
+        ({ frames } = await api.undoAct(last.video, last.act));
+      } catch (error) {
+        if (error.status) this.acts.pop(); // the server will not undo it
+        throw error;
+      }
+      this.acts.pop();
+      await editor.refresh();
+      editor.reload(frames.length ? frames : null);
+      say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
+    });
+    return true;
+  }
+
+  #nameOf(lesion) {
+    return this.editor.video.lesions.find(({ id }) => id === lesion)?.name ?? `Lesion ${lesion}`;
+  }
+
+  /** Let the server act on a stretch of frames; by default the selected ones, or the current one. */
+  #actOn(act, options, describe, stretch = this.editor.selection) {
+    const { editor, api } = this;
+    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
+    const blocked = editor.unsaved.find((frame) => first <= frame && frame <= last);
+    if (blocked !== undefined)
+      return say(
+        `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,
+      );
+    return this.steps.run(async () => {
+      const { id } = editor.video;
+      const done = await api.actOn(id, { first, last, act, ...options });
+      const isDone = act === "merge" || done.frames.length > 0;
+      if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });
+      editor.select(null);
+      await editor.refresh();
+      editor.reload(act === "merge" ? null : done.frames);
+      say(`${describe(done.frames.length)}${isDone ? " Ctrl+Z undoes it." : ""}`);
+    });
+  }
+}
