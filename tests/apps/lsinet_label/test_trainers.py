@@ -39,6 +39,30 @@ def test_without_a_model_or_a_correction(open_store, tmp_path):
     assert task.stats() == {} and task.config()["device"] == "cpu"
 
 
+def test_a_final_video_that_is_partly_done_trains_with_the_frames_that_have_a_mask(
+    open_store, tmp_path, monkeypatch, caplog, drawn
+):
+    video = (videos := open_store())["p1_a.frames"]
+    video.begin_annotation()
+    for frame in range(5):
+        video.write_prediction("predicted", frame, drawn(), scores=0.9, uncertainty=0.1)
+    video.save_correction(8, drawn(), "ann")
+    video.set_final(True, "ann")
+    (tmp_path / "model.pt").touch()
+    model = ServedModel(tmp_path / "model.pt", tmp_path / "trained", "cpu")
+    task = FineTuneTask(videos, model, BUNDLE / "configs" / "train.json", DeviceTurns(tmp_path / "turns"))
+    masks = []
+
+    def look(self, root, start, options):
+        masks.extend(sorted((root / "data" / "TrainDataset" / "GT").rglob("*.png")))
+        raise InputError("enough")
+
+    monkeypatch.setattr(FineTuneTask, "_train", look)
+    with pytest.raises(InputError, match="enough"):
+        task({}, SimpleNamespace(list_images=lambda: ["p1_a.frames"]))
+    assert len(masks) == 6 and "6 frames have no mask" in caplog.text
+
+
 @pytest.mark.slow
 def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
     turns = []
