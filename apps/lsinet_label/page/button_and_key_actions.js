@@ -80,6 +80,7 @@ const lesionActions = ({ editor, manyFrames, workflow }) => [
 
 const viewActions = ({ timeline, view }) => [
   action("outline", "Show or hide the outline", ["O"], () => view.setStyle({ outline: !view.style.outline })),
+  action("names", "Show or hide the names of the lesions", ["Shift+O"], () => view.setStyle({ names: !view.style.names })),
   action("hide", "Hide or show the mask", ["H"], () => view.setStyle({ hidden: !view.style.hidden })),
   action("zoom-in", "Zoom in", ["+", "="], () => view.zoomBy(1.5)),
   action("zoom-out", "Zoom out", ["-"], () => view.zoomBy(1 / 1.5)),

@@ -1,5 +1,6 @@
-/** The guide over the picture: the brush, the polygon in progress, and a cross while the keys move the pen. */
+/** The guide over the picture: names of lesions, the brush, the open polygon, and a cross while keys move the pen. */
 
+const NAME = 22; // height of a lesion's name with its distance from the lesion, in pixels of the screen
 const CROSS = 9; // half the length of its lines, in pixels of the screen
 
 /** Draw the guide on its canvas, which has the size of the stage. */
@@ -11,6 +12,7 @@ export function drawGuide(canvas, view, pen) {
   const context = canvas.getContext("2d");
   context.setTransform(sharpness, 0, 0, sharpness, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
+  if (view.editor.shown && view.style.names && !view.style.hidden && !view.alternate) drawNames(context, view);
   if (!pen.canDraw) return;
 
   const path = new Path2D();
@@ -45,5 +47,23 @@ export function drawGuide(canvas, view, pen) {
   ]) {
     Object.assign(context, { lineWidth, strokeStyle });
     context.stroke(path);
+  }
+}
+
+/** Write the name of each lesion above its box, or below it where there is no room above. */
+function drawNames(context, view) {
+  const { shown, video, colours } = view.editor;
+  context.font = "600 12px system-ui, sans-serif";
+  for (const [id, [x0, y0, x1, y1]] of shown.mask.boxes()) {
+    const text = video.lesions.find((lesion) => lesion.id === id)?.name ?? `Lesion ${id}`;
+    const [left, top] = view.toStage([x0, y0]);
+    const [right, bottom] = view.toStage([x1, y1]);
+    const wide = context.measureText(text).width + 10;
+    const x = Math.max(2, Math.min(view.element.clientWidth - wide - 2, (left + right - wide) / 2));
+    const y = top > NAME ? top - NAME : bottom + 4;
+    context.fillStyle = "#000000b0";
+    context.fillRect(x, y, wide, NAME - 4);
+    context.fillStyle = colours.get(id) ?? "#ffffff";
+    context.fillText(text, x + 5, y + 13);
   }
 }

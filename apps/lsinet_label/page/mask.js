@@ -64,6 +64,26 @@ export class FrameMask {
     return present.sort((a, b) => areas[b] - areas[a]);
   }
 
+  /** The lesion at a point; 0 for background. */
+  at([x, y]) {
+    const isInside = x >= 0 && y >= 0 && x < this.width && y < this.height;
+    return isInside ? this.labels[Math.floor(y) * this.width + Math.floor(x)] : 0;
+  }
+
+  /** Where each lesion is: Map of id -> [x0, y0, x1, y1). A stroke in progress does not count yet. */
+  boxes() {
+    if (this.boxed?.state === this.state) return this.boxed.boxes;
+    const boxes = new Map();
+    this.labels.forEach((id, i) => {
+      if (!id) return;
+      const x = i % this.width;
+      const y = (i - x) / this.width;
+      boxes.set(id, union(boxes.get(id) ?? null, [x, y, x + 1, y + 1]));
+    });
+    this.boxed = { state: this.state, boxes };
+    return boxes;
+  }
+
   /** Change the labels in one stroke: `paint(labels)` returns the rectangle that it painted on. */
   stroke(paint) {
     this.beginStroke();

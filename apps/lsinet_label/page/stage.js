@@ -1,6 +1,7 @@
 /** The stage: passes input by mouse, stylus, fingers and keys to the pen and the view. */
 
 import { drawGuide } from "./guide.js";
+import { say } from "./messages.js";
 import { Pen } from "./pen.js";
 import { View } from "./view.js";
 
@@ -56,7 +57,21 @@ export class Stage {
       return;
     }
     this.pen.cursor = null;
+    if (event.ctrlKey || event.metaKey) {
+      this.#choose(this.view.toPicture(this.#at(event)));
+      return;
+    }
     this.pen.down(this.view.toPicture(this.#at(event)), event.shiftKey);
+  }
+
+  /** Choose the lesion at a point. */
+  #choose(point) {
+    const { editor } = this;
+    const id = editor.shown.mask.at(point);
+    const lesion = editor.video.lesions.find((other) => other.id === id);
+    if (!lesion) return say("There is no lesion here.");
+    editor.chooseLesion(id);
+    say(`${lesion.name} is chosen.`);
   }
 
   #pointerMove(event) {

@@ -13,20 +13,23 @@ export class View {
     Object.assign(this, { element, editor, onRedraw, onChange });
     this.sheet = element.querySelector(".sheet");
     [this.picture, this.overlay] = this.sheet.querySelectorAll("canvas");
-    this.style = { opacity: 0.18, outline: true, hidden: false };
+    this.style = { opacity: 0.18, outline: true, names: true, hidden: false };
     this.zoom = 1;
     this.centre = [0.5, 0.5]; // of the visible part, as shares of the picture
     this.alternate = null; // a mask to draw in place of the frame's own
 
     new ResizeObserver(() => this.#layOut()).observe(element);
     editor.addEventListener("shown", () => this.#show());
-    editor.addEventListener("mask", ({ detail }) => this.#drawMask(detail));
+    editor.addEventListener("mask", ({ detail }) => {
+      this.#drawMask(detail);
+      this.onRedraw();
+    });
   }
 
-  /** @param {{opacity?: number, outline?: boolean, hidden?: boolean}} style  of the mask */
+  /** @param {{opacity?: number, outline?: boolean, names?: boolean, hidden?: boolean}} style  of the mask */
   setStyle(style) {
     Object.assign(this.style, style);
-    this.#drawMask(null);
+    this.redraw();
     this.onChange();
   }
 

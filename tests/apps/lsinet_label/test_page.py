@@ -387,7 +387,14 @@ class TestWork:
             "rows => rows.slice(0, 2).map((row) => row.dataset.key)"
         )
         assert sorted(rows) == ["5", "6"]
-        page.keyboard.press(str(rows.index("6") + 1))
+        page.keyboard.press(str(rows.index("5") + 1))
+        box = page.locator(".sheet").bounding_box()
+        assert box is not None
+        x, y = 70 / SIZE[1] * box["width"], 70 / SIZE[0] * box["height"]
+        page.keyboard.down("Control")
+        page.mouse.click(box["x"] + x, box["y"] + y)
+        page.keyboard.up("Control")
+        says(page, "Polyp 6 is chosen")
         page.keyboard.press("Shift+Backspace")
         says(page, "is deleted from 4 frames")
         assert all(np.unique(server.labels("case-02.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
