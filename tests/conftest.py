@@ -76,7 +76,7 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(scope="session")
 def deadline() -> int:
     """The seconds after which a test that still waits has failed: many more than the slowest machine needs."""
-    return 100
+    return 1200
 
 
 @pytest.fixture(scope="session")

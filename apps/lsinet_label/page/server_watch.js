@@ -55,7 +55,7 @@ export class ServerWatch extends EventTarget {
     Object.assign(this, { videos, jobs });
     for (const job of ended) await this.onJobEnd(job);
     const now = findOpen();
-    const differs = old && now && ["state", "corrected", "frames"].some((key) => old[key] !== now[key]);
+    const differs = old && now && ["state", "saves", "frames"].some((key) => old[key] !== now[key]);
     if (differs && !ended.length) await editor.refresh();
     else if (now && editor.video) Object.assign(editor.video, { state: now.state, progress: now.progress });
   }

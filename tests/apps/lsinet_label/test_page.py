@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
-VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2)}  # name: frames, seed
+VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 LONG, STOPPED = "long.frames", "stopped.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -380,8 +380,8 @@ class TestWork:
         labels[20:40, 20:40] = 5
         labels[60:80, 60:80] = 6
         for frame in range(3, 7):
-            server.save_mask("case-02.frames", frame, labels)
-        open_video(page, server, "case-02.frames")
+            server.save_mask("case-03.frames", frame, labels)
+        open_video(page, server, "case-03.frames")
         go_to(page, 4)
         rows = page.locator("#lesion-list button").evaluate_all(
             "rows => rows.slice(0, 2).map((row) => row.dataset.key)"
@@ -397,17 +397,17 @@ class TestWork:
         says(page, "Polyp 6 is chosen")
         page.keyboard.press("Shift+Backspace")
         says(page, "is deleted from 4 frames")
-        assert all(np.unique(server.labels("case-02.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
+        assert all(np.unique(server.labels("case-03.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
         page.keyboard.press("1")
         page.keyboard.press("Shift+L")
         says(page, "From here on it is lesion")
-        found = [np.unique(server.labels("case-02.frames", frame)).tolist()[1] for frame in range(3, 7)]
+        found = [np.unique(server.labels("case-03.frames", frame)).tolist()[1] for frame in range(3, 7)]
         assert found[0] == 5 and 5 not in found[1:]
         page.keyboard.press("Control+z")
         says(page, "Undone")
         page.keyboard.press("Control+z")
         says(page, "Undone: 4 frames")
-        assert all(np.array_equal(server.labels("case-02.frames", frame), labels) for frame in range(3, 7))
+        assert all(np.array_equal(server.labels("case-03.frames", frame), labels) for frame in range(3, 7))
 
     def test_a_spread_is_compared_and_undone(self, page: Page, server: Any) -> None:
         server.annotate("case-01.frames")
@@ -579,6 +579,10 @@ class TestWork:
         pixels = drawn_pixels(other)
         page.wait_for_function("() => document.getElementById('frame-state').textContent.startsWith('Corrected, ')")
         draws(page, pixels)
+        draw(other, (0.2, 0.6), (0.4, 0.6))  # and once more, to the frame that is corrected already
+        other.keyboard.press("s")
+        page.wait_for_function(f"pixels => ({DRAWN})() > pixels", arg=pixels)
+        draws(page, drawn_pixels(other))
         other.context.close()
 
     def test_a_correction_is_removed(self, page: Page, server: Any) -> None:

@@ -152,6 +152,11 @@ class Masks:
         """How often the frame's mask was saved or taken back; 0 if it was never corrected."""
         return self._versions.get(frame, 0)
 
+    @property
+    def saves(self) -> int:
+        """How often people saved or took back a mask of the video."""
+        return sum(self._versions.values())
+
     def read(self, kinds: Sequence[str], frame: int) -> tuple[np.ndarray, str] | None:
         """Read the mask of a frame.
 

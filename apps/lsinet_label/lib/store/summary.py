@@ -27,6 +27,7 @@ def summarise_video(video: StoredVideo) -> dict[str, Any]:
         "rank": video.values.rank(),
         "corrected": len(corrections) - checked,
         "checked": checked,
+        "saves": video.saves,
         "without_mask": video.values.without_mask(),
         "error": info.error,
     }

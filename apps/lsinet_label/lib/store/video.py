@@ -82,6 +82,12 @@ class StoredVideo:
         """Those of people's masks that spread to the frames around them: the drawn ones."""
         return {frame: correction for frame, correction in self.corrections.items() if correction.how == DRAWN}
 
+    @property
+    def saves(self) -> int:
+        """How often people saved or took back a mask."""
+        with self.lock:
+            return self._masks.saves
+
     def mask(self, frame: int, original: bool = False) -> Mask:
         """The current mask of a frame, or the model's own.
 
