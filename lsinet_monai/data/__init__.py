@@ -32,6 +32,7 @@ from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, find_clips,
 from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, read_mask
 from lsinet_monai.data.phantom import phantom_clip, phantom_mucosa, write_phantom
 from lsinet_monai.data.pieces import ClipPieces
+from lsinet_monai.data.quality import frame_quality, unclear_frames
 from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.stills import StillClip, find_stills, read_held_out, write_still_clips
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
@@ -68,6 +69,7 @@ __all__ = [
     "find_mask_rule",
     "find_stills",
     "find_test_splits",
+    "frame_quality",
     "frame_size",
     "frames_to_tensor",
     "is_same_picture",
@@ -89,6 +91,7 @@ __all__ = [
     "split_by_patient",
     "split_held_out",
     "thumbnail",
+    "unclear_frames",
     "with_mask_rule",
     "write_phantom",
     "write_still_clips",

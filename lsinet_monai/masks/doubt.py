@@ -6,9 +6,76 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["frame_doubts", "mask_change", "temporal_disagreement", "video_doubt"]
+from lsinet_monai.errors import InputError
+from lsinet_monai.masks.scores import frame_score
+
+__all__ = ["expected_error", "fault_doubts", "frame_doubts", "mask_change", "temporal_disagreement", "video_doubt"]
 
 _TOP_FRACTION = 0.1
+_GAP_SECONDS = 1.0
+
+
+def expected_error(probability: np.ndarray, mask: np.ndarray) -> float:
+    """Estimate 1 - Dice of a frame's mask by its own map.
+
+    If each pixel is polyp with its probability, the mask M and the truth share the sum of p over M pixels on average,
+    and the truth has the sum of p over the whole frame: Dice is about 2 sum(p in M) / (sum(p) + |M|). An empty mask is
+    wrong if there is a polyp, so its error is the frame's score.
+
+    Args:
+        probability: one frame's map, float, (H, W), in [0, 1].
+        mask: the frame's mask, bool, (H, W).
+
+    Returns:
+        The expected error, in [0, 1].
+
+    Raises:
+        InputError: the map contains NaN.
+    """
+    total = float(probability.sum(dtype=np.float64))
+    if np.isnan(total):
+        raise InputError("the probability map contains NaN: check the logits that it was made from")
+    area = np.count_nonzero(mask)
+    if not area:
+        return frame_score(probability)
+    inside = float(probability[mask].sum(dtype=np.float64))
+    return min(max(1 - 2 * inside / (total + area), 0.0), 1.0)
+
+
+def fault_doubts(
+    errors: Sequence[float | None], has_polyp: Sequence[bool | None], fps: float = 25.0
+) -> list[float | None]:
+    """Rate how likely each frame's mask is wrong: its expected error, and more in a gap of the polyp's track.
+
+    A frame without a polyp between frames with one, at most a second before and a second after, is in a gap. Either the
+    network lost the polyp or the camera looked away, which only a person can tell. So a gap halves the distance between
+    the expected error and 1.
+
+    Args:
+        errors: for each frame :func:`expected_error`, or None.
+        has_polyp: for each frame :func:`lsinet_monai.masks.has_polyp`, or None if it is unknown.
+        fps: frames per second.
+
+    Returns:
+        For each frame the doubt, in [0, 1], or None if its expected error is unknown.
+    """
+    reach = max(1, round(_GAP_SECONDS * fps))
+    before = _frames_since(has_polyp)
+    after = _frames_since(has_polyp[::-1])[::-1]
+    in_gap = [flag is False and max(pair) <= reach for flag, *pair in zip(has_polyp, before, after, strict=True)]
+    return [
+        (1 + error) / 2 if error is not None and is_gap else error for error, is_gap in zip(errors, in_gap, strict=True)
+    ]
+
+
+def _frames_since(flags: Sequence[bool | None]) -> list[float]:
+    """For each frame, the distance in frames to the last one that has a polyp; infinite if none has yet."""
+    distances: list[float] = []
+    distance = float("inf")
+    for flag in flags:
+        distance = 0 if flag else distance + 1
+        distances.append(distance)
+    return distances
 
 
 def mask_change(before: np.ndarray, after: np.ndarray) -> float:
@@ -42,6 +109,8 @@ def temporal_disagreement(changes: Sequence[float | None]) -> list[float | None]
 
 def frame_doubts(uncertainties: Sequence[float | None], disagreements: Sequence[float | None]) -> list[float | None]:
     """Combine two reasons to look at a frame: the mean of its uncertainty and its disagreement, in [0, 1].
+
+    :func:`fault_doubts` finds more of the wrong masks. This is for frames whose expected error was not kept.
 
     Args:
         uncertainties: for each frame :func:`lsinet_monai.masks.uncertainty`, or None.

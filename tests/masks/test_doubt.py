@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lsinet_monai.masks import frame_doubts, mask_change, temporal_disagreement, video_doubt
+from lsinet_monai.errors import InputError
+from lsinet_monai.masks import (
+    expected_error,
+    fault_doubts,
+    frame_doubts,
+    mask_change,
+    temporal_disagreement,
+    video_doubt,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +35,56 @@ def test_mask_change(before: list[int], after: list[int], change: float) -> None
 )
 def test_temporal_disagreement(changes: list[float | None], disagreements: list[float | None]) -> None:
     assert temporal_disagreement(changes) == disagreements
+
+
+@pytest.mark.parametrize(
+    ("probability", "mask", "error"),
+    [
+        ([1, 1, 0, 0], [1, 1, 0, 0], 0.0),
+        ([0.5, 0.5, 0, 0], [1, 1, 0, 0], 1 / 3),  # a truth of one pixel inside a mask of two
+        ([1, 1, 0.5, 0.5], [1, 1, 0, 0], 0.2),  # a truth of three pixels around it
+        ([0, 0, 1, 1], [1, 1, 0, 0], 1.0),
+        ([0, 0, 0, 0], [1, 1, 0, 0], 1.0),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 0.0),
+        ([0.4, 0.4, 0.4, 0.4], [0, 0, 0, 0], 0.4),  # the score of a frame without a mask
+    ],
+)
+def test_expected_error(probability: list[float], mask: list[int], error: float) -> None:
+    found = expected_error(np.array([probability], np.float32), np.array([mask], bool))
+    assert found == pytest.approx(error, abs=1e-6)
+
+
+def test_the_expected_error_is_the_mean_over_many_truths() -> None:
+    rng = np.random.default_rng(0)
+    probability = np.clip(rng.normal(0.5, 0.3, (40, 40)), 0, 1)
+    mask = probability > 0.5
+    truths = rng.random((200, 40, 40)) < probability
+    dices = [2 * (mask & truth).sum() / (mask.sum() + truth.sum()) for truth in truths]
+    assert expected_error(probability, mask) == pytest.approx(1 - np.mean(dices), abs=0.01)
+
+
+def test_a_map_with_nan_has_no_expected_error() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        expected_error(np.array([[np.nan, 0.5]]), np.array([[True, False]]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "gaps"),
+    [
+        ("++-++", [2]),
+        ("++--------++", []),  # no frame is within 2 frames of a polyp before and after
+        ("+--+-+", [1, 2, 4]),
+        ("+-?", []),  # the other side is unknown
+        ("--+--", []),  # a polyp that appears, and one that leaves
+        ("+-?+", [1]),
+        ("", []),
+    ],
+)
+def test_a_gap_in_the_track_is_doubtful(flags: str, gaps: list[int]) -> None:
+    has_polyp = [{"+": True, "-": False, "?": None}[flag] for flag in flags]
+    errors = [0.2 if flag is not None else None for flag in has_polyp]
+    doubts = fault_doubts(errors, has_polyp, fps=2)
+    assert doubts == [0.6 if frame in gaps else error for frame, error in enumerate(errors)]
 
 
 def test_frame_doubts() -> None:

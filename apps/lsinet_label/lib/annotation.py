@@ -15,13 +15,20 @@ from lib.annotation_progress import AnnotationProgress
 from lib.model import ServedModel
 from lib.queue import Job, Work
 from lib.store import LAST_LESION, Replaced, StoredVideo, VideoStore, decode_mask, encode_mask
-from lsinet_monai.data import Video, frames_to_tensor, open_video
+from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
-from lsinet_monai.masks import LesionLinker, frame_score, logit_to_probability, mask_change, uncertainty
+from lsinet_monai.masks import (
+    LesionLinker,
+    expected_error,
+    frame_score,
+    logit_to_probability,
+    mask_change,
+    uncertainty,
+)
 from lsinet_monai.networks import LoadedModel
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "without_specks"]
 
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # how far a LesionLinker looks back
@@ -85,8 +92,8 @@ class Worker:
             before = labels > 0
         linker.next_id = max(linker.next_id, next_lesion)
         with open_video(video.path) as source:
-            for frame, probability in _predict(source, first, model, inferer, state):
-                mask = _without_specks(probability > self.threshold)
+            for frame, probability, quality in _predict(source, first, model, inferer, state):
+                mask = without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
                 linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
                 person = video.corrected_labels(frame)
@@ -95,7 +102,7 @@ class Worker:
                     labels = _copy_ids(mask, person)
                 else:
                     labels = _as_bytes(linker(mask))
-                values = _values(probability)
+                values = _values(probability, labels > 0) | {"quality": quality}
                 if before is not None:
                     values["changes"] = mask_change(before, labels > 0)
                 video.write_prediction(video.annotated_kind, frame, labels, **values)
@@ -173,8 +180,8 @@ class Worker:
                         linker.follow(named)
                         linker.next_id = max(linker.next_id, video.lesions.next_id())
                     linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
-                    labels = _as_bytes(linker(_without_specks(probability > self.threshold)))
-                    video.write_prediction("propagated", other, labels, **_values(probability))
+                    labels = _as_bytes(linker(without_specks(probability > self.threshold)))
+                    video.write_prediction("propagated", other, labels, **_values(probability, labels > 0))
                     left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
@@ -242,27 +249,35 @@ class _Changes:
 
 def _predict(
     source: Video, first: int, model: LoadedModel, inferer: SequentialVideoInferer, state: ClipState
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the readable frames from the first one on: index and probability map, float32, (H, W)."""
+) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Yield the readable frames from the first one on: index, probability map, float32, (H, W), and quality."""
     device = next(model.network.parameters()).device
-    waiting: deque[tuple[int, tuple[int, int]]] = deque()
+    waiting: deque[tuple[int, tuple[int, int], float]] = deque()
 
     def tensors() -> Iterator[Tensor]:
         for index, _, frame in source.frames(first):
-            waiting.append((index, (frame.shape[0], frame.shape[1])))
+            waiting.append((index, (frame.shape[0], frame.shape[1]), frame_quality(frame)))
             yield frames_to_tensor([frame], model.image_size).movedim(1, 0).to(device)
 
     for logits in inferer.stream(tensors(), model.network, state):
-        index, size = waiting.popleft()
-        yield index, logit_to_probability(logits, size)[0, 0].cpu().numpy()
+        index, size, quality = waiting.popleft()
+        yield index, logit_to_probability(logits, size)[0, 0].cpu().numpy(), quality
 
 
-def _values(probability: np.ndarray) -> dict[str, float]:
-    return {"scores": frame_score(probability), "uncertainty": uncertainty(probability)}
+def _values(probability: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    return {
+        "scores": frame_score(probability),
+        "uncertainty": uncertainty(probability),
+        "errors": expected_error(probability, mask),
+    }
 
 
-def _without_specks(mask: np.ndarray) -> np.ndarray:
-    """Remove parts that are too small for a polyp. Otherwise people would have to erase them one by one."""
+def without_specks(mask: np.ndarray) -> np.ndarray:
+    """Remove parts that are too small for a polyp. Otherwise people would have to erase them one by one.
+
+    Args:
+        mask: bool, (H, W).
+    """
     parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
     areas = np.bincount(parts.ravel())
     return mask & (areas > _MIN_AREA * mask.size)[parts]

@@ -29,7 +29,7 @@ def _disagreement(video: StoredVideo) -> list[float | None]:
 
 
 STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] = {
-    "doubt": ("Videos and their frames by uncertainty and temporal disagreement together", _doubt),
+    "doubt": ("Videos and their frames by how likely their masks are wrong", _doubt),
     "uncertainty": ("Videos and their frames by the uncertainty of their probability maps", _uncertainty),
     "disagreement": ("Videos and their frames by how much their masks change over time", _disagreement),
 }

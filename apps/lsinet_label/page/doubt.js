@@ -1,25 +1,26 @@
 /** Finds the frames that a person should look at. */
 
-const SHARE = 0.25; // of the frames, the most doubtful ones: only peaks among these count
+const SHARE = 0.25; // of the frames, the most doubtful ones: only these count
 
 /**
- * Find the doubtful frames: the peaks of the doubt within the most doubtful quarter of the video, at most one per half
- * second, in order.
+ * Find the doubtful frames: of the most doubtful quarter of the video the most doubtful frame, then the next that is
+ * more than half a second from it, and so on. So a long stretch of doubt has several. They come in the video's order.
  *
  * @param {(number|null)[]} doubt  per frame; null if it is unknown, or if a person has corrected the frame
  * @param {number} fps  frames per second; 25 if it is unknown
+ * @param {number[]} unclear  frames that are blurred or white, where a person sees no more than the network
  */
-export function doubtfulFrames(doubt, fps) {
-  const known = doubt.filter((value) => value > 0).sort((a, b) => b - a);
-  const limit = known[Math.floor(SHARE * known.length)];
+export function doubtfulFrames(doubt, fps, unclear = []) {
+  const isTaken = new Uint8Array(doubt.length);
+  for (const frame of unclear) isTaken[frame] = 1;
+  const clear = [...doubt.keys()].filter((frame) => doubt[frame] > 0 && !isTaken[frame]);
+  clear.sort((a, b) => doubt[b] - doubt[a] || a - b);
+  const limit = doubt[clear[Math.floor(SHARE * clear.length)]];
   const reach = Math.max(1, Math.round((fps || 25) / 2));
-  const isPeak = (frame) => {
-    const value = doubt[frame];
-    if (!(value > limit)) return false;
-    for (let other = Math.max(0, frame - reach); other <= frame + reach; other++) {
-      if (doubt[other] > value || (doubt[other] === value && other < frame)) return false;
-    }
+  const chosen = clear.filter((frame) => {
+    if (isTaken[frame] || doubt[frame] <= limit) return false;
+    isTaken.fill(1, Math.max(0, frame - reach), frame + reach + 1);
     return true;
-  };
-  return [...doubt.keys()].filter(isPeak);
+  });
+  return chosen.sort((a, b) => a - b);
 }

@@ -120,7 +120,7 @@ export class Editor extends EventTarget {
   }
 
   get doubtful() {
-    return this.video ? doubtfulFrames(this.video.doubt, this.video.fps) : [];
+    return this.video ? doubtfulFrames(this.video.doubt, this.video.fps, this.video.unclear) : [];
   }
 
   /** Show what a propagation changed: [{frame, change}]. */

@@ -11,9 +11,10 @@ from lib.annotation import Worker
 from lib.model import ServedModel
 from lib.queue import Job
 
-from lsinet_monai.data import frames_to_tensor, open_video
+from lsinet_monai.data import frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.masks import expected_error
 from lsinet_monai.networks import save_model
 
 VIDEO = "p1_a.frames"
@@ -86,8 +87,10 @@ def test_masks_equal_the_inferers(worker, studies, small_network):
     annotating = worker()
     changed, progress = run(annotating(job("annotate")))
     with open_video(studies / VIDEO) as video:
-        frames = frames_to_tensor([frame for _, _, frame in video], SIZE)
-    expected = SequentialVideoInferer()(frames[None], small_network).sigmoid()[0, 0].numpy() > 0.45
+        pictures = [frame for _, _, frame in video]
+    frames = frames_to_tensor(pictures, SIZE)
+    maps = SequentialVideoInferer()(frames[None], small_network).sigmoid()[0, 0].numpy()
+    expected = maps > 0.45
     found = masks(annotating) > 0
     # Parts below 0.1% of the frame, 5 pixels here, are left out.
     assert not (found & ~expected).any() and (expected & ~found).sum() <= 0.01 * expected.size
@@ -95,6 +98,9 @@ def test_masks_equal_the_inferers(worker, studies, small_network):
     assert changed == [] and progress == pytest.approx([(i + 1) / 12 for i in range(12)])
     assert video.info.is_annotated and None not in video.values.per_frame("scores")
     assert video.values.rank() is not None
+    errors = [expected_error(probability, mask) for probability, mask in zip(maps, found, strict=True)]
+    assert video.values.per_frame("errors") == pytest.approx(errors, abs=1e-3)
+    assert video.values.per_frame("quality") == pytest.approx([frame_quality(x) for x in pictures], abs=1e-3)
 
 
 @pytest.mark.slow
@@ -203,12 +209,12 @@ def test_progress_of_another_model_is_forgotten_with_its_masks(annotated, worker
 @pytest.mark.slow
 def test_a_resumed_annotation_gives_new_lesions_new_ids(worker, monkeypatch):
     monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 9)
-    monkeypatch.setattr("lib.annotation._without_specks", lambda mask: mask)
+    monkeypatch.setattr("lib.annotation.without_specks", lambda mask: mask)
     shown = {0, 1, 11}  # between them, the polyp is away for longer than a track lives
 
     def predict(source, first, model, inferer, state):
         for frame in range(first, 12):
-            yield frame, (drawn() > 0) * np.float32(frame in shown)
+            yield frame, (drawn() > 0) * np.float32(frame in shown), 1.0
 
     monkeypatch.setattr("lib.annotation._predict", predict)
     whole = worker()

@@ -2,8 +2,9 @@
 
 ======================  ===============================================================================================
 ``video.json``          size, number of frames, names and colours of the lesions, whether the video is final
-``frames.json``         per frame: score, uncertainty, change from the frame before, has a polyp, lesions. The model's
-                        own values, and below ``propagated`` the values that corrections changed
+``frames.json``         per frame: score, uncertainty, expected error, change from the frame before, quality of the
+                        picture, has a polyp, lesions. The model's own values, and below ``propagated`` the values that
+                        corrections changed
 ``predicted/N.png``     the model's masks. In all masks a pixel is its lesion's id, and 0 is background
 ``new/N.png``           the model's masks while it goes through the video again; then they replace ``predicted``. Their
                         values are in ``frames.new.json``

@@ -13,11 +13,12 @@ import numpy as np
 from lib.store.files import write_durably
 from lib.store.masks import NEW, PREDICTED, PROPAGATED, Masks
 from lib.store.video_info import VideoInfo
-from lsinet_monai.masks import frame_doubts, has_polyp, temporal_disagreement, video_doubt
+from lsinet_monai.data import unclear_frames
+from lsinet_monai.masks import fault_doubts, frame_doubts, has_polyp, temporal_disagreement, video_doubt
 
 __all__ = ["FrameValues"]
 
-_NAMES = ("scores", "uncertainty", "changes", "has_polyp", "lesions")
+_NAMES = ("scores", "uncertainty", "errors", "changes", "quality", "has_polyp", "lesions")
 
 
 class FrameValues:
@@ -90,7 +91,7 @@ class FrameValues:
             kind: ``predicted``, ``propagated`` or ``new``.
             frame: its index.
             labels: its mask, uint8, (H, W): lesion ids.
-            values: ``scores``, ``uncertainty``, ``changes``.
+            values: ``scores``, ``uncertainty``, ``errors``, ``changes``, ``quality``.
         """
         found: dict[str, Any] = {name: round(value, 4) for name, value in values.items()}
         found |= {"has_polyp": has_polyp(labels > 0), "lesions": np.unique(labels[labels > 0]).tolist()}
@@ -142,7 +143,8 @@ class FrameValues:
         """One value per frame. Corrected frames have the values of the person's mask.
 
         Args:
-            name: ``scores``, ``uncertainty``, ``changes``, ``has_polyp`` or ``lesions``.
+            name: ``scores``, ``uncertainty``, ``errors`` (what the network expects of 1 - Dice), ``changes``,
+                ``quality``, ``has_polyp`` or ``lesions``.
 
         Returns:
             the values in the order of the frames, None where a value is not known.
@@ -155,8 +157,9 @@ class FrameValues:
                     values[frame] = known.get(name, values[frame])
             for frame, correction in self._masks.corrections.items():
                 if frame < len(values):
-                    sure = {"scores": float(correction.has_polyp), "uncertainty": 0.0, "changes": values[frame]}
-                    values[frame] = sure.get(name, getattr(correction, name, None))
+                    sure = {"scores": float(correction.has_polyp), "uncertainty": 0.0, "errors": 0.0}
+                    if name not in ("changes", "quality"):  # of the frame before, and of the picture
+                        values[frame] = sure.get(name, getattr(correction, name, None))
         return values
 
     def corrected_lesions(self) -> list[tuple[int, ...]]:
@@ -166,11 +169,20 @@ class FrameValues:
 
     def doubts(self) -> list[float | None]:
         """The doubt of each frame, in [0, 1]; None if the frame is corrected or not predicted yet."""
-        doubts = frame_doubts(self.per_frame("uncertainty"), temporal_disagreement(self.per_frame("changes")))
+        uncertainty, errors = self.per_frame("uncertainty"), self.per_frame("errors")
+        # Older versions stored no expected errors. Doubts of two kinds do not compare, so then all frames get the old.
+        if any(error is None and bits is not None for error, bits in zip(errors, uncertainty, strict=True)):
+            doubts = frame_doubts(uncertainty, temporal_disagreement(self.per_frame("changes")))
+        else:
+            doubts = fault_doubts(errors, self.per_frame("has_polyp"), self._info.get("fps") or 25)
         return [
             None if doubt is None or frame in self._masks.corrections else round(doubt, 4)
             for frame, doubt in enumerate(doubts)
         ]
+
+    def unclear(self) -> list[int]:
+        """The frames whose picture is blurred or white, ascending."""
+        return unclear_frames(self.per_frame("quality"))
 
     def rank(self) -> float | None:
         """The doubt of the video, in [0, 1], by which lists are ordered; None if it is final or not annotated."""

@@ -56,6 +56,7 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "seconds": video.info.get("seconds"),
         **{name: video.values.per_frame(name) for name in ("scores", "uncertainty", "has_polyp")},
         "doubt": video.values.doubts(),
+        "unclear": video.values.unclear(),
         "corrections": [
             {"frame": c.frame, "user": c.user, "time": c.time, "empty": c.empty, "how": c.how, "version": c.version}
             for c in video.corrections.values()

@@ -244,7 +244,8 @@ class StoredVideo:
             kind: :attr:`annotated_kind` for the model's own mask, ``propagated`` for one predicted from a correction.
             frame: its index.
             labels: uint8, (H, W): lesion ids.
-            values: ``scores``, ``uncertainty``, ``changes``. Values that are not given stay as they are.
+            values: ``scores``, ``uncertainty``, ``errors``, ``changes``, ``quality``. Values that are not given stay
+                as they are.
         """
         self._masks.write_prediction(kind, frame, labels)
         self.values.set(kind, frame, labels, **values)

@@ -48,6 +48,30 @@ def test_doubt_follows_each_change(video, drawn):
     assert video.values.rank() is None
 
 
+def test_expected_errors_and_gaps_make_the_doubt(video, drawn):
+    video.begin_annotation()
+    for frame in range(12):
+        labels = drawn() * (frame not in (4, 9))
+        values = {"scores": 0.9, "uncertainty": 0.9, "errors": 0.1 + 0.2 * (frame == 7), "quality": 5.0 * (frame != 2)}
+        video.write_prediction(video.annotated_kind, frame, labels, **values)
+    video.end_annotation("model")
+    expected = [0.1] * 12
+    expected[4] = expected[9] = 0.55  # gaps
+    expected[7] = 0.3
+    assert video.values.doubts() == expected and video.values.unclear() == [2]
+    video.save_correction(2, drawn(), "ann")
+    video.write_prediction("propagated", 7, drawn(), scores=0.9, uncertainty=0.9, errors=0.2)
+    assert video.values.doubts()[2] is None and video.values.doubts()[7] == 0.2
+    assert video.values.unclear() == [2]  # a correction does not change the picture
+
+
+def test_while_some_expected_errors_are_missing_all_frames_are_rated_without_them(video, drawn):
+    predict(video, drawn, 7)
+    before = video.values.doubts()
+    video.write_prediction("propagated", 3, drawn(), scores=0.9, uncertainty=0.0, errors=0.9, quality=1.0)
+    assert video.values.doubts() == before and video.values.unclear() == []
+
+
 def test_frames_without_a_mask_are_counted(video, drawn):
     assert video.values.without_mask() == 0  # not opened yet
     video.info.open_once()

@@ -35,6 +35,7 @@ def test_an_old_store_is_read_as_it_was(open_store, studies):
         0.281,
         None,
     ]
+    assert found["unclear"] == []  # unknown
     actions = [entry["action"] for entry in video.history.entries()]
     assert actions == ["save"] * 5 + ["take back", "merge", "final"]
     video.set_final(False, "ann")
