@@ -8,17 +8,20 @@ from .doubt import (
     temporal_disagreement,
     video_doubt,
 )
+from .lesion_tracks import LesionTracker, join_tracks
 from .probability import logit_to_probability
 from .scores import frame_score, has_polyp, polyp_intervals, uncertainty
 from .tracking import LesionLinker
 
 __all__ = [
     "LesionLinker",
+    "LesionTracker",
     "expected_error",
     "fault_doubts",
     "frame_doubts",
     "frame_score",
     "has_polyp",
+    "join_tracks",
     "logit_to_probability",
     "mask_change",
     "polyp_intervals",

@@ -82,7 +82,7 @@ class LesionLinker:
         """Return a lesion id for every part, which ``parts`` numbers from 1; entry 0 is the background."""
         overlaps: list[tuple[float, int, int, int]] = []  # IoU; position in time, newest highest; part; lesion
         for place, (earlier, areas) in enumerate(self._earlier):
-            for part, lesion, area in _overlaps(parts, earlier[box]):
+            for part, lesion, area in find_overlaps(parts, earlier[box]):
                 union = int(part_areas[part]) + areas[lesion] - area
                 overlaps.append((area / union, place, part, lesion))
         ids = np.zeros(len(part_areas), np.int32)
@@ -97,7 +97,7 @@ class LesionLinker:
         return ids
 
 
-def _overlaps(parts: np.ndarray, lesions: np.ndarray) -> list[tuple[int, int, int]]:
+def find_overlaps(parts: np.ndarray, lesions: np.ndarray) -> list[tuple[int, int, int]]:
     """Find the parts and lesions of two label images that overlap: (part, lesion, number of shared pixels)."""
     both = (parts > 0) & (lesions > 0)
     pairs = parts[both].astype(np.int64) << 32 | lesions[both]
