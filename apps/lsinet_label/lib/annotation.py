@@ -20,8 +20,10 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
 from lsinet_monai.masks import (
     LesionLinker,
+    LesionTracker,
     expected_error,
     frame_score,
+    join_tracks,
     logit_to_probability,
     mask_change,
     uncertainty,
@@ -31,7 +33,7 @@ from lsinet_monai.networks import LoadedModel
 __all__ = ["Worker", "without_specks"]
 
 _SAVE_FRAMES = 100
-_LINKED_FRAMES = 4  # how far a LesionLinker looks back
+_LINKED_FRAMES = 4  # whose label images a LesionTracker needs to resume
 _MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
 _MOST_CORRECTIONS = 16  # in a session: each one makes every frame slower
 
@@ -77,31 +79,35 @@ class Worker:
         state = inferer.new_state()
         progress = AnnotationProgress(video.folder / "annotate.pt", mark)
         resumed = progress.resume(state, self.model.device)
+        tracker, count = LesionTracker(), video.info.frame_count
+        before: np.ndarray | None = None
         if resumed is None:
             progress.path.unlink(missing_ok=True)  # of another model, whose masks are now removed
             video.begin_annotation()
-            first, next_lesion = 0, video.lesions.next_id_after_people()
+            first = 0
+            tracker.next_id = video.lesions.next_id_after_people()
         else:
-            first, known = resumed
-            next_lesion = video.lesions.next_id() if known is None else known
-        linker, count = LesionLinker(), video.info.frame_count
-        before: np.ndarray | None = None
-        for frame in range(max(0, first - _LINKED_FRAMES), first):
-            labels = video.annotated_labels(frame)
-            linker.follow(labels)
-            before = labels > 0
-        linker.next_id = max(linker.next_id, next_lesion)
+            first, lesions = resumed
+            for frame in range(max(0, first - _LINKED_FRAMES), first):
+                labels = video.annotated_labels(frame)
+                tracker.follow(labels)
+                before = labels > 0
+            if lesions is not None:
+                tracker.load_state_dict(lesions)
+            else:  # of an earlier version
+                tracker.next_id = max(tracker.next_id, video.lesions.next_id())
         with open_video(video.path) as source:
-            for frame, probability, quality in _predict(source, first, model, inferer, state):
+            for frame, probability, features, quality in _predict(source, first, model, inferer, state):
                 mask = without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
-                linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
+                tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
+                tracker.frame = frame  # frames before it may be damaged
                 person = video.corrected_labels(frame)
                 if person is not None:
-                    linker.follow(person)
+                    tracker.follow(person, features)
                     labels = _copy_ids(mask, person)
                 else:
-                    labels = _as_bytes(linker(mask))
+                    labels = _as_bytes(tracker(mask, features))
                 values = _values(probability, labels > 0) | {"quality": quality}
                 if before is not None:
                     values["changes"] = mask_change(before, labels > 0)
@@ -109,9 +115,10 @@ class Worker:
                 before = labels > 0
                 if (frame + 1) % _SAVE_FRAMES == 0:
                     video.values.flush()
-                    progress.save(state, frame + 1, linker.next_id)
+                    progress.save(state, frame + 1, tracker.state_dict())
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
-        progress.save(state, count, linker.next_id)
+        progress.save(state, count, tracker.state_dict())
+        yield from self._join(video, tracker)
         video.end_annotation(mark)
         stale = set(video.propagated_frames())
         if corrections := video.spreading_corrections:
@@ -122,6 +129,26 @@ class Worker:
             yield 1.0, f"writing the label, frame {frame} of {count}"
         # At the very end, so that a restart before it does not annotate the video again.
         progress.path.unlink(missing_ok=True)
+        return []
+
+    def _join(self, video: StoredVideo, tracker: LesionTracker) -> Work:
+        """Join the tracks that are one lesion, in the masks that the annotation wrote.
+
+        Lesions that a person drew, named or merged keep their ids. If this is interrupted, do it again.
+        """
+        kept = video.lesions.of_people()
+        tracks = tracker.tracks
+        if max(tracks, default=0) > LAST_LESION:  # some ids were given twice
+            return []
+        joined = {lesion: into for lesion, into in join_tracks(tracks).items() if lesion not in kept}
+        table = np.arange(LAST_LESION + 1, dtype=np.uint8)
+        table[list(joined)] = list(joined.values())
+        runs = [run for lesion in joined for run in tracks[lesion].runs]
+        frames = sorted({frame for run in runs for frame in range(run.first, run.last + 1)})
+        for frame in frames:
+            labels = video.annotated_labels(frame)
+            video.write_prediction(video.annotated_kind, frame, table[labels])
+            yield 1.0, f"joining lesions, frame {frame}"
         return []
 
     def _write_labels(self, video: StoredVideo) -> Work:
@@ -172,15 +199,15 @@ class Worker:
                     reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
                 changed.remember(reached)
                 named = video.mask(frame).labels
-                linker, step = LesionLinker(), 0
+                tracker, step = LesionTracker(), 0
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
                     if step != np.sign(other - frame):  # backwards and forwards both start at the person's mask
                         step = np.sign(other - frame)
-                        linker = LesionLinker()
-                        linker.follow(named)
-                        linker.next_id = max(linker.next_id, video.lesions.next_id())
-                    linker.next_id = max(linker.next_id, video.lesions.last_named_id() + 1)
-                    labels = _as_bytes(linker(without_specks(probability > self.threshold)))
+                        tracker = LesionTracker()
+                        tracker.follow(named)
+                        tracker.next_id = max(tracker.next_id, video.lesions.next_id())
+                    tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
+                    labels = _as_bytes(tracker(without_specks(probability > self.threshold)))
                     video.write_prediction("propagated", other, labels, **_values(probability, labels > 0))
                     left.discard(other)
                     share = done / max(1, len(reached) - 1)
@@ -249,8 +276,12 @@ class _Changes:
 
 def _predict(
     source: Video, first: int, model: LoadedModel, inferer: SequentialVideoInferer, state: ClipState
-) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Yield the readable frames from the first one on: index, probability map, float32, (H, W), and quality."""
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, float]]:
+    """Yield the readable frames from the first one on.
+
+    Yields:
+        index; probability map, float32, (H, W); the encoder's features at stride 16, float32, (C, h, w); quality.
+    """
     device = next(model.network.parameters()).device
     waiting: deque[tuple[int, tuple[int, int], float]] = deque()
 
@@ -261,7 +292,9 @@ def _predict(
 
     for logits in inferer.stream(tensors(), model.network, state):
         index, size, quality = waiting.popleft()
-        yield index, logit_to_probability(logits, size)[0, 0].cpu().numpy(), quality
+        assert state.previous is not None  # the frame of these logits
+        features = state.previous.features[1][0].float().cpu().numpy()
+        yield index, logit_to_probability(logits, size)[0, 0].cpu().numpy(), features, quality
 
 
 def _values(probability: np.ndarray, mask: np.ndarray) -> dict[str, float]:

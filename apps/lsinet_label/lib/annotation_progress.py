@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState
@@ -26,17 +28,17 @@ class AnnotationProgress:
         self.path = path
         self._model = model
 
-    def save(self, state: ClipState, next_frame: int, next_lesion: int) -> None:
-        """Store the inferer's state, the next frame, and the id of the next new lesion."""
-        content = {"model": self._model, "next_frame": next_frame, "next_lesion": next_lesion}
+    def save(self, state: ClipState, next_frame: int, lesions: Mapping[str, Any]) -> None:
+        """Store the inferer's state, the next frame, and the state of the lesions' tracker."""
+        content = {"model": self._model, "next_frame": next_frame, "lesions": lesions}
         write_torch_file(content | state.state_dict(), self.path)
 
-    def resume(self, state: ClipState, device: str) -> tuple[int, int | None] | None:
+    def resume(self, state: ClipState, device: str) -> tuple[int, dict[str, Any] | None] | None:
         """Load the stored state into a new one.
 
         Returns:
-            the frame to resume at, and the id of the next new lesion, which files of earlier versions lack; or None if
-            there is no readable state of this model.
+            the frame to resume at, and the state of the lesions' tracker, which files of earlier versions lack; or None
+            if there is no readable state of this model.
         """
         if not self.path.exists():
             return None
@@ -48,4 +50,4 @@ class AnnotationProgress:
         if content["model"] != self._model:
             return None
         state.load_state_dict(content)
-        return int(content["next_frame"]), content.get("next_lesion")
+        return int(content["next_frame"]), content.get("lesions")

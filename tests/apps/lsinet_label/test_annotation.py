@@ -14,7 +14,7 @@ from lib.queue import Job
 from lsinet_monai.data import frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.masks import expected_error
+from lsinet_monai.masks import LesionTracker, expected_error
 from lsinet_monai.networks import save_model
 
 VIDEO = "p1_a.frames"
@@ -129,9 +129,9 @@ def interrupt(worker):
 
 
 def as_before(file):
-    """As older versions wrote it: without the next lesion, the frame that waits, and the shape of the frames."""
+    """As older versions wrote it: without the lesions, the frame that waits, and the shape of the frames."""
     content = torch.load(file, weights_only=True)
-    content.pop("next_lesion")
+    content.pop("lesions")
     content.pop("waiting")
     content.pop("frame_shape")
     assert content.keys() == {"model", "next_frame", "frame_index", "memory", "previous"}
@@ -214,7 +214,7 @@ def test_a_resumed_annotation_gives_new_lesions_new_ids(worker, monkeypatch):
 
     def predict(source, first, model, inferer, state):
         for frame in range(first, 12):
-            yield frame, (drawn() > 0) * np.float32(frame in shown), 1.0
+            yield frame, (drawn() > 0) * np.float32(frame in shown), None, 1.0
 
     monkeypatch.setattr("lib.annotation._predict", predict)
     whole = worker()
@@ -230,6 +230,52 @@ def test_a_resumed_annotation_gives_new_lesions_new_ids(worker, monkeypatch):
     again = worker()
     run(again(job("annotate")))
     assert (masks(again, original=True) == expected).all()
+
+
+@pytest.fixture
+def blinking(monkeypatch):
+    """Lets the network find a polyp in the first frame alone and in the last six, and the same features in all."""
+    monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 5)
+    monkeypatch.setattr("lib.annotation.LesionTracker", lambda: LesionTracker(max_absence=0))
+
+    def predict(source, first, model, inferer, state):
+        for frame in range(first, 12):
+            shown = drawn() > 0
+            yield frame, shown * np.float32(frame == 0 or frame > 5), shown[None].astype(np.float32)
+
+    monkeypatch.setattr("lib.annotation._predict", predict)
+
+
+def test_tracks_of_one_lesion_are_joined_at_the_end(worker, blinking):
+    working = worker()
+    work, video = working(job("annotate")), working.videos[VIDEO]
+    for _ in range(12):
+        next(work)
+    assert (video.annotated_labels(0).max(), video.annotated_labels(6).max()) == (1, 2)
+    run(work)
+    assert [masks(working, original)[[0, 6]].max() for original in (True, False)] == [2, 2]
+    assert masks(working)[0].max() == 2 and video.values.per_frame("lesions")[0] == [2]
+    assert [entry["id"] for entry in video.lesions.entries()] == [2]
+
+
+def test_lesions_of_people_are_not_joined_to_others(worker, blinking):
+    working = worker()
+    work, video = working(job("annotate")), working.videos[VIDEO]
+    next(work)
+    video.lesions.rename([{"id": 1, "name": "mine", "colour": "#123456"}])
+    run(work)
+    assert (masks(working)[0].max(), masks(working)[6].max()) == (1, 2)
+
+
+def test_an_annotation_that_resumes_joins_the_same_tracks(worker, blinking):
+    working = worker()
+    work = working(job("annotate"))
+    for _ in range(6):
+        next(work)
+    work.close()
+    again = worker()
+    run(again(job("annotate")))
+    assert again.videos[VIDEO].mask(0).labels.max() == 2
 
 
 @pytest.mark.slow

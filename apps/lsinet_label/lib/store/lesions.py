@@ -94,11 +94,15 @@ class Lesions:
         """The id after the highest that was ever used."""
         return max(self._used(), default=0) + 1
 
-    def next_id_after_people(self) -> int:
-        """The id after the highest that a person drew, named or merged: the model's own masks do not count."""
+    def of_people(self) -> set[int]:
+        """The ids that a person drew, named or merged: the model's own masks do not count."""
         with self._lock:
-            drawn = (lesion for lesions in self._values.corrected_lesions() for lesion in lesions)
-            return max(self.last_named_id(), *drawn, 0) + 1
+            drawn = {lesion for lesions in self._values.corrected_lesions() for lesion in lesions}
+            return drawn | {int(lesion) for lesion in (*self._named(), *self._merged())}
+
+    def next_id_after_people(self) -> int:
+        """The id after the highest of :meth:`of_people`."""
+        return max(self.of_people(), default=0) + 1
 
     def free_id(self) -> int | None:
         """The lowest id that was never used, or None if all were."""
