@@ -14,7 +14,7 @@ shares most pixels, if that is a tenth of its own, and on every polyp of which i
 - ``and elsewhere``: lesions that lie on a polyp in some frames and on none in others, per clip;
 - ``no polyp``: lesions that never lie on a polyp, per clip.
 
-``--part`` measures every second pair of clips: the thresholds of ``LesionTracker`` were chosen on the even pairs of 20
+``--part`` measures every second pair of clips: the thresholds of ``LesionTracker`` were chosen on the even pairs of 13
 clips from the held-out stills of Kvasir-SEG.
 """
 

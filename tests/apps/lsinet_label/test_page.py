@@ -1015,7 +1015,6 @@ class TestModules:
         assert {tuple(point) for point in painted} == expected
 
     @pytest.mark.parametrize(
-<<<<<<< HEAD
         ("line", "expected"),
         [
             ("masks set: frames 0 to 4, 9 and 3 more", "masks set: frames 1 to 5, 10 and 3 more"),
@@ -1030,10 +1029,7 @@ class TestModules:
         assert page.evaluate(read, line) == expected
 
     @pytest.mark.parametrize(
-        ("doubt", "expected"),
-=======
         ("doubt", "unclear", "expected"),
->>>>>>> 8011467 (Doubt is the error that the network's map expects of its mask, and more in a gap of the polyp's track; stops skip blurred and white frames)
         [
             ([0.1] * 8 + [0.9] + [0.1] * 8 + [0.8] + [0.1] * 8, [], [8, 17]),
             ([0.1] * 8 + [None] + [0.1] * 8 + [0.8] + [0.1] * 8, [], [17]),
