@@ -71,7 +71,7 @@ def make_clip(still: str, mask: np.ndarray, size: tuple[int, int], seed: int, fr
         clip = StillClip(read_frame(still), mask, size, 1000 * attempt + seed, frames)
         shown = [clip.frame(index)[1] for index in range(0, frames, 5) if "instrument" not in clip.effects_at(index)]
         parts = [ndimage.label(mask, EIGHT_NEIGHBOURS)[1] for mask in shown]
-        if max(parts) == 1 and np.mean(parts) > 0.5:
+        if max(parts, default=0) == 1 and np.mean(parts) > 0.5:
             return clip
     raise AssertionError("there is always a next attempt")
 
