@@ -6,6 +6,7 @@ import { connect } from "./bindings.js";
 import { askToSignIn } from "./dialogs.js";
 import { element, setText } from "./dom.js";
 import { Editor } from "./editor.js";
+import { Files } from "./files.js";
 import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
 import { ManyFrames } from "./many_frames.js";
@@ -35,6 +36,7 @@ const toolSettings = new ToolSettings(stage, player);
 const steps = new Steps(editor, () => watch.look());
 const finishDrawing = () => pen.finish();
 const workflow = new Workflow(api, editor, steps, finishDrawing, new SeenFrames(editor), () => watch.jobs);
+const files = new Files(api, editor, steps, () => workflow.saveAll());
 const manyFrames = new ManyFrames(api, editor, steps, finishDrawing);
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
 const flicker = new Flicker(api, editor, view);
@@ -122,7 +124,7 @@ function drawJobList() {
 
 element("stage").addEventListener("pointerdown", () => player.stop());
 element("upload-file").addEventListener("change", ({ target }) => {
-  workflow.upload(target.files[0]);
+  files.upload(target.files[0]);
   target.value = "";
 });
 window.addEventListener("beforeunload", (event) => {
@@ -133,6 +135,7 @@ window.addEventListener("beforeunload", (event) => {
 
 const actions = listActions({
   editor,
+  files,
   flicker,
   manyFrames,
   navigation,

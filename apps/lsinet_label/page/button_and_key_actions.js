@@ -89,7 +89,7 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 
-const saveActions = ({ flicker, manyFrames, workflow }) => [
+const saveActions = ({ files, flicker, manyFrames, workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("save", "Save", ["S"], () => workflow.save()),
   action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => manyFrames.check()),
@@ -100,8 +100,8 @@ const saveActions = ({ flicker, manyFrames, workflow }) => [
   action("flicker", "Compare with the masks before the last propagation", ["U"], () => flicker.toggle()),
   action("undo-spread", "Undo the last propagation; your own mask stays", ["Shift+U"], () => workflow.undoSpread()),
   action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
-  action("export", "Export the masks", ["X"], () => workflow.export()),
-  action("import", "Import masks", ["I"], () => workflow.import()),
+  action("export", "Export the masks", ["X"], () => files.export()),
+  action("import", "Import masks", ["I"], () => files.import()),
 ];
 
 const stretchActions = ({ editor, manyFrames }) => [
@@ -110,7 +110,7 @@ const stretchActions = ({ editor, manyFrames }) => [
   action("end-selection", "End the selection", ["Escape"], () => editor.select(null)),
 ];
 
-const videoActions = ({ navigation, videoList, watch, workflow }) => [
+const videoActions = ({ files, navigation, videoList, watch, workflow }) => [
   action("videos", "Show or hide the list of videos", ["V"], () => videoList.toggle()),
   action("next-video", "Next video", ["PageDown"], () => videoList.step(1)),
   action("previous-video", "Previous video", ["PageUp"], () => videoList.step(-1)),
@@ -120,6 +120,6 @@ const videoActions = ({ navigation, videoList, watch, workflow }) => [
     workflow.findPolypsInNew(watch.videos),
   ),
   action("upload", "Add a video file to the server", [], () => element("upload-file").click()),
-  action("remove-video", "Remove the open video from the server", [], () => workflow.removeVideo()),
+  action("remove-video", "Remove the open video from the server", [], () => files.removeVideo()),
   action("help", "Show this help", ["?"], () => showHelp()),
 ];

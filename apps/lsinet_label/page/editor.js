@@ -2,13 +2,13 @@
 
 import { ServerError } from "./api.js";
 import { doubtfulFrames } from "./doubt.js";
-import * as drafts from "./drafts.js";
+import { reachOf, runOf } from "./frame_ranges.js";
 import { FrameMask, newLesion } from "./mask.js";
 import { decodePng, encodePng } from "./png.js";
+import { UnsavedWork } from "./unsaved_work.js";
 import { FrameWindow } from "./window.js";
 
 const MEMORY = 192e6; // bytes of pictures and masks around the current frame
-const REACH = 30; // frames on either side to which a correction spreads
 const BEHIND = 0.25; // share of them behind the current frame, seen in the direction of play
 
 /** The video. If it has no lesion, a first one is added, which can be drawn. */
@@ -33,9 +33,7 @@ export class Editor extends EventTarget {
     this.damaged = null; // the current frame, if it could not be loaded
     this.lesion = 1; // id of the lesion that the pen draws
     this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
-    this.drafts = new Map(); // of changed masks: video id -> Map of frame -> FrameMask
-    this.polygons = new Map(); // the open ones: video id -> Map of frame -> {points, lesion, isErasing,
-    // replaces: a pixel of the part whose outline it is, if it is one}
+    this.work = new UnsavedWork();
     this.anchor = null; // the frame where the selected stretch begins; it ends at the current one
     this.changed = []; // frames that the last propagation changed: [{frame, change}], change is 1 - IoU
     this.pictures = new FrameWindow(
@@ -88,24 +86,13 @@ export class Editor extends EventTarget {
 
   /** The frames in a row around the current one that show a lesion, as {first, last}; null if this one does not. */
   runOf(lesion) {
-    const { lesions_in: shown } = this.video;
-    const has = (frame) => shown[frame]?.includes(lesion);
-    let [first, last] = [this.frame, this.frame];
-    if (!has(first)) return null;
-    while (has(first - 1)) first--;
-    while (has(last + 1)) last++;
-    return { first, last };
+    return runOf(lesion, this.frame, this.video.lesions_in);
   }
 
   /** The frames that a correction of the current one reaches, or the selected ones, as {first, last}. */
   get reach() {
-    const { frame, lastFrame, selection, video } = this;
-    if (selection) return selection;
-    const people = video.corrections.map((correction) => correction.frame);
-    return {
-      first: Math.max(0, frame - REACH, ...people.filter((one) => one < frame).map((one) => one + 1)),
-      last: Math.min(lastFrame, frame + REACH, ...people.filter((one) => one > frame).map((one) => one - 1)),
-    };
+    const people = this.video.corrections.map(({ frame }) => frame);
+    return this.selection ?? reachOf(this.frame, this.lastFrame, people);
   }
 
   /** Begin a selection at a frame; null ends it. */
@@ -135,9 +122,7 @@ export class Editor extends EventTarget {
   }
 
   unsavedOf(id) {
-    const changed = [...(this.drafts.get(id) ?? [])].filter(([, mask]) => mask.isChanged).map(([frame]) => frame);
-    const frames = new Set([...changed, ...(this.polygons.get(id)?.keys() ?? [])]);
-    return [...frames].sort((a, b) => a - b);
+    return this.work.frames(id);
   }
 
   /** The open polygon of the current frame, or null. */
@@ -146,20 +131,12 @@ export class Editor extends EventTarget {
   }
 
   polygonAt(frame) {
-    return this.polygons.get(this.video?.id)?.get(frame) ?? null;
+    return this.work.polygon(this.video?.id, frame);
   }
 
   /** Keep the open polygon of the current frame; null: it has none any more. */
   setPolygon(polygon) {
-    const { frame } = this;
-    const { id } = this.video;
-    if (!this.polygons.has(id)) this.polygons.set(id, new Map());
-    if (polygon) {
-      this.polygons.get(id).set(frame, polygon);
-      drafts.keepPolygon(id, frame, polygon);
-    } else if (this.polygons.get(id).delete(frame)) {
-      drafts.forgetPolygon(id, frame);
-    }
+    this.work.setPolygon(this.video.id, this.frame, polygon);
     this.#emit("drafts");
   }
 
@@ -179,7 +156,7 @@ export class Editor extends EventTarget {
     Object.assign(this, { video, shown: null, changed: [], frame: 0, anchor: null });
     this.lesion = video.lesions[0].id;
     this.chosenAt = -Infinity;
-    await this.#restoreDrafts(id);
+    await this.work.restore(id);
     this.#emit("video");
     this.#emit("drafts");
     this.seek(frame);
@@ -196,12 +173,7 @@ export class Editor extends EventTarget {
 
   /** Close a video that was removed, and drop its drafts. */
   forget(id) {
-    for (const frame of this.unsavedOf(id)) {
-      drafts.forgetMask(id, frame);
-      drafts.forgetPolygon(id, frame);
-    }
-    this.drafts.delete(id);
-    this.polygons.delete(id);
+    for (const frame of this.unsavedOf(id)) this.work.drop(id, frame);
     this.close();
   }
 
@@ -281,7 +253,7 @@ export class Editor extends EventTarget {
 
   async #loadMask(frame, signal) {
     const { id } = this.video;
-    const draft = this.drafts.get(id)?.get(frame);
+    const draft = this.work.mask(id, frame);
     if (draft?.isChanged) return draft;
     const { png, version, source } = await this.api.mask(id, frame, signal);
     const { width, height, labels } = await decodePng(png);
@@ -300,42 +272,16 @@ export class Editor extends EventTarget {
   markPainted(rectangle, { isStrokeDone = true } = {}) {
     const { mask, frame } = this.shown;
     this.chosenAt = frame;
-    this.#draftsOf(this.video.id).set(frame, mask);
-    if (isStrokeDone) {
-      drafts.keepMask(this.video.id, frame, mask);
-      this.#emit("drafts");
-    }
+    this.work.setMask(this.video.id, frame, mask, isStrokeDone);
+    if (isStrokeDone) this.#emit("drafts");
     this.#emit("mask", rectangle);
   }
 
   /** Drop the unsaved changes of a frame, and load its mask from the server. */
   async discard(frame) {
-    const { id } = this.video;
-    this.drafts.get(id)?.delete(frame);
-    this.polygons.get(id)?.delete(frame);
-    drafts.forgetMask(id, frame);
-    drafts.forgetPolygon(id, frame);
+    this.work.drop(this.video.id, frame);
     this.reload([frame]);
     this.#emit("drafts");
-  }
-
-  #draftsOf(id) {
-    if (!this.drafts.has(id)) this.drafts.set(id, new Map());
-    return this.drafts.get(id);
-  }
-
-  async #restoreDrafts(id) {
-    const kept = this.#draftsOf(id);
-    const { masks, polygons } = await drafts.kept(id);
-    const stored = polygons.map(({ frame, polygon }) => [frame, polygon]);
-    this.polygons.set(id, new Map([...stored, ...(this.polygons.get(id) ?? [])]));
-    for (const { frame, png, version } of masks) {
-      if (kept.get(frame)?.isChanged) continue;
-      const { width, height, labels } = await decodePng(png);
-      const mask = new FrameMask(width, height, labels, version, "corrected");
-      mask.markChanged();
-      kept.set(frame, mask);
-    }
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------
@@ -352,7 +298,7 @@ export class Editor extends EventTarget {
     const { id, lesions, hasNewLesion } = this.video;
     if (hasNewLesion) await this.api.saveLesions(id, lesions);
     this.video.hasNewLesion = false;
-    const mask = this.#draftsOf(id).get(frame) ?? this.shown.mask;
+    const mask = this.work.mask(id, frame) ?? this.shown.mask;
     const { state } = mask;
     const labels = mask.labels.slice();
     const png = await encodePng(labels, mask.width, mask.height);
@@ -381,12 +327,8 @@ export class Editor extends EventTarget {
 
   #saved(id, frame, mask, state, { version, user, time }) {
     mask.markSaved(state, version);
-    if (mask.isChanged) {
-      drafts.keepMask(id, frame, mask); // painted on while it was being saved
-    } else {
-      drafts.forgetMask(id, frame);
-      this.drafts.get(id).delete(frame);
-    }
+    if (mask.isChanged) this.work.setMask(id, frame, mask); // painted on while it was being saved
+    else this.work.dropMask(id, frame);
     if (this.video.id === id && time) {
       const others = this.video.corrections.filter((correction) => correction.frame !== frame);
       const correction = { frame, user, time, empty: !mask.ids().length, how: "drawn" };

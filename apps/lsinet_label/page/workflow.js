@@ -1,7 +1,6 @@
-/** What waits for the server or for a person: saving, propagating, lesions, jobs, files. */
+/** What waits for the server or for a person: saving, propagating, lesions, jobs. */
 
 import * as dialogs from "./dialogs.js";
-import { confirmImport } from "./import_dialog.js";
 import { newLesion } from "./mask.js";
 import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
 
@@ -71,6 +70,13 @@ export class Workflow {
       const open = this.#openPolygons();
       if (saved || open) say(`${saved ? `Saved ${what}.` : ""} ${open}`.trim());
     });
+  }
+
+  /** Save all that is not saved, within a step; resolves to whether nothing is left. */
+  async saveAll() {
+    await this.#saveFrames(this.editor.unsaved);
+    if (this.#openPolygons()) say(this.#openPolygons());
+    return !this.editor.unsaved.length;
   }
 
   /** Which frames have an open polygon, as a sentence; empty if none has. */
@@ -163,8 +169,7 @@ export class Workflow {
     return this.steps.run(async () => {
       const { editor, api } = this;
       const { id, final } = editor.video;
-      const { unsaved } = editor;
-      if (!final && unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
+      if (!final && !(await this.saveAll())) return;
       await editor.refresh();
       const counts = {
         seen: this.seen.frames.size,
@@ -251,27 +256,6 @@ export class Workflow {
     return this.model?.how ?? "the server has no model";
   }
 
-  upload(file) {
-    return this.steps.run(async () => {
-      say(`Sending ${file.name}…`);
-      await this.api.upload(file);
-      say(`${file.name} is on the server. Choose it in the list (V).`);
-    });
-  }
-
-  async removeVideo() {
-    if (!this.steps.isOpen()) return;
-    const { editor } = this;
-    const { video } = editor;
-    if (!(await dialogs.confirmRemoval(video))) return;
-    await this.steps.run(async () => {
-      await this.api.remove(video.id);
-      editor.forget(video.id);
-      history.replaceState(null, "", " ");
-      say(`${video.name} is removed.`);
-    });
-  }
-
   cancel(job) {
     return this.steps.run(async () => {
       await this.api.cancelJob(job.job);
@@ -309,56 +293,5 @@ export class Workflow {
         `${plural(changed.length, "frame")} changed, most of all frame ${shownNumber(most.frame)} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
       );
     }
-  }
-
-  // Files ------------------------------------------------------------------------------------------------------------
-
-  async export() {
-    if (!this.steps.isOpen()) return;
-    const { editor, api } = this;
-    if (!(await this.steps.run(() => editor.refresh()))) return;
-    const { unsaved, video } = editor;
-    const notes = [
-      video.without_mask && `${video.without_mask} of ${plural(video.frames, "frame")} have no mask yet: the file will show no polyp in them.`,
-      unsaved.length && `${plural(unsaved.length, "unsaved frame")} will be saved first.`,
-    ];
-    const choice = await dialogs.askForExport(notes.filter(Boolean).join(" "));
-    if (!choice) return;
-    await this.steps.run(async () => {
-      if (unsaved.length && (await this.#saveFrames(unsaved)).saved < unsaved.length) return;
-      say("Writing the file…");
-      const { blob, name } = await api.export(video.id, {
-        format: choice.format,
-        original: Boolean(choice.original),
-        partial: video.without_mask > 0,
-      });
-      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      say(`Exported ${name}.`);
-    });
-  }
-
-  async import() {
-    if (!this.steps.isOpen({ toEdit: true })) return;
-    const choice = await dialogs.askForImport();
-    if (!choice) return;
-    await this.steps.run(async () => {
-      const { editor, api } = this;
-      const { id } = editor.video;
-      const send = (options) => {
-        const place = choice.first_frame ? { first_frame: Number(choice.first_frame) - 1 } : {};
-        return api.import(id, choice.format, choice.file, { ...place, ...options });
-      };
-      say("Reading the file…");
-      const answer = await confirmImport((options) => send({ ...options, dry_run: true }), choice.format);
-      if (!answer) return say("Nothing is imported.");
-      if (answer.isSame) return say("Nothing has changed: the file has the same masks.");
-      say("Importing…");
-      const { frames } = await send({ ...answer, empty: true });
-      await editor.refresh();
-      editor.reload(null);
-      return say(`Imported: ${plural(frames, "frame")} corrected. Propagating to the frames around them.`);
-    });
   }
 }

@@ -241,7 +241,7 @@ def blinking(monkeypatch):
     def predict(source, first, model, inferer, state):
         for frame in range(first, 12):
             shown = drawn() > 0
-            yield frame, shown * np.float32(frame == 0 or frame > 5), shown[None].astype(np.float32)
+            yield frame, shown * np.float32(frame == 0 or frame > 5), shown[None].astype(np.float32), 1.0
 
     monkeypatch.setattr("lib.annotation._predict", predict)
 

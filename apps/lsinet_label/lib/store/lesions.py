@@ -98,7 +98,7 @@ class Lesions:
         """The ids that a person drew, named or merged: the model's own masks do not count."""
         with self._lock:
             drawn = {lesion for lesions in self._values.corrected_lesions() for lesion in lesions}
-            return drawn | {int(lesion) for lesion in (*self._named(), *self._merged())}
+            return drawn | {int(lesion) for lesion in (*self._named(), *self.merged())}
 
     def next_id_after_people(self) -> int:
         """The id after the highest of :meth:`of_people`."""

@@ -1,0 +1,29 @@
+/** Frames without gaps, as {first, last}. */
+
+const REACH = 30; // frames on either side to which a correction spreads, as on the server
+
+/**
+ * The frames in a row around one of them that show a lesion; null if this one does not.
+ *
+ * @param {number[][]} lesionsIn  the lesions that each frame shows
+ */
+export function runOf(lesion, frame, lesionsIn) {
+  const has = (other) => lesionsIn[other]?.includes(lesion);
+  if (!has(frame)) return null;
+  let [first, last] = [frame, frame];
+  while (has(first - 1)) first--;
+  while (has(last + 1)) last++;
+  return { first, last };
+}
+
+/**
+ * The frames that a correction of a frame reaches: not beyond the next ones with a person's mask.
+ *
+ * @param {number[]} people  the frames that have one
+ */
+export function reachOf(frame, lastFrame, people) {
+  return {
+    first: Math.max(0, frame - REACH, ...people.filter((one) => one < frame).map((one) => one + 1)),
+    last: Math.min(lastFrame, frame + REACH, ...people.filter((one) => one > frame).map((one) => one - 1)),
+  };
+}
