@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
-LONG, STOPPED = "long.frames", "stopped.frames"  # the first one's frames, ten times
+LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
@@ -41,7 +41,7 @@ def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
     first = folder / "studies" / next(iter(VIDEOS))
-    for long in (folder / "studies" / LONG, folder / "studies" / STOPPED):
+    for long in (folder / "studies" / name for name in (LONG, STOPPED, ANNOTATED)):
         long.mkdir()
         for i in range(200):
             shutil.copyfile(first / f"{i % 20:05d}.png", long / f"{i:05d}.png")
@@ -341,7 +341,7 @@ class TestWork:
         assert frame not in {e["frame"] for e in server.get("videos/case-02.frames")["corrections"]}
 
     def test_a_stretch_of_frames(self, page: Page, server: Any) -> None:
-        open_video(page, server, LONG)
+        open_video(page, server, ANNOTATED)
         page.keyboard.press("Escape")
         go_to(page, 50)
         page.keyboard.press("q")
@@ -349,15 +349,15 @@ class TestWork:
             page.keyboard.press("Shift+ArrowRight")
         shows(page, 70)
         assert page.inner_text("#selection-title") == "Frames 51 to 71 selected"
-        before = [server.labels(LONG, frame) for frame in range(50, 71)]
+        before = [server.labels(ANNOTATED, frame) for frame in range(50, 71)]
         page.keyboard.press("Shift+C")
         says(page, "No polyp in 21 frames")
         assert page.locator("#selection").is_hidden()
-        assert not any(server.labels(LONG, frame).any() for frame in range(50, 71))
-        assert server.labels(LONG, 71).any() or not server.get(f"videos/{LONG}")["has_polyp"][71]
+        assert not any(server.labels(ANNOTATED, frame).any() for frame in range(50, 71))
+        assert server.labels(ANNOTATED, 71).any() or not server.get(f"videos/{ANNOTATED}")["has_polyp"][71]
         page.keyboard.press("Control+z")
         says(page, "Undone: 21 frames")
-        assert all(np.array_equal(server.labels(LONG, 50 + i), old) for i, old in enumerate(before))
+        assert all(np.array_equal(server.labels(ANNOTATED, 50 + i), old) for i, old in enumerate(before))
         # by a pull with Shift on the timeline
         box = page.locator("#timeline").bounding_box()
         assert box is not None
@@ -370,7 +370,7 @@ class TestWork:
         shows(page, 110)
         page.keyboard.press("y")
         says(page, "frames marked as checked")
-        checked = [e["frame"] for e in server.get(f"videos/{LONG}")["corrections"] if e["how"] == "checked"]
+        checked = [e["frame"] for e in server.get(f"videos/{ANNOTATED}")["corrections"] if e["how"] == "checked"]
         assert checked[-1] == 110
         page.keyboard.press("Control+z")
         says(page, "Undone")
@@ -868,7 +868,7 @@ class TestWork:
         page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
 
     def test_it_plays_faster_and_in_a_loop(self, page: Page, server: Any) -> None:
-        open_video(page, server, LONG)
+        open_video(page, server, ANNOTATED)
         page.keyboard.press(">")
         assert page.input_value("#speed") == "2"
         go_to(page, 100)
