@@ -71,7 +71,7 @@ export class Readings {
     const readings = [clock(this.editor.secondsAt(frame))];
     for (const [name, values] of [
       ["polyp likely", video.scores],
-      ["unsure", video.uncertainty],
+      ["may be wrong", video.doubt],
     ]) {
       const value = values?.[frame] ?? null;
       if (value !== null) readings.push(`${name} ${Math.round(100 * value)}%`);

@@ -206,7 +206,7 @@ export class Timeline {
     Object.assign(context, { strokeStyle: colour("doubt"), lineWidth: 1.75 });
     context.beginPath();
     let isDown = false;
-    columns(video.uncertainty).forEach((value, i) => {
+    columns(video.doubt).forEach((value, i) => {
       if (value !== null) context[isDown ? "lineTo" : "moveTo"]((i + 0.5) * wide, floor - value * (floor - 4));
       isDown = value !== null;
     });
