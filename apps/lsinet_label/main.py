@@ -235,6 +235,7 @@ class LSINetLabel(MONAILabelApp):
         self._studies_lock = lock_studies(Path(self.studies), self.videos.folder)
         self.videos.clear_scratch(all_of_it=True)
         self.datastore().remove_incomplete()
+        self.videos.recover()
         guard, services = self.services()
         add_routes(app, guard, services)
         self.jobs.run()

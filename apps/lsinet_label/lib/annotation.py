@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,16 +180,39 @@ class Worker:
         if not frames:
             raise InputError(f"'{video.id}' has no correction to propagate: save a mask first")
         _, model = self.model.load()
+        changed = _Changes(video, frames[0] if len(frames) == 1 else None)
+        try:
+            left = yield from self._spread(video, model, frames, set(stale), within, changed)
+        except BaseException:  # cancelled, too: what was replaced so far can be undone
+            changed.note_spread()
+            raise
+        video.remove_propagated(left)
+        result = changed.note()
+        video.values.flush()
+        for frame in self.on_labels(video, False):
+            yield 1.0, f"writing the label, frame {frame}"
+        return result
+
+    def _spread(
+        self,
+        video: StoredVideo,
+        model: LoadedModel,
+        frames: list[int],
+        left: set[int],
+        within: range | None,
+        changed: _Changes,
+    ) -> Generator[tuple[float, str], None, set[int]]:
+        """Write the propagated masks, see :meth:`_propagate`; return the frames that no correction reaches any more."""
         with open_video(video.path) as source:
-            changed = _Changes(video)
-            left = set(stale)
-            only = frames[0] if len(frames) == 1 else None
+            own = set(frames)
+            propagated = set(video.propagated_frames())
             for frame in [frame for frame in frames if frame not in video.spreading_corrections]:
                 session = self._session(video, source, model, frame)
                 reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
                 changed.remember(reached)
                 left |= set(reached) - video.corrections.keys()
-                around = [other for other in session.masks if set(session.reached_from(other)) & set(reached)]
+                here = propagated & set(reached)
+                around = [other for other in session.masks if here & set(session.reached_from(other))]
                 frames = sorted({*frames, *around})
             frames = [frame for frame in frames if frame in video.spreading_corrections]
             for place, frame in enumerate(frames):
@@ -208,16 +231,13 @@ class Worker:
                         tracker.next_id = max(tracker.next_id, video.lesions.next_id())
                     tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
                     labels = _as_bytes(tracker(without_specks(probability > self.threshold)))
+                    if frame not in own and other not in propagated:
+                        continue  # a mask around the one that was taken back does not spread further than before
                     video.write_prediction("propagated", other, labels, **_values(probability, labels > 0))
                     left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
-        video.remove_propagated(left)
-        result = changed.note(only)
-        video.values.flush()
-        for frame in self.on_labels(video, False):
-            yield 1.0, f"writing the label, frame {frame}"
-        return result
+        return left
 
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
         """A session with the corrections nearest to a frame."""
@@ -238,8 +258,9 @@ def _stop_at_people(reached: range, frame: int, corrections: Collection[int]) ->
 class _Changes:
     """Measures how much a job changes the masks of a video."""
 
-    def __init__(self, video: StoredVideo) -> None:
+    def __init__(self, video: StoredVideo, frame: int | None) -> None:
         self._video = video
+        self._frame = frame  # from which the masks are propagated, if it is one: then that can be undone
         self._before: dict[int, bytes] = {}  # PNG files, because there may be many
         self._replaced: dict[int, Replaced] = {}
 
@@ -250,11 +271,13 @@ class _Changes:
                 self._before[frame] = encode_mask(self._video.mask(frame).labels)
                 self._replaced[frame] = self._video.stretches.propagated(frame)
 
-    def note(self, frame: int | None) -> list[dict[str, Any]]:
-        """Store how much each mask now differs from the one of the frame before, and what was replaced.
+    def note_spread(self) -> None:
+        """Note what was replaced, so that it can be undone."""
+        if self._frame in self._video.spreading_corrections:
+            self._video.stretches.note_spread(self._frame, self._replaced)
 
-        Args:
-            frame: the frame from which the masks were propagated, if it is one: then that can be undone.
+    def note(self) -> list[dict[str, Any]]:
+        """Store how much each mask now differs from the one of the frame before, and what was replaced.
 
         Returns:
             the frames whose masks the job changed, each with ``change``, 1 - IoU; without corrected frames.
@@ -264,8 +287,7 @@ class _Changes:
         for other in sorted(around - {0, video.info.frame_count}):
             change = mask_change(video.mask(other - 1).labels > 0, video.mask(other).labels > 0)
             video.values.set_change(other, change)
-        if frame in corrections:
-            video.stretches.note_spread(frame, self._replaced)
+        self.note_spread()
         changes = {
             other: mask_change(decode_mask(content, video.info.size) > 0, video.mask(other).labels > 0)
             for other, content in sorted(self._before.items())

@@ -70,6 +70,7 @@ export function connect(actions, takeKey) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
     if (event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.repeat && event.key === "Enter") return; // held down, it closes a polygon and does not save, too
     const isButton = target.matches("button, a, summary");
     if (isButton && (event.key === " " || event.key === "Enter") && !event.ctrlKey) return; // these press the button
     if (target.matches("select") || target.matches("input")) {

@@ -2,6 +2,7 @@
 
 import { showHelp } from "./dialogs.js";
 import { element } from "./dom.js";
+import { lesionRows } from "./lesion_list.js";
 import { SPEEDS } from "./player.js";
 
 const action = (id, name, keys, run) => ({ id, name, keys, run });
@@ -65,7 +66,7 @@ const drawActions = ({ editor, manyFrames, pen }) => [
 const lesionActions = ({ editor, manyFrames, workflow }) => [
   ...Array.from({ length: 9 }, (_, i) =>
     action(`lesion-${i + 1}`, "", [String(i + 1)], () => {
-      const row = editor.lesionRows[i];
+      const row = lesionRows(editor)[i];
       if (row) workflow.chooseLesion(row.id);
     }),
   ),

@@ -48,6 +48,19 @@ export async function confirmFinal({ name, frames, without_mask }, { seen, corre
   return answer === "yes";
 }
 
+/** Ask whether a propagation that this page has not just made shall be undone. */
+export async function confirmUndoingSpread(frame) {
+  const answer = await ask(
+    `Undo the propagation from frame ${shownNumber(frame)}?`,
+    "The frames around it get back the masks that they had before. The mask of the frame itself stays.",
+    [
+      ["yes", "Undo it"],
+      ["", "Keep it"],
+    ],
+  );
+  return answer === "yes";
+}
+
 /** Ask whether a video shall be removed from the server. */
 export async function confirmRemoval({ name, corrected, checked }) {
   const answer = await ask(
@@ -65,7 +78,7 @@ export async function confirmRemoval({ name, corrected, checked }) {
 export async function confirmFindingAgain({ name }) {
   const answer = await ask(
     `Find the polyps in ${name} again?`,
-    "The present masks stay until the new ones are complete, and are then replaced. Your corrections stay.",
+    "The present masks stay until the new ones are complete, and are then replaced. Your corrections stay; new ids of lesions in other masks do not.",
     [
       ["yes", "Find polyps"],
       ["", "Keep the masks"],

@@ -38,11 +38,14 @@ export async function kept(id) {
   const own = await ownTab();
   for (const name of Object.keys(localStorage)) {
     if (!name.startsWith(`["${PREFIX}"`)) continue;
-    const [, kind, tab, video, frame] = JSON.parse(name);
+    const parts = JSON.parse(name);
+    // Earlier versions of the page kept masks alone, without the tab.
+    const [, kind, tab, video, frame] = parts.length === 3 ? [PREFIX, "mask", "", ...parts.slice(1)] : parts;
     if (video !== id || (await isOpenElsewhere(tab))) continue;
     const text = localStorage.getItem(name);
     const value = JSON.parse(text);
     if (tab !== own) {
+      if (localStorage.getItem(key(kind, own, id, frame))) continue; // this tab has a draft of its own
       localStorage.removeItem(name);
       localStorage.setItem(key(kind, own, id, frame), text);
     }

@@ -29,6 +29,7 @@ export class Editor extends EventTarget {
     this.api = api;
     this.video = null;
     this.frame = 0;
+    this.savedAt = -Infinity; // when this page saved a mask last, in milliseconds
     this.shown = null; // {frame, picture, mask} on the stage
     this.damaged = null; // the current frame, if it could not be loaded
     this.lesion = 1; // id of the lesion that the pen draws
@@ -76,14 +77,6 @@ export class Editor extends EventTarget {
     return anchor === null ? null : { first: Math.min(anchor, frame), last: Math.max(anchor, frame) };
   }
 
-  /** The lesions as the list shows them: those of the current frame first. */
-  get lesionRows() {
-    const { shown, frame, video } = this;
-    const here = shown?.frame === frame ? shown.mask.ids() : [];
-    const place = ({ id }) => (here.includes(id) ? here.indexOf(id) : here.length);
-    return [...(video?.lesions ?? [])].sort((a, b) => place(a) - place(b) || a.id - b.id);
-  }
-
   /** The frames in a row around the current one that show a lesion, as {first, last}; null if this one does not. */
   runOf(lesion) {
     return runOf(lesion, this.frame, this.video.lesions_in);
@@ -92,7 +85,10 @@ export class Editor extends EventTarget {
   /** The frames that a correction of the current one reaches, or the selected ones, as {first, last}. */
   get reach() {
     const people = this.video.corrections.map(({ frame }) => frame);
-    return this.selection ?? reachOf(this.frame, this.lastFrame, people);
+    const { first, last } = reachOf(this.frame, this.lastFrame, people);
+    const { selection } = this;
+    if (!selection) return { first, last };
+    return { first: Math.max(first, selection.first), last: Math.min(last, selection.last) };
   }
 
   /** Begin a selection at a frame; null ends it. */
@@ -158,6 +154,7 @@ export class Editor extends EventTarget {
     this.chosenAt = -Infinity;
     await this.work.restore(id);
     this.#emit("video");
+    this.#emit("selection");
     this.#emit("drafts");
     this.seek(frame);
   }
@@ -169,12 +166,13 @@ export class Editor extends EventTarget {
     Object.assign(this, { video: null, shown: null, changed: [], frame: 0, anchor: null });
     this.#emit("shown");
     this.#emit("video");
+    this.#emit("selection");
   }
 
   /** Close a video that was removed, and drop its drafts. */
   forget(id) {
     for (const frame of this.unsavedOf(id)) this.work.drop(id, frame);
-    this.close();
+    if (this.video?.id === id) this.close();
   }
 
   /** Load the video again, and the masks that others have changed. */
@@ -183,7 +181,7 @@ export class Editor extends EventTarget {
     if (!id) return;
     const video = withLesion(await this.api.video(id));
     if (this.video?.id !== id) return;
-    const stamp = ({ frame, user, time }) => `${frame} ${user} ${time}`;
+    const stamp = ({ frame, user, time, version }) => `${frame} ${user} ${time} ${version}`;
     const before = new Set(this.video.corrections.map(stamp));
     const after = new Set(video.corrections.map(stamp));
     const differs = [
@@ -313,12 +311,13 @@ export class Editor extends EventTarget {
       }
       const theirs = await this.api.mask(id, frame);
       const saved = (await decodePng(theirs.png)).labels;
+      const isPersons = theirs.source === "corrected" || theirs.source === "checked";
       if (theirs.source === "corrected" && saved.every((value, i) => value === labels[i])) {
         // Our own earlier save, whose answer was lost.
         this.#saved(id, frame, mask, state, { version: theirs.version });
         return { job: propagate ? (await this.api.startJob(id, "propagate", frame)).job : undefined };
       }
-      const choice = theirs.source === "corrected" ? await askAboutConflict(frame) : "mine";
+      const choice = isPersons ? await askAboutConflict(frame) : "mine";
       if (choice === "theirs") await this.discard(frame);
       if (choice !== "mine") return null;
       ({ version } = theirs);
@@ -327,11 +326,12 @@ export class Editor extends EventTarget {
 
   #saved(id, frame, mask, state, { version, user, time }) {
     mask.markSaved(state, version);
+    this.savedAt = performance.now();
     if (mask.isChanged) this.work.setMask(id, frame, mask); // painted on while it was being saved
     else this.work.dropMask(id, frame);
     if (this.video.id === id && time) {
       const others = this.video.corrections.filter((correction) => correction.frame !== frame);
-      const correction = { frame, user, time, empty: !mask.ids().length, how: "drawn" };
+      const correction = { frame, user, time, empty: !mask.ids().length, how: "drawn", version };
       this.video.corrections = [...others, correction].sort((a, b) => a.frame - b.frame);
       this.video.doubt[frame] = null;
       this.#emit("video");

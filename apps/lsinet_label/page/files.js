@@ -2,7 +2,7 @@
 
 import * as dialogs from "./dialogs.js";
 import { confirmImport } from "./import_dialog.js";
-import { plural, say } from "./messages.js";
+import { complain, plural, say } from "./messages.js";
 
 export class Files {
   /** @param {() => Promise<boolean>} saveAll  saves all that is not saved; resolves to whether nothing is left */
@@ -59,12 +59,16 @@ export class Files {
     });
   }
 
-  upload(file) {
-    return this.steps.run(async () => {
-      say(`Sending ${file.name}…`);
+  /** Add a video. Other steps go on meanwhile: a large file takes minutes. */
+  async upload(file) {
+    say(`Sending ${file.name}…`);
+    try {
       await this.api.upload(file);
       say(`${file.name} is on the server. Choose it in the list (V).`);
-    });
+    } catch (error) {
+      complain(error);
+    }
+    this.steps.onStep();
   }
 
   async removeVideo() {

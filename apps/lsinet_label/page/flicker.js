@@ -10,7 +10,10 @@ const PERIOD = 450; // milliseconds of each mask
 export class Flicker {
   constructor(api, editor, view) {
     Object.assign(this, { api, editor, view, timer: null, before: null });
-    editor.addEventListener("frame", () => (this.before = null));
+    editor.addEventListener("frame", () => {
+      this.before = null;
+      view.alternate = null;
+    });
     editor.addEventListener("shown", () => this.#load());
     editor.addEventListener("video", () => {
       if (!editor.video?.spread) this.#stop();

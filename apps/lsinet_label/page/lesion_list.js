@@ -2,6 +2,13 @@
 
 import { element, make, refill } from "./dom.js";
 
+/** The lesions in the order of the list: those of the current frame first. */
+export function lesionRows({ shown, frame, video }) {
+  const here = shown?.frame === frame ? shown.mask.ids() : [];
+  const place = ({ id }) => (here.includes(id) ? here.indexOf(id) : here.length);
+  return [...(video?.lesions ?? [])].sort((a, b) => place(a) - place(b) || a.id - b.id);
+}
+
 /**
  * @param {object[]} lesions  in the order of the rows; the keys 1 to 9 choose the first rows
  * @param {number} active   id of the lesion that the pen draws

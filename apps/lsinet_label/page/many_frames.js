@@ -1,6 +1,7 @@
 /** What people do to many frames at once, or to a lesion in all of its frames; and its undoing. */
 
 import * as dialogs from "./dialogs.js";
+import { lesionRows } from "./lesion_list.js";
 import { plural, say, shownNumber } from "./messages.js";
 
 export class ManyFrames {
@@ -53,6 +54,7 @@ export class ManyFrames {
   deleteLesion() {
     const { editor } = this;
     const { lesion } = editor;
+    if (!this.steps.isOpen({ toEdit: true })) return null;
     const stretch = editor.selection ?? editor.runOf(lesion);
     if (!stretch) return say("This frame does not show the chosen lesion.");
     const name = this.#nameOf(lesion);
@@ -63,14 +65,13 @@ export class ManyFrames {
   splitLesion() {
     const { editor } = this;
     const { lesion, frame, video } = editor;
+    if (!this.steps.isOpen({ toEdit: true })) return null;
     const run = editor.selection ?? editor.runOf(lesion);
     if (!run) return say("This frame does not show the chosen lesion.");
-    const into = video.free_lesion;
-    if (into === null) return say("This video has no free lesion number: all 255 are used.");
     return this.#actOn(
       "relabel",
-      { lesion, into },
-      (count) => {
+      { lesion },
+      (count, into) => {
         editor.chooseLesion(into);
         return `From here on it is lesion ${into}, in ${plural(count, "frame")}.`;
       },
@@ -82,12 +83,12 @@ export class ManyFrames {
   async merge() {
     const { editor } = this;
     if (!this.steps.isOpen({ toEdit: true })) return;
-    const { selection, video, lesionRows } = editor;
+    const { selection, video } = editor;
     if (video.lesions.length < 2) {
       say("This video has only one lesion: there is nothing to merge.");
       return;
     }
-    const choice = await dialogs.askForMerge(lesionRows, editor.lesion, selection);
+    const choice = await dialogs.askForMerge(lesionRows(editor), editor.lesion, selection);
     if (!choice) return;
     const { from: lesion, into } = choice;
     const names = [lesion, into].map((id) => this.#nameOf(id));
@@ -103,7 +104,8 @@ export class ManyFrames {
   undo() {
     const { editor, api } = this;
     const last = this.acts.at(-1);
-    const isNewest = last && last.video === editor.video?.id && (editor.mask?.lastStroke ?? 0) < last.at;
+    const newer = Math.max(editor.mask?.lastStroke ?? 0, editor.savedAt);
+    const isNewest = last && last.video === editor.video?.id && newer < last.at;
     if (!isNewest || editor.polygon) return false;
     this.steps.run(async () => {
       let frames;
@@ -135,15 +137,17 @@ export class ManyFrames {
       return say(
         `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,
       );
-    return this.steps.run(async () => {
-      const { id } = editor.video;
+    const { id } = editor.video;
+    editor.select(null);
+    const step = async () => {
       const done = await api.actOn(id, { first, last, act, ...options });
       const isDone = act === "merge" || done.frames.length > 0;
       if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });
-      editor.select(null);
+      if (editor.video?.id !== id) return;
       await editor.refresh();
       editor.reload(act === "merge" ? null : done.frames);
-      say(`${describe(done.frames.length)}${isDone ? " Ctrl+Z undoes it." : ""}`);
-    });
+      say(`${describe(done.frames.length, done.into)}${isDone ? " Ctrl+Z undoes it." : ""}`);
+    };
+    return this.steps.run(step, { waits: true });
   }
 }

@@ -188,6 +188,12 @@ export class FrameMask {
     return [0, 0, this.width, this.height];
   }
 
+  /** Clear every lesion but one; returns the rectangle of what is cleared. */
+  keepOnly(id) {
+    const others = this.ids().filter((other) => other !== id);
+    return others.reduce((rectangle, other) => union(rectangle, this.replace(other, 0)), null);
+  }
+
   /** Turn every pixel of lesion `from` (null: any lesion) into `to`; returns their rectangle. */
   replace(from, to) {
     let rectangle = null;

@@ -38,6 +38,7 @@ export class Navigation {
     try {
       location.hash = encodeURIComponent(video.id);
       await editor.open(video.id, frame);
+      if (this.opened !== video.id) return; // another one was chosen meanwhile
       element("stage").focus({ preventScroll: true });
       const { unsaved } = editor;
       if (editor.video.error) complain(editor.video.error);
@@ -45,8 +46,9 @@ export class Navigation {
       else if (!editor.video.frames) say("The video has no frames.");
       else if (editor.video.state === "new") say("A new video. Press A to find the polyps in it.");
       else say("Press N for the next doubtful frame, ? for all keys.");
-      await this.onOpened();
+      this.onOpened().catch(complain);
     } catch (error) {
+      if (this.opened !== video.id) return;
       complain(error);
       editor.close();
       setText("video-name", video.name);

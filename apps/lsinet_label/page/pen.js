@@ -28,7 +28,8 @@ export class Pen {
     this.isErasing = false; // whether this stroke erases
     this.painted = null; // the rectangle that it has painted on
     this.grabbed = null; // the corner that the pointer holds: {place, at, isErasing, trace}; place -1: a new one
-    this.removed = []; // the corners that were undone last
+    this.past = []; // the open polygon before each of its changes, for undoing
+    this.future = []; // what was undone of it
     editor.addEventListener("frame", () => this.#leaveFrame());
   }
 
@@ -123,7 +124,7 @@ export class Pen {
       this.editor.markPainted(this.painted);
     }
     this.grabbed = null;
-    this.removed = [];
+    this.#forgetPast();
     this.onMove();
   }
 
@@ -133,7 +134,7 @@ export class Pen {
   get points() {
     const { grabbed } = this;
     const points = this.editor.polygon?.points ?? [];
-    return grabbed && grabbed.place >= 0 ? points.with(grabbed.place, grabbed.at) : points;
+    return points.map((point, i) => (grabbed?.place === i ? grabbed.at : point));
   }
 
   /** Whether the open polygon is the outline of a part that it will replace. */
@@ -142,8 +143,22 @@ export class Pen {
   }
 
   #setPoints(points, isErasing = false) {
-    const polygon = this.editor.polygon ?? { lesion: this.editor.lesion, isErasing };
-    this.editor.setPolygon(points.length ? { ...polygon, points } : null);
+    const before = this.editor.polygon;
+    this.past.push(before);
+    this.future = [];
+    const polygon = before ?? { lesion: this.editor.lesion, isErasing };
+    this.editor.setPolygon(points.length ? { ...polygon, points, isTouched: true } : null);
+    this.onMove();
+  }
+
+  #forgetPast() {
+    [this.past, this.future] = [[], []];
+  }
+
+  /** Take the last change of the open polygon back, or do it again. */
+  #stepPolygon(from, to) {
+    to.push(this.editor.polygon);
+    this.editor.setPolygon(from.pop());
     this.onMove();
   }
 
@@ -157,9 +172,10 @@ export class Pen {
     if (seed === null) return say("This frame does not show the chosen lesion.");
     const points = outlineOf(partAround(mask, seed), mask.width, OUTLINE_TOLERANCE / this.view.scale);
     this.setTool("polygon");
+    this.#forgetPast();
     this.editor.setPolygon({ points, lesion, isErasing: false, replaces: seed });
     this.onMove();
-    say("Pull the corners; click the line for a new one, right-click a corner to remove it. Enter takes it, Esc drops it.");
+    say("Pull the corners; click the line for a new one, right-click a corner to remove it. Enter: done, Esc: drop it.");
   }
 
   /** Hold a corner near a point, or one that the pointer is about to set. */
@@ -173,7 +189,7 @@ export class Pen {
       const line = lines.findIndex((pair) => distanceToLine(point, ...pair) * this.view.scale < NEAR_LINE);
       if (line >= 0) {
         place = line + 1;
-        this.#setPoints(points.toSpliced(place, 0, point));
+        this.#setPoints([...points.slice(0, place), point, ...points.slice(place)]);
       } else if (isOutline) {
         return;
       }
@@ -194,7 +210,6 @@ export class Pen {
   #letGo() {
     const { grabbed, points } = this;
     this.grabbed = null;
-    this.removed = [];
     const isClick = grabbed.trace.length === 1;
     if (grabbed.place >= 0) {
       if (!isClick) this.#setPoints(points);
@@ -202,21 +217,16 @@ export class Pen {
       return;
     }
     this.#setPoints([...points, ...grabbed.trace], points.length ? undefined : grabbed.isErasing);
-    if (!isClick && this.points.length >= SHORTEST_TRACE) this.closePolygon();
+    if (grabbed.trace.length >= SHORTEST_TRACE) this.closePolygon();
   }
 
-  /** Remove the corner near a point; returns whether there is one. */
+  /** Remove the corner nearest to a point, if one is near. */
   removeCorner(point) {
+    this.grabbed = null;
     const { points } = this;
-    const left = points.filter((corner) => this.#distance(corner, point) >= CLOSES);
-    if (left.length < points.length) this.#setPoints(left);
-    return left.length < points.length;
-  }
-
-  removeLastPoint() {
-    const { points } = this;
-    this.removed.push(points.at(-1));
-    this.#setPoints(points.slice(0, -1));
+    const distances = points.map((corner) => this.#distance(corner, point));
+    const nearest = distances.indexOf(Math.min(...distances));
+    if (points.length && distances[nearest] < CLOSES) this.#setPoints(points.filter((_, i) => i !== nearest));
   }
 
   /** Fill the open polygon, or cut it out; returns whether none is open any more. */
@@ -229,8 +239,10 @@ export class Pen {
       say("The polygon has fewer than 3 corners: add some, or press Esc to drop it.");
       return false;
     }
-    const { lesion, isErasing, replaces } = editor.polygon;
+    const { lesion, isErasing, replaces, isTouched } = editor.polygon;
     this.dropPolygon();
+    this.#forgetPast();
+    if (!isTouched) return true; // an outline whose corners nobody has moved
     this.#paint(mask, () => {
       const isThere = replaces !== undefined && mask.labels[replaces] === lesion;
       const cleared = isThere ? mask.clearPart(partAround(mask, replaces)) : null;
@@ -239,9 +251,9 @@ export class Pen {
     return true;
   }
 
+  /** Drop the open polygon. Ctrl+Z brings it back. */
   dropPolygon() {
     this.grabbed = null;
-    this.removed = [];
     this.#setPoints([]);
   }
 
@@ -262,6 +274,7 @@ export class Pen {
   clear(id) {
     const mask = this.#maskToEdit();
     if (!mask) return;
+    if (id !== null && !mask.ids().includes(id)) return say("This frame does not show the chosen lesion.");
     this.#paint(mask, () => mask.replace(id, 0));
     say(
       id === null
@@ -274,20 +287,20 @@ export class Pen {
   keepOnly(id) {
     const mask = this.#maskToEdit();
     if (!mask) return;
-    const others = mask.ids().filter((other) => other !== id);
-    if (!others.length) return say("The frame shows no other lesion.");
-    this.#paint(mask, () => others.reduce((rectangle, other) => union(rectangle, mask.replace(other, 0)), null));
+    const ids = mask.ids();
+    if (!ids.includes(id) || ids.length === 1) return say("The frame shows no other lesion, or not the chosen one.");
+    this.#paint(mask, () => mask.keepOnly(id));
     say("All other lesions are cleared from this frame. Ctrl+Z undoes it.");
   }
 
   /** Undo the last stroke or, with the polygon tool, the last corner of the open polygon. */
   undo() {
-    if (this.tool === "polygon" && this.points.length) this.removeLastPoint();
+    if (this.tool === "polygon" && this.past.length) this.#stepPolygon(this.past, this.future);
     else this.#step("undo");
   }
 
   redo() {
-    if (this.tool === "polygon" && this.removed.length) this.#setPoints([...this.points, this.removed.pop()]);
+    if (this.tool === "polygon" && this.future.length) this.#stepPolygon(this.future, this.past);
     else this.#step("redo");
   }
 

@@ -1,7 +1,7 @@
 /** The texts about the open video and its current frame. */
 
 import { element, make, setPressed, setText } from "./dom.js";
-import { drawLesions } from "./lesion_list.js";
+import { drawLesions, lesionRows } from "./lesion_list.js";
 import { plural, shownNumber } from "./messages.js";
 import { stateOf } from "./video_list.js";
 
@@ -47,7 +47,7 @@ export class Readings {
     setText("spreads", `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`);
 
     const inFrame = shown?.frame === frame ? shown.mask.ids() : [];
-    drawLesions(this.editor.lesionRows, lesion, inFrame, this.onChooseLesion);
+    drawLesions(lesionRows(this.editor), lesion, inFrame, this.onChooseLesion);
     const names = inFrame.map((id) => video.lesions.find((other) => other.id === id)?.name ?? `lesion ${id}`);
     const label = `Frame ${shownNumber(frame)}: ${names.join(", ") || "no lesion"}. ${state}`;
     element("stage").setAttribute("aria-label", label);
@@ -56,7 +56,7 @@ export class Readings {
   /** What is selected, and the buttons for it. */
   drawSelection() {
     const { selection } = this.editor;
-    element("selection").hidden = !selection;
+    element("selection").hidden = !selection || this.editor.video.final;
     setPressed("select", Boolean(selection));
     this.drawFrame();
     if (!selection) return;

@@ -131,7 +131,8 @@ export class Stage {
   /** Handle a key of the drawing in progress; returns whether it did. */
   takeKey({ key, shiftKey }) {
     const { pen } = this;
-    if (key === "Escape" && (pen.isDrawing || pen.points.length || pen.cursor)) {
+    const hasSelection = Boolean(this.editor.selection); // Esc ends it first
+    if (key === "Escape" && !hasSelection && (pen.isDrawing || pen.points.length || pen.cursor)) {
       if (pen.isDrawing) pen.cancelStroke();
       else if (pen.points.length) pen.dropPolygon();
       else pen.toggleCursor();
@@ -142,7 +143,7 @@ export class Stage {
       return true;
     }
     if (key === "Backspace" && pen.points.length && pen.tool === "polygon") {
-      pen.removeLastPoint();
+      pen.undo();
       return true;
     }
     if (!pen.cursor || !pen.canDraw) return false;

@@ -5,15 +5,24 @@ import { CHOOSE_VIDEO, complain, IS_FINAL, say } from "./messages.js";
 export class Steps {
   /** @param {() => void} onStep  called after each step, because the server's videos and jobs may have changed */
   constructor(editor, onStep) {
-    Object.assign(this, { editor, onStep, isBusy: false });
+    Object.assign(this, { editor, onStep, isBusy: false, last: null });
   }
 
-  /** Run a step. If it fails, the page shows why, and unsaved masks stay. Resolves to whether it succeeded. */
-  async run(act) {
-    if (this.isBusy) {
+  /**
+   * Run a step. If it fails, the page shows why, and unsaved masks stay. Resolves to whether it succeeded.
+   *
+   * @param {boolean} waits  whether the step waits for the one before it; if not, it is refused meanwhile
+   */
+  async run(act, { waits = false } = {}) {
+    if (this.isBusy && !waits) {
       say("Please wait: the server has not answered the last step yet.");
       return false;
     }
+    const before = this.last;
+    let finish;
+    this.last = new Promise((done) => (finish = done));
+    this.isBusy = true;
+    await before;
     this.isBusy = true;
     try {
       await act();
@@ -23,6 +32,7 @@ export class Steps {
       return false;
     } finally {
       this.isBusy = false;
+      finish();
       this.onStep();
     }
   }

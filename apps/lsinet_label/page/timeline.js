@@ -42,8 +42,9 @@ export class Timeline {
       this.pointers.set(event.pointerId, this.#share(event));
       this.isDragged = this.pointers.size === 1;
       const frame = this.#frameAt(this.#share(event));
-      if (this.isDragged && event.shiftKey && editor.anchor === null) editor.select(editor.frame);
-      if (this.isDragged) editor.seek(frame);
+      if (!this.isDragged) return;
+      editor.seek(frame);
+      if (event.shiftKey) editor.select(frame);
     });
     canvas.addEventListener("pointermove", (event) => {
       if (this.pointers.size > 1) return this.#pinch(event.pointerId, this.#share(event));
@@ -216,7 +217,7 @@ export class Timeline {
     let top = floor + GAP;
     const frequency = new Map();
     for (const found of video.lesions_in) for (const id of found) frequency.set(id, (frequency.get(id) ?? 0) + 1);
-    const lesions = video.lesions.toSorted((a, b) => (frequency.get(b.id) ?? 0) - (frequency.get(a.id) ?? 0));
+    const lesions = [...video.lesions].sort((a, b) => (frequency.get(b.id) ?? 0) - (frequency.get(a.id) ?? 0));
     for (const { id, colour: style } of lesions.slice(0, ROWS.lanes)) {
       const values = video.lesions_in.map((found) => (found.includes(id) ? 1 : null));
       bars(values, top, top + ROWS.lane - 1, style);

@@ -8,7 +8,10 @@ export class ToolSettings {
   constructor({ pen, view }, player) {
     Object.assign(this, { pen, view, player });
     element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
-    element("speed").addEventListener("change", ({ target }) => player.setSpeed(Number(target.value)));
+    element("speed").addEventListener("change", ({ target }) => {
+      player.setSpeed(Number(target.value));
+      element("stage").focus({ preventScroll: true });
+    });
     element("opacity").addEventListener("input", ({ target }) =>
       view.setStyle({ opacity: Number(target.value) / 100 }),
     );

@@ -91,7 +91,9 @@ export class Workflow {
     const { editor } = this;
     if (!editor.mask) return say("The frame is still loading.");
     const { unsaved, frame, selection } = editor;
-    const isUnsaved = unsaved.includes(frame);
+    // A mask that many frames got together spreads once it is saved as this frame's own.
+    const isFilled = editor.video.corrections.some((other) => other.frame === frame && other.how === "filled");
+    const isUnsaved = unsaved.includes(frame) || isFilled;
     if (!isUnsaved && !editor.corrected.has(frame))
       return say("You have not changed this frame: correct it first. If its mask is right, press Y.");
     const { id } = editor.video;
@@ -149,12 +151,17 @@ export class Workflow {
   }
 
   /** Undo the last propagation. The mask from which it spread stays. */
-  undoSpread() {
+  async undoSpread() {
     const { editor, api } = this;
     const { spread, id } = editor.video ?? {};
-    if (!this.steps.isOpen({ toEdit: true })) return null;
-    if (!spread) return say("There is no propagation to undo.");
-    return this.steps.run(async () => {
+    if (!this.steps.isOpen({ toEdit: true })) return;
+    if (!spread) {
+      say("There is no propagation to undo.");
+      return;
+    }
+    const isOwn = this.lastSpread?.video === id && this.lastSpread.frame === spread.frame;
+    if (!isOwn && !(await dialogs.confirmUndoingSpread(spread.frame))) return;
+    await this.steps.run(async () => {
       const { frames } = await api.undoAct(id, spread.act);
       this.lastSpread = null;
       await editor.refresh();

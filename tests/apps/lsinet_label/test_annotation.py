@@ -335,6 +335,29 @@ def test_a_propagation_ends_at_checked_frames_and_at_the_given_ones(annotated):
     assert video.propagated_frames() == [4, 6, 7, 8, 9, 10, 11]
 
 
+def test_a_mask_that_is_taken_back_does_not_spread_its_neighbours(annotated):
+    video = annotated.videos[VIDEO]
+    for frame in (3, 8):
+        video.save_correction(frame, drawn(), "ann")
+    video.take_back(3, "ann")
+    before = masks(annotated)
+    changed, _ = run(annotated(job("propagate", 3)))
+    assert changed == [] and (masks(annotated) == before).all() and video.propagated_frames() == []
+
+
+def test_a_cancelled_propagation_can_be_undone(annotated):
+    video = annotated.videos[VIDEO]
+    before = masks(annotated)
+    video.save_correction(5, drawn(), "ann")
+    work = annotated(job("propagate", 5))
+    next(work)
+    next(work)
+    work.close()
+    assert len(video.propagated_frames()) == 2
+    video.stretches.undo(video.stretches.last_spread()["act"], "ann")
+    assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
+
+
 @pytest.mark.slow
 def test_changes_count_from_the_masks_before_the_job(annotated):
     working = annotated

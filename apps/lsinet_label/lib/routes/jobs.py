@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from lib.errors import Conflict
 from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
 from lib.security import current_caller
+from lsinet_monai.errors import InputError
 
 __all__ = ["router"]
 
@@ -47,6 +48,8 @@ def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
         raise Conflict(state["how"])
     frame = wanted.frame if wanted.kind == "propagate" else None
     within = None if wanted.first is None or wanted.last is None else [wanted.first, wanted.last + 1]
+    if within is not None and frame is not None and frame not in range(*within):
+        raise InputError(f"frame {frame} is not in the frames {within[0]} to {within[1] - 1}: include it")
     return {"job": app.jobs.submit(video.id, wanted.kind, frame, *current_caller(), within=within).job}
 
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from lib.routes.services import ANNOTATOR, AppServices, lsinet_router
+from lib.errors import Conflict
+from lib.routes.services import ANNOTATOR, AppServices, Services, lsinet_router
 from lib.security import current_caller, current_user
 from lib.store import Act
 from lsinet_monai.errors import InputError
@@ -26,7 +27,7 @@ class StretchRequest(BaseModel):
     lesion: int | None = Field(None, ge=1, le=255)
     """For ``remove``, ``relabel`` and ``merge``."""
     into: int | None = Field(None, ge=1, le=255)
-    """For ``relabel`` and ``merge``: the other lesion."""
+    """For ``relabel`` and ``merge``: the other lesion. Without it, ``relabel`` takes a new one."""
     frame: int | None = None
     """For ``copy``: the frame whose mask they get."""
 
@@ -42,11 +43,12 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
     """Do one thing to a stretch of frames, see :class:`lib.store.stretches.Stretches`.
 
     Returns:
-        ``act``, by which it is undone, and ``frames``, those whose mask changed.
+        ``act``, by which it is undone; ``frames``, those whose mask changed; and ``into``, the id that a relabelled
+        lesion has now.
 
     Raises:
         NotFound: there is no such video or frame.
-        Conflict: the video is final.
+        Conflict: the video is final, or a job works on it, so that lesions cannot be relabelled.
         InputError: a lesion or frame that the act needs is missing, or the stretch is empty.
     """
     stretches = app.videos[image_id].stretches
@@ -63,14 +65,17 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
     if wanted.act == "remove":
         return _answer(stretches.remove(*stretch, need("lesion")))
     if wanted.act == "relabel":
-        return _answer(stretches.relabel(*stretch, need("lesion"), need("into")))
+        if app.jobs.of_image(image_id):
+            raise Conflict(f"a job is working on '{image_id}': wait until it is done, or cancel it")
+        return _answer(stretches.relabel(*stretch, need("lesion"), wanted.into))
     if wanted.act == "merge":
         return _answer(stretches.merge(current_user(), need("lesion"), need("into")))
     if wanted.act == "clear":
-        taken_back = app.videos[image_id].spreading_corrections
+        drawn = app.videos[image_id].spreading_corrections
         act = stretches.clear(*stretch)
-        for frame in set(act.frames) & taken_back.keys():  # their effect on the frames around them goes, too
-            app.jobs.submit(image_id, "propagate", frame, *current_caller())
+        if app.jobs.of_image(image_id):  # the video's job may be spreading them
+            act.spread = [frame for frame in act.frames if frame in drawn]
+        _follow(app, image_id, act)
         return _answer(act)
     return _answer(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))
 
@@ -83,8 +88,16 @@ def post_undo(image_id: str, wanted: UndoRequest, app: AppServices) -> dict[str,
         NotFound: there is no such video, or the act is not known any more.
         Conflict: a mask has changed since, or the video is final.
     """
-    return _answer(app.videos[image_id].stretches.undo(wanted.act, current_user()))
+    act = app.videos[image_id].stretches.undo(wanted.act, current_user())
+    _follow(app, image_id, act)
+    return _answer(act)
+
+
+def _follow(app: Services, image_id: str, act: Act) -> None:
+    """Let the frames around corrections that had spread follow what was done to these."""
+    for frame in act.spread:
+        app.jobs.submit(image_id, "propagate", frame, *current_caller())
 
 
 def _answer(act: Act) -> dict[str, Any]:
-    return {"act": act.id, "frames": act.frames}
+    return {"act": act.id, "frames": act.frames, "into": act.into}

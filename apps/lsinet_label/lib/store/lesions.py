@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.errors import Conflict
 from lib.store.frame_values import FrameValues
 from lib.store.history import History
 from lib.store.masks import LAST_LESION
@@ -107,6 +108,20 @@ class Lesions:
     def free_id(self) -> int | None:
         """The lowest id that was never used, or None if all were."""
         return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._used())), None)
+
+    def name_new(self) -> int:
+        """Name a lesion with an id that was never used; nobody else gets it.
+
+        Raises:
+            Conflict: all ids are used.
+        """
+        with self._lock:
+            lesion = self.free_id()
+            if lesion is None:
+                raise Conflict(f"'{self._info.id}' has no free lesion number: all {LAST_LESION} are used")
+            colour = _PALETTE[(lesion - 1) % len(_PALETTE)]
+            self.rename([{"id": lesion, "name": f"Polyp {lesion}", "colour": colour}])
+        return lesion
 
     def last_named_id(self) -> int:
         """The highest id that a person named or merged; 0 if there is none."""

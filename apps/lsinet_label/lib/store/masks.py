@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ __all__ = [
     "decode_mask",
     "encode_mask",
 ]
+
+logger = logging.getLogger(__name__)
 
 LAST_LESION = 255
 """The highest lesion id: masks have 8 bits."""
@@ -143,7 +146,8 @@ class Masks:
 
     def reload(self) -> None:
         """Read the corrections from the disk."""
-        self.corrections = {c.frame: c for c in map(_read_correction, self._files(CORRECTED))}
+        found = map(_read_correction, self._files(CORRECTED))
+        self.corrections = {correction.frame: correction for correction in found if correction is not None}
         self._versions = self._history.versions()
         for frame, correction in self.corrections.items():
             self._versions[frame] = max(correction.version, self._versions.get(frame, 0))
@@ -227,10 +231,12 @@ class Masks:
             temporary.write_bytes(content)
         if kind != CORRECTED:
             return None
-        found = _read_correction(self._file(kind, frame))._replace(version=version)
+        found = _read_correction(self._file(kind, frame))
+        if found is None:
+            return None
         with Image.open(io.BytesIO(content)) as image:
-            self.write_correction(found, np.array(image))
-        return found
+            self.write_correction(found._replace(version=version), np.array(image))
+        return found._replace(version=version)
 
     def write_prediction(self, kind: str, frame: int, labels: np.ndarray) -> None:
         """Store a mask that the model predicted.
@@ -294,10 +300,14 @@ class Masks:
         return sorted((self._folder / kind).glob("[0-9]*.png"))
 
 
-def _read_correction(path: Path) -> Correction:
-    with Image.open(path) as image:
-        labels = np.array(image)
-        texts = getattr(image, "text", {})
+def _read_correction(path: Path) -> Correction | None:
+    try:
+        with Image.open(path) as image:
+            labels = np.array(image)
+            texts = getattr(image, "text", {})
+    except OSError:  # one damaged file must not keep people from all others
+        logger.exception("'%s' cannot be read: the frame counts as not corrected", path)
+        return None
     return Correction(
         int(path.stem),
         texts.get("Author", ""),

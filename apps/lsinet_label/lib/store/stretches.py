@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,14 +18,17 @@ from PIL import Image
 
 from lib.errors import Conflict, NotFound
 from lib.store.files import utc_now, write_durably
-from lib.store.masks import CHECKED, CORRECTED, FILLED, PREDICTED, PROPAGATED, Correction, Masks, decode_mask
+from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks, decode_mask
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
+from lsinet_monai.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
 
 __all__ = ["Act", "Replaced", "Stretches"]
+
+logger = logging.getLogger(__name__)
 
 _KEPT = 50  # acts that can be undone
 
@@ -36,6 +40,10 @@ class Act:
     id: int
     frames: list[int] = field(default_factory=list)
     """Those whose mask it changed."""
+    spread: list[int] = field(default_factory=list)
+    """Those whose correction had spread: the frames around them are to follow."""
+    into: int | None = None
+    """The id that the lesion has now."""
 
 
 class Replaced(NamedTuple):
@@ -84,12 +92,17 @@ class Stretches:
             labels = self._video.mask(frame).labels
             return np.where(labels == lesion, 0, labels).astype(np.uint8) if (labels == lesion).any() else None
 
-        return self._fill("remove", first, last, user, FILLED, without)
+        return self._fill("remove", first, last, user, FILLED, without, keeps_drawn=True)
 
-    def relabel(self, first: int, last: int, user: str, lesion: int, into: int) -> Act:
-        """Call a lesion by the id of another one in these frames. Whose masks they are stays as it is."""
+    def relabel(self, first: int, last: int, user: str, lesion: int, into: int | None) -> Act:
+        """Call a lesion by another id in these frames; by a new one with None. Whose masks they are stays as it is.
+
+        The network's masks lose the new id when it goes through the video again.
+        """
         if lesion == into:
             raise InputError(f"lesion {lesion} has this id already: choose two lesions")
+        if into is None:
+            into = self._video.lesions.name_new()
 
         def change(frame: int, backup: Callable[[str], None]) -> bool:
             found = self._masks.read((CORRECTED, PROPAGATED, PREDICTED), frame)
@@ -99,7 +112,7 @@ class Stretches:
             if not (labels == lesion).any():
                 return False
             backup(kind)
-            renamed = np.where(labels == lesion, into, labels).astype(np.uint8)
+            renamed = np.where(labels == lesion, np.uint8(into), labels).astype(np.uint8)
             if kind == CORRECTED:
                 old = self._masks.corrections[frame]
                 self._masks.write_correction(old._replace(version=old.version + 1, lesions=_lesions(renamed)), renamed)
@@ -107,10 +120,16 @@ class Stretches:
                 self._video.write_prediction(kind, frame, renamed)
             return True
 
-        return self._act("relabel", first, last, user, change, lesion=lesion, into=into)
+        act = self._act("relabel", first, last, user, change, lesion=lesion, into=into)
+        act.into = into
+        return act
 
     def clear(self, first: int, last: int, user: str) -> Act:
         """Take people's masks back, so that the network's are current again."""
+
+        video = self._video
+        drawn = [frame for frame in video.spreading_corrections if first <= frame <= last]
+        spread = [frame for frame in drawn if video.is_propagated(frame - 1) or video.is_propagated(frame + 1)]
 
         def change(frame: int, backup: Callable[[str], None]) -> bool:
             if frame not in self._masks.corrections:
@@ -119,7 +138,7 @@ class Stretches:
             self._masks.remove_correction(frame, self._masks.version(frame) + 1)
             return True
 
-        return self._act("clear", first, last, user, change)
+        return self._act("clear", first, last, user, change, spread=spread)
 
     def merge(self, user: str, lesion: int, into: int) -> Act:
         """Make a lesion part of another one, in all masks of the video, also in later ones.
@@ -147,8 +166,7 @@ class Stretches:
             entries = []
             _, folder = self._begin()
             for other, old in sorted(before.items()):
-                if old.content is not None:
-                    (folder / f"{other:06d}.png").write_bytes(old.content)
+                self._keep(folder, PROPAGATED, other, old.content)
                 after = self._masks.content(PROPAGATED, other)
                 if after != old.content:
                     digest = None if after is None else _digest(after)
@@ -161,11 +179,20 @@ class Stretches:
 
     def last_spread(self) -> dict[str, int] | None:
         """The last propagation that can be undone: ``act`` and the corrected ``frame``; None without one."""
-        for folder in reversed(self._acts()):
-            content = _read(folder)
-            if content["name"] == "spread" and content["entries"]:
-                return {"act": int(folder.name), "frame": content["frame"]}
+        with self._video.lock:
+            for folder in reversed(self._acts()):
+                content = _read(folder)
+                if content["name"] == "spread" and content["entries"]:
+                    return {"act": int(folder.name), "frame": content["frame"]}
         return None
+
+    def recover(self) -> None:
+        """Bring back what an act changed that a killed server left halfway."""
+        with self._video.lock:
+            for folder in self._folder.glob("[0-9]*"):
+                if not (folder / "act.json").exists():
+                    logger.warning("a step that was interrupted is taken back in '%s'", self._video.id)
+                    self._roll_back(folder)
 
     def before(self, act: int, frame: int) -> np.ndarray:
         """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.
@@ -178,7 +205,7 @@ class Stretches:
             content = _read(folder)
             if frame not in {entry["frame"] for entry in content["entries"]}:
                 return self._video.mask(frame).labels
-            file = folder / f"{frame:06d}.png"
+            file = _backup(folder, PROPAGATED, frame)
             if not file.exists():
                 return self._video.mask(frame, original=True).labels
             return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]
@@ -208,7 +235,7 @@ class Stretches:
             frames = [entry["frame"] for entry in entries]
             self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
-        return Act(act, frames)
+        return Act(act, frames, content.get("spread", []))
 
     # How they do it --------------------------------------------------------------------------------------------------
 
@@ -218,9 +245,16 @@ class Stretches:
         return mask.labels if mask.source == "predicted" else None
 
     def _fill(
-        self, name: str, first: int, last: int, user: str, how: str, mask: Callable[[int], np.ndarray | None]
+        self,
+        name: str,
+        first: int,
+        last: int,
+        user: str,
+        how: str,
+        mask: Callable[[int], np.ndarray | None],
+        keeps_drawn: bool = False,
     ) -> Act:
-        """Give each frame a person's mask, unless ``mask(frame)`` is None."""
+        """Give each frame a person's mask, unless ``mask(frame)`` is None. A drawn one may go on to spread."""
         time = utc_now()
 
         def change(frame: int, backup: Callable[[str], None]) -> bool:
@@ -229,7 +263,9 @@ class Stretches:
                 return False
             backup(CORRECTED)
             version = self._masks.version(frame) + 1
-            correction = Correction(frame, user, time, version, _lesions(labels), has_polyp(labels > 0), how)
+            is_drawn = keeps_drawn and frame in self._video.spreading_corrections
+            kind = DRAWN if is_drawn else how
+            correction = Correction(frame, user, time, version, _lesions(labels), has_polyp(labels > 0), kind)
             self._masks.write_correction(correction, labels)
             return True
 
@@ -242,6 +278,7 @@ class Stretches:
         last: int,
         user: str,
         change: Callable[[int, Callable[[str], None]], bool],
+        spread: Sequence[int] = (),
         **details: int,
     ) -> Act:
         """Call ``change(frame, backup)`` for each frame; it calls ``backup(kind)`` before it changes a mask's file."""
@@ -255,22 +292,19 @@ class Stretches:
             entries: list[dict[str, Any]] = []
 
             def backup(kind: str, frame: int) -> None:
+                self._keep(folder, kind, frame, self._masks.content(kind, frame))
                 entries.append({"frame": frame, "kind": kind})
-                if (content := self._masks.content(kind, frame)) is not None:
-                    (folder / f"{frame:06d}.png").write_bytes(content)
 
             try:
                 for frame in range(first, last + 1):
                     if change(frame, partial(backup, frame=frame)):
                         content = self._masks.content(entries[-1]["kind"], frame)
                         entries[-1]["after"] = None if content is None else _digest(content)
-                self._write(folder, {"name": name, "entries": entries})
+                self._write(folder, {"name": name, "entries": entries, "spread": list(spread)})
             except BaseException:  # a full disk: all frames get their masks back
-                for entry in entries:
-                    self._restore(entry, folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                self._roll_back(folder)
                 raise
-            act.frames = [entry["frame"] for entry in entries]
+            act.frames, act.spread = [entry["frame"] for entry in entries], list(spread)
             if act.frames:
                 self._note(name, act.frames, user, first=first, last=last, **details)
             else:
@@ -290,10 +324,26 @@ class Stretches:
         for old in self._acts()[:-_KEPT]:
             shutil.rmtree(old)
 
+    def _keep(self, folder: Path, kind: str, frame: int, content: bytes | None) -> None:
+        """Keep what is replaced, so that it can be brought back even if the act does not come to its end."""
+        file = _backup(folder, kind, frame)
+        with atomic_write(file if content is not None else file.with_suffix(".none")) as temporary:
+            temporary.write_bytes(content or b"")
+
+    def _roll_back(self, folder: Path) -> None:
+        """Bring back all that an act has replaced so far, and forget the act."""
+        for kept in sorted(folder.glob("[0-9]*.*.*")):
+            frame, kind, _ = kept.name.split(".")
+            try:
+                self._restore({"frame": int(frame), "kind": kind}, folder)
+            except OSError:
+                logger.exception("the mask of frame %s of '%s' cannot be brought back", frame, self._video.id)
+        shutil.rmtree(folder, ignore_errors=True)
+
     def _restore(self, entry: dict[str, Any], folder: Path) -> None:
         """Bring a mask back from the folder of an act."""
         frame, kind = entry["frame"], entry["kind"]
-        file = folder / f"{frame:06d}.png"
+        file = _backup(folder, kind, frame)
         version = self._masks.version(frame) + 1
         if file.exists():
             self._masks.put_content(kind, frame, file.read_bytes(), version)
@@ -311,12 +361,20 @@ class Stretches:
     def _note(self, name: str, frames: list[int], user: str, **details: int) -> None:
         """Write an act into the history, with the versions that its frames have now."""
         self._video.values.forget_rank()
-        self._video.values.flush()
         versions = {frame: self._masks.version(frame) for frame in frames}
-        self._video.history.add(user, name, frames=len(frames), versions=versions, **details)
+        try:
+            self._video.values.flush()
+            self._video.history.add(user, name, frames=len(frames), versions=versions, **details)
+        except OSError:  # not lost: the masks' own files say who saved them, and when
+            logger.exception("a step of '%s' is missing in its history", self._video.id)
 
     def _acts(self) -> list[Path]:
-        return sorted(self._folder.glob("[0-9]*"))
+        """The folders of the acts that have come to their end, the oldest first."""
+        return sorted(path.parent for path in self._folder.glob("[0-9]*/act.json"))
+
+
+def _backup(folder: Path, kind: str, frame: int) -> Path:
+    return folder / f"{frame:06d}.{kind}.png"
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -84,9 +84,9 @@ class StoredVideo:
 
     @property
     def saves(self) -> int:
-        """How often people saved or took back a mask."""
+        """How often people changed a mask, or many at once."""
         with self.lock:
-            return self._masks.saves
+            return self._masks.saves + int(self.info.get("acts", 0))
 
     def mask(self, frame: int, original: bool = False) -> Mask:
         """The current mask of a frame, or the model's own.
@@ -102,7 +102,8 @@ class StoredVideo:
                 labels, kind = found
                 merged = labels if original else self.lesions.merges()[labels]
                 if kind == CORRECTED:
-                    source = CHECKED if self._masks.corrections[frame].how == CHECKED else CORRECTED
+                    known = self._masks.corrections.get(frame)  # another process may read a newer file
+                    source = CHECKED if known is not None and known.how == CHECKED else CORRECTED
                     return Mask(merged, source, version)
                 return Mask(merged, "predicted", version)
         return Mask(np.zeros(self.info.size, np.uint8), "none", version)
@@ -247,7 +248,8 @@ class StoredVideo:
             values: ``scores``, ``uncertainty``, ``errors``, ``changes``, ``quality``. Values that are not given stay
                 as they are.
         """
-        self._masks.write_prediction(kind, frame, labels)
+        with self.lock:
+            self._masks.write_prediction(kind, frame, labels)
         self.values.set(kind, frame, labels, **values)
 
     def remove_propagated(self, frames: Iterable[int]) -> None:

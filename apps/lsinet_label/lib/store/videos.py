@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from lib.errors import NotFound
 from lib.store.video import StoredVideo
 
 __all__ = ["VideoStore"]
@@ -47,6 +48,16 @@ class VideoStore:
         with self._lock:
             self._videos.pop(image_id, None)
         shutil.rmtree(self.folder / image_id, ignore_errors=True)
+
+    def recover(self) -> None:
+        """Take back the steps that a killed server left halfway, for the start."""
+        for folder in self.folder.glob("*/undo/[0-9]*"):
+            if not (folder / "act.json").exists():
+                try:
+                    video = self[folder.parents[1].name]
+                except NotFound:
+                    continue
+                video.stretches.recover()
 
     @property
     def _scratch(self) -> Path:

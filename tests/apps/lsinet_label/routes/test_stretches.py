@@ -18,7 +18,7 @@ def annotated(services, drawn):
 
 def test_a_stretch_is_checked_and_the_step_is_undone(client, annotated):
     answer = client.post(STRETCH, json={"first": 2, "last": 4, "act": "check"}).json()
-    assert answer == {"act": 1, "frames": [2, 3, 4]}
+    assert answer == {"act": 1, "frames": [2, 3, 4], "into": None}
     video = client.get(f"videos/{VIDEO}").json()
     assert (video["corrected"], video["checked"]) == (0, 3)
     assert [(c["frame"], c["how"], c["user"]) for c in video["corrections"]] == [
@@ -34,7 +34,8 @@ def test_a_stretch_is_checked_and_the_step_is_undone(client, annotated):
     ("body", "status", "said"),
     [
         ({"act": "remove"}, 400, "needs lesion"),
-        ({"act": "relabel", "lesion": 1}, 400, "needs into"),
+        ({"act": "relabel", "into": 1}, 400, "needs lesion"),
+        ({"act": "merge", "lesion": 1}, 400, "needs into"),
         ({"act": "copy"}, 400, "needs frame"),
         ({"act": "copy", "frame": 12}, 404, "frame 12"),
         ({"act": "burn"}, 422, "check"),
@@ -55,8 +56,25 @@ def test_a_checked_frame_does_not_spread(client, services, annotated):
     assert answer.status_code == 409 and "is not corrected" in answer.json()["detail"]
 
 
-def test_a_cleared_correction_no_longer_reaches_others(client, services, annotated, png):
-    client.put(f"videos/{VIDEO}/frames/3/mask", content=png(7))
+def test_a_cleared_correction_no_longer_reaches_others(client, services, annotated, png, drawn):
+    for frame in (3, 8):
+        client.put(f"videos/{VIDEO}/frames/{frame}/mask", content=png(7))
+    annotated.write_prediction("propagated", 4, drawn(7))  # frame 3 has spread, frame 8 has not
     answer = client.post(STRETCH, json={"first": 0, "last": 11, "act": "clear"}).json()
-    assert answer["frames"] == [3] and not annotated.corrections
-    assert [(job.kind, job.frame) for job in services.jobs.jobs()] == [("propagate", 3)]
+    assert answer["frames"] == [3, 8] and not annotated.corrections
+    (job,) = services.jobs.jobs()
+    assert (job.kind, job.frame) == ("propagate", 3)
+    services.jobs.cancel(job.job)
+    client.post(f"videos/{VIDEO}/undo", json={"act": answer["act"]})
+    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled"), (3, "queued")]
+    client.post(STRETCH, json={"first": 8, "last": 8, "act": "clear"})  # a job works: it may be spreading this one
+    assert [job.frame for job in services.jobs.jobs()] == [3, 3, 8]
+
+
+def test_a_lesion_gets_a_new_id(client, services, annotated, png):
+    answer = client.post(STRETCH, json={"first": 6, "last": 11, "act": "relabel", "lesion": 1}).json()
+    assert (answer["into"], answer["frames"]) == (2, [6, 7, 8, 9, 10, 11])
+    assert annotated.lesions.per_frame()[5:7] == [[1], [2]] and annotated.lesions.last_named_id() == 2
+    services.jobs.submit(VIDEO, "annotate")
+    answer = client.post(STRETCH, json={"first": 6, "last": 11, "act": "relabel", "lesion": 2})
+    assert answer.status_code == 409 and "a job is working" in answer.json()["detail"]

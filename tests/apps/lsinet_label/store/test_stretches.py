@@ -129,13 +129,51 @@ def test_steps_are_undone_one_after_the_other(annotated):
     assert masks(annotated) == before
 
 
-def test_a_full_disk_changes_nothing(annotated, full_disk):
-    before, corrections = masks(annotated), annotated.corrections.keys()
-    full_disk("fsync")
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_changes_nothing(annotated, open_store, full_disk, call):
+    before, corrections = masks(annotated), annotated.corrections
+    full_disk(call)
     with pytest.raises(OSError, match="No space left"):
         annotated.stretches.empty(2, 8, "bob")
     full_disk()
-    assert masks(annotated) == before and annotated.corrections.keys() == corrections
+    for video in (annotated, open_store()[VIDEO]):
+        assert masks(video) == before and video.corrections.keys() == corrections.keys()
+        assert video.stretches.last_spread() is None
+
+
+def test_what_a_killed_server_left_halfway_is_taken_back(annotated, open_store, monkeypatch):
+    before, corrections = masks(annotated), annotated.corrections
+    write = annotated._masks.write_correction
+
+    def killed(correction, labels):
+        if correction.frame == 6:
+            raise SystemExit  # and nothing after it runs
+        write(correction, labels)
+
+    monkeypatch.setattr(annotated._masks, "write_correction", killed)
+    monkeypatch.setattr(annotated.stretches, "_roll_back", lambda folder: None)
+    with pytest.raises(SystemExit):
+        annotated.stretches.empty(3, 8, "bob")
+    store = open_store()
+    assert masks(store[VIDEO]) != before and store[VIDEO].stretches.last_spread() is None
+    store.recover()
+    assert masks(store[VIDEO]) == before and store[VIDEO].corrections.keys() == corrections.keys()
+    assert masks(open_store()[VIDEO]) == before and not list((annotated.folder / "undo").iterdir())
+
+
+def test_a_damaged_mask_keeps_nobody_from_the_others(annotated, open_store, caplog):
+    annotated.stretches.check(3, 3, "bob")
+    (annotated.folder / "corrected" / "000003.png").write_bytes(b"")
+    assert list(open_store()[VIDEO].corrections) == [5] and "cannot be read" in caplog.text
+
+
+def test_deleting_a_lesion_from_a_drawn_mask_leaves_it_drawn(annotated):
+    annotated.stretches.remove(4, 6, "bob", 2)
+    assert {frame: found.how for frame, found in annotated.corrections.items()} == {
+        4: "filled",
+        5: "drawn",
+        6: "filled",
+    }
 
 
 def test_a_stretch_that_makes_no_sense(annotated):
