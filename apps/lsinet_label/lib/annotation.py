@@ -299,11 +299,7 @@ class _Changes:
 def _predict(
     source: Video, first: int, model: LoadedModel, inferer: SequentialVideoInferer, state: ClipState
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, float]]:
-    """Yield the readable frames from the first one on.
-
-    Yields:
-        index; probability map, float32, (H, W); the encoder's features at stride 16, float32, (C, h, w); quality.
-    """
+    """Yield each readable frame: index, probability map, (H, W), features at stride 16, (C, h, w), and quality."""
     device = next(model.network.parameters()).device
     waiting: deque[tuple[int, tuple[int, int], float]] = deque()
 
@@ -328,11 +324,7 @@ def _values(probability: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def without_specks(mask: np.ndarray) -> np.ndarray:
-    """Remove parts that are too small for a polyp. Otherwise people would have to erase them one by one.
-
-    Args:
-        mask: bool, (H, W).
-    """
+    """Remove parts of a mask, bool, (H, W), that are too small for a polyp: people would have to erase them."""
     parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
     areas = np.bincount(parts.ravel())
     return mask & (areas > _MIN_AREA * mask.size)[parts]

@@ -21,7 +21,7 @@ all. A correction is on the disk before the server answers its save.
 
 The modules: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
 ``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``stretches`` (what people do to many frames at
-once), ``video`` (changes that touch several of these),
+once), ``undo_log`` (``undo/``), ``video`` (changes that touch several of these),
 ``summary`` (what clients see), ``videos`` (all videos).
 """
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from lib.errors import Conflict, NotFound
-from lib.store.files import utc_now, write_durably
+from lib.errors import Conflict
+from lib.store.files import utc_now
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks, decode_mask
+from lib.store.undo_log import UndoLog, backup_of, digest
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
-from lsinet_monai.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
@@ -29,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Act", "Replaced", "Stretches"]
 
 logger = logging.getLogger(__name__)
-
-_KEPT = 50  # acts that can be undone
 
 
 @dataclass
@@ -63,9 +57,8 @@ class Stretches:
     """
 
     def __init__(self, video: StoredVideo, masks: Masks) -> None:
-        self._video = video
-        self._masks = masks
-        self._folder = video.folder / "undo"
+        self._video, self._masks = video, masks
+        self._log = UndoLog(video.folder / "undo")
 
     def check(self, first: int, last: int, user: str) -> Act:
         """Note that a person found the network's masks right. From then on no job changes them, and none spreads.
@@ -95,10 +88,7 @@ class Stretches:
         return self._fill("remove", first, last, user, FILLED, without, keeps_drawn=True)
 
     def relabel(self, first: int, last: int, user: str, lesion: int, into: int | None) -> Act:
-        """Call a lesion by another id in these frames; by a new one with None. Whose masks they are stays as it is.
-
-        The network's masks lose the new id when it goes through the video again.
-        """
+        """Call a lesion by another id, or a new one, until the network goes through the video again."""
         if lesion == into:
             raise InputError(f"lesion {lesion} has this id already: choose two lesions")
         if into is None:
@@ -152,7 +142,7 @@ class Stretches:
             before = lesions.merged()
             lesions.merge(into, lesion, user)
             act, folder = self._begin()
-            self._write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
+            self._log.write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
         return act
 
     def note_spread(self, frame: int, before: dict[int, Replaced]) -> None:
@@ -166,22 +156,22 @@ class Stretches:
             entries = []
             _, folder = self._begin()
             for other, old in sorted(before.items()):
-                self._keep(folder, PROPAGATED, other, old.content)
+                self._log.keep(folder, PROPAGATED, other, old.content)
                 after = self._masks.content(PROPAGATED, other)
                 if after != old.content:
-                    digest = None if after is None else _digest(after)
-                    entries.append({"frame": other, "kind": PROPAGATED, "after": digest, "values": old.values})
-            self._write(folder, {"name": "spread", "frame": frame, "entries": entries})
+                    mark = None if after is None else digest(after)
+                    entries.append({"frame": other, "kind": PROPAGATED, "after": mark, "values": old.values})
+            self._log.write(folder, {"name": "spread", "frame": frame, "entries": entries})
 
     def propagated(self, frame: int) -> Replaced:
-        """The propagated mask of a frame, and its values, as they are now."""
+        """The propagated mask of a frame, and its values."""
         return Replaced(self._masks.content(PROPAGATED, frame), self._video.values.propagated(frame))
 
     def last_spread(self) -> dict[str, int] | None:
         """The last propagation that can be undone: ``act`` and the corrected ``frame``; None without one."""
         with self._video.lock:
-            for folder in reversed(self._acts()):
-                content = _read(folder)
+            for folder in reversed(self._log.finished()):
+                content = self._log.read(folder)
                 if content["name"] == "spread" and content["entries"]:
                     return {"act": int(folder.name), "frame": content["frame"]}
         return None
@@ -189,10 +179,9 @@ class Stretches:
     def recover(self) -> None:
         """Bring back what an act changed that a killed server left halfway."""
         with self._video.lock:
-            for folder in self._folder.glob("[0-9]*"):
-                if not (folder / "act.json").exists():
-                    logger.warning("a step that was interrupted is taken back in '%s'", self._video.id)
-                    self._roll_back(folder)
+            for folder in self._log.unfinished():
+                logger.warning("a step that was interrupted is taken back in '%s'", self._video.id)
+                self._roll_back(folder)
 
     def before(self, act: int, frame: int) -> np.ndarray:
         """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.
@@ -200,12 +189,12 @@ class Stretches:
         Raises:
             NotFound: the act is not known any more.
         """
-        folder = self._folder / f"{act:06d}"
+        folder = self._log.folder_of(act)
         with self._video.lock:
-            content = _read(folder)
+            content = self._log.read(folder)
             if frame not in {entry["frame"] for entry in content["entries"]}:
                 return self._video.mask(frame).labels
-            file = _backup(folder, PROPAGATED, frame)
+            file = backup_of(folder, PROPAGATED, frame)
             if not file.exists():
                 return self._video.mask(frame, original=True).labels
             return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]
@@ -217,14 +206,14 @@ class Stretches:
             Conflict: some of it has changed since, or the video is final.
             NotFound: the act is not known any more.
         """
-        folder = self._folder / f"{act:06d}"
+        folder = self._log.folder_of(act)
         with self._video.lock:
             self._video.info.check_not_final()
-            content = _read(folder)
+            content = self._log.read(folder)
             entries = content["entries"]
             for entry in entries:
                 now = self._masks.content(entry["kind"], entry["frame"])
-                if entry["after"] != (None if now is None else _digest(now)):
+                if entry["after"] != (None if now is None else digest(now)):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
             if content["name"] == "merge":
                 if content["after"] != self._video.lesions.merged():
@@ -292,15 +281,15 @@ class Stretches:
             entries: list[dict[str, Any]] = []
 
             def backup(kind: str, frame: int) -> None:
-                self._keep(folder, kind, frame, self._masks.content(kind, frame))
+                self._log.keep(folder, kind, frame, self._masks.content(kind, frame))
                 entries.append({"frame": frame, "kind": kind})
 
             try:
                 for frame in range(first, last + 1):
                     if change(frame, partial(backup, frame=frame)):
                         content = self._masks.content(entries[-1]["kind"], frame)
-                        entries[-1]["after"] = None if content is None else _digest(content)
-                self._write(folder, {"name": name, "entries": entries, "spread": list(spread)})
+                        entries[-1]["after"] = None if content is None else digest(content)
+                self._log.write(folder, {"name": name, "entries": entries, "spread": list(spread)})
             except BaseException:  # a full disk: all frames get their masks back
                 self._roll_back(folder)
                 raise
@@ -315,35 +304,23 @@ class Stretches:
         """Make the folder of a new act. Ids are not used twice."""
         number = self._video.info.get("acts", 0) + 1
         self._video.info.update(acts=number)
-        folder = self._folder / f"{number:06d}"
+        folder = self._log.folder_of(number)
         folder.mkdir(parents=True)
         return Act(number), folder
 
-    def _write(self, folder: Path, content: dict[str, Any]) -> None:
-        write_durably(folder / "act.json", json.dumps(content).encode())
-        for old in self._acts()[:-_KEPT]:
-            shutil.rmtree(old)
-
-    def _keep(self, folder: Path, kind: str, frame: int, content: bytes | None) -> None:
-        """Keep what is replaced, so that it can be brought back even if the act does not come to its end."""
-        file = _backup(folder, kind, frame)
-        with atomic_write(file if content is not None else file.with_suffix(".none")) as temporary:
-            temporary.write_bytes(content or b"")
-
     def _roll_back(self, folder: Path) -> None:
         """Bring back all that an act has replaced so far, and forget the act."""
-        for kept in sorted(folder.glob("[0-9]*.*.*")):
-            frame, kind, _ = kept.name.split(".")
+        for frame, kind in self._log.kept(folder):
             try:
-                self._restore({"frame": int(frame), "kind": kind}, folder)
+                self._restore({"frame": frame, "kind": kind}, folder)
             except OSError:
-                logger.exception("the mask of frame %s of '%s' cannot be brought back", frame, self._video.id)
+                logger.exception("the mask of frame %d of '%s' cannot be brought back", frame, self._video.id)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _restore(self, entry: dict[str, Any], folder: Path) -> None:
         """Bring a mask back from the folder of an act."""
         frame, kind = entry["frame"], entry["kind"]
-        file = _backup(folder, kind, frame)
+        file = backup_of(folder, kind, frame)
         version = self._masks.version(frame) + 1
         if file.exists():
             self._masks.put_content(kind, frame, file.read_bytes(), version)
@@ -368,29 +345,6 @@ class Stretches:
         except OSError:  # not lost: the masks' own files say who saved them, and when
             logger.exception("a step of '%s' is missing in its history", self._video.id)
 
-    def _acts(self) -> list[Path]:
-        """The folders of the acts that have come to their end, the oldest first."""
-        return sorted(path.parent for path in self._folder.glob("[0-9]*/act.json"))
-
-
-def _backup(folder: Path, kind: str, frame: int) -> Path:
-    return folder / f"{frame:06d}.{kind}.png"
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads((folder / "act.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound("this step cannot be undone any more") from None
-    return content
-
 
 def _lesions(labels: np.ndarray) -> tuple[int, ...]:
     return tuple(np.unique(labels[labels > 0]).tolist())
-
-
-def _digest(content: bytes) -> str:
-    """Identify a mask and who saved it, but for the version, which an undo raises, too."""
-    with Image.open(io.BytesIO(content)) as image:
-        texts = {name: text for name, text in getattr(image, "text", {}).items() if name != "Version"}
-        return hashlib.sha256(np.array(image).tobytes() + json.dumps(texts, sort_keys=True).encode()).hexdigest()

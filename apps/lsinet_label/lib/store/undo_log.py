@@ -1,0 +1,92 @@
+"""What the last acts on many frames replaced: ``undo/N/`` with the old masks, and ``act.json`` once an act is done."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lib.errors import NotFound
+from lib.store.files import write_durably
+from lsinet_monai.utils.files import atomic_write
+
+__all__ = ["UndoLog", "backup_of", "digest"]
+
+_KEPT = 50  # acts that can be undone
+
+
+class UndoLog:
+    """The folders of the acts of one video.
+
+    Args:
+        folder: ``undo`` in the video's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folder_of(self, act: int) -> Path:
+        """The folder of an act by its number."""
+        return self._folder / f"{act:06d}"
+
+    def finished(self) -> list[Path]:
+        """The folders of the acts that have come to their end, the oldest first."""
+        return sorted(path.parent for path in self._folder.glob("[0-9]*/act.json"))
+
+    def unfinished(self) -> list[Path]:
+        """The folders of the acts that have not."""
+        return sorted(set(self._folder.glob("[0-9]*")) - set(self.finished()))
+
+    def keep(self, folder: Path, kind: str, frame: int, content: bytes | None) -> None:
+        """Keep what is replaced, so that it can be brought back even if the act does not come to its end.
+
+        Args:
+            folder: the act's.
+            kind: the mask's, such as ``corrected``.
+            frame: its index.
+            content: the mask's PNG file; None if there was no mask.
+        """
+        file = backup_of(folder, kind, frame)
+        with atomic_write(file if content is not None else file.with_suffix(".none")) as temporary:
+            temporary.write_bytes(content or b"")
+
+    def kept(self, folder: Path) -> list[tuple[int, str]]:
+        """What an act has replaced so far: frame and kind of each mask."""
+        names = (path.name.split(".") for path in sorted(folder.glob("[0-9]*.*.*")))
+        return [(int(frame), kind) for frame, kind, _ in names]
+
+    def write(self, folder: Path, content: dict[str, Any]) -> None:
+        """Note that an act has come to its end. The oldest of more than 50 acts is forgotten."""
+        write_durably(folder / "act.json", json.dumps(content).encode())
+        for old in self.finished()[:-_KEPT]:
+            shutil.rmtree(old)
+
+    def read(self, folder: Path) -> dict[str, Any]:
+        """What :meth:`write` noted.
+
+        Raises:
+            NotFound: the act is not known any more.
+        """
+        try:
+            content: dict[str, Any] = json.loads((folder / "act.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise NotFound("this step cannot be undone any more") from None
+        return content
+
+
+def backup_of(folder: Path, kind: str, frame: int) -> Path:
+    """The file that keeps a mask in an act's folder."""
+    return folder / f"{frame:06d}.{kind}.png"
+
+
+def digest(content: bytes) -> str:
+    """Identify a mask and who saved it, but for the version, which an undo raises, too."""
+    with Image.open(io.BytesIO(content)) as image:
+        texts = {name: text for name, text in getattr(image, "text", {}).items() if name != "Version"}
+        return hashlib.sha256(np.array(image).tobytes() + json.dumps(texts, sort_keys=True).encode()).hexdigest()
