@@ -204,8 +204,8 @@ class Worker:
     ) -> Generator[tuple[float, str], None, set[int]]:
         """Write the propagated masks, see :meth:`_propagate`; return the frames that no correction reaches any more."""
         with open_video(video.path) as source:
-            own = set(frames)
-            propagated = set(video.propagated_frames())
+            own, propagated = set(frames), set(video.propagated_frames())
+            propagated |= {frame for frame in frames if {frame - 1, frame + 1} & propagated}
             for frame in [frame for frame in frames if frame not in video.spreading_corrections]:
                 session = self._session(video, source, model, frame)
                 reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)

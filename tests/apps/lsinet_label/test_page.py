@@ -766,6 +766,7 @@ class TestWork:
         page.keyboard.press("v")
         assert page.get_by_role("button", name=STOPPED).inner_text().count(f"{left} without a mask") == 1
         page.keyboard.press("v")
+        page.hover("#timeline")
         assert page.locator("#legend .waiting").is_visible()
 
         page.keyboard.press("x")
