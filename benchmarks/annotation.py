@@ -11,7 +11,7 @@ false finding in 20 frames; and two polyps side by side. Three tasks:
 
 The times do not depend on the machine. They come from a keystroke-level model (Card, Moran and Newell, "The
 Keystroke-Level Model for User Performance Time with Interactive Systems", CACM 1980): each act on the page adds a
-constant. What the server needs meanwhile is not counted. Whether a task is reached, is read from the server.
+constant. What the server needs meanwhile is not counted. The server says whether a task is reached.
 
 Needs the extras label and video, Playwright (extra dev) and chromium.
 """
@@ -112,21 +112,16 @@ class Clinician:
             self._count("click", CLICK)
         self.page.select_option(selector, value)
 
-    def draw(self, points: list[Point], hold: str | None = None) -> None:
-        """Draw through points of the picture, (x, y), and back to the first, with a key held down."""
+    def draw(self, points: list[Point]) -> None:
+        """Draw through points of the picture, (x, y), and back to the first."""
         places = [self.place(point) for point in [*points, points[0]]]
         length = sum(math.dist(a, b) for a, b in itertools.pairwise(places))
         self._count("stroke", STROKE * max(1.0, length / STROKE_LENGTH))
-        if hold:
-            self._count("key", KEY)
-            self.page.keyboard.down(hold)
         self.page.mouse.move(*places[0])
         self.page.mouse.down()
         for place in places[1:]:
             self.page.mouse.move(*place, steps=5)
         self.page.mouse.up()
-        if hold:
-            self.page.keyboard.up(hold)
 
     def place(self, point: Point) -> Point:
         """Where a point of the picture is on the page."""

@@ -5,7 +5,7 @@ import { complain } from "./messages.js";
 const BUSY_PAUSE = 1; // seconds between two looks at the server while a job runs
 const IDLE_PAUSE = 5;
 
-export const isActive = (job) => job.state === "queued" || job.state === "running";
+const isActive = (job) => job.state === "queued" || job.state === "running";
 
 /** Events: "status" (detail: the server's status), "videos" (videos and jobs were loaded). */
 export class ServerWatch extends EventTarget {

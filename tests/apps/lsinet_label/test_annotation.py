@@ -72,6 +72,13 @@ def run(work):
             return stop.value, progress
 
 
+def stop_after(work, pieces):
+    """Runs some pieces of a job's work, and stops it there."""
+    for _ in range(pieces):
+        next(work)
+    work.close()
+
+
 def masks(worker, original=False):
     return np.stack([worker.videos[VIDEO].mask(frame, original).labels for frame in range(12)])
 
@@ -122,9 +129,7 @@ def interrupt(worker):
     """Annotates 8 of 12 frames, and gives the file of its progress."""
     working = worker()
     work = working(job("annotate"))
-    for _ in range(8):
-        next(work)
-    work.close()
+    stop_after(work, 8)
     return working.videos[VIDEO].folder / "annotate.pt"
 
 
@@ -195,9 +200,7 @@ def test_progress_of_another_model_is_forgotten_with_its_masks(annotated, worker
     monkeypatch.setattr("lib.annotation._SAVE_FRAMES", 3)
     video = annotated.videos[VIDEO]
     work = annotated(job("annotate"))
-    for _ in range(8):
-        next(work)
-    work.close()
+    stop_after(work, 8)
     file = video.folder / "annotate.pt"
     of_another_model(file)
     again = worker()  # with the model in service
@@ -224,9 +227,7 @@ def test_a_resumed_annotation_gives_new_lesions_new_ids(worker, monkeypatch):
     shutil.rmtree(whole.videos[VIDEO].folder)
     stopped = worker()
     work = stopped(job("annotate"))
-    for _ in range(10):
-        next(work)
-    work.close()
+    stop_after(work, 10)
     again = worker()
     run(again(job("annotate")))
     assert (masks(again, original=True) == expected).all()
@@ -270,9 +271,7 @@ def test_lesions_of_people_are_not_joined_to_others(worker, blinking):
 def test_an_annotation_that_resumes_joins_the_same_tracks(worker, blinking):
     working = worker()
     work = working(job("annotate"))
-    for _ in range(6):
-        next(work)
-    work.close()
+    stop_after(work, 6)
     again = worker()
     run(again(job("annotate")))
     assert again.videos[VIDEO].mask(0).labels.max() == 2
@@ -350,9 +349,7 @@ def test_a_cancelled_propagation_can_be_undone(annotated):
     before = masks(annotated)
     video.save_correction(5, drawn(), "ann")
     work = annotated(job("propagate", 5))
-    next(work)
-    next(work)
-    work.close()
+    stop_after(work, 2)
     assert len(video.propagated_frames()) == 2
     video.stretches.undo(video.stretches.last_spread()["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)

@@ -116,7 +116,6 @@ class Stretches:
 
     def clear(self, first: int, last: int, user: str) -> Act:
         """Take people's masks back, so that the network's are current again."""
-
         video = self._video
         drawn = [frame for frame in video.spreading_corrections if first <= frame <= last]
         spread = [frame for frame in drawn if video.is_propagated(frame - 1) or video.is_propagated(frame + 1)]
@@ -252,8 +251,8 @@ class Stretches:
                 return False
             backup(CORRECTED)
             version = self._masks.version(frame) + 1
-            is_drawn = keeps_drawn and frame in self._video.spreading_corrections
-            kind = DRAWN if is_drawn else how
+            old = self._masks.corrections.get(frame)
+            kind = DRAWN if keeps_drawn and old is not None and old.how == DRAWN else how
             correction = Correction(frame, user, time, version, _lesions(labels), has_polyp(labels > 0), kind)
             self._masks.write_correction(correction, labels)
             return True
