@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -112,3 +113,10 @@ def test_nothing_is_written_next_to_the_shipped_model(name: str, key: str) -> No
 @pytest.mark.parametrize("name", ["inference", "evaluate", "finetune"])
 def test_the_shipped_model_is_the_default(name: str) -> None:
     assert _read(name)["checkpoint"] == f"$@bundle_root + '/{MODEL_FILE}'"
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_target_is_never_a_module(config: Path) -> None:
+    # From Python 3.12 on, MONAI's way to find a target prefers a module to a function of the same name.
+    for target in re.findall(r'"_target_": "(lsinet_monai\.[\w.]+)"', config.read_text(encoding="utf-8")):
+        assert importlib.util.find_spec(target) is None, target
