@@ -40,6 +40,7 @@ export class Api extends EventTarget {
     this.#send("POST", "jobs", { image: id, kind, frame, ...within }, { once: true });
   /** `options`: {first, last, act, ...}; resolves to {act, frames}, the frames whose mask changed. */
   actOn = (id, options) => this.#send("POST", `${this.#path(id)}/stretch`, options, { once: true });
+  keepSpread = (id, act) => this.#send("POST", `${this.#path(id)}/keep`, { act }, { once: true });
   undoAct = (id, act) => this.#send("POST", `${this.#path(id)}/undo`, { act }, { once: true });
 
   /** The picture of a frame as an ImageBitmap. */

@@ -99,6 +99,7 @@ const saveActions = ({ files, flicker, manyFrames, workflow }) => [
     manyFrames.takeBack(),
   ),
   action("flicker", "Compare with the masks before the last propagation", ["U"], () => flicker.toggle()),
+  action("keep-spread", "Keep what the last propagation changed", ["Shift+Enter"], () => workflow.keepSpread()),
   action("undo-spread", "Undo the last propagation; your own mask stays", ["Shift+U"], () => workflow.undoSpread()),
   action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
   action("export", "Export the masks", ["X"], () => files.export()),

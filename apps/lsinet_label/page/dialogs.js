@@ -29,12 +29,13 @@ export async function ask(title, text, answers) {
 }
 
 /** Say how far a video is, and ask whether it is final. */
-export async function confirmFinal({ name, frames, without_mask }, { seen, corrected, checked, doubtful }) {
+export async function confirmFinal({ name, frames, without_mask, spread }, { seen, corrected, checked, doubtful }) {
   const counts = [
     `${seen} seen in this browser`,
     `${corrected} corrected`,
     `${checked} checked`,
     `${plural(doubtful, "doubtful place")} (key N) not looked after`,
+    spread && `${plural(spread.frames.length, "frame")} changed by a propagation that nobody has kept or undone`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
   ];
   const answer = await ask(

@@ -29,7 +29,12 @@ export class Readings {
     element("warnings").replaceChildren(...(video.warnings ?? []).map((line) => make("li", { textContent: line })));
     if (video.error) setText("stage-state", video.error);
     element("spread").hidden = !video.spread || video.final;
-    if (video.spread) setText("spread-title", `Propagated from frame ${shownNumber(video.spread.frame)}`);
+    if (video.spread) {
+      const { frame, frames } = video.spread;
+      setText("spread-title", `Propagated from frame ${shownNumber(frame)}: keep it?`);
+      const [first, last] = [frames[0], frames.at(-1)].map(shownNumber);
+      setText("spread-frames", `It changed ${plural(frames.length, "frame")} from ${first} to ${last}.`);
+    }
     document.title = `${video.name} – LSI-Net label`;
     this.drawFrame();
   }

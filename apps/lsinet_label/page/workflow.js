@@ -150,6 +150,22 @@ export class Workflow {
     say(`The changes to frame ${shownNumber(frame)} are discarded.`);
   }
 
+  /** Keep what the last propagation changed. */
+  async keepSpread() {
+    const { editor, api } = this;
+    const { spread, id } = editor.video ?? {};
+    if (!this.steps.isOpen({ toEdit: true })) return;
+    if (!spread) {
+      say("There is no propagation to keep.");
+      return;
+    }
+    await this.steps.run(async () => {
+      const { frames } = await api.keepSpread(id, spread.act);
+      await editor.refresh();
+      say(`The masks of ${plural(frames.length, "frame")} around frame ${shownNumber(spread.frame)} are kept.`);
+    });
+  }
+
   /** Undo the last propagation. The mask from which it spread stays. */
   async undoSpread() {
     const { editor, api } = this;

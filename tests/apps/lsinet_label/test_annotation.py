@@ -306,10 +306,10 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
     video.save_correction(5, drawn(), "ann")
     changed, _ = run(annotated(job("propagate", 5)))
     after = masks(annotated)
-    spread = video.stretches.last_spread()
+    spread = video.spreads.last_open()
     assert changed and spread["frame"] == 5
     for entry in changed:
-        assert (video.stretches.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
+        assert (video.spreads.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
     video.stretches.undo(spread["act"], "ann")
     for working in (annotated, worker()):
         kept = masks(working)
@@ -317,7 +317,7 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
         assert all((kept[frame] == before[frame]).all() for frame in range(12) if frame != 5)
         found = working.videos[VIDEO].values.per_frame("scores")
         assert [found[frame] for frame in range(12) if frame != 5] == values[:5] + values[6:]
-        assert working.videos[VIDEO].stretches.last_spread() is None
+        assert working.videos[VIDEO].spreads.last_open() is None
 
 
 def test_a_propagation_ends_at_checked_frames_and_at_the_given_ones(annotated):
@@ -351,7 +351,7 @@ def test_a_cancelled_propagation_can_be_undone(annotated):
     work = annotated(job("propagate", 5))
     stop_after(work, 2)
     assert len(video.propagated_frames()) == 2
-    video.stretches.undo(video.stretches.last_spread()["act"], "ann")
+    video.stretches.undo(video.spreads.last_open()["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
 
 

@@ -1,4 +1,4 @@
-"""Stretches of frames: check, empty, clear, copy, remove and relabel in one step, and undo it."""
+"""Many frames at once: check, empty, clear, copy, remove and relabel a stretch, keep a propagation, undo each."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class StretchRequest(BaseModel):
     """For ``copy``: the frame whose mask they get."""
 
 
-class UndoRequest(BaseModel):
-    """The act to undo."""
+class ActRequest(BaseModel):
+    """An act by its number."""
 
     act: int
 
@@ -80,9 +80,20 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
     return _answer(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))
 
 
-@router.post("/videos/{image_id}/undo", summary="Undo an act on a stretch", dependencies=[ANNOTATOR])
-def post_undo(image_id: str, wanted: UndoRequest, app: AppServices) -> dict[str, Any]:
-    """Bring the masks back that an act on a stretch of frames changed.
+@router.post("/videos/{image_id}/keep", summary="Keep a propagation", dependencies=[ANNOTATOR])
+def post_keep(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, Any]:
+    """Note that a person found a propagation right. Then nobody is asked for it any more.
+
+    Raises:
+        NotFound: there is no such video, or the act is not known any more.
+        Conflict: the act is no propagation, or the video is final.
+    """
+    return {"act": wanted.act, "frames": app.videos[image_id].spreads.keep(wanted.act, current_user())}
+
+
+@router.post("/videos/{image_id}/undo", summary="Undo an act on a stretch, or a propagation", dependencies=[ANNOTATOR])
+def post_undo(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, Any]:
+    """Bring the masks back that an act on a stretch of frames, or a propagation, changed.
 
     Raises:
         NotFound: there is no such video, or the act is not known any more.

@@ -11,7 +11,7 @@
 ``propagated/N.png``    masks that propagation predicted from corrections
 ``corrected/N.png``     masks that people saved. Each file also says who saved it, when, and whether it was drawn, is
                         the network's and was found right, or was given to a stretch of frames
-``undo/N/``             what the last acts on stretches of frames replaced
+``undo/N/``             what the last propagations and acts on stretches of frames replaced
 ``history.jsonl``       who saved or took back which mask, and when
 ``annotate.pt``         where an interrupted annotation resumes
 ======================  ===============================================================================================
@@ -21,13 +21,14 @@ all. A correction is on the disk before the server answers its save.
 
 The modules: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
 ``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``stretches`` (what people do to many frames at
-once), ``undo_log`` (``undo/``), ``video`` (changes that touch several of these),
-``summary`` (what clients see), ``videos`` (all videos).
+once), ``spreads`` (propagations that can be undone), ``undo_log`` (``undo/``), ``video`` (changes that touch several of
+these), ``summary`` (what clients see), ``videos`` (all videos).
 """
 
 from lib.store.lesions import Lesions
 from lib.store.masks import CHECKED, LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
-from lib.store.stretches import Act, Replaced
+from lib.store.spreads import Replaced
+from lib.store.stretches import Act
 from lib.store.summary import describe_video, summarise_video
 from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, StoredVideo
 from lib.store.videos import VideoStore

@@ -1,4 +1,4 @@
-"""What changes many frames at once, by people or by a propagation, and how it is undone: ``undo/``."""
+"""What people do to many frames at once, and how it is undone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lib.errors import Conflict
 from lib.store.files import utc_now
-from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks, decode_mask
+from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks
 from lib.store.undo_log import UndoLog, backup_of, digest
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
@@ -22,7 +22,7 @@ from lsinet_monai.masks import has_polyp
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
 
-__all__ = ["Act", "Replaced", "Stretches"]
+__all__ = ["Act", "Stretches"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +40,17 @@ class Act:
     """The id that the lesion has now."""
 
 
-class Replaced(NamedTuple):
-    """What a propagation replaced in a frame."""
-
-    content: bytes | None
-    """The PNG file of the propagated mask; None if the frame had none."""
-    values: dict[str, Any] | None
-
-
 class Stretches:
     """Acts on the frames from a first to a last one of one video. The last 50 can be undone.
 
     Args:
         video: the video.
         masks: its mask files.
+        log: its undo log.
     """
 
-    def __init__(self, video: StoredVideo, masks: Masks) -> None:
-        self._video, self._masks = video, masks
-        self._log = UndoLog(video.folder / "undo")
+    def __init__(self, video: StoredVideo, masks: Masks, log: UndoLog) -> None:
+        self._video, self._masks, self._log = video, masks, log
 
     def check(self, first: int, last: int, user: str) -> Act:
         """Note that a person found the network's masks right. From then on no job changes them, and none spreads.
@@ -144,59 +136,12 @@ class Stretches:
             self._log.write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
         return act
 
-    def note_spread(self, frame: int, before: dict[int, Replaced]) -> None:
-        """Note what a propagation replaced, so that it can be undone. The correction itself stays then.
-
-        Args:
-            frame: the corrected frame.
-            before: what each frame had before, see :meth:`propagated`.
-        """
-        with self._video.lock:
-            entries = []
-            _, folder = self._begin()
-            for other, old in sorted(before.items()):
-                self._log.keep(folder, PROPAGATED, other, old.content)
-                after = self._masks.content(PROPAGATED, other)
-                if after != old.content:
-                    mark = None if after is None else digest(after)
-                    entries.append({"frame": other, "kind": PROPAGATED, "after": mark, "values": old.values})
-            self._log.write(folder, {"name": "spread", "frame": frame, "entries": entries})
-
-    def propagated(self, frame: int) -> Replaced:
-        """The propagated mask of a frame, and its values."""
-        return Replaced(self._masks.content(PROPAGATED, frame), self._video.values.propagated(frame))
-
-    def last_spread(self) -> dict[str, int] | None:
-        """The last propagation that can be undone: ``act`` and the corrected ``frame``; None without one."""
-        with self._video.lock:
-            for folder in reversed(self._log.finished()):
-                content = self._log.read(folder)
-                if content["name"] == "spread" and content["entries"]:
-                    return {"act": int(folder.name), "frame": content["frame"]}
-        return None
-
     def recover(self) -> None:
         """Bring back what an act changed that a killed server left halfway."""
         with self._video.lock:
             for folder in self._log.unfinished():
                 logger.warning("a step that was interrupted is taken back in '%s'", self._video.id)
                 self._roll_back(folder)
-
-    def before(self, act: int, frame: int) -> np.ndarray:
-        """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.
-
-        Raises:
-            NotFound: the act is not known any more.
-        """
-        folder = self._log.folder_of(act)
-        with self._video.lock:
-            content = self._log.read(folder)
-            if frame not in {entry["frame"] for entry in content["entries"]}:
-                return self._video.mask(frame).labels
-            file = backup_of(folder, PROPAGATED, frame)
-            if not file.exists():
-                return self._video.mask(frame, original=True).labels
-            return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]
 
     def undo(self, act: int, user: str) -> Act:
         """Bring back what an act changed.
@@ -300,11 +245,7 @@ class Stretches:
         return act
 
     def _begin(self) -> tuple[Act, Path]:
-        """Make the folder of a new act. Ids are not used twice."""
-        number = self._video.info.get("acts", 0) + 1
-        self._video.info.update(acts=number)
-        folder = self._log.folder_of(number)
-        folder.mkdir(parents=True)
+        number, folder = self._log.begin(self._video.info)
         return Act(number), folder
 
     def _roll_back(self, folder: Path) -> None:

@@ -65,7 +65,7 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "lesions_in": video.lesions.per_frame(),
         "lesions": video.lesions.entries(),
         "free_lesion": video.lesions.free_id(),
-        "spread": video.stretches.last_spread(),
+        "spread": video.spreads.last_open(),
         "final": video.info.is_final,
         "warnings": video.info.get("warnings"),
     }

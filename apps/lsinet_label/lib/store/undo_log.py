@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,9 @@ from PIL import Image
 from lib.errors import NotFound
 from lib.store.files import write_durably
 from lsinet_monai.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from lib.store.video_info import VideoInfo
 
 __all__ = ["UndoLog", "backup_of", "digest"]
 
@@ -34,6 +37,14 @@ class UndoLog:
     def folder_of(self, act: int) -> Path:
         """The folder of an act by its number."""
         return self._folder / f"{act:06d}"
+
+    def begin(self, info: VideoInfo) -> tuple[int, Path]:
+        """Make the folder of a new act, and number it. ``info`` knows the last number: none is used twice."""
+        number = info.get("acts", 0) + 1
+        info.update(acts=number)
+        folder = self.folder_of(number)
+        folder.mkdir(parents=True)
+        return number, folder
 
     def finished(self) -> list[Path]:
         """The folders of the acts that have come to their end, the oldest first."""

@@ -16,7 +16,9 @@ from lib.store.frame_values import FrameValues
 from lib.store.history import History
 from lib.store.lesions import Lesions
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, NEW, PREDICTED, PROPAGATED, Correction, Mask, Masks
+from lib.store.spreads import Spreads
 from lib.store.stretches import Stretches
+from lib.store.undo_log import UndoLog
 from lib.store.video_info import VideoInfo
 from lsinet_monai.masks import has_polyp
 
@@ -43,6 +45,8 @@ class StoredVideo:
         history: who did what.
         values: scores and doubts of the frames.
         lesions: their ids, names and colours.
+        stretches: what people do to many frames at once.
+        spreads: the propagations that can be undone.
     """
 
     def __init__(self, image_id: str, path: Path, folder: Path) -> None:
@@ -55,7 +59,9 @@ class StoredVideo:
         self._masks = Masks(folder, self.history)
         self.values = FrameValues(folder, self.lock, self.info, self._masks)
         self.lesions = Lesions(self.lock, self.info, self.values, self.history)
-        self.stretches = Stretches(self, self._masks)
+        log = UndoLog(folder / "undo")
+        self.stretches = Stretches(self, self._masks, log)
+        self.spreads = Spreads(self, self._masks, log)
 
     def _set_aside(self) -> None:
         """Move the data and labels of the previous video with this name to another folder."""

@@ -78,3 +78,14 @@ def test_a_lesion_gets_a_new_id(client, services, annotated, png):
     services.jobs.submit(VIDEO, "annotate")
     answer = client.post(STRETCH, json={"first": 6, "last": 11, "act": "relabel", "lesion": 2})
     assert answer.status_code == 409 and "a job is working" in answer.json()["detail"]
+
+
+def test_a_propagation_is_kept(client, annotated, drawn):
+    before = {4: annotated.spreads.replaceable(4)}
+    annotated.save_correction(3, drawn(7), "ann")
+    annotated.write_prediction("propagated", 4, drawn(7))
+    annotated.spreads.note(3, before)
+    assert client.get(f"videos/{VIDEO}").json()["spread"] == {"act": 1, "frame": 3, "frames": [4]}
+    assert client.post(f"videos/{VIDEO}/keep", json={"act": 1}).json() == {"act": 1, "frames": [4]}
+    assert client.get(f"videos/{VIDEO}").json()["spread"] is None
+    assert client.post(f"videos/{VIDEO}/keep", json={"act": 9}).status_code == 404

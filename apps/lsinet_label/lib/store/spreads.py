@@ -1,0 +1,116 @@
+"""What the last propagations from a corrected frame changed, until a person keeps or undoes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lib.errors import Conflict
+from lib.store.masks import PROPAGATED, Masks, decode_mask
+from lib.store.undo_log import UndoLog, backup_of, digest
+
+if TYPE_CHECKING:
+    from lib.store.video import StoredVideo
+
+__all__ = ["Replaced", "Spreads"]
+
+_SPREAD = "spread"  # the name of such an act
+
+
+class Replaced(NamedTuple):
+    """What a propagation replaced in a frame."""
+
+    content: bytes | None
+    """The PNG file of the propagated mask; None if the frame had none."""
+    values: dict[str, Any] | None
+
+
+class Spreads:
+    """The propagations of one video that can be undone.
+
+    Args:
+        video: the video.
+        masks: its mask files.
+        log: its undo log.
+    """
+
+    def __init__(self, video: StoredVideo, masks: Masks, log: UndoLog) -> None:
+        self._video, self._masks, self._log = video, masks, log
+
+    def replaceable(self, frame: int) -> Replaced:
+        """The propagated mask of a frame and its values, which a propagation may replace."""
+        return Replaced(self._masks.content(PROPAGATED, frame), self._video.values.propagated(frame))
+
+    def note(self, frame: int, before: dict[int, Replaced]) -> None:
+        """Note what a propagation replaced, so that it can be undone. The correction itself stays then.
+
+        Args:
+            frame: the corrected frame.
+            before: what each frame had before, see :meth:`replaceable`.
+        """
+        with self._video.lock:
+            entries = []
+            _, folder = self._log.begin(self._video.info)
+            for other, old in sorted(before.items()):
+                self._log.keep(folder, PROPAGATED, other, old.content)
+                after = self._masks.content(PROPAGATED, other)
+                if after != old.content:
+                    mark = None if after is None else digest(after)
+                    entries.append({"frame": other, "kind": PROPAGATED, "after": mark, "values": old.values})
+            self._log.write(folder, {"name": _SPREAD, "frame": frame, "entries": entries})
+
+    def last_open(self) -> dict[str, Any] | None:
+        """The last propagation, until a person keeps or undoes it. The next one is an answer to it, too.
+
+        Returns:
+            ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed. None if
+            no propagation waits for an answer.
+        """
+        with self._video.lock:
+            for folder in reversed(self._log.finished()):
+                content = self._log.read(folder)
+                if content["name"] == _SPREAD and content["entries"]:
+                    frames = [entry["frame"] for entry in content["entries"]]
+                    is_open = not content.get("kept")
+                    return {"act": int(folder.name), "frame": content["frame"], "frames": frames} if is_open else None
+        return None
+
+    def keep(self, act: int, user: str) -> list[int]:
+        """Note that a person found a propagation right. It can still be undone by its number.
+
+        Returns:
+            the frames whose masks it changed.
+
+        Raises:
+            Conflict: the act is no propagation, or the video is final.
+            NotFound: the act is not known any more.
+        """
+        folder = self._log.folder_of(act)
+        with self._video.lock:
+            self._video.info.check_not_final()
+            content = self._log.read(folder)
+            if content["name"] != _SPREAD:
+                raise Conflict(f"step {act} is no propagation: give the number of one")
+            frames = [entry["frame"] for entry in content["entries"]]
+            if not content.get("kept"):
+                self._log.write(folder, content | {"kept": user})
+                self._video.history.add(user, "keep", frames=len(frames), frame=content["frame"])
+        return frames
+
+    def before(self, act: int, frame: int) -> np.ndarray:
+        """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.
+
+        Raises:
+            NotFound: the act is not known any more.
+        """
+        folder = self._log.folder_of(act)
+        with self._video.lock:
+            content = self._log.read(folder)
+            if frame not in {entry["frame"] for entry in content["entries"]}:
+                return self._video.mask(frame).labels
+            file: Path = backup_of(folder, PROPAGATED, frame)
+            if not file.exists():
+                return self._video.mask(frame, original=True).labels
+            return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]

@@ -1,0 +1,75 @@
+"""What a propagation changed: noted, kept by a person, or undone."""
+
+from __future__ import annotations
+
+import pytest
+from lib.errors import Conflict, NotFound
+
+VIDEO = "p1_a.frames"
+
+
+@pytest.fixture
+def spread(video, drawn):
+    """Frame 5 is corrected, and its correction has spread to the frames 4 and 6, of which 6 was propagated before."""
+    video.begin_annotation()
+    for frame in range(12):
+        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
+    video.end_annotation("model")
+    video.write_prediction("propagated", 6, drawn(2), scores=0.8, uncertainty=0.2)
+    before = {frame: video.spreads.replaceable(frame) for frame in range(3, 8)}
+    video.save_correction(5, drawn(3), "ann")
+    for frame in (4, 6):
+        video.write_prediction("propagated", frame, drawn(3), scores=0.7, uncertainty=0.3)
+    video.spreads.note(5, before)
+    return video
+
+
+def test_a_propagation_waits_for_an_answer(spread, open_store):
+    for video in (spread, open_store()[VIDEO]):
+        assert video.spreads.last_open() == {"act": 1, "frame": 5, "frames": [4, 6]}
+
+
+def test_it_is_compared_with_what_was_there(spread, drawn):
+    for frame, value in ((4, 1), (6, 2), (8, 1)):
+        assert (spread.spreads.before(1, frame) == drawn(value)).all()
+    with pytest.raises(NotFound):
+        spread.spreads.before(7, 4)
+
+
+def test_it_is_kept(spread, open_store, drawn):
+    assert spread.spreads.keep(1, "bob") == [4, 6]
+    assert spread.spreads.keep(1, "eve") == [4, 6]
+    for video in (spread, open_store()[VIDEO]):
+        assert video.spreads.last_open() is None and (video.mask(6).labels == drawn(3)).all()
+        kept = [entry for entry in video.history.entries() if entry["action"] == "keep"]
+        assert [(entry["user"], entry["frames"], entry["frame"]) for entry in kept] == [("bob", 2, 5)]
+    spread.stretches.undo(1, "bob")
+    assert (spread.mask(6).labels == drawn(2)).all()
+
+
+def test_an_undone_one_waits_for_nothing(spread, drawn):
+    spread.stretches.undo(1, "bob")
+    assert spread.spreads.last_open() is None
+    for frame, value in ((4, 1), (5, 3), (6, 2)):
+        assert (spread.mask(frame).labels == drawn(value)).all()
+
+
+def test_the_next_propagation_is_an_answer_too(spread, drawn):
+    spread.save_correction(9, drawn(4), "ann")
+    before = {10: spread.spreads.replaceable(10)}
+    spread.write_prediction("propagated", 10, drawn(4), scores=0.7, uncertainty=0.3)
+    spread.spreads.note(9, before)
+    assert spread.spreads.last_open() == {"act": 2, "frame": 9, "frames": [10]}
+    spread.spreads.keep(2, "ann")
+    assert spread.spreads.last_open() is None
+
+
+def test_what_cannot_be_kept(spread):
+    act = spread.stretches.check(1, 2, "bob").id
+    with pytest.raises(Conflict, match="is no propagation"):
+        spread.spreads.keep(act, "bob")
+    with pytest.raises(NotFound, match="cannot be undone any more"):
+        spread.spreads.keep(40, "bob")
+    spread.set_final(True, "ann")
+    with pytest.raises(Conflict, match="final"):
+        spread.spreads.keep(1, "bob")
