@@ -71,7 +71,7 @@ def check_frame_values(frames: Tensor, are_checked: bool) -> bool:
         raise InputError(f"the frames have values from {low:g} to {high:g}: {_HOW_TO_NORMALISE}")
     if not are_checked and low >= 0 and 0 < high <= 1:
         warnings.warn(
-            f"the frames' values all lie in [0, 1], so the masks may be wrong: {_HOW_TO_NORMALISE}", stacklevel=4
+            f"the frames' values all lie in [0, 1], so the masks may be wrong: {_HOW_TO_NORMALISE}", stacklevel=5
         )
     return are_checked or low < 0
 

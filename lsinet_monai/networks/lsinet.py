@@ -181,8 +181,8 @@ class LSINet(nn.Module):
         Args:
             frames: (B, 3, H, W), normalised, floating-point, H and W of 64 or more, on the network's device.
             amp_dtype: compute the backbone, which is nearly all of the work, in ``torch.bfloat16`` or
-                ``torch.float16`` beyond stride 8. The features are still float32. Weights in half precision compute in
-                their own type, and need none.
+                ``torch.float16``, on a CPU beyond stride 8 only. The features are still float32. Weights in half
+                precision compute in their own type, and need none.
 
         Returns:
             features, keys and values of the padded frames, of the weights' type.
@@ -191,10 +191,8 @@ class LSINet(nn.Module):
             InputError: a frame smaller than 64 pixels on a side, without three channels, or not of the one size that
                 this backbone takes; or no frames, or frames of whole numbers, on another device, or not normalised.
         """
+        self.check_frames(frames)
         weight = self.decoder.guide.score.weight
-        check_frames(frames, weight.device)
-        if not torch.compiler.is_compiling():  # It would take the attribute for a part of the graph.
-            self._frames_are_checked = check_frame_values(frames, self._frames_are_checked)
         frames = frames.to(weight.dtype)
         if weight.dtype.itemsize == 2:
             amp_dtype = None
@@ -209,6 +207,16 @@ class LSINet(nn.Module):
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
         features = self.encoder(frames, amp_dtype)
         return Features(features, *self.keys_and_values(features))
+
+    def check_frames(self, frames: Tensor) -> None:
+        """Check frames as :meth:`encode` does, for a caller that has captured what comes after.
+
+        Raises:
+            InputError: see :meth:`encode`.
+        """
+        check_frames(frames, self.decoder.guide.score.weight.device)
+        if not torch.compiler.is_compiling():  # It would take the attribute for a part of the graph.
+            self._frames_are_checked = check_frame_values(frames, self._frames_are_checked)
 
     def decode(
         self, current: Features, adjacent: Features, read: tuple[Tensor, ...]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.half_precision import halve_encoder
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_whole_encoder_is_in_half_precision(
+    make_small_network: Callable[[str], LSINet], dtype: torch.dtype
+) -> None:
+    network = make_small_network("mobilenetv3_small_050")
+    before = network.fingerprint()
+    half = halve_encoder(network, dtype)
+    types = []
+    for module in half.encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
+    frame = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    features, expected = half.encode(frame), network.encode(frame)
+    assert set(types) == {dtype}
+    norms = [module for module in half.encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    own = [module for module in network.encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(torch.equal(x.running_var, y.running_var) for x, y in zip(norms, own, strict=True))
+    assert {x.dtype for x in tree_leaves(features)} == {torch.float32}
+    for found, wanted in zip(tree_leaves(features), tree_leaves(expected), strict=True):
+        assert 0 < (found - wanted).abs().mean() < 0.1 * wanted.std()
+    assert network.fingerprint() == before
+
+
+@torch.no_grad()
+def test_other_statistics_are_applied_before_rounding() -> None:
+    torch.manual_seed(0)
+    network = LSINet("mobilenetv3_small_050", drop_path_rate=0, mean=[0.5] * 3, std=[0.5] * 3).eval()
+    half = halve_encoder(network, torch.bfloat16)
+    given = []
+    half.encoder.encoder.backbone.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    frame = torch.randn(1, 3, 64, 64)
+    half.encode(frame)
+    assert torch.equal(given[0], network.encoder.renormalise(frame).bfloat16())
