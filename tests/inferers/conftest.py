@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+import torch
+from torch import Tensor
 
+from lsinet_monai.inferers.captured import TensorFunction
 from lsinet_monai.networks import LSINet
 
 
@@ -13,3 +16,34 @@ from lsinet_monai.networks import LSINet
 def small_network(make_small_network: Callable[[str], LSINet]) -> LSINet:
     """A small network with random weights, see ``make_small_network``."""
     return make_small_network("mobilenetv3_small_050")
+
+
+class Replays:
+    """Stands for CUDA graphs on a CPU: a replay calls the function again, on the same inputs into the same outputs."""
+
+    def __init__(self) -> None:
+        self.captures = self.replays = 0
+
+    def capture(
+        self, function: TensorFunction, inputs: Sequence[Tensor]
+    ) -> tuple[Callable[[], object], Sequence[Tensor]]:
+        self.captures += 1
+        function(*inputs)  # As a warm-up does, this changes the inputs.
+        outputs = [x.clone() for x in function(*inputs)]
+
+        @torch.no_grad()
+        def replay() -> None:
+            self.replays += 1
+            for output, result in zip(outputs, function(*inputs), strict=True):
+                output.copy_(result)
+
+        return replay, outputs
+
+    def follow(self, device: torch.device) -> None:
+        pass
+
+
+@pytest.fixture
+def backend() -> Replays:
+    """What captures functions where there is no GPU."""
+    return Replays()
