@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers.sequential import AmpDtype, encode_frames
+from lsinet_monai.inferers.frame_step import encode_frames
 from lsinet_monai.networks import Features, LSINet
 
 __all__ = ["EncodedFrame", "FeatureStore", "FrameSource"]
@@ -50,7 +53,7 @@ class FeatureStore:
         image_size: height and width to which frames are resized for the network.
         capacity: the number of frames to keep; at least ``encode_batch``.
         encode_batch: the number of frames to encode in one pass.
-        amp_dtype: see :func:`encode_frames`.
+        encode: what encodes frames with the network; :func:`encode_frames` if not given.
     """
 
     def __init__(
@@ -60,14 +63,14 @@ class FeatureStore:
         image_size: tuple[int, int],
         capacity: int,
         encode_batch: int = 1,
-        amp_dtype: AmpDtype | None = None,
+        encode: Callable[[Sequence[Tensor]], list[Features]] | None = None,
     ) -> None:
         self.network = network
         self.source = source
         self.image_size = image_size
         self.capacity = capacity
         self.encode_batch = encode_batch
-        self.amp_dtype: AmpDtype | None = amp_dtype
+        self._encode_frames = partial(encode_frames, network=network) if encode is None else encode
         self._frames: OrderedDict[int, EncodedFrame | None] = OrderedDict()  # the one used last at the end
 
     @property
@@ -111,7 +114,7 @@ class FeatureStore:
         if not frames:
             return {}
         clip = frames_to_tensor(list(frames.values()), self.image_size).to(self.device)
-        encoded = encode_frames(clip.unsqueeze(0).unbind(2), self.network, self.amp_dtype)
+        encoded = self._encode_frames(clip.unsqueeze(0).unbind(2))
         return {
             index: EncodedFrame(features, (frame.shape[0], frame.shape[1]))
             for (index, frame), features in zip(frames.items(), encoded, strict=True)

@@ -141,6 +141,28 @@ class MemoryBank:
         bank._filled = [scale.life.shape[1] for scale in scales]
         return bank
 
+    def over(self, scales: Sequence[ScaleMemory]) -> MemoryBank:
+        """A bank over other slots of the same shapes, for which the shapes of a step do not depend on how full it is.
+
+        With ``forgetting="usage"`` it reads what this bank would read from these slots, and writes to the same ones.
+        """
+        bank = MemoryBank(self.memory_frames, self.forgetting)
+        bank.scales = list(scales)
+        bank._permanent = list(self._permanent)
+        bank._filled = [scale.life.shape[1] - end for scale, end in zip(scales, self._permanent, strict=True)]
+        return bank
+
+    def count_write(self) -> None:
+        """Take note of a frame that was written to this bank's slots by a bank from :meth:`over`."""
+        for i, scale in enumerate(self.scales):
+            slots = scale.life.shape[1] - self._permanent[i]
+            self._filled[i] = min(self._filled[i] + slots // self.memory_frames, slots)
+
+    @property
+    def permanent_slots(self) -> tuple[int, ...]:
+        """The number of permanent slots per scale."""
+        return tuple(self._permanent)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing has been written yet."""

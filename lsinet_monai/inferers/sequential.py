@@ -12,6 +12,8 @@ from monai.inferers import Inferer
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
+from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import (
     check_clips,
     check_frame_tensors,
@@ -26,7 +28,6 @@ from lsinet_monai.utils.config_values import check_choice, check_numbers
 __all__ = ["Adjacent", "AmpDtype", "ClipState", "SequentialVideoInferer", "encode_frames", "segment_frame"]
 
 Adjacent = Literal["next", "previous"]
-AmpDtype = Literal["bfloat16", "float16"]
 
 
 @dataclass
@@ -72,52 +73,6 @@ class ClipState:
         self.frame_shape = None if shape is None else tuple(shape)
 
 
-def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype | None = None) -> list[Features]:
-    """Encode frames in one pass.
-
-    Args:
-        frames: each (B, 3, H, W), of one size; for B clips, one frame per clip.
-        network: in evaluation mode.
-        amp_dtype: the type in which the backbone computes, see :meth:`LSINet.encode`; float32 if not given.
-
-    Returns:
-        for each frame its features, a batch of B.
-
-    Raises:
-        InputError: the network is in training mode or not an LSINet; or there are no frames, or their shapes differ.
-            See also :meth:`LSINet.encode`.
-    """
-    check_network(network)
-    check_frame_tensors(frames)
-    features = network.encode(torch.cat(list(frames)), getattr(torch, amp_dtype) if amp_dtype else None)
-    per_frame = [[x.chunk(len(frames)) for x in scales] for scales in features]
-    return [Features(*(tuple(x[i] for x in scales) for scales in per_frame)) for i in range(len(frames))]
-
-
-def segment_frame(
-    current: Features, adjacent: Features, memory: MemoryBank, network: LSINet, write: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Segment one encoded frame: read the memory, decode, and write to the memory if ``write``.
-
-    With a full memory no shape changes from frame to frame, so ``torch.compile(segment_frame, fullgraph=True)``
-    compiles it once.
-
-    Args:
-        current: the frame to segment.
-        adjacent: the frame next to it in time.
-        memory: the clip's memory bank.
-        network: in evaluation mode.
-        write: whether to add the frame to the memory.
-
-    Returns:
-        the four logits of :meth:`LSINet.decode`.
-    """
-    logits = network.decode(current, adjacent, memory.read(current))
-    if write:
-        memory.write(current.keys, network.values_for_memory(current, logits))
-    return logits
-
-
 class SequentialVideoInferer(Inferer):
     """Segment the frames of a clip in order, with a memory bank per clip. Each frame is encoded once.
 
@@ -138,8 +93,12 @@ class SequentialVideoInferer(Inferer):
         encode_batch: the number of frames to encode in one pass. A larger number is faster on a GPU, and in half
             precision on a CPU, but delays the masks of a stream by as many frames: use 1 for live video. Apart from
             rounding the masks are the same.
-        amp_dtype: the type in which the backbone computes beyond stride 8, ``"bfloat16"`` or ``"float16"``; float32 if
-            not given. The rest of the network and the memory stay in float32.
+        amp_dtype: the type in which the encoder computes, ``"bfloat16"`` or ``"float16"``; float32 if not given. On a
+            CPU it is the backbone beyond stride 8. The rest of the network and the memory stay in float32.
+
+    On a GPU the encoder and a frame's step run as CUDA graphs, see :mod:`lsinet_monai.inferers.captured`: after a frame
+    or two of each size, Python no longer launches their kernels one by one. ``forgetting="released"`` has no graph for
+    its step. The graphs, and a copy of the encoder in ``amp_dtype``, are kept as long as inferer and network.
 
     Raises:
         InputError: an argument has a value that it does not take.
@@ -167,6 +126,7 @@ class SequentialVideoInferer(Inferer):
         self.encode_batch = encode_batch
         self.amp_dtype: AmpDtype | None = amp_dtype
         self._states: dict[tuple[str, ...], ClipState] = {}
+        self._engines = FrameEngines()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -182,6 +142,14 @@ class SequentialVideoInferer(Inferer):
     def new_state(self) -> ClipState:
         """Make the state of a clip before its first frame."""
         return ClipState(MemoryBank(self.memory_frames, self.forgetting))
+
+    def engine(self, network: LSINet) -> FrameEngine:
+        """Return what encodes and segments the frames of a clip with a network, whose weights stay as they are.
+
+        Raises:
+            InputError: the network is in training mode or not an LSINet.
+        """
+        return self._engines.get(network, self.amp_dtype)
 
     def reset(self) -> None:
         """Drop the states of all clips that arrive in pieces."""
@@ -296,6 +264,7 @@ class SequentialVideoInferer(Inferer):
             InputError: a frame is of another size than those before it; see also :func:`encode_frames`.
         """
         state = self.new_state() if state is None else state
+        engine = self.engine(network)
         frames = iter(frames)
         first = next(frames, None)
         if first is None:
@@ -304,36 +273,42 @@ class SequentialVideoInferer(Inferer):
         shape = tuple(first.shape)
         if state.waiting is None:  # Otherwise the first frame is encoded already.
             frames = chain([first], frames)
-        for current in self._encode(frames, network, shape, state.frame_index + (state.waiting is not None)):
+        for current in self._encode(frames, engine, shape, state.frame_index + (state.waiting is not None)):
             if self.adjacent == "previous":
-                yield self._step(current, state.previous, network, state, shape)
+                yield self._step(current, state.previous, engine, state, shape)
             else:
                 # Before the yield, so that the caller may save the state there.
                 waiting, state.waiting = state.waiting, current
                 if waiting is not None:
-                    yield self._step(waiting, current, network, state, shape)
+                    yield self._step(waiting, current, engine, state, shape)
         if is_last and state.waiting is not None:
             waiting, state.waiting = state.waiting, None
-            yield self._step(waiting, state.previous, network, state, shape)
+            yield self._step(waiting, state.previous, engine, state, shape)
 
     def _encode(
-        self, frames: Iterator[Tensor], network: LSINet, shape: tuple[int, ...], index: int
+        self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int
     ) -> Iterator[Features]:
         while batch := list(islice(frames, self.encode_batch)):
             check_frame_tensors(batch, shape, index)
             index += len(batch)
-            yield from encode_frames(batch, network, self.amp_dtype)
+            yield from engine.encode(batch)
 
     def _step(
-        self, current: Features, adjacent: Features | None, network: LSINet, state: ClipState, shape: tuple[int, ...]
+        self,
+        current: Features,
+        adjacent: Features | None,
+        engine: FrameEngine,
+        state: ClipState,
+        shape: tuple[int, ...],
     ) -> Tensor:
         """Segment the next frame of a clip. Without an adjacent frame, the frame itself takes its place."""
         write = state.frame_index % self.memory_interval == 0
-        logits = segment_frame(current, current if adjacent is None else adjacent, state.memory, network, write)
+        size = (shape[-2], shape[-1])
+        logit = engine.segment(current, current if adjacent is None else adjacent, state.memory, write, size)
         state.previous = current
         state.frame_index += 1
         state.frame_shape = shape
-        return network.upsample_logits(logits, (shape[-2], shape[-1]))[-1]
+        return logit
 
 
 def _copy(features: Features | None) -> list[list[Tensor]] | None:

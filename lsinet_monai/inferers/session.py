@@ -20,7 +20,7 @@ from lsinet_monai.inferers.corrections import Corrections, blend
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
 from lsinet_monai.inferers.input_checks import as_frame_index, check_network, check_source
 from lsinet_monai.inferers.memory_bank import MemoryBank
-from lsinet_monai.inferers.sequential import SequentialVideoInferer, segment_frame
+from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
 from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features, LSINet
@@ -109,16 +109,16 @@ class VideoSession:
         check_numbers(image_size=image_size, reach=reach)
         self.network = network
         self.source = source
-        height, width = ensure_tuple_rep(image_size, 2)
-        self.image_size = (height, width)
+        self.image_size: tuple[int, int] = ensure_tuple_rep(image_size, 2)
         self.inferer = SequentialVideoInferer() if inferer is None else inferer
         self.reach = reach
         batch = self.inferer.encode_batch
         # To carry a mask backwards, all frames within its reach are encoded; the propagation then needs them forwards.
         capacity = reach + batch + 3
-        self._store = FeatureStore(network, source, self.image_size, capacity, batch, self.inferer.amp_dtype)
+        self._store = FeatureStore(network, source, self.image_size, capacity, batch, lambda x: self._engine.encode(x))
         self._corrections = Corrections(self._store, reach)
         self._propagation: _Propagation | None = None
+        self._engine = self.inferer.engine(network)
 
     # Corrections -----------------------------------------------------------------------------------------------------
 
@@ -251,6 +251,7 @@ class VideoSession:
 
     def _new_propagation(self, frames: range) -> _Propagation:
         """Start a propagation over these frames, with all corrected frames of the video in memory."""
+        self._engine = self.inferer.engine(self.network)
         memory = self.inferer.new_state().memory
         for frame in self._corrections.masks:
             features = self._corrections.features(frame)
@@ -279,8 +280,7 @@ class VideoSession:
         if encoded is None:
             return self._corrections.mask(frame).float()
         adjacent = self._adjacent(frame, propagation.step)
-        logits = segment_frame(encoded.features, adjacent, propagation.memory, self.network, write)
-        logit = self.network.upsample_logits(logits, self.image_size)[-1]
+        logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size)
         return logit_to_probability(logit, encoded.size)
 
     def _adjacent(self, frame: int, step: int) -> Features:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import InfererReset
-from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.networks import LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
@@ -287,28 +287,6 @@ def test_masks_in_half_precision(demo_model: Path, amp_dtype: str) -> None:
         together, both = expected.sum((1, 2)) + found.sum((1, 2)), (expected & found).sum((1, 2))
         per_frame.append(torch.where(together > 0, 2 * both / together, 1.0))
     assert torch.cat(per_frame).mean() >= 0.99
-
-
-@pytest.mark.slow
-def test_a_frame_with_a_full_memory_compiles_once(small_network: LSINet) -> None:
-    graphs = []
-
-    def count(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-        graphs.append(graph)
-        return graph.forward
-
-    frames = encode_frames(_clip().unbind(2), small_network)
-    memories = [MemoryBank(2), MemoryBank(2)]
-    for memory in memories:
-        for frame in frames[:2]:
-            memory.write(frame.keys, frame.values)
-    compiled = torch.compile(segment_frame, fullgraph=True, backend=count)
-    for number in range(2, FRAMES - 1):
-        arguments = (frames[number], frames[number + 1])
-        expected = segment_frame(*arguments, memories[0], small_network, number % 2 == 0)[-1]
-        found = compiled(*arguments, memories[1], small_network, number % 2 == 0)[-1]
-        torch.testing.assert_close(found, expected)
-    assert len(graphs) == 2  # with a write and without
 
 
 @pytest.mark.parametrize(("interval", "frames_in_memory"), [(1, [1, 2, 3, 3, 3, 3]), (5, [1, 1, 1, 1, 1, 2])])
