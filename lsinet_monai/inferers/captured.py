@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class CudaGraphs:
     """Capture CUDA graphs, all with one pool of memory: only one of them runs at a time."""
 
     def __init__(self) -> None:
-        self._memory: tuple[tuple[int, int], torch.cuda.Stream] | None = None
+        self._memory: tuple[Any, torch.cuda.Stream] | None = None
         """The pool, and the stream on which all are captured, so that they share its blocks."""
         self._last: torch.cuda.Stream | None = None
 
@@ -94,7 +94,7 @@ class CudaGraphs:
         self._last = current
 
 
-def _end_failed_capture(pool: tuple[int, int]) -> None:
+def _end_failed_capture(pool: Any) -> None:
     """End what a failed capture leaves under way: until then PyTorch refuses random numbers and to free its cache."""
     with suppress(Exception):
         torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)

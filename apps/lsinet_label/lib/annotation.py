@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,14 @@ class Worker:
         on_labels: writes the datastore's labels of a video, and yields each written frame. Its second argument says
             whether the model's own masks are new.
         threshold: a pixel belongs to the mask if its probability is above this.
+        inferer: segments the frames of all jobs, and keeps the graphs that it has captured on a GPU.
     """
 
     videos: VideoStore
     model: ServedModel
     on_labels: Callable[[StoredVideo, bool], Iterator[int]]
     threshold: float = 0.5
+    inferer: SequentialVideoInferer = field(default_factory=SequentialVideoInferer)
 
     def __call__(self, job: Job) -> Work:
         """Make the work of a job: to annotate, to propagate corrections, or to write labels.
@@ -75,8 +77,7 @@ class Worker:
     def _annotate(self, video: StoredVideo) -> Work:
         video.info.check_not_final()
         mark, model = self.model.load()
-        inferer = SequentialVideoInferer()
-        state = inferer.new_state()
+        state = self.inferer.new_state()
         progress = AnnotationProgress(video.folder / "annotate.pt", mark)
         resumed = progress.resume(state, self.model.device)
         tracker, count = LesionTracker(), video.info.frame_count
@@ -97,7 +98,7 @@ class Worker:
             else:  # of an earlier version
                 tracker.next_id = max(tracker.next_id, video.lesions.next_id())
         with open_video(video.path) as source:
-            for frame, probability, features, quality in _predict(source, first, model, inferer, state):
+            for frame, probability, features, quality in _predict(source, first, model, self.inferer, state):
                 mask = without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
                 tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
@@ -241,9 +242,8 @@ class Worker:
 
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
         """A session with the corrections nearest to a frame."""
-        session = VideoSession(model.network, source, model.image_size)
-        corrections = video.spreading_corrections
-        for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
+        session = VideoSession(model.network, source, model.image_size, self.inferer)
+        for other in sorted(video.spreading_corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
             session.add_mask(other, video.mask(other).labels > 0)
         return session
 
