@@ -10,7 +10,7 @@ import { Files } from "./files.js";
 import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
 import { ManyFrames } from "./many_frames.js";
-import { explain, say, showBanner, shownNumber } from "./messages.js";
+import { explain, forgetBefore, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { Player } from "./player.js";
 import { Readings } from "./readings.js";
@@ -82,6 +82,7 @@ editor.addEventListener("shown", () => {
 });
 editor.addEventListener("lesion", () => readings.drawFrame());
 editor.addEventListener("mask", () => {
+  forgetBefore(editor.mask?.lastStroke ?? 0);
   if (!pen.isDrawing) readings.drawFrame();
 });
 editor.addEventListener("problem", ({ detail }) => setText("stage-state", editor.video.error ?? explain(detail)));

@@ -3,6 +3,7 @@
 import { showHelp } from "./dialogs.js";
 import { element } from "./dom.js";
 import { lesionRows } from "./lesion_list.js";
+import { say } from "./messages.js";
 import { SPEEDS } from "./player.js";
 
 const action = (id, name, keys, run) => ({ id, name, keys, run });
@@ -59,8 +60,14 @@ const drawActions = ({ editor, manyFrames, pen }) => [
   action("no-polyp", "No polyp in this frame, or in the selected frames", ["Shift+C"], () =>
     editor.selection ? manyFrames.noPolyp() : pen.clear(null),
   ),
-  action("undo", "Undo", ["Ctrl+Z"], () => manyFrames.undo() || pen.undo()),
-  action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => pen.redo()),
+  action("undo", "Undo", ["Ctrl+Z"], () => {
+    say("");
+    return manyFrames.undo() || manyFrames.undoEarlier() || pen.undo();
+  }),
+  action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => {
+    say("");
+    pen.redo();
+  }),
 ];
 
 const lesionActions = ({ editor, manyFrames, workflow }) => [

@@ -29,12 +29,13 @@ export async function ask(title, text, answers) {
 }
 
 /** Say how far a video is, and ask whether it is final. */
-export async function confirmFinal({ name, frames, without_mask, spread }, { seen, corrected, checked, doubtful }) {
+export async function confirmFinal({ name, frames, without_mask, spread, unclear }, { seen, corrected, checked, doubtful }) {
   const counts = [
     `${seen} seen in this browser`,
     `${corrected} corrected`,
     `${checked} checked`,
     `${plural(doubtful, "doubtful place")} (key N) not looked after`,
+    unclear.length && `${unclear.length} blurred or white, at which key N does not stop`,
     spread && `${plural(spread.frames.length, "frame")} changed by a propagation that nobody has kept or undone`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
   ];
@@ -57,6 +58,43 @@ export async function confirmUndoingSpread(frame) {
     [
       ["yes", "Undo it"],
       ["", "Keep it"],
+    ],
+  );
+  return answer === "yes";
+}
+
+const ACTS = {
+  check: "marking as checked",
+  empty: "“No polyp”",
+  clear: "taking back the saved masks",
+  copy: "the same mask in many frames",
+  remove: "deleting a lesion",
+  relabel: "changing a lesion",
+  merge: "merging two lesions",
+};
+
+/** Ask whether an earlier step on many frames shall be undone. */
+export async function confirmUndoingAct({ name, frames }) {
+  const [first, last] = [frames[0], frames.at(-1)].map(shownNumber);
+  const answer = await ask(
+    `Undo ${ACTS[name]}?`,
+    frames.length ? `${plural(frames.length, "frame")} from ${first} to ${last}.` : "In the whole video.",
+    [
+      ["yes", "Undo it"],
+      ["", "Leave it"],
+    ],
+  );
+  return answer === "yes";
+}
+
+/** Ask whether masks that people drew shall be replaced. */
+export async function confirmReplacing({ first, last }, count) {
+  const answer = await ask(
+    `Replace ${plural(count, "drawn mask")}?`,
+    `Among the frames ${shownNumber(first)} to ${shownNumber(last)}, people drew ${plural(count, "mask")}.`,
+    [
+      ["yes", count > 1 ? "Replace them" : "Replace it"],
+      ["", "Leave all frames as they are"],
     ],
   );
   return answer === "yes";

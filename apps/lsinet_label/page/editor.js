@@ -71,10 +71,10 @@ export class Editor extends EventTarget {
     return new Set(this.video?.corrections.filter(({ how }) => how === "checked").map(({ frame }) => frame));
   }
 
-  /** The selected frames as {first, last}, or null. */
+  /** The selected frames as {first, last}, or null. The last one is the current one until `endSelection`. */
   get selection() {
-    const { anchor, frame } = this;
-    return anchor === null ? null : { first: Math.min(anchor, frame), last: Math.max(anchor, frame) };
+    const { anchor, other = this.frame } = this;
+    return anchor === null ? null : { first: Math.min(anchor, other), last: Math.max(anchor, other) };
   }
 
   /** The frames in a row around the current one that show a lesion, as {first, last}; null if this one does not. */
@@ -85,15 +85,19 @@ export class Editor extends EventTarget {
   /** The frames that a correction of the current one reaches, or the selected ones, as {first, last}. */
   get reach() {
     const people = this.video.corrections.map(({ frame }) => frame);
-    const { first, last } = reachOf(this.frame, this.lastFrame, people);
-    const { selection } = this;
-    if (!selection) return { first, last };
-    return { first: Math.max(first, selection.first), last: Math.min(last, selection.last) };
+    return reachOf(this.frame, this.lastFrame, people, this.selection);
   }
 
-  /** Begin a selection at a frame; null ends it. */
+  /** Begin a selection at a frame; null drops it. */
   select(anchor) {
-    this.anchor = anchor;
+    Object.assign(this, { anchor, other: undefined });
+    this.#emit("selection");
+  }
+
+  /** Let the selection end at the current frame, wherever people look next. */
+  endSelection() {
+    if (this.anchor === null) return;
+    this.other ??= this.frame;
     this.#emit("selection");
   }
 
@@ -149,7 +153,7 @@ export class Editor extends EventTarget {
     if (this.opening !== id) return; // another one was chosen meanwhile
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video, shown: null, changed: [], frame: 0, anchor: null });
+    Object.assign(this, { video, shown: null, changed: [], frame: 0, anchor: null, other: undefined });
     this.lesion = video.lesions[0].id;
     this.chosenAt = -Infinity;
     await this.work.restore(id);
@@ -163,7 +167,7 @@ export class Editor extends EventTarget {
   close() {
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video: null, shown: null, changed: [], frame: 0, anchor: null });
+    Object.assign(this, { video: null, shown: null, changed: [], frame: 0, anchor: null, other: undefined });
     this.#emit("shown");
     this.#emit("video");
     this.#emit("selection");

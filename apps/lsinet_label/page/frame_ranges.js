@@ -16,14 +16,18 @@ export function runOf(lesion, frame, lesionsIn) {
   return { first, last };
 }
 
+export const isIn = (frame, { first, last }) => first <= frame && frame <= last;
+
 /**
- * The frames that a correction of a frame reaches: not beyond the next ones with a person's mask.
+ * The frames that a correction of a frame reaches: not beyond the next ones with a person's mask, nor the selected ones.
  *
  * @param {number[]} people  the frames that have one
+ * @param {?{first: number, last: number}} selection  it counts only if the frame is in it
  */
-export function reachOf(frame, lastFrame, people) {
+export function reachOf(frame, lastFrame, people, selection) {
+  const within = selection && isIn(frame, selection) ? selection : { first: 0, last: lastFrame };
   return {
-    first: Math.max(0, frame - REACH, ...people.filter((one) => one < frame).map((one) => one + 1)),
-    last: Math.min(lastFrame, frame + REACH, ...people.filter((one) => one > frame).map((one) => one - 1)),
+    first: Math.max(within.first, frame - REACH, ...people.filter((one) => one < frame).map((one) => one + 1)),
+    last: Math.min(within.last, frame + REACH, ...people.filter((one) => one > frame).map((one) => one - 1)),
   };
 }

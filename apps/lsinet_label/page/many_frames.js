@@ -1,8 +1,11 @@
 /** What people do to many frames at once, or to a lesion in all of its frames; and its undoing. */
 
 import * as dialogs from "./dialogs.js";
+import { isIn } from "./frame_ranges.js";
 import { lesionRows } from "./lesion_list.js";
 import { plural, say, shownNumber } from "./messages.js";
+
+const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
 
 export class ManyFrames {
   /** @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open */
@@ -11,16 +14,17 @@ export class ManyFrames {
     this.acts = []; // what was done, for undoing: [{act, video, at}]
   }
 
-  /** Begin to select frames at the current one, or end it. */
+  /** Begin to select frames at the current one, or let a selection that has begun end here. */
   select() {
     const { editor } = this;
     if (!this.steps.isOpen({ toEdit: true })) return;
-    editor.select(editor.anchor === null ? editor.frame : null);
-    say(
-      editor.anchor === null
-        ? ""
-        : "Go to the last frame of the stretch, then choose what to do with it. Esc ends the selection.",
-    );
+    if (editor.anchor !== null && editor.other === undefined) {
+      editor.endSelection();
+      say("The frames are selected: choose what to do with them. Esc drops the selection.");
+    } else {
+      editor.select(editor.frame);
+      say("Go to the last frame of the stretch, then choose what to do with it. Q ends the stretch, Esc drops it.");
+    }
   }
 
   /** Mark the selected frames, or the current one, as checked. */
@@ -116,11 +120,33 @@ export class ManyFrames {
         throw error;
       }
       this.acts.pop();
-      await editor.refresh();
-      editor.reload(frames.length ? frames : null);
-      say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
+      await this.#showUndone(frames);
     });
     return true;
+  }
+
+  /**
+   * If the frame has no stroke to undo, offer to undo the last act on many frames of this video, however long ago it
+   * was, and whoever did it; returns whether there is one.
+   */
+  undoEarlier() {
+    const { editor, api } = this;
+    const { id, final, last_act: last } = editor.video ?? {};
+    if (!last || final || editor.polygon || editor.mask?.canUndo) return false;
+    this.steps.run(async () => {
+      if (!(await dialogs.confirmUndoingAct(last))) return;
+      const { frames } = await api.undoAct(id, last.act);
+      this.acts = this.acts.filter(({ act, video }) => act !== last.act || video !== id);
+      if (editor.video?.id === id) await this.#showUndone(frames);
+    });
+    return true;
+  }
+
+  async #showUndone(frames) {
+    const { editor } = this;
+    await editor.refresh();
+    editor.reload(frames.length ? frames : null);
+    say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
   }
 
   #nameOf(lesion) {
@@ -138,8 +164,12 @@ export class ManyFrames {
         `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,
       );
     const { id } = editor.video;
-    editor.select(null);
     const step = async () => {
+      if (stretch && REPLACES.includes(act)) {
+        const drawn = editor.video.corrections.filter(({ frame, how }) => how === "drawn" && isIn(frame, stretch));
+        if (drawn.length && !(await dialogs.confirmReplacing(stretch, drawn.length))) return;
+      }
+      editor.select(null);
       const done = await api.actOn(id, { first, last, act, ...options });
       const isDone = act === "merge" || done.frames.length > 0;
       if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });

@@ -116,8 +116,12 @@ export class FrameMask {
     this.before = null;
   }
 
+  get canUndo() {
+    return this.position > 0;
+  }
+
   undo() {
-    if (!this.position) return false;
+    if (!this.canUndo) return false;
     const { rectangle, before } = this.strokes[--this.position];
     this.#put(rectangle, before);
     return true;

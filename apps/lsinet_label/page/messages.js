@@ -6,9 +6,17 @@ import { element, setText } from "./dom.js";
 export const IS_FINAL = "This video is marked as final. Press F to work on it again.";
 export const CHOOSE_VIDEO = "Choose a video first.";
 
+let saidAt = 0;
+
 export function say(text) {
+  saidAt = performance.now();
   element("message").className = "";
   setText("message", text);
+}
+
+/** Remove a message that is older than something that made it untrue. */
+export function forgetBefore(time) {
+  if (saidAt < time) say("");
 }
 
 /** @param {Error|string} error */

@@ -19,7 +19,8 @@ export class Navigation {
       if (video && video.id !== this.opened) this.openVideo(video);
     });
     element("frame-number").addEventListener("change", ({ target }) => {
-      this.step(Number(target.value) - shownNumber(editor.frame));
+      if (target.value) this.step(Number(target.value) - shownNumber(editor.frame));
+      else target.value = shownNumber(editor.frame);
       element("stage").focus({ preventScroll: true });
     });
   }
@@ -85,8 +86,10 @@ export class Navigation {
 
   goToMostChanged() {
     const most = this.editor.mostChanged;
-    if (most) this.step(most.frame - this.editor.frame);
-    else say("No propagation has changed a frame yet.");
+    if (most) {
+      this.editor.endSelection();
+      this.step(most.frame - this.editor.frame);
+    } else say("No propagation has changed a frame yet.");
   }
 
   /** Go to the next of these frames; after the last one, start from the other end. */
@@ -98,6 +101,7 @@ export class Navigation {
     const next = sorted.find((frame) => direction * (frame - editor.frame) > 0) ?? sorted[0];
     const isAround = direction * (next - editor.frame) <= 0;
     this.player.stop();
+    editor.endSelection(); // a jump does not stretch it
     editor.seek(next);
     return say(isAround ? `Continued from the ${direction > 0 ? "beginning" : "end"} of the video.` : "");
   }

@@ -18,6 +18,11 @@ export class Readings {
       setText("video-name", "LSI-Net label");
       setText("video-state", "");
       element("spread").hidden = true;
+      // Nothing of the video before may seem to be this one's.
+      for (const id of ["frame-count", "reading", "frame-state", "spreads"]) setText(id, "");
+      element("frame-number").value = "";
+      element("take-back").hidden = true;
+      drawLesions([], null, [], this.onChooseLesion);
       return;
     }
     setText("video-name", video.name);

@@ -134,8 +134,9 @@ export class Stage {
     const hasSelection = Boolean(this.editor.selection); // Esc ends it first
     if (key === "Escape" && !hasSelection && (pen.isDrawing || pen.points.length || pen.cursor)) {
       if (pen.isDrawing) pen.cancelStroke();
-      else if (pen.points.length) pen.dropPolygon();
-      else pen.toggleCursor();
+      else if (!pen.points.length) pen.toggleCursor();
+      else if (pen.tool === "polygon") pen.dropPolygon();
+      else say("A polygon is open here: press P to go on with it, or Enter to close it.");
       return true;
     }
     if (key === "Enter" && pen.points.length) {

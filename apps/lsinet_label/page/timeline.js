@@ -44,6 +44,7 @@ export class Timeline {
       const frame = this.#frameAt(this.#share(event));
       if (!this.isDragged) return;
       editor.seek(frame);
+      this.isSelecting = event.shiftKey;
       if (event.shiftKey) editor.select(frame);
     });
     canvas.addEventListener("pointermove", (event) => {
@@ -54,6 +55,8 @@ export class Timeline {
     });
     const letGo = ({ pointerId }) => {
       this.pointers.delete(pointerId);
+      if (this.isSelecting) editor.endSelection();
+      this.isSelecting = false;
       this.isDragged = false;
       this.hover = null;
       this.draw();
@@ -181,7 +184,7 @@ export class Timeline {
     const columns = (values) => {
       const highest = new Array(count).fill(null);
       values?.slice(first, first + shown).forEach((value, n) => {
-        const column = Math.floor((n / shown) * count);
+        const column = Math.floor((n * count) / shown);
         if (value !== null && !(highest[column] > value)) highest[column] = value;
       });
       return highest;

@@ -1,6 +1,7 @@
 /** What waits for the server or for a person: saving, propagating, lesions, jobs. */
 
 import * as dialogs from "./dialogs.js";
+import { isIn } from "./frame_ranges.js";
 import { newLesion } from "./mask.js";
 import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
 
@@ -91,6 +92,8 @@ export class Workflow {
     const { editor } = this;
     if (!editor.mask) return say("The frame is still loading.");
     const { unsaved, frame, selection } = editor;
+    if (selection && !isIn(frame, selection))
+      return say("This frame is not selected: go to a selected one, or drop the selection (Esc).");
     // A mask that many frames got together spreads once it is saved as this frame's own.
     const isFilled = editor.video.corrections.some((other) => other.frame === frame && other.how === "filled");
     const isUnsaved = unsaved.includes(frame) || isFilled;
@@ -117,10 +120,11 @@ export class Workflow {
   #hasSpread(video, frame) {
     const { lastSpread: last, editor } = this;
     const isSame = last?.video === video && last.frame === frame && last.version === editor.mask.version;
-    const job = isSame && this.jobs().find((one) => one.job === last.job);
-    if (!job || !["queued", "running", "done"].includes(job.state)) return false;
+    if (!isSame) return false;
+    const job = this.jobs().find((one) => one.job === last.job); // the list may not have it yet
+    if (job && !["queued", "running", "done"].includes(job.state)) return false;
     say(
-      job.state === "done"
+      job?.state === "done"
         ? "This correction has spread already. Press J for the frame that changed most."
         : "This correction is being propagated already.",
     );
@@ -192,6 +196,8 @@ export class Workflow {
     return this.steps.run(async () => {
       const { editor, api } = this;
       const { id, final } = editor.video;
+      const isWorking = this.jobs().some(({ image, state }) => image === id && ["queued", "running"].includes(state));
+      if (!final && isWorking) return say("A job is working on this video: wait until it is done, or cancel it.");
       if (!final && !(await this.saveAll())) return;
       await editor.refresh();
       const counts = {

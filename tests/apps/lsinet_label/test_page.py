@@ -368,12 +368,49 @@ class TestWork:
         page.mouse.up()
         page.keyboard.up("Shift")
         shows(page, 110)
+        title = page.inner_text("#selection-title")
+        page.keyboard.press("ArrowLeft")
+        shows(page, 109)
+        page.keyboard.press("n")  # a look around does not change the selection
+        assert page.inner_text("#selection-title") == title and title.endswith("to 111 selected")
         page.keyboard.press("y")
         says(page, "frames marked as checked")
         checked = [e["frame"] for e in server.get(f"videos/{ANNOTATED}")["corrections"] if e["how"] == "checked"]
         assert checked[-1] == 110
         page.keyboard.press("Control+z")
         says(page, "Undone")
+
+    def test_drawn_masks_are_replaced_only_if_people_say_so(self, page: Page, server: Any) -> None:
+        labels = np.zeros(SIZE, np.uint8)
+        labels[20:40, 20:40] = 5
+        server.save_mask("case-03.frames", 4, labels)
+        open_video(page, server, "case-03.frames")
+        go_to(page, 3)
+        page.keyboard.press("q")
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("q")
+        page.keyboard.press("Shift+C")
+        page.wait_for_selector("#question-dialog[open]")
+        assert "Replace 1 drawn mask?" in page.inner_text("#question-dialog")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#question-dialog", state="hidden")
+        assert np.array_equal(server.labels("case-03.frames", 4), labels)
+        page.keyboard.press("Shift+C")
+        page.click("#question-answers [value=yes]")
+        says(page, "No polyp in 3 frames")
+        go_to(page, 7)  # later work does not hide the way back, nor does another page
+        draw(page, (0.2, 0.3), (0.4, 0.3), (0.4, 0.6))
+        page.keyboard.press("s")
+        says(page, "Saved frame 8")
+        page.reload()
+        open_video(page, server, "case-03.frames")
+        page.keyboard.press("Control+z")
+        page.wait_for_selector("#question-dialog[open]")
+        assert "3 frames from 4 to 6" in page.inner_text("#question-dialog")
+        page.click("#question-answers [value=yes]")
+        says(page, "Undone: 3 frames as before")
+        assert np.array_equal(server.labels("case-03.frames", 4), labels)
 
     def test_a_lesion_is_deleted_from_its_run_and_split(self, page: Page, server: Any) -> None:
         labels = np.zeros(SIZE, np.uint8)

@@ -136,6 +136,16 @@ class Stretches:
             self._log.write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
         return act
 
+    def last(self) -> dict[str, Any] | None:
+        """The last act that can be undone: its number ``act``, ``name``, and the ``frames`` whose mask it changed."""
+        with self._video.lock:
+            for folder in reversed(self._log.finished()):
+                content = self._log.read(folder)
+                if content["name"] != "spread":
+                    frames = sorted({entry["frame"] for entry in content["entries"]})
+                    return {"act": int(folder.name), "name": content["name"], "frames": frames}
+        return None
+
     def recover(self) -> None:
         """Bring back what an act changed that a killed server left halfway."""
         with self._video.lock:

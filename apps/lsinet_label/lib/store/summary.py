@@ -66,6 +66,7 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "lesions": video.lesions.entries(),
         "free_lesion": video.lesions.free_id(),
         "spread": video.spreads.last_open(),
+        "last_act": video.stretches.last(),
         "final": video.info.is_final,
         "warnings": video.info.get("warnings"),
     }

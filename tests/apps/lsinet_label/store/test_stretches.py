@@ -129,6 +129,16 @@ def test_steps_are_undone_one_after_the_other(annotated):
     assert masks(annotated) == before
 
 
+def test_the_last_step_is_known_after_a_restart(annotated, open_store):
+    assert annotated.stretches.last() is None
+    annotated.stretches.empty(2, 4, "bob")
+    act = annotated.stretches.check(8, 9, "bob")
+    for video in (annotated, open_store()[VIDEO]):
+        assert video.stretches.last() == {"act": act.id, "name": "check", "frames": [8, 9]}
+    annotated.stretches.undo(act.id, "bob")
+    assert annotated.stretches.last() == {"act": act.id - 1, "name": "empty", "frames": [2, 3, 4]}
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_changes_nothing(annotated, open_store, full_disk, call):
     before, corrections = masks(annotated), annotated.corrections
