@@ -8,12 +8,13 @@ from .doubt import (
     temporal_disagreement,
     video_doubt,
 )
-from .lesion_tracks import LesionTracker, join_tracks
+from .lesion_tracks import SHORT_TRACK, LesionTracker, join_tracks
 from .probability import logit_to_probability
 from .scores import frame_score, has_polyp, polyp_intervals, uncertainty
 from .tracking import LesionLinker
 
 __all__ = [
+    "SHORT_TRACK",
     "LesionLinker",
     "LesionTracker",
     "expected_error",

@@ -12,20 +12,24 @@ from scipy import ndimage
 
 from lsinet_monai.masks.tracking import LesionLinker, find_overlaps
 
-__all__ = ["LesionTracker", "Run", "Track", "join_tracks"]
+__all__ = ["SHORT_TRACK", "LesionTracker", "Run", "Track", "join_tracks"]
 
 MAX_ABSENCE = 75
 """Frames: three seconds at 25 frames a second."""
+SHORT_TRACK = 5
+"""Frames: a lesion that fewer frames show is left out of lists of a video's lesions."""
 
 # Parts of one lesion in a frame.
-_SMALL = 0.5  # of a part's area: a part that is smaller than this, next to it, belongs to it
+_SMALL = 0.3  # of a part's area: a part that is smaller than this, next to it, belongs to it
 _NEAR = 0.5  # of the square root of a part's area: what is next to it
 _COVERED = 0.5  # of a part's area: so much of it belonged to a lesion before
 _KNOWN = 3  # frames that show a lesion, before it keeps its share of a part that joins it with another
 # A lesion after an absence. ``benchmarks/lesions.py`` says how well these numbers fit.
+_SEEN = 2  # frames that show a lesion, before it may be back next to another
 _ALIKE = 0.5  # cosine of its features before and after
 _PER_SIDE = 0.07  # more for each time that it moved by its own size
 _PER_FRAME = 0.003  # more for each frame of the absence
+_SHARED = 0.2  # of a track's frames: so many may show the track that it joins, as another part of one lesion
 _FADE = 0.9  # of the sum of a lesion's features stays from frame to frame
 
 Place = tuple[float, float, float]
@@ -64,8 +68,10 @@ class LesionTracker(LesionLinker):
     Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. Then:
 
     - A part that joins lesions that were apart for some frames is divided: each pixel goes to the nearest of them.
-    - A part that overlaps none belongs to the same lesion as a part of twice its area close to it, or to a lesion in
-      view that covered half of it in the last frames. So a lesion may have several parts, as behind an instrument.
+    - A part that overlaps none belongs to the same lesion as a part of three times its area close to it, or to a
+      lesion in view that covered half of it in the last frames. So a lesion may have several parts, as behind an
+      instrument. But a part next to a larger one is another lesion if that one is back (see the next rule), and its
+      features are more similar.
     - Otherwise the part may be a lesion that is back: one that no other part shows, that was seen up to
       ``max_absence`` frames ago and has similar features. The longer it was away and the farther it moved, the more
       similar they must be.
@@ -171,7 +177,9 @@ class LesionTracker(LesionLinker):
             shown = set(lesions.values())
             larger = _find_larger(parts, found, part, lesions)
             if larger is not None:
-                lesions[part] = lesions[larger]
+                next_to = lesions[larger]
+                back = self._find_absent(found[part], shown, seen=_SEEN, than=next_to)
+                lesions[part] = next_to if back is None else back
             elif covers.get(part) in shown:
                 lesions[part] = covers[part]
             elif (back := self._find_absent(found[part], shown)) is not None:
@@ -181,15 +189,23 @@ class LesionTracker(LesionLinker):
                 self.next_id += 1
         return lesions
 
-    def _find_absent(self, part: _Part, shown: set[int]) -> int | None:
-        """Find the lesion that a part fits best, among those that the frame does not show yet."""
+    def _find_absent(self, part: _Part, shown: set[int], seen: int = 1, than: int | None = None) -> int | None:
+        """Find the lesion that a part fits best, among those that the frame does not show yet.
+
+        Args:
+            part: the part.
+            shown: the lesions that the frame shows.
+            seen: the number of frames that must have shown the lesion.
+            than: a lesion whose features must be less similar to the part's.
+        """
+        limit = _cosine(part.look, self.tracks[than].look) if than in self.tracks else -1.0
         fits: list[tuple[float, int]] = []
         for lesion, track in self.tracks.items():
             gap = self.frame - track.runs[-1].last
-            if lesion not in shown and gap <= self.max_absence:
+            if lesion not in shown and gap <= self.max_absence and track.frames >= seen:
                 fits.append((_fit(part.place, part.look, track.runs[-1].end, track.look, gap), lesion))
         fit, best = max(fits, default=(0.0, None))
-        return best if fit > 0 else None
+        return best if best is not None and fit > 0 and _cosine(part.look, self.tracks[best].look) > limit else None
 
     def _see(self, found: Mapping[int, _Part]) -> None:
         """Add a frame to the tracks of its lesions: the largest part of each."""
@@ -207,8 +223,9 @@ class LesionTracker(LesionLinker):
 def join_tracks(tracks: Mapping[int, Track], max_absence: int = MAX_ABSENCE) -> dict[int, int]:
     """Find the tracks that are one lesion, when all frames are known: each joins the longer track that it fits best.
 
-    Two tracks fit if no frame shows both, and if one ends, or pauses, at most ``max_absence`` frames before the other
-    begins, with similar features, as for a lesion that is back.
+    Two tracks fit if one ends, or pauses, at most ``max_absence`` frames before the other begins, with similar
+    features, as for a lesion that is back. At most a fifth of the shorter one's frames may show both: a stray part may
+    have kept the id of a lesion that comes into view again.
 
     Args:
         tracks: the tracks, by their ids.
@@ -267,7 +284,7 @@ def _find_parts(parts: np.ndarray, features: np.ndarray | None) -> dict[int, _Pa
 
 
 def _find_larger(parts: np.ndarray, found: Mapping[int, _Part], part: int, others: Mapping[int, int]) -> int | None:
-    """Find the nearest of the other parts that have twice the area of a part and are close to it."""
+    """Find the nearest of the other parts that are much larger than a part and close to it."""
     larger = [other for other in others if found[part].area <= _SMALL * found[other].area]
     if not larger:
         return None
@@ -286,21 +303,29 @@ def _find_larger(parts: np.ndarray, found: Mapping[int, _Part], part: int, other
 
 def _fit_between(track: Track, longer: Track, max_absence: int) -> float:
     """Rate how well a track fits another; above 0 it fits."""
-    pairs = []
+    pairs: list[tuple[int, Place, Place]] = []
+    shared = 0
     for run in track.runs:
         for other in longer.runs:
             if run.first <= other.last and other.first <= run.last:
-                return -1.0
-            if run.first > other.last:
+                shared += min(run.last, other.last) - max(run.first, other.first) + 1
+                if shared > _SHARED * track.frames:
+                    return -1.0
+            elif run.first > other.last:
                 pairs.append((run.first - other.last, run.start, other.end))
             else:
                 pairs.append((other.first - run.last, run.end, other.start))
+    if not pairs or min(pairs)[0] > max_absence:
+        return -1.0
     gap, here, there = min(pairs)
-    return _fit(here, track.look, there, longer.look, gap) if gap <= max_absence else -1.0
+    return _fit(here, track.look, there, longer.look, gap)
 
 
 def _fit(here: Place, look: np.ndarray, there: Place, other_look: np.ndarray, gap: int) -> float:
     """Rate how well a lesion fits another place and look, ``gap`` frames away; above 0 it fits."""
-    cosine = float((look * other_look).sum()) / max(float(np.linalg.norm(look) * np.linalg.norm(other_look)), 1e-6)
     moved = math.dist(here[:2], there[:2]) / max(here[2], there[2])
-    return cosine - _ALIKE - _PER_SIDE * moved - _PER_FRAME * gap
+    return _cosine(look, other_look) - _ALIKE - _PER_SIDE * moved - _PER_FRAME * gap
+
+
+def _cosine(look: np.ndarray, other: np.ndarray) -> float:
+    return float((look * other).sum()) / max(float(np.linalg.norm(look) * np.linalg.norm(other)), 1e-6)

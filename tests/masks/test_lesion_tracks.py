@@ -91,6 +91,20 @@ def _blink(tracker: LesionTracker, frame: int) -> np.ndarray:
     return tracker(mask, _look(WHOLE, 0) + _look(mask & OTHER, 1))
 
 
+@pytest.mark.parametrize(("channel", "id_back"), [(1, 2), (0, 1)], ids=["like the lesion", "like what is next to it"])
+def test_a_lesion_that_is_back_next_to_a_larger_one(channel: int, id_back: int) -> None:
+    tracker = LesionTracker()
+    small = _box((15, 44, 25, 52))
+    features = _look(WHOLE, 0) + _look(small, 1)
+    apart = _box((15, 64, 25, 72))
+    tracker.follow(WHOLE + 2 * apart.astype(np.uint8), _look(WHOLE, 0) + _look(apart, 1))
+    tracker.follow(WHOLE + 2 * apart.astype(np.uint8), _look(WHOLE, 0) + _look(apart, 1))
+    for _ in range(10):
+        tracker(WHOLE, features)
+    labels = tracker(WHOLE | small, _look(WHOLE, 0) + _look(small, channel))
+    assert labels[small].tolist() == [id_back] * small.sum() and (labels[WHOLE] == 1).all()
+
+
 def test_resumes_from_its_state_and_the_last_label_images() -> None:
     whole, first = LesionTracker(), LesionTracker()
     expected = [_blink(whole, frame) for frame in range(25)]
@@ -135,6 +149,16 @@ def test_does_not_join_what_one_frame_shows() -> None:
     for _ in range(3):
         tracker(WHOLE | OTHER, _look(WHOLE | OTHER, 0))
     assert join_tracks(tracker.tracks) == {}
+
+
+@pytest.mark.parametrize(("stray", "expected"), [(1, {1: 2}), (3, {})])
+def test_a_stray_part_does_not_keep_tracks_of_one_lesion_apart(stray: int, expected: dict[int, int]) -> None:
+    tracker, far = LesionTracker(), _box((2, 70, 6, 74)).astype(np.uint8)
+    first = [WHOLE.astype(np.uint8)] * 6 + [EMPTY.astype(np.uint8)] * 4
+    again = [2 * WHOLE.astype(np.uint8) + far * (0 < frame <= stray) for frame in range(10)]
+    for labels in first + again:
+        tracker.follow(labels, _look(WHOLE, 0) + _look(far > 0, 0))
+    assert join_tracks(tracker.tracks) == expected
 
 
 def test_joins_in_a_chain_end_at_one_lesion() -> None:
