@@ -4,9 +4,10 @@
 
 Clips at frame rate from stills that the shipped model has not seen: the camera moves, polyps leave the view, and there
 are glare, water, smoke, instruments and blur. Every second clip shows two polyps, side by side. The network finds the
-masks as in the label app. Then their lesions are linked in three ways: by overlap alone (``LesionLinker``), by
-``LesionTracker``, and by it with ``join_tracks``, as in the app. In a frame, a lesion lies on the polyp with which it
-shares most pixels, if that is a tenth of its own, and on every polyp of which it covers half.
+masks as in the label app. Then their lesions are linked in four ways: by overlap alone (``LesionLinker``), by
+``LesionTracker``, by it with ``join_tracks``, as in the app, and without the lesions that fewer than ``SHORT_TRACK``
+frames show, as in the app's list. In a frame, a lesion lies on the polyp with which it shares most pixels, if that is a
+tenth of its own, and on every polyp of which it covers half.
 
 - ``tracks``: lesions that lie on a polyp in some frame, per polyp;
 - ``switches``: how often the largest lesion on a polyp is another one than in the last frame that had one, per clip;
@@ -33,7 +34,7 @@ from scipy import ndimage
 
 from lsinet_monai.data import StillClip, find_stills, frames_to_tensor, read_frame, read_held_out, read_mask
 from lsinet_monai.inferers import SequentialVideoInferer
-from lsinet_monai.masks import LesionLinker, LesionTracker, join_tracks, logit_to_probability
+from lsinet_monai.masks import SHORT_TRACK, LesionLinker, LesionTracker, join_tracks, logit_to_probability
 from lsinet_monai.networks import LoadedModel, fuse_norms, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,8 +122,14 @@ def joined(masks: np.ndarray, features: np.ndarray) -> np.ndarray:
     return table[labels]
 
 
+def listed(masks: np.ndarray, features: np.ndarray) -> np.ndarray:
+    labels = joined(masks, features)
+    lesions = np.concatenate([np.unique(frame) for frame in labels])
+    return np.where(np.bincount(lesions)[labels] < SHORT_TRACK, 0, labels)
+
+
 PER_CLIP = ("switches", "two polyps", "and elsewhere", "no polyp")
-WAYS = {"overlap": by_overlap, "tracker": tracked, "tracker, joined": joined}
+WAYS = {"overlap": by_overlap, "tracker": tracked, "tracker, joined": joined, "without short ones": listed}
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------

@@ -2,11 +2,27 @@
 
 import { element, make, refill } from "./dom.js";
 
-/** The lesions in the order of the list: those of the current frame first. */
-export function lesionRows({ shown, frame, video }) {
-  const here = shown?.frame === frame ? shown.mask.ids() : [];
+/**
+ * The lesions in the order of the list: those of the current frame first. A lesion that only a few frames show is left
+ * out in other frames, unless it is chosen.
+ */
+export function lesionRows(editor) {
+  const { lesion, video } = editor;
+  const here = lesionsHere(editor);
+  const isListed = ({ id }) => id === lesion || here.includes(id) || !video.short_lesions.includes(id);
+  return allLesionRows(editor).filter(isListed);
+}
+
+/** All lesions, those of the current frame first. */
+export function allLesionRows(editor) {
+  const { video } = editor;
+  const here = lesionsHere(editor);
   const place = ({ id }) => (here.includes(id) ? here.indexOf(id) : here.length);
   return [...(video?.lesions ?? [])].sort((a, b) => place(a) - place(b) || a.id - b.id);
+}
+
+function lesionsHere({ shown, frame }) {
+  return shown?.frame === frame ? shown.mask.ids() : [];
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import * as dialogs from "./dialogs.js";
 import { isIn } from "./frame_ranges.js";
-import { lesionRows } from "./lesion_list.js";
+import { allLesionRows } from "./lesion_list.js";
 import { plural, say, shownNumber } from "./messages.js";
 
 const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
@@ -92,7 +92,7 @@ export class ManyFrames {
       say("This video has only one lesion: there is nothing to merge.");
       return;
     }
-    const choice = await dialogs.askForMerge(lesionRows(editor), editor.lesion, selection);
+    const choice = await dialogs.askForMerge(allLesionRows(editor), editor.lesion, selection);
     if (!choice) return;
     const { from: lesion, into } = choice;
     const names = [lesion, into].map((id) => this.#nameOf(id));

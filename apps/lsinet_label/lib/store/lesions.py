@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,6 +15,7 @@ from lib.store.history import History
 from lib.store.masks import LAST_LESION
 from lib.store.video_info import VideoInfo
 from lsinet_monai.errors import InputError
+from lsinet_monai.masks import SHORT_TRACK
 
 __all__ = ["Lesions"]
 
@@ -58,6 +60,13 @@ class Lesions:
             table = self.merges()
             per_frame = self._values.per_frame("lesions")
         return [sorted({int(table[lesion]) for lesion in found or ()}) for found in per_frame]
+
+    def short(self) -> list[int]:
+        """The lesions that fewer than ``SHORT_TRACK`` frames show, unless a person drew, named or merged them."""
+        with self._lock:
+            known = set(self.merges()[list(self.of_people())].tolist())
+            frames = Counter(lesion for lesions in self.per_frame() for lesion in lesions)
+        return sorted(lesion for lesion, count in frames.items() if count < SHORT_TRACK and lesion not in known)
 
     def merges(self) -> np.ndarray:
         """A table from each id in a mask to the lesion that it was merged into, or to itself: uint8, (256,)."""

@@ -64,6 +64,7 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "propagated": sorted(set(video.propagated_frames()) - video.corrections.keys()),
         "lesions_in": video.lesions.per_frame(),
         "lesions": video.lesions.entries(),
+        "short_lesions": video.lesions.short(),
         "free_lesion": video.lesions.free_id(),
         "spread": video.spreads.last_open(),
         "last_act": video.stretches.last(),

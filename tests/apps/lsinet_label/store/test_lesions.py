@@ -47,6 +47,16 @@ def test_lesions_of_a_final_video_are_not_merged(video, two):
         video.lesions.merge(1, 4, "ann")
 
 
+def test_lesions_of_few_frames_are_short_until_a_person_names_them(video, drawn):
+    for frame in range(5):
+        labels = drawn(1)
+        labels[40:50, 50:60] = 2 * (frame < 4)
+        video.write_prediction("predicted", frame, labels, scores=0.5)
+    assert video.lesions.short() == [2]
+    video.lesions.rename([{"id": 2, "name": "sigmoid", "colour": "#123456"}])
+    assert video.lesions.short() == []
+
+
 def test_each_id_is_used_once(open_store, two):
     video = open_store()[VIDEO]
     video.save_correction(3, two(1, 2), "ann")
