@@ -855,7 +855,8 @@ class TestWork:
 
     def test_lesions(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-02.frames")
-        count = page.locator("#lesion-list li").count()
+        # Without a lesion the page offers a new one. The list leaves out short ones.
+        count = max(1, len(server.get("videos/case-02.frames")["lesions"]))
         page.keyboard.press("l")
         says(page, "is new")
         page.keyboard.press("r")
