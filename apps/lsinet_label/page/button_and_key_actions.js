@@ -116,7 +116,10 @@ const saveActions = ({ files, flicker, manyFrames, workflow }) => [
 const stretchActions = ({ editor, manyFrames }) => [
   action("select", "Select frames from this one on (or pull with Shift on the timeline)", ["Q"], () => manyFrames.select()),
   action("copy-mask", "Give the selected frames this mask", ["W"], () => manyFrames.copyMask()),
-  action("end-selection", "End the selection", ["Escape"], () => editor.select(null)),
+  action("end-selection", "End the selection", ["Escape"], () => {
+    if (editor.selection) say("");
+    editor.select(null);
+  }),
 ];
 
 const videoActions = ({ files, navigation, videoList, watch, workflow }) => [

@@ -36,9 +36,9 @@ export class Readings {
     element("spread").hidden = !video.spread || video.final;
     if (video.spread) {
       const { frame, frames } = video.spread;
-      setText("spread-title", `Propagated from frame ${shownNumber(frame)}: keep it?`);
+      setText("spread-title", "Keep the propagation?");
       const [first, last] = [frames[0], frames.at(-1)].map(shownNumber);
-      setText("spread-frames", `It changed ${plural(frames.length, "frame")} from ${first} to ${last}.`);
+      setText("spread-frames", `From frame ${shownNumber(frame)}, it changed ${plural(frames.length, "frame")}: ${first} to ${last}.`);
     }
     document.title = `${video.name} – LSI-Net label`;
     this.drawFrame();

@@ -465,7 +465,7 @@ class TestWork:
         draws(page, np.count_nonzero(before[frame + 1]))
         page.keyboard.press("u")
         draws(page, after)
-        assert f"Propagated from frame {frame + 1}: keep it?" in page.inner_text("#spread")
+        assert f"From frame {frame + 1}, it changed" in page.inner_text("#spread")
         page.keyboard.press("f")
         assert "changed by a propagation that nobody has kept or undone" in page.inner_text("dialog[open]")
         page.keyboard.press("Escape")
