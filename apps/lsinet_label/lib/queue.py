@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -49,10 +50,18 @@ class Job:
     changed: list[dict[str, Any]] | None = None
     within: list[int] | None = None
     """Propagate to these frames alone: the first one, and the one after the last."""
+    version: int | None = None
+    """The version of the correction to propagate; a running job's is the one that it found."""
+    note: str = ""
+    """What its message says at the end, besides that it is done or cancelled."""
 
     def public(self) -> dict[str, Any]:
         """The fields that clients see."""
-        return {name: value for name, value in asdict(self).items() if name not in ("owner", "created")}
+        return {name: value for name, value in asdict(self).items() if name not in ("owner", "created", "note")}
+
+
+def _with_note(message: str, note: str) -> str:
+    return f"{message}: {note}" if note else message
 
 
 @dataclass
@@ -115,11 +124,12 @@ class JobQueue:
         user: str = "",
         owner: str = "",
         within: list[int] | None = None,
+        version: int | None = None,
     ) -> Job:
         """Queue a job, unless the same job is in the queue already.
 
-        A running annotation is the same job, too. A running propagation is not, because it may have started before the
-        newest correction.
+        A running annotation is the same job, too. A running propagation is so if it works on the same version of the
+        correction: otherwise it started before the newest one.
 
         Args:
             image: the video's id.
@@ -128,18 +138,22 @@ class JobQueue:
             user: who asks.
             owner: whose turns the job takes; the user's by default.
             within: the only frames to propagate to: the first one, and the one after the last.
+            version: the version of the correction to propagate; None starts the job again if it is running.
 
         Returns:
             the job.
         """
         with self._lock:
             for job in self._jobs.values():
-                is_early = job.state == "queued" or (job.state == "running" and kind == "annotate")
+                is_current = kind == "annotate" or (version is not None and job.version == version)
+                is_early = job.state == "queued" or (job.state == "running" and is_current)
                 if is_early and (job.image, job.kind, job.frame, job.within) == (
                     image, kind, frame, within,
                 ):  # fmt: skip
+                    job.version = version
                     return job
-            job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time(), within=within)
+            job = Job(secrets.token_hex(8), image, kind, frame, user, owner or user, time.time())
+            job.within, job.version = within, version
             self._save(job)
             self._jobs[job.job] = job
         self._news.set()
@@ -167,7 +181,7 @@ class JobQueue:
         return max(jobs, key=lambda job: job.state == "running", default=None)
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job. What it has stored so far stays.
+        """Cancel a job. What it has stored so far stays; its message says what that is, once it has come to its end.
 
         Raises:
             NotFound: there is no such job.
@@ -182,7 +196,19 @@ class JobQueue:
         ids = [job.job for job in self.jobs() if job.image == image]
         for job_id in ids:
             self.cancel(job_id)
-        while self._thread is not None and self._thread.is_alive() and not self._open.keys().isdisjoint(ids):
+        self.wait_for_end(ids)
+
+    def wait_for_end(self, job_ids: Collection[str], seconds: float = math.inf) -> None:
+        """Wait until the worker has stopped working on cancelled jobs.
+
+        Args:
+            job_ids: the jobs.
+            seconds: how long to wait at most.
+        """
+        end = time.monotonic() + seconds
+        while self._thread is not None and self._thread.is_alive() and not self._open.keys().isdisjoint(job_ids):
+            if time.monotonic() > end:
+                return
             time.sleep(0.02)
 
     def wait(self, job: Job, seconds: float, longest: float | None = None) -> bool:
@@ -247,7 +273,7 @@ class JobQueue:
         """The job to work on next: the first job of the owner whose turn it is."""
         with self._lock:
             for job_id in [job_id for job_id in self._open if self._jobs[job_id].state in _ENDED]:
-                self._open.pop(job_id).work.close()
+                self._close(self._jobs[job_id])
             held = {self._jobs[job_id].image: job_id for job_id in self._open}
             ready = [
                 job for job in self.jobs()
@@ -258,6 +284,16 @@ class JobQueue:
             owner = min((job.owner for job in ready), key=lambda owner: self._turns.get(owner, 0.0))
             mine = [job for job in ready if job.owner == owner]
             return min(mine, key=lambda job: (job.kind != "propagate", job.created))
+
+    def _close(self, job: Job) -> None:
+        """Close the work of an ended job, and keep what a cancelled one says of it."""
+        try:
+            self._open[job.job].work.close()
+            if job.state == "cancelled" and job.note:
+                job.message = _with_note("cancelled", job.note)
+                self._save(job)
+        finally:
+            self._open.pop(job.job)
 
     def _turn(self, job: Job) -> None:
         """Work on a job for the length of a turn."""
@@ -279,7 +315,7 @@ class JobQueue:
                     return
         except StopIteration as stop:
             job.changed = stop.value
-            self._end(job, "done", "done")
+            self._end(job, "done", _with_note("done", job.note))
         except InputError as error:
             self._end(job, "failed", str(error))
         except Exception as error:

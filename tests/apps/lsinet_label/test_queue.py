@@ -166,6 +166,45 @@ def test_the_same_job_is_queued_once(tmp_path):
     assert queue.submit("a", "propagate", 1) is not queue.submit("a", "propagate", 2)
 
 
+def test_a_running_propagation_of_the_same_version_is_the_same_job(tmp_path):
+    queue = JobQueue(tmp_path, lambda job: steps(1))
+    job = queue.submit("a", "propagate", 1, version=4)
+    job.state, job.version = "running", 4  # the worker notes the version that it found
+    assert queue.submit("a", "propagate", 1, version=4) is job
+    for other in ({"version": 5}, {}, {"version": 4, "within": [0, 3]}):
+        newer = queue.submit("a", "propagate", 1, **other)
+        assert newer is not job
+        queue.cancel(newer.job)
+
+
+def test_a_cancelled_job_says_what_it_did(run, wait_until):
+    def work(job):
+        try:
+            yield from endless(job)
+        finally:
+            job.changed, job.note = [{"frame": 3, "change": 0.5}], "1 frame had changed already"
+
+    queue = run(work)
+    job = queue.submit("a", "propagate", 4)
+    wait_until(lambda: job.progress)
+    queue.cancel(job.job)
+    queue.wait_for_end([job.job])
+    assert job.message == "cancelled: 1 frame had changed already"
+    kept = queue.reread(job)
+    assert (kept.state, kept.message, kept.changed) == ("cancelled", job.message, [{"frame": 3, "change": 0.5}])
+
+
+def test_a_job_that_is_done_says_what_it_noted(run, wait):
+    def work(job):
+        job.note = "2 frames cannot be read"
+        yield 1.0, ""
+        return []
+
+    job = run(work).submit("a", "annotate")
+    wait([job])
+    assert job.message == "done: 2 frames cannot be read" and "note" not in job.public()
+
+
 def test_a_running_annotation_is_the_same_job_and_a_running_propagation_is_not(tmp_path):
     queue = JobQueue(tmp_path, lambda job: steps(1))
     annotate, propagate = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1)

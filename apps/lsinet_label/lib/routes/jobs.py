@@ -15,6 +15,8 @@ __all__ = ["router"]
 
 router = lsinet_router()
 
+_CANCEL_SECONDS = 3.0  # a busy server answers before a cancelled job has come to its end
+
 
 class JobRequest(BaseModel):
     """The job that a client asks for."""
@@ -29,7 +31,8 @@ class JobRequest(BaseModel):
 
 @router.post("/jobs", summary="Ask for a job", status_code=202, dependencies=[ANNOTATOR])
 def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
-    """Queue a job, and answer its id. A job that is queued already is not queued twice.
+    """Queue a job, and answer its id. A job that is queued already is not queued twice, nor is a propagation of a
+    mask that is being propagated.
 
     Raises:
         NotFound: there is no such video or frame.
@@ -50,7 +53,9 @@ def post_job(wanted: JobRequest, app: AppServices) -> dict[str, str]:
     within = None if wanted.first is None or wanted.last is None else [wanted.first, wanted.last + 1]
     if within is not None and frame is not None and frame not in range(*within):
         raise InputError(f"frame {frame} is not in the frames {within[0]} to {within[1] - 1}: include it")
-    return {"job": app.jobs.submit(video.id, wanted.kind, frame, *current_caller(), within=within).job}
+    version = None if frame is None else video.mask(frame).version
+    job = app.jobs.submit(video.id, wanted.kind, frame, *current_caller(), within=within, version=version)
+    return {"job": job.job}
 
 
 @router.get("/jobs", summary="All jobs", dependencies=[READER])
@@ -71,9 +76,12 @@ def get_job(job_id: str, app: AppServices) -> dict[str, Any]:
 
 @router.delete("/jobs/{job_id}", summary="Cancel a job", dependencies=[ANNOTATOR])
 def delete_job(job_id: str, app: AppServices) -> dict[str, Any]:
-    """Cancel a job. Propagated masks that it has stored stay; new masks of the network count if all are there.
+    """Cancel a job. Propagated masks that it has stored stay, and can be undone; its message says how many frames they
+    changed. New masks of the network count if all are there.
 
     Raises:
         NotFound: there is no such job, or it ended long ago.
     """
-    return app.jobs.cancel(job_id).public()
+    job = app.jobs.cancel(job_id)
+    app.jobs.wait_for_end([job_id], _CANCEL_SECONDS)
+    return job.public()

@@ -26,6 +26,18 @@ def test_a_job_is_asked_for_followed_and_cancelled(client, services):
 
 
 @pytest.mark.usefixtures("with_model")
+def test_a_mask_that_is_being_propagated_is_not_propagated_twice(client, services, png):
+    wanted = {"image": VIDEO, "kind": "propagate", "frame": 3}
+    path = f"videos/{VIDEO}/frames/3/mask"
+    client.put(path, content=png())
+    job = services.jobs[client.post("jobs", json=wanted).json()["job"]]
+    job.state, job.version = "running", 1
+    assert client.post("jobs", json=wanted).json()["job"] == job.job
+    client.put(path, content=png(2))
+    assert client.post("jobs", json=wanted).json()["job"] != job.job
+
+
+@pytest.mark.usefixtures("with_model")
 @pytest.mark.parametrize(
     ("wanted", "status", "message"),
     [
