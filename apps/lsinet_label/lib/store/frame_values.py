@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -136,15 +136,17 @@ class FrameValues:
         """Let :meth:`rank` compute the rank again. Call this after each change of values or corrections."""
         self._rank: tuple[float | None] | None = None
         self._without_mask: int | None = None
+        self._unreadable: list[int] | None = None
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
-    def per_frame(self, name: str) -> list[Any]:
+    def per_frame(self, name: str, replaced: Collection[int] = ()) -> list[Any]:
         """One value per frame. Corrected frames have the values of the person's mask.
 
         Args:
             name: ``scores``, ``uncertainty``, ``errors`` (what the network expects of 1 - Dice), ``changes``,
                 ``quality``, ``has_polyp`` or ``lesions``.
+            replaced: frames whose propagated mask does not count.
 
         Returns:
             the values in the order of the frames, None where a value is not known.
@@ -153,7 +155,7 @@ class FrameValues:
         with self._lock:
             values = list(self._predicted.get(name) or [None] * count)
             for frame, known in self._propagated.items():
-                if frame < count:
+                if frame < count and frame not in replaced:
                     values[frame] = known.get(name, values[frame])
             for frame, correction in self._masks.corrections.items():
                 if frame < len(values):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -42,16 +42,20 @@ class Lesions:
         self._history = history
 
     def entries(self) -> list[dict[str, Any]]:
-        """All lesions that a mask shows or a person named, by id: ``id``, ``name`` and ``colour`` of each."""
+        """The lesions of the video by id: ``id``, ``name`` and ``colour`` of each.
+
+        These are the ones that a mask shows, that a person named, or that a person has just made.
+        """
         with self._lock:
             table = self.merges()
-            named = {int(lesion): entry for lesion, entry in self._named().items()}
+            known = {int(lesion): entry for lesion, entry in self._named().items()}
             seen = {int(table[lesion]) for lesion in self._in_masks()}
-        present = sorted(lesion for lesion in seen | named.keys() if table[lesion] == lesion)
+        kept = {lesion for lesion, entry in known.items() if entry.get("made") or entry["name"] != _name(lesion)}
+        present = sorted(lesion for lesion in seen | kept if table[lesion] == lesion)
+        given = {lesion: known[lesion]["colour"] for lesion in present if lesion in known}
         return [
-            {"id": lesion, "name": f"Polyp {lesion}", "colour": _PALETTE[(lesion - 1) % len(_PALETTE)]}
-            | named.get(lesion, {})
-            for lesion in present
+            {"id": lesion, "name": known.get(lesion, {}).get("name", _name(lesion)), "colour": colour}
+            for lesion, colour in _colours(present, given).items()
         ]
 
     def per_frame(self) -> list[list[int]]:
@@ -76,10 +80,35 @@ class Lesions:
         return table
 
     def rename(self, lesions: Sequence[dict[str, Any]]) -> None:
-        """Give lesions names and colours: ``id``, ``name`` and ``colour`` of each."""
+        """Give lesions names and colours: ``id``, ``name`` and ``colour`` of each.
+
+        A lesion with an id that was never used is new: it is listed although no mask shows it, until the network goes
+        through the video again. If another one has its colour of the palette, it gets a free one.
+        """
         with self._lock:
-            given = {str(entry["id"]): {"name": entry["name"], "colour": entry["colour"]} for entry in lesions}
-            self._info.update(lesions={**self._named(), **given})
+            used, given = self._used(), dict(self._named())
+            colours = {entry["id"]: entry["colour"] for entry in (*self.entries(), *lesions) if entry["id"] in used}
+            for entry in lesions:
+                lesion, colour = entry["id"], entry["colour"]
+                stored = {**given.get(str(lesion), {}), "name": entry["name"]}
+                if lesion not in used:
+                    stored["made"] = True
+                    if colour in _PALETTE and colour in colours.values():
+                        colour = _free_colour(colours.values())
+                colours[lesion] = colour
+                given[str(lesion)] = {**stored, "colour": colour}
+            self._info.update(lesions=given)
+
+    def forget_made(self) -> None:
+        """List the lesions that people made, and neither named nor drew, no longer. Their ids stay used."""
+        with self._lock:
+            if any("made" in entry for entry in self._named().values()):
+                self._info.update(
+                    lesions={
+                        lesion: {name: value for name, value in entry.items() if name != "made"}
+                        for lesion, entry in self._named().items()
+                    }
+                )
 
     def merge(self, into: int, other: int, user: str) -> None:
         """Merge a lesion into another, in all masks.
@@ -100,9 +129,13 @@ class Lesions:
             self._history.add(user, "merge", into=into, **{"from": other})
             self._info.update(merged={**self.merged(), **merged})
 
-    def next_id(self) -> int:
-        """The id after the highest that was ever used."""
-        return max(self._used(), default=0) + 1
+    def next_id(self, replaced: Collection[int] = ()) -> int:
+        """The id after the highest that was ever used.
+
+        Args:
+            replaced: frames whose propagated mask is about to be replaced: the ids of that can be used again.
+        """
+        return max(self._used(replaced), default=0) + 1
 
     def of_people(self) -> set[int]:
         """The ids that a person drew, named or merged: the model's own masks do not count."""
@@ -128,8 +161,7 @@ class Lesions:
             lesion = self.free_id()
             if lesion is None:
                 raise Conflict(f"'{self._info.id}' has no free lesion number: all {LAST_LESION} are used")
-            colour = _PALETTE[(lesion - 1) % len(_PALETTE)]
-            self.rename([{"id": lesion, "name": f"Polyp {lesion}", "colour": colour}])
+            self.rename([{"id": lesion, "name": _name(lesion), "colour": _own_colour(lesion)}])
         return lesion
 
     def last_named_id(self) -> int:
@@ -137,13 +169,13 @@ class Lesions:
         with self._lock:
             return max(map(int, {**self._named(), **self.merged()}), default=0)
 
-    def _used(self) -> set[int]:
+    def _used(self, replaced: Collection[int] = ()) -> set[int]:
         """The ids that masks show, and those that people named or merged: masks of later frames may show them too."""
         with self._lock:
-            return self._in_masks() | {int(lesion) for lesion in (*self._named(), *self.merged())}
+            return self._in_masks(replaced) | {int(lesion) for lesion in (*self._named(), *self.merged())}
 
-    def _in_masks(self) -> set[int]:
-        return {lesion for lesions in self._values.per_frame("lesions") for lesion in lesions or ()}
+    def _in_masks(self, replaced: Collection[int] = ()) -> set[int]:
+        return {lesion for lesions in self._values.per_frame("lesions", replaced) for lesion in lesions or ()}
 
     def _named(self) -> dict[str, dict[str, Any]]:
         return self._info.get("lesions", {})
@@ -151,3 +183,29 @@ class Lesions:
     def merged(self) -> dict[str, int]:
         """The lesions that people merged, by id, each with the id that it became part of."""
         return dict(self._info.get("merged", {}))
+
+
+def _name(lesion: int) -> str:
+    return f"Polyp {lesion}"
+
+
+def _own_colour(lesion: int) -> str:
+    return _PALETTE[(lesion - 1) % len(_PALETTE)]
+
+
+def _free_colour(taken: Iterable[str]) -> str:
+    """The first colour of the palette that no other lesion has; if all are taken, the one that the fewest have."""
+    counts = Counter(taken)
+    return min(_PALETTE, key=lambda colour: counts[colour])
+
+
+def _colours(lesions: Sequence[int], given: Mapping[int, str]) -> dict[int, str]:
+    """The colour of each lesion: the given one, else that of its id, or a free one if another lesion has that."""
+    colours = dict(given)
+    for lesion in lesions:  # first, so that few lesions change their colour when others are merged
+        if lesion not in colours and _own_colour(lesion) not in colours.values():
+            colours[lesion] = _own_colour(lesion)
+    for lesion in lesions:
+        if lesion not in colours:
+            colours[lesion] = _free_colour(colours.values())
+    return {lesion: colours[lesion] for lesion in lesions}

@@ -242,6 +242,7 @@ class StoredVideo:
             self.values.flush()
             self._masks.adopt_new()
             self.values.adopt_new()
+            self.lesions.forget_made()
             self.info.update(annotated={"model": model, "time": utc_now()})
 
     def write_prediction(self, kind: str, frame: int, labels: np.ndarray, **values: float) -> None:

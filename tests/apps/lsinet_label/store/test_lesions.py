@@ -57,6 +57,54 @@ def test_lesions_of_few_frames_are_short_until_a_person_names_them(video, drawn)
     assert video.lesions.short() == []
 
 
+PALETTE = ["#00d5ff", "#ffe033", "#2ee66b", "#ff9d2e", "#8c9bff", "#f0623c", "#ff9ad5"]
+
+
+def colours(video):
+    return {entry["id"]: entry["colour"] for entry in video.lesions.entries()}
+
+
+def test_two_lesions_have_two_colours(video, two, drawn):
+    video.save_correction(3, two(1, 8), "ann")  # ids that have the same colour by themselves
+    assert colours(video) == {1: PALETTE[0], 8: PALETTE[1]}
+    video.save_correction(4, two(2, 3), "ann")
+    assert colours(video) == {1: PALETTE[0], 2: PALETTE[1], 3: PALETTE[2], 8: PALETTE[3]}
+    video.lesions.rename([{"id": 3, "name": "mine", "colour": PALETTE[1]}])  # a person may choose any
+    assert colours(video) == {1: PALETTE[0], 2: PALETTE[2], 3: PALETTE[1], 8: PALETTE[3]}
+    for frame in range(5, 10):
+        video.save_correction(frame, drawn(frame + 10), "ann")
+    assert set(colours(video).values()) == set(PALETTE)
+
+
+def test_a_new_lesion_has_a_free_colour(video, two):
+    video.save_correction(3, two(1, 2), "ann")
+    video.lesions.merge(1, 2, "ann")
+    new = video.lesions.name_new()
+    assert (new, colours(video)) == (3, {1: PALETTE[0], 3: PALETTE[2]})
+    # As the page makes one: with all others, and a colour by its id.
+    given = [*video.lesions.entries(), {"id": 8, "name": "Polyp 8", "colour": PALETTE[0]}]
+    video.lesions.rename(given)
+    assert colours(video) == {1: PALETTE[0], 3: PALETTE[2], 8: PALETTE[1]}
+    video.lesions.rename([{"id": 8, "name": "Polyp 8", "colour": PALETTE[0]}])  # no longer new: the person's choice
+    assert colours(video)[8] == PALETTE[0]
+
+
+def test_lesions_in_no_frame_are_listed_if_a_person_wants_them(video, two, open_store):
+    video.save_correction(3, two(1, 2), "ann")
+    new = video.lesions.free_id()
+    page = [*video.lesions.entries(), {"id": new, "name": f"Polyp {new}", "colour": "#123456"}]
+    video.lesions.rename(page)  # as the page does for a new one: all get a stored name
+    video.save_correction(3, np.zeros_like(two(1, 2)), "ann")
+    assert [list(colours(other)) for other in (video, open_store()[VIDEO])] == [[new], [new]]
+    video.lesions.rename([{"id": 2, "name": "sigmoid", "colour": "#654321"}])
+    assert list(colours(video)) == [2, new]
+    video.begin_annotation()
+    video.end_annotation("model")
+    assert list(colours(video)) == [2] and video.lesions.free_id() == new + 1
+    video.save_correction(3, two(1, new), "ann")
+    assert list(colours(video)) == [1, 2, new]
+
+
 def test_each_id_is_used_once(open_store, two):
     video = open_store()[VIDEO]
     video.save_correction(3, two(1, 2), "ann")
