@@ -300,6 +300,11 @@ class LSINetLabel(MONAILabelApp):
     def _on_end(self, job: Job) -> None:
         if job.kind == "annotate" and job.image in self.datastore():
             self.videos[job.image].info.set_job_error(job.message if job.state == "failed" else None)
+        # A correction was taken back, and the job that was to make its masks again did not come to its end.
+        if job.kind != "label" and job.image in self.datastore() and not self.jobs.of_image(job.image):
+            video = self.videos[job.image]
+            if not video.info.is_final:
+                video.remove_orphans()
 
     @contextmanager
     def _removal(self, image_id: str) -> Iterator[None]:

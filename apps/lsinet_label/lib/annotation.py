@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from lib.annotation_progress import AnnotationProgress
 from lib.model import ServedModel
 from lib.queue import Job, Work
-from lib.store import LAST_LESION, Replaced, StoredVideo, VideoStore, decode_mask, encode_mask
+from lib.store import LAST_LESION, REACH, Replaced, StoredVideo, VideoStore, decode_mask, encode_mask
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
@@ -66,15 +66,17 @@ class Worker:
         """
         video = self.videos[job.image]
         if job.kind == "annotate":
-            return self._annotate(video)
+            return self._annotate(video, job)
         if job.kind == "label":
             return self._write_labels(video)
         frames = sorted(video.spreading_corrections) if job.frame is None else [job.frame]
-        return self._propagate(video, frames, within=None if job.within is None else range(*job.within))
+        if job.frame is not None:
+            job.version = video.mask(job.frame).version
+        return self._propagate(video, job, frames, within=None if job.within is None else range(*job.within))
 
     # Annotation ------------------------------------------------------------------------------------------------------
 
-    def _annotate(self, video: StoredVideo) -> Work:
+    def _annotate(self, video: StoredVideo, job: Job) -> Work:
         video.info.check_not_final()
         mark, model = self.model.load()
         state = self.inferer.new_state()
@@ -123,7 +125,7 @@ class Worker:
         video.end_annotation(mark)
         stale = set(video.propagated_frames())
         if corrections := video.spreading_corrections:
-            yield from self._propagate(video, sorted(corrections), stale)
+            yield from self._propagate(video, job, sorted(corrections), stale)
         else:
             video.remove_propagated(stale)
         for frame in self.on_labels(video, True):
@@ -161,15 +163,21 @@ class Worker:
     # Propagation -----------------------------------------------------------------------------------------------------
 
     def _propagate(
-        self, video: StoredVideo, frames: list[int], stale: Collection[int] = (), within: range | None = None
+        self,
+        video: StoredVideo,
+        job: Job,
+        frames: list[int],
+        stale: Collection[int] = (),
+        within: range | None = None,
     ) -> Work:
         """Propagate corrections to the frames around them, up to the next frames with a person's mask.
 
-        Around a correction that was taken back, frames get the model's masks again, or follow other corrections that
-        reach them.
+        The masks that came from a correction that was taken back are made again from other corrections that reach them;
+        where none does, the model's are current again.
 
         Args:
             video: the video.
+            job: gets ``changed`` and ``note`` if it is cancelled, or fails.
             frames: the frames whose correction was saved or taken back.
             stale: frames whose propagated mask is removed if no correction reaches them any more.
             within: only these frames change; None for all that are reached.
@@ -185,7 +193,10 @@ class Worker:
         try:
             left = yield from self._spread(video, model, frames, set(stale), within, changed)
         except BaseException:  # cancelled, too: what was replaced so far can be undone
-            changed.note_spread()
+            job.changed = changed.note()
+            count = len(job.changed)
+            job.note = f"{count} frame{'s' * (count > 1)} had changed already" if count else ""
+            video.values.flush()
             raise
         video.remove_propagated(left)
         result = changed.note()
@@ -207,34 +218,38 @@ class Worker:
         with open_video(video.path) as source:
             own, propagated = set(frames), set(video.propagated_frames())
             propagated |= {frame for frame in frames if {frame - 1, frame + 1} & propagated}
-            for frame in [frame for frame in frames if frame not in video.spreading_corrections]:
-                session = self._session(video, source, model, frame)
-                reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
-                changed.remember(reached)
-                left |= set(reached) - video.corrections.keys()
-                here = propagated & set(reached)
-                around = [other for other in session.masks if here & set(session.reached_from(other))]
-                frames = sorted({*frames, *around})
-            frames = [frame for frame in frames if frame in video.spreading_corrections]
+            drawn = video.spreading_corrections
+            for frame in own - drawn.keys():
+                came = video.orphans() | video.propagated_from(frame)
+                changed.remember(came | {frame})
+                left |= came
+                here = came | propagated.intersection(video.reached_from(frame))
+                frames = sorted({*frames, *(other for other in drawn if here.intersection(video.reached_from(other)))})
+            frames = [frame for frame in frames if frame in drawn]
             for place, frame in enumerate(frames):
                 session = self._session(video, source, model, frame)
-                reached = _stop_at_people(session.reached_from(frame), frame, video.corrections)
+                if frame not in session.masks:
+                    continue  # taken back meanwhile
+                reached = video.reached_from(frame)
                 if within is not None:
                     reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
                 changed.remember(reached)
                 named = video.mask(frame).labels
                 tracker, step = LesionTracker(), 0
+                tracker.next_id = video.lesions.next_id(reached)  # so that doing it again gives the same ids
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
                     if step != np.sign(other - frame):  # backwards and forwards both start at the person's mask
                         step = np.sign(other - frame)
-                        tracker = LesionTracker()
+                        free, tracker = tracker.next_id, LesionTracker()
                         tracker.follow(named)
-                        tracker.next_id = max(tracker.next_id, video.lesions.next_id())
+                        tracker.next_id = max(tracker.next_id, free)
                     tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
                     labels = _as_bytes(tracker(without_specks(probability > self.threshold)))
                     if frame not in own and other not in propagated:
                         continue  # a mask around the one that was taken back does not spread further than before
-                    video.write_prediction("propagated", other, labels, **_values(probability, labels > 0))
+                    values, sources = _values(probability, labels > 0), _sources(session.masks, other)
+                    if not video.write_propagated(other, labels, sources, **values):
+                        break  # taken back meanwhile
                     left.discard(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
@@ -242,17 +257,18 @@ class Worker:
 
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
         """A session with the corrections nearest to a frame."""
-        session = VideoSession(model.network, source, model.image_size, self.inferer)
-        for other in sorted(video.spreading_corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
+        session = VideoSession(model.network, source, model.image_size, self.inferer, reach=REACH)
+        corrections = video.spreading_corrections
+        for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
             session.add_mask(other, video.mask(other).labels > 0)
         return session
 
 
-def _stop_at_people(reached: range, frame: int, corrections: Collection[int]) -> range:
-    """The part of the reached frames around a frame without others that have a person's mask."""
-    before = (other for other in corrections if other < frame)
-    after = (other for other in corrections if other > frame)
-    return range(max([reached.start, *(other + 1 for other in before)]), min([reached.stop, *after]))
+def _sources(corrected: Collection[int], frame: int) -> list[int]:
+    """The corrected frames whose masks are carried to a frame: the nearest ones within reach, before and after it."""
+    before = max((other for other in corrected if frame - REACH <= other < frame), default=None)
+    after = min((other for other in corrected if frame < other <= frame + REACH), default=None)
+    return [other for other in (before, after) if other is not None]
 
 
 class _Changes:
@@ -264,7 +280,7 @@ class _Changes:
         self._before: dict[int, bytes] = {}  # PNG files, because there may be many
         self._replaced: dict[int, Replaced] = {}
 
-    def remember(self, frames: range) -> None:
+    def remember(self, frames: Iterable[int]) -> None:
         """Keep the masks of frames as they are before the job first changes them."""
         for frame in frames:
             if frame not in self._before:
@@ -275,6 +291,8 @@ class _Changes:
         """Note what was replaced, so that it can be undone."""
         if self._frame in self._video.spreading_corrections:
             self._video.spreads.note(self._frame, self._replaced)
+        elif self._frame is not None:
+            self._video.spreads.follow(self._replaced)
 
     def note(self) -> list[dict[str, Any]]:
         """Store how much each mask now differs from the one of the frame before, and what was replaced.

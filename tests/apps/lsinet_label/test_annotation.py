@@ -356,6 +356,92 @@ def test_a_cancelled_propagation_can_be_undone(annotated):
 
 
 @pytest.mark.slow
+def test_a_cancelled_propagation_says_what_it_changed(annotated):
+    video = annotated.videos[VIDEO]
+    video.save_correction(5, drawn(), "ann")
+    stopped = job("propagate", 5)
+    stop_after(annotated(stopped), 2)
+    assert {entry["frame"] for entry in stopped.changed} <= {3, 4} and stopped.changed
+    assert stopped.note.startswith(f"{len(stopped.changed)} frame")
+    assert video.spreads.last_open()["frames"] == [3, 4]
+    run(annotated(job("propagate", 5)))  # to its end: both are undone together
+    assert video.spreads.last_open()["frames"] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+
+
+@pytest.mark.slow
+def test_the_same_propagation_again_changes_nothing(annotated):
+    video = annotated.videos[VIDEO]
+    before = masks(annotated)
+    video.save_correction(5, drawn(), "ann")
+    run(annotated(job("propagate", 5)))
+    after, spread = masks(annotated), video.spreads.last_open()
+    changed, _ = run(annotated(job("propagate", 5)))
+    assert changed == [] and (masks(annotated) == after).all() and video.spreads.last_open() == spread
+    video.stretches.undo(spread["act"], "ann")
+    assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("withdraw", "is_early"),
+    [
+        (lambda video: video.take_back(5, "ann"), False),
+        (lambda video: video.take_back(5, "ann"), True),
+        (lambda video: video.stretches.clear(5, 5, "ann"), False),
+        (lambda video: video.stretches.empty(4, 6, "ann"), False),
+    ],
+)
+def test_no_mask_outlives_its_correction(annotated, withdraw, is_early):
+    """Also behind a frame that was checked after the propagation, or during it."""
+    video = annotated.videos[VIDEO]
+    video.save_correction(5, drawn(), "ann")
+    work = annotated(job("propagate", 5))
+    if is_early:
+        next(work)
+        video.stretches.check(8, 8, "ann")
+    run(work)
+    if not is_early:
+        video.stretches.check(8, 8, "ann")
+    people = video.stretches.copy(2, 2, "ann", 8).frames
+    before, checked = masks(annotated, original=True), masks(annotated)[8]
+    withdraw(video)
+    assert {9, 10, 11, 0} < video.orphans()
+    changed, _ = run(annotated(job("propagate", 5)))
+    assert video.propagated_frames() == [] and video.spreads.last_open() is None and people == [2]
+    others = sorted(set(range(12)) - video.corrections.keys())
+    assert {9, 10, 11} <= set(others) and (masks(annotated)[others] == before[others]).all()
+    assert {entry["frame"] for entry in changed} <= set(others) and (masks(annotated)[8] == checked).all()
+
+
+def test_a_correction_that_is_taken_back_during_its_propagation_writes_no_more(annotated):
+    video = annotated.videos[VIDEO]
+    video.save_correction(5, drawn(), "ann")
+    work = annotated(job("propagate", 5))
+    next(work)
+    video.take_back(5, "ann")
+    run(work)
+    assert video.propagated_frames() == [4]
+    run(annotated(job("propagate", 5)))
+    assert video.propagated_frames() == []
+
+
+@pytest.mark.slow
+def test_an_undone_spread_brings_no_mask_of_a_lost_correction_back(annotated):
+    video = annotated.videos[VIDEO]
+    original = masks(annotated, original=True)
+    for frame in (2, 7):
+        video.save_correction(frame, drawn(frame), "ann")
+        run(annotated(job("propagate", frame)))
+    assert video.values.sources(1) == [2] and video.values.sources(5) == [2, 7] and video.values.sources(9) == [7]
+    video.take_back(2, "ann")
+    run(annotated(job("propagate", 2)))
+    assert {tuple(video.values.sources(frame)) for frame in video.propagated_frames()} == {(7,)}
+    video.stretches.undo(video.spreads.last_open()["act"], "ann")
+    assert not set(video.propagated_frames()) & {3, 4, 5, 6, 8, 9, 10, 11} and not video.orphans()
+    assert (masks(annotated)[8:] == original[8:]).all()
+
+
+@pytest.mark.slow
 def test_changes_count_from_the_masks_before_the_job(annotated):
     working = annotated
     before = masks(working)

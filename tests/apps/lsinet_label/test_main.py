@@ -136,3 +136,17 @@ def test_a_video_is_removed_with_its_jobs_and_its_store(app, drawn):
     assert job.state == "cancelled" and not video.folder.exists()
     with pytest.raises(NotFound):
         app.videos[VIDEO]
+
+
+def test_masks_of_a_lost_correction_go_with_the_videos_last_job(app, drawn):
+    video = app.videos[VIDEO]
+    for frame in (3, 8):
+        video.save_correction(frame, drawn(), "ann")
+    video.write_propagated(5, drawn(), [3], scores=0.5)
+    video.write_propagated(6, drawn(), [3, 8], scores=0.5)
+    video.take_back(3, "ann")
+    jobs = [app.jobs.submit(VIDEO, "propagate", frame) for frame in (3, 4)]
+    app.jobs.cancel(jobs[0].job)
+    assert video.propagated_frames() == [5, 6]  # the other job may need them
+    app.jobs.cancel(jobs[1].job)
+    assert video.propagated_frames() == [6] and video.values.per_frame("scores")[5] is None

@@ -88,7 +88,7 @@ def delete_mask(image_id: str, frame: int, app: AppServices) -> dict[str, Any]:
     video = app.videos[image_id]
     answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
     # The mask has spread, or the video's job may be spreading it.
-    if video.is_propagated(frame - 1) or video.is_propagated(frame + 1) or app.jobs.of_image(image_id):
+    if video.has_spread(frame) or app.jobs.of_image(image_id):
         answer["job"] = app.jobs.submit(image_id, "propagate", frame, *current_caller()).job
     return answer
 

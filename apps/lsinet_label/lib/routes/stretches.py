@@ -60,8 +60,14 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
             raise InputError(f"{wanted.act} needs {name}: add it to the call")
         return int(value)
 
+    def follow(act: Act) -> dict[str, Any]:
+        if app.jobs.of_image(image_id):  # the video's job may be spreading masks that the act withdrew
+            act.spread = act.withdrawn
+        _follow(app, image_id, act)
+        return _answer(act)
+
     if wanted.act == "copy":
-        return _answer(stretches.copy(*stretch, need("frame")))
+        return follow(stretches.copy(*stretch, need("frame")))
     if wanted.act == "remove":
         return _answer(stretches.remove(*stretch, need("lesion")))
     if wanted.act == "relabel":
@@ -71,13 +77,8 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
     if wanted.act == "merge":
         return _answer(stretches.merge(current_user(), need("lesion"), need("into")))
     if wanted.act == "clear":
-        drawn = app.videos[image_id].spreading_corrections
-        act = stretches.clear(*stretch)
-        if app.jobs.of_image(image_id):  # the video's job may be spreading them
-            act.spread = [frame for frame in act.frames if frame in drawn]
-        _follow(app, image_id, act)
-        return _answer(act)
-    return _answer(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))
+        return follow(stretches.clear(*stretch))
+    return follow(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))
 
 
 @router.post("/videos/{image_id}/keep", summary="Keep a propagation", dependencies=[ANNOTATOR])

@@ -4,7 +4,7 @@
 ``video.json``          size, number of frames, names and colours of the lesions, whether the video is final
 ``frames.json``         per frame: score, uncertainty, expected error, change from the frame before, quality of the
                         picture, has a polyp, lesions. The model's own values, and below ``propagated`` the values that
-                        corrections changed
+                        corrections changed, with ``sources``, the corrected frames
 ``predicted/N.png``     the model's masks. In all masks a pixel is its lesion's id, and 0 is background
 ``new/N.png``           the model's masks while it goes through the video again; then they replace ``predicted``. Their
                         values are in ``frames.new.json``
@@ -30,7 +30,7 @@ from lib.store.masks import CHECKED, LAST_LESION, Correction, Mask, Masks, decod
 from lib.store.spreads import Replaced
 from lib.store.stretches import Act
 from lib.store.summary import describe_video, summarise_video
-from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, StoredVideo
+from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, REACH, StoredVideo
 from lib.store.videos import VideoStore
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "LABEL_SUFFIXES",
     "LABEL_TAGS",
     "LAST_LESION",
+    "REACH",
     "Act",
     "Correction",
     "Lesions",

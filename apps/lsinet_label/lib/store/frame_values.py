@@ -104,6 +104,16 @@ class FrameValues:
             for name, value in found.items():
                 values.setdefault(name, [None] * self._info.frame_count)[frame] = value
 
+    def set_sources(self, frame: int, sources: Sequence[int]) -> None:
+        """Store the corrected frames from which the mask of a frame was propagated."""
+        with self._lock:
+            self._propagated.setdefault(frame, {})["sources"] = list(sources)
+
+    def sources(self, frame: int) -> list[int] | None:
+        """The corrected frames from which the mask of a frame was propagated; None if an older version did that."""
+        with self._lock:
+            return self._propagated.get(frame, {}).get("sources")
+
     def set_change(self, frame: int, change: float) -> None:
         """Store 1 - IoU between the masks of a frame and the frame before, after a correction changed one of them."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,36 +47,80 @@ class Spreads:
     def note(self, frame: int, before: dict[int, Replaced]) -> None:
         """Note what a propagation replaced, so that it can be undone. The correction itself stays then.
 
+        One that changed nothing is not noted. One of the same mask as the last, which nobody has kept or undone yet, is
+        noted as a part of that: both are undone together.
+
         Args:
             frame: the corrected frame.
             before: what each frame had before, see :meth:`replaceable`.
         """
         with self._video.lock:
-            entries = []
-            _, folder = self._log.begin(self._video.info)
-            for other, old in sorted(before.items()):
-                self._log.keep(folder, PROPAGATED, other, old.content)
-                after = self._masks.content(PROPAGATED, other)
-                if after != old.content:
-                    mark = None if after is None else digest(after)
-                    entries.append({"frame": other, "kind": PROPAGATED, "after": mark, "values": old.values})
-            self._log.write(folder, {"name": _SPREAD, "frame": frame, "entries": entries})
+            replaced = {
+                other: old for other, old in before.items() if self._masks.content(PROPAGATED, other) != old.content
+            }
+            if not replaced:
+                return
+            version = self._masks.version(frame)
+            folder, content = self._last() or (None, {})
+            entries: dict[int, dict[str, Any]] = {}
+            is_same = (content.get("frame"), content.get("version")) == (frame, version)
+            if folder is not None and is_same and not content.get("kept"):
+                entries = {entry["frame"]: entry for entry in content["entries"]}
+            else:
+                _, folder = self._log.begin(self._video.info)
+            for other, old in replaced.items():
+                if other not in entries:
+                    self._log.keep(folder, PROPAGATED, other, old.content)
+                    entries[other] = {"frame": other, "kind": PROPAGATED, "values": old.values}
+                entries[other]["after"] = self._mark(other)
+            ordered = [entries[other] for other in sorted(entries)]
+            self._log.write(folder, {"name": _SPREAD, "frame": frame, "version": version, "entries": ordered})
+
+    def follow(self, frames: Iterable[int]) -> None:
+        """Note that frames follow their corrections again after another one was taken back.
+
+        What the last propagation replaced in them can still be undone.
+        """
+        with self._video.lock:
+            folder, content = self._last() or (None, {})
+            if folder is None:
+                return
+            frames = set(frames)
+            for entry in content["entries"]:
+                if entry["frame"] in frames:
+                    entry["after"] = self._mark(entry["frame"])
+            self._log.write(folder, content)
+
+    def _last(self) -> tuple[Path, dict[str, Any]] | None:
+        """The folder and the content of the last propagation."""
+        for folder in reversed(self._log.finished()):
+            content = self._log.read(folder)
+            if content["name"] == _SPREAD and content["entries"]:
+                return folder, content
+        return None
+
+    def _mark(self, frame: int) -> str | None:
+        content = self._masks.content(PROPAGATED, frame)
+        return None if content is None else digest(content)
 
     def last_open(self) -> dict[str, Any] | None:
-        """The last propagation, until a person keeps or undoes it. The next one is an answer to it, too.
+        """The last propagation, until a person keeps or undoes it, or takes its correction back.
+
+        The next propagation is an answer to it, too.
 
         Returns:
             ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed. None if
             no propagation waits for an answer.
         """
         with self._video.lock:
-            for folder in reversed(self._log.finished()):
-                content = self._log.read(folder)
-                if content["name"] == _SPREAD and content["entries"]:
-                    frames = [entry["frame"] for entry in content["entries"]]
-                    is_open = not content.get("kept")
-                    return {"act": int(folder.name), "frame": content["frame"], "frames": frames} if is_open else None
-        return None
+            last = self._last()
+            if last is None:
+                return None
+            folder, content = last
+            if content.get("kept") or content["frame"] not in self._video.spreading_corrections:
+                return None
+            frames = [entry["frame"] for entry in content["entries"]]
+            return {"act": int(folder.name), "frame": content["frame"], "frames": frames}
 
     def keep(self, act: int, user: str) -> list[int]:
         """Note that a person found a propagation right. It can still be undone by its number.

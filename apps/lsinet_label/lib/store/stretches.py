@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,9 @@ class Act:
     frames: list[int] = field(default_factory=list)
     """Those whose mask it changed."""
     spread: list[int] = field(default_factory=list)
-    """Those whose correction had spread: the frames around them are to follow."""
+    """Those whose drawn mask had spread before the act withdrew it: the frames around them are to follow."""
+    withdrawn: list[int] = field(default_factory=list)
+    """All those that had a drawn mask before the act, and have none now."""
     into: int | None = None
     """The id that the lesion has now."""
 
@@ -108,9 +110,6 @@ class Stretches:
 
     def clear(self, first: int, last: int, user: str) -> Act:
         """Take people's masks back, so that the network's are current again."""
-        video = self._video
-        drawn = [frame for frame in video.spreading_corrections if first <= frame <= last]
-        spread = [frame for frame in drawn if video.is_propagated(frame - 1) or video.is_propagated(frame + 1)]
 
         def change(frame: int, backup: Callable[[str], None]) -> bool:
             if frame not in self._masks.corrections:
@@ -119,7 +118,7 @@ class Stretches:
             self._masks.remove_correction(frame, self._masks.version(frame) + 1)
             return True
 
-        return self._act("clear", first, last, user, change, spread=spread)
+        return self._act("clear", first, last, user, change)
 
     def merge(self, user: str, lesion: int, into: int) -> Act:
         """Make a lesion part of another one, in all masks of the video, also in later ones.
@@ -176,6 +175,10 @@ class Stretches:
             for entry in entries:
                 self._restore(entry, folder)
             frames = [entry["frame"] for entry in entries]
+            # Masks from before may have come from a correction that was taken back since.
+            self._video.remove_propagated(
+                self._video.orphans().intersection(entry["frame"] for entry in entries if entry["kind"] == PROPAGATED)
+            )
             self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
         return Act(act, frames, content.get("spread", []))
@@ -221,7 +224,6 @@ class Stretches:
         last: int,
         user: str,
         change: Callable[[int, Callable[[str], None]], bool],
-        spread: Sequence[int] = (),
         **details: int,
     ) -> Act:
         """Call ``change(frame, backup)`` for each frame; it calls ``backup(kind)`` before it changes a mask's file."""
@@ -231,6 +233,7 @@ class Stretches:
             raise InputError(f"the stretch ends at frame {last}, before its first frame {first}")
         with self._video.lock:
             self._video.info.check_not_final()
+            drawn = [frame for frame in self._video.spreading_corrections if first <= frame <= last]
             act, folder = self._begin()
             entries: list[dict[str, Any]] = []
 
@@ -243,11 +246,13 @@ class Stretches:
                     if change(frame, partial(backup, frame=frame)):
                         content = self._masks.content(entries[-1]["kind"], frame)
                         entries[-1]["after"] = None if content is None else digest(content)
-                self._log.write(folder, {"name": name, "entries": entries, "spread": list(spread)})
+                act.withdrawn = sorted(set(drawn) - self._video.spreading_corrections.keys())
+                act.spread = [frame for frame in act.withdrawn if self._video.has_spread(frame)]
+                self._log.write(folder, {"name": name, "entries": entries, "spread": act.spread})
             except BaseException:  # a full disk: all frames get their masks back
                 self._roll_back(folder)
                 raise
-            act.frames, act.spread = [entry["frame"] for entry in entries], list(spread)
+            act.frames = [entry["frame"] for entry in entries]
             if act.frames:
                 self._note(name, act.frames, user, first=first, last=last, **details)
             else:

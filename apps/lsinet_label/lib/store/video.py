@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import RLock
@@ -22,7 +22,10 @@ from lib.store.undo_log import UndoLog
 from lib.store.video_info import VideoInfo
 from lsinet_monai.masks import has_polyp
 
-__all__ = ["LABEL_SUFFIXES", "LABEL_TAGS", "StoredVideo"]
+__all__ = ["LABEL_SUFFIXES", "LABEL_TAGS", "REACH", "StoredVideo"]
+
+REACH = 30
+"""On so many frames on either side a correction acts."""
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +129,48 @@ class StoredVideo:
     def propagated_frames(self) -> list[int]:
         """The frames that have a propagated mask, in order."""
         return self._masks.propagated_frames()
+
+    # A propagated mask never outlives all corrections from which it came. Its values name them, so that this holds
+    # wherever it lies, also behind a frame that was checked after the propagation.
+
+    def reached_from(self, frame: int) -> range:
+        """The frames on which a correction of a frame acts, with itself: not beyond the next ones with people's masks.
+
+        The frame need not be corrected.
+        """
+        people = self.corrections
+        before = (other + 1 for other in people if other < frame)
+        after = (other for other in people if other > frame)
+        return range(max([0, frame - REACH, *before]), min([self.info.frame_count, frame + REACH + 1, *after]))
+
+    def propagated_from(self, frame: int) -> set[int]:
+        """The frames whose propagated mask came from the correction of a frame, and perhaps from others, too."""
+        with self.lock:
+            return {other for other in self.propagated_frames() if frame in (self.values.sources(other) or ())}
+
+    def orphans(self) -> set[int]:
+        """The frames whose propagated mask came from corrections of which none is left."""
+        with self.lock:
+            drawn = self.spreading_corrections
+
+            def is_orphan(frame: int) -> bool:
+                sources = self.values.sources(frame)
+                if sources is None:  # propagated by an older version: it came from a correction within reach
+                    return all(abs(other - frame) > REACH for other in drawn)
+                return drawn.keys().isdisjoint(sources)
+
+            return {frame for frame in self.propagated_frames() if is_orphan(frame)}
+
+    def remove_orphans(self) -> None:
+        """Remove the propagated masks of :meth:`orphans`."""
+        with self.lock:
+            if orphans := self.orphans():
+                self.remove_propagated(orphans)
+                self.values.flush()
+
+    def has_spread(self, frame: int) -> bool:
+        """Whether the mask of a frame was propagated, or lies among masks that were."""
+        return self.is_propagated(frame - 1) or self.is_propagated(frame + 1) or bool(self.propagated_from(frame))
 
     def check_whole(self, original: bool = False) -> None:
         """Check that no frame waits for its first mask.
@@ -258,6 +303,25 @@ class StoredVideo:
         with self.lock:
             self._masks.write_prediction(kind, frame, labels)
         self.values.set(kind, frame, labels, **values)
+
+    def write_propagated(self, frame: int, labels: np.ndarray, sources: Sequence[int], **values: float) -> bool:
+        """Store a mask that was predicted from corrections, unless these have all been taken back meanwhile.
+
+        Args:
+            frame: its index.
+            labels: uint8, (H, W): lesion ids.
+            sources: the corrected frames.
+            values: see :meth:`write_prediction`.
+
+        Returns:
+            whether it was stored.
+        """
+        with self.lock:
+            if self.spreading_corrections.keys().isdisjoint(sources):
+                return False
+            self.write_prediction(PROPAGATED, frame, labels, **values)
+            self.values.set_sources(frame, sources)
+        return True
 
     def remove_propagated(self, frames: Iterable[int]) -> None:
         """Remove the propagated masks and values of some frames: the model's own are current again."""

@@ -51,6 +51,12 @@ def test_a_correction_is_taken_back(client, services, png, drawn):
     assert taken["version"] == 4 and services.jobs[taken["job"]].frame == 3
 
 
+def test_a_correction_that_has_spread_far_is_followed(client, services, png, drawn):
+    client.put(MASK, content=png())
+    services.videos[VIDEO].write_propagated(9, drawn(), [3])
+    assert services.jobs[client.delete(MASK).json()["job"]].frame == 3
+
+
 def test_a_bad_mask(client):
     answer = client.put(MASK, content=b"GIF89a")
     assert answer.status_code == 400 and "8-bit grey" in answer.json()["detail"]

@@ -71,6 +71,17 @@ def test_a_cleared_correction_no_longer_reaches_others(client, services, annotat
     assert [job.frame for job in services.jobs.jobs()] == [3, 3, 8]
 
 
+@pytest.mark.parametrize("act", [{"act": "empty"}, {"act": "copy", "frame": 11}])
+def test_a_stretch_that_replaces_a_correction_is_followed(client, services, annotated, png, drawn, act):
+    client.put(f"videos/{VIDEO}/frames/3/mask", content=png(7))
+    annotated.write_propagated(9, drawn(7), [3])
+    answer = client.post(STRETCH, json={"first": 2, "last": 4, **act}).json()
+    assert [(job.kind, job.frame) for job in services.jobs.jobs()] == [("propagate", 3)]
+    services.jobs.cancel(services.jobs.jobs()[0].job)
+    client.post(f"videos/{VIDEO}/undo", json={"act": answer["act"]})
+    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled"), (3, "queued")]
+
+
 def test_a_lesion_gets_a_new_id(client, services, annotated, png):
     answer = client.post(STRETCH, json={"first": 6, "last": 11, "act": "relabel", "lesion": 1}).json()
     assert (answer["into"], answer["frames"]) == (2, [6, 7, 8, 9, 10, 11])

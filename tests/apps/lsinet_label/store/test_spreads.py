@@ -64,6 +64,53 @@ def test_the_next_propagation_is_an_answer_too(spread, drawn):
     assert spread.spreads.last_open() is None
 
 
+def test_one_that_changes_nothing_is_not_noted(spread):
+    acts = spread.info.get("acts")
+    spread.spreads.note(5, {frame: spread.spreads.replaceable(frame) for frame in range(12)})
+    assert spread.info.get("acts") == acts and spread.spreads.last_open()["act"] == 1
+
+
+def spread_again(video, drawn):
+    before = {frame: video.spreads.replaceable(frame) for frame in (4, 7)}
+    for frame in before:
+        video.write_prediction("propagated", frame, drawn(4), scores=0.7, uncertainty=0.3)
+    video.spreads.note(5, before)
+
+
+def test_the_same_one_again_is_undone_with_the_first(spread, drawn):
+    spread_again(spread, drawn)
+    assert spread.spreads.last_open() == {"act": 1, "frame": 5, "frames": [4, 6, 7]}
+    spread.stretches.undo(1, "bob")
+    for frame, value in ((4, 1), (5, 3), (6, 2), (7, 1)):
+        assert (spread.mask(frame).labels == drawn(value)).all()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda video, mask: video.spreads.keep(1, "bob"), lambda video, mask: video.save_correction(5, mask, "ann")],
+)
+def test_one_of_a_new_mask_or_after_an_answer_is_undone_alone(spread, drawn, answer):
+    answer(spread, drawn(4))
+    spread_again(spread, drawn)
+    assert spread.spreads.last_open() == {"act": 2, "frame": 5, "frames": [4, 7]}
+    spread.stretches.undo(2, "bob")
+    assert (spread.mask(4).labels == drawn(3)).all()
+
+
+def test_one_whose_correction_is_taken_back_waits_for_nothing(spread):
+    spread.take_back(5, "ann")
+    assert spread.spreads.last_open() is None
+
+
+def test_one_is_undone_after_its_frames_followed_another_change(spread, drawn):
+    spread.write_prediction("propagated", 4, drawn(6), scores=0.7, uncertainty=0.3)
+    with pytest.raises(Conflict, match="has changed since"):
+        spread.stretches.undo(1, "bob")
+    spread.spreads.follow([4, 9])
+    spread.stretches.undo(1, "bob")
+    assert (spread.mask(4).labels == drawn(1)).all()
+
+
 def test_what_cannot_be_kept(spread):
     act = spread.stretches.check(1, 2, "bob").id
     with pytest.raises(Conflict, match="is no propagation"):

@@ -168,3 +168,35 @@ def test_a_final_video_does_not_change(open_store, drawn):
     video.set_final(False, "ann")
     video.save_correction(3, drawn(), "ann")
     assert [entry["action"] for entry in video.history.entries()] == ["save", "final", "open again", "save"]
+
+
+def test_a_propagated_mask_knows_its_corrections(video, drawn, open_store):
+    for frame in (3, 7):
+        video.save_correction(frame, drawn(), "ann")
+    assert video.write_propagated(4, drawn(), [3], scores=0.5)
+    assert video.write_propagated(5, drawn(), [3, 7], scores=0.5)
+    assert not video.write_propagated(6, drawn(), [2], scores=0.5)
+    assert (video.propagated_from(3), video.propagated_from(7), video.orphans()) == ({4, 5}, {5}, set())
+    video.values.flush()
+    video.take_back(3, "ann")
+    assert video.orphans() == {4} == open_store()[VIDEO].orphans()
+    video.stretches.empty(7, 7, "ann")
+    assert video.orphans() == {4, 5}
+
+
+def test_masks_of_older_versions_are_orphans_without_a_correction_within_reach(video, drawn, monkeypatch):
+    monkeypatch.setattr("lib.store.video.REACH", 4)
+    for frame in (1, 9):
+        video.write_prediction("propagated", frame, drawn())
+    video.save_correction(4, drawn(), "ann")
+    assert video.orphans() == {9}
+
+
+@pytest.mark.parametrize(
+    ("people", "reached"), [([], (2, 11)), ([3], (4, 11)), ([8], (2, 8)), ([6], (2, 11)), ([1, 11], (2, 11))]
+)
+def test_a_correction_reaches_the_frames_up_to_the_next_persons_mask(video, drawn, monkeypatch, people, reached):
+    monkeypatch.setattr("lib.store.video.REACH", 4)
+    for frame in people:
+        video.save_correction(frame, drawn(), "ann")
+    assert video.reached_from(6) == range(*reached)
