@@ -132,6 +132,8 @@ class Worker:
             yield 1.0, f"writing the label, frame {frame} of {count}"
         # At the very end, so that a restart before it does not annotate the video again.
         progress.path.unlink(missing_ok=True)
+        if unreadable := len(video.values.unreadable()):
+            job.note = f"{unreadable} frame{'s' * (unreadable > 1)} cannot be read and have no mask"
         return []
 
     def _join(self, video: StoredVideo, tracker: LesionTracker) -> Work:

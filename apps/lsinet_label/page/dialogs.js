@@ -29,7 +29,8 @@ export async function ask(title, text, answers) {
 }
 
 /** Say how far a video is, and ask whether it is final. */
-export async function confirmFinal({ name, frames, without_mask, spread, unclear }, { seen, corrected, checked, doubtful }) {
+export async function confirmFinal(video, { seen, corrected, checked, doubtful }) {
+  const { name, frames, without_mask, unreadable, spread, unclear } = video;
   const counts = [
     `${seen} seen in this browser`,
     `${corrected} corrected`,
@@ -38,6 +39,7 @@ export async function confirmFinal({ name, frames, without_mask, spread, unclear
     unclear.length && `${unclear.length} blurred or white, at which key N does not stop`,
     spread && `${plural(spread.frames.length, "frame")} changed by a propagation that nobody has kept or undone`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
+    unreadable && `${plural(unreadable, "frame")} that cannot be read, which count as frames without a polyp`,
   ];
   const answer = await ask(
     `Mark ${name} as final?`,

@@ -441,6 +441,16 @@ def test_an_undone_spread_brings_no_mask_of_a_lost_correction_back(annotated):
     assert (masks(annotated)[8:] == original[8:]).all()
 
 
+def test_unreadable_frames_are_counted(worker, studies):
+    for frame in (3, 4):
+        (studies / VIDEO / f"{frame:03d}.png").write_bytes(b"no image")
+    working, annotating = worker(), job("annotate")
+    run(working(annotating))
+    video = working.videos[VIDEO]
+    assert annotating.note == "2 frames cannot be read and have no mask" and video.values.unreadable() == [3, 4]
+    assert video.values.without_mask() == 0  # none that the network could still find
+
+
 @pytest.mark.slow
 def test_changes_count_from_the_masks_before_the_job(annotated):
     working = annotated

@@ -33,6 +33,8 @@ def export_masks(
 ) -> FileResponse:
     """Send a video's masks as a file of another tool.
 
+    The header ``X-Unreadable-Frames`` says how many frames could not be read: they look like frames without a polyp.
+
     Args:
         image_id: the video.
         app: the app's parts.
@@ -63,6 +65,7 @@ def export_masks(
             path,
             media_type=kind.media_type,
             filename=f"{image_id}{kind.suffix}",
+            headers={"X-Unreadable-Frames": str(len(video.values.unreadable()))},
             background=BackgroundTask(until_sent.pop_all().close),
         )
 

@@ -92,7 +92,8 @@ def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
     """Mark a video as final, or open it again.
 
     Returns:
-        ``final``, and ``job``, which writes the final label, or None.
+        ``final``; ``job``, which writes the final label, or None; and ``unreadable``, the number of frames that could
+        not be read and count as frames without a polyp.
 
     Raises:
         NotFound: there is no such video.
@@ -105,7 +106,8 @@ def put_final(image_id: str, final: Final, app: AppServices) -> dict[str, Any]:
         video.check_whole()
     video.set_final(final.final, current_user())
     job = app.on_final(video)
-    return {"final": video.info.is_final, "job": job.job if job else None}
+    unreadable = len(video.values.unreadable())
+    return {"final": video.info.is_final, "job": job.job if job else None, "unreadable": unreadable}
 
 
 @router.get("/videos/{image_id}/history", summary="Who did what, and when", dependencies=[READER])

@@ -205,10 +205,19 @@ class FrameValues:
                 self._rank = (video_doubt(self.doubts()),)
             return self._rank[0]
 
+    def unreadable(self) -> list[int]:
+        """The frames that the model could not read and that nobody gave a mask; known once it has seen all frames."""
+        if not self._info.is_annotated:
+            return []
+        with self._lock:
+            if self._unreadable is None:
+                self._unreadable = [i for i, score in enumerate(self.per_frame("scores")) if score is None]
+            return self._unreadable
+
     def without_mask(self, original: bool = False) -> int:
         """How many frames have no mask yet; 0 once the model has gone through the whole video.
 
-        Frames that cannot be decoded never get a mask.
+        Frames that cannot be decoded never get a mask: then they are :meth:`unreadable`.
 
         Args:
             original: count the model's own masks alone.

@@ -29,6 +29,7 @@ def summarise_video(video: StoredVideo) -> dict[str, Any]:
         "checked": checked,
         "saves": video.saves,
         "without_mask": video.values.without_mask(),
+        "unreadable": len(video.values.unreadable()),
         "error": info.error,
     }
 
@@ -69,5 +70,5 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "spread": video.spreads.last_open(),
         "last_act": video.stretches.last(),
         "final": video.info.is_final,
-        "warnings": video.info.get("warnings"),
+        "warnings": video.warnings,
     }

@@ -172,6 +172,19 @@ class StoredVideo:
         """Whether the mask of a frame was propagated, or lies among masks that were."""
         return self.is_propagated(frame - 1) or self.is_propagated(frame + 1) or bool(self.propagated_from(frame))
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of the video: how it was read, and which frames cannot be read."""
+        unreadable = self.values.unreadable()
+        if not unreadable:
+            return list(self.info.get("warnings") or [])
+        first = f"the first one is frame {unreadable[0] + 1}"
+        return [
+            *(self.info.get("warnings") or []),
+            f"{len(unreadable)} of {self.info.frame_count} frames cannot be read ({first}): they have no mask, and "
+            "count as frames without a polyp",
+        ]
+
     def check_whole(self, original: bool = False) -> None:
         """Check that no frame waits for its first mask.
 

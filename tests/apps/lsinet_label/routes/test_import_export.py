@@ -30,7 +30,7 @@ def test_an_export_is_sent_and_leaves_nothing(client, services, name, suffix, ki
     answer = client.get(f"videos/{VIDEO}/export", params={"format": name})
     assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
     assert answer.headers["content-disposition"].endswith(f'"{VIDEO}{suffix}"') and answer.content
-    assert list((services.videos.folder / ".scratch").iterdir()) == []
+    assert list((services.videos.folder / ".scratch").iterdir()) == [] and answer.headers["x-unreadable-frames"] == "0"
 
 
 @pytest.mark.parametrize(("frames", "count"), [("0:3", 0), ("3:4", 1), ("2:99", 1)])

@@ -64,7 +64,11 @@ def test_a_video_is_marked_as_final_and_opened_again(client, services):
     assert partly.status_code == 409 and "12 of the 12 frames" in partly.json()["detail"]
     answer = client.post(f"videos/{VIDEO}/final", json={"final": True, "partial": True}).json()
     assert answer["final"] is True and services.jobs[answer["job"]].kind == "label"
-    assert client.post(f"videos/{VIDEO}/final", json={"final": False}).json() == {"final": False, "job": None}
+    assert client.post(f"videos/{VIDEO}/final", json={"final": False}).json() == {
+        "final": False,
+        "job": None,
+        "unreadable": 0,
+    }
     assert [entry["action"] for entry in client.get(f"videos/{VIDEO}/history").json()] == ["final", "open again"]
 
 

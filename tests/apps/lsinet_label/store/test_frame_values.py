@@ -85,6 +85,18 @@ def test_frames_without_a_mask_are_counted(video, drawn):
     assert video.values.without_mask() == 0
 
 
+def test_frames_that_the_model_could_not_read_are_listed(video, drawn, open_store):
+    video.begin_annotation()
+    for frame in {*range(12)} - {4, 5, 9}:
+        video.write_prediction("predicted", frame, drawn(), scores=0.9, uncertainty=0.0)
+    assert video.values.unreadable() == []  # not known yet
+    video.end_annotation("model")
+    for now in (video, open_store()[VIDEO]):
+        assert now.values.unreadable() == [4, 5, 9] and now.values.without_mask() == 0
+    video.stretches.empty(5, 9, "ann")
+    assert video.values.unreadable() == [4]
+
+
 def test_what_is_known_of_changes_next_to_propagated_masks_ends_with_the_old_masks(video, drawn):
     predict(video, drawn, 7)
     video.write_prediction("propagated", 3, drawn(2), scores=0.5, uncertainty=0.3)

@@ -39,3 +39,16 @@ def test_a_description_has_each_frame(video, drawn):
     assert [(entry["frame"], entry["user"], entry["empty"]) for entry in found["corrections"]] == [(3, "ann", False)]
     assert ([entry["id"] for entry in found["lesions"]], found["free_lesion"]) == ([2], 1)
     assert (found["seconds"], found["final"], found["warnings"]) == (None, False, [])
+
+
+def test_unreadable_frames_are_described(video, drawn):
+    video.begin_annotation()
+    for frame in range(10):
+        video.write_prediction("predicted", frame, drawn(), scores=1.0)
+    video.end_annotation("model")
+    found = describe_video(video)
+    assert (found["unreadable"], found["without_mask"], found["state"]) == (2, 0, "annotated")
+    assert found["warnings"] == [
+        "2 of 12 frames cannot be read (the first one is frame 11): they have no mask, and count as frames without a "
+        "polyp"
+    ]
