@@ -22,8 +22,9 @@ from lib.device_turns import DeviceTurns
 from lib.exports import write_each_mask
 from lib.imports import import_masks
 from lib.infers import AllVideosInferTask, VideoInferTask
+from lib.job import Job
 from lib.model import ServedModel
-from lib.queue import Job, JobQueue
+from lib.queue import JobQueue
 from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
 from lib.security import Guard, current_caller, current_user

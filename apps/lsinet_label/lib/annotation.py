@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
 from lib.annotation_progress import AnnotationProgress
+from lib.changes import Changes
+from lib.job import Job, Work
 from lib.model import ServedModel
-from lib.queue import Job, Work
-from lib.store import LAST_LESION, REACH, Replaced, StoredVideo, VideoStore, decode_mask, encode_mask
+from lib.store import LAST_LESION, REACH, StoredVideo, VideoStore
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
@@ -191,7 +191,7 @@ class Worker:
         if not frames:
             raise InputError(f"'{video.id}' has no correction to propagate: save a mask first")
         _, model = self.model.load()
-        changed = _Changes(video, frames[0] if len(frames) == 1 else None)
+        changed = Changes(video, frames[0] if len(frames) == 1 else None)
         try:
             left = yield from self._spread(video, model, frames, set(stale), within, changed)
         except BaseException:  # cancelled, too: what was replaced so far can be undone
@@ -214,7 +214,7 @@ class Worker:
         frames: list[int],
         left: set[int],
         within: range | None,
-        changed: _Changes,
+        changed: Changes,
     ) -> Generator[tuple[float, str], None, set[int]]:
         """Write the propagated masks, see :meth:`_propagate`; return the frames that no correction reaches any more."""
         with open_video(video.path) as source:
@@ -271,49 +271,6 @@ def _sources(corrected: Collection[int], frame: int) -> list[int]:
     before = max((other for other in corrected if frame - REACH <= other < frame), default=None)
     after = min((other for other in corrected if frame < other <= frame + REACH), default=None)
     return [other for other in (before, after) if other is not None]
-
-
-class _Changes:
-    """Measures how much a job changes the masks of a video."""
-
-    def __init__(self, video: StoredVideo, frame: int | None) -> None:
-        self._video = video
-        self._frame = frame  # from which the masks are propagated, if it is one: then that can be undone
-        self._before: dict[int, bytes] = {}  # PNG files, because there may be many
-        self._replaced: dict[int, Replaced] = {}
-
-    def remember(self, frames: Iterable[int]) -> None:
-        """Keep the masks of frames as they are before the job first changes them."""
-        for frame in frames:
-            if frame not in self._before:
-                self._before[frame] = encode_mask(self._video.mask(frame).labels)
-                self._replaced[frame] = self._video.spreads.replaceable(frame)
-
-    def note_spread(self) -> None:
-        """Note what was replaced, so that it can be undone."""
-        if self._frame in self._video.spreading_corrections:
-            self._video.spreads.note(self._frame, self._replaced)
-        elif self._frame is not None:
-            self._video.spreads.follow(self._replaced)
-
-    def note(self) -> list[dict[str, Any]]:
-        """Store how much each mask now differs from the one of the frame before, and what was replaced.
-
-        Returns:
-            the frames whose masks the job changed, each with ``change``, 1 - IoU; without corrected frames.
-        """
-        video, corrections = self._video, self._video.corrections
-        around = {other for changed in self._before for other in (changed, changed + 1)}
-        for other in sorted(around - {0, video.info.frame_count}):
-            change = mask_change(video.mask(other - 1).labels > 0, video.mask(other).labels > 0)
-            video.values.set_change(other, change)
-        self.note_spread()
-        changes = {
-            other: mask_change(decode_mask(content, video.info.size) > 0, video.mask(other).labels > 0)
-            for other, content in sorted(self._before.items())
-            if other not in corrections
-        }
-        return [{"frame": other, "change": round(change, 4)} for other, change in changes.items() if change]
 
 
 def _predict(

@@ -8,56 +8,24 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lib.errors import NotFound
+from lib.job import Job, Work
 from lsinet_monai.errors import InputError, describe_no_room
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["Job", "JobQueue", "Work"]
+__all__ = ["JobQueue"]
 
 logger = logging.getLogger(__name__)
-
-Work = Generator[tuple[float, str], None, list[dict[str, Any]]]
-"""The work of a job: yields progress, in [0, 1], and a message after each small piece; returns the changed frames."""
 
 _ENDED = ("done", "failed", "cancelled")
 _KEPT = 500  # jobs that have ended
 _SAVE_SECONDS = 2.0
-
-
-@dataclass
-class Job:
-    """A request for work, and its progress."""
-
-    job: str
-    image: str
-    kind: str
-    frame: int | None
-    user: str
-    """Who asked for it."""
-    owner: str
-    """Whose turns it takes: the user or, without sign-in, the calling machine."""
-    created: float
-    state: str = "queued"
-    progress: float = 0.0
-    seconds_left: float | None = None
-    message: str = "waiting"
-    changed: list[dict[str, Any]] | None = None
-    within: list[int] | None = None
-    """Propagate to these frames alone: the first one, and the one after the last."""
-    version: int | None = None
-    """The version of the correction to propagate; a running job's is the one that it found."""
-    note: str = ""
-    """What its message says at the end, besides that it is done or cancelled."""
-
-    def public(self) -> dict[str, Any]:
-        """The fields that clients see."""
-        return {name: value for name, value in asdict(self).items() if name not in ("owner", "created", "note")}
 
 
 def _with_note(message: str, note: str) -> str:

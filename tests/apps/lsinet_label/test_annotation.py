@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from lib.annotation import Worker
+from lib.job import Job
 from lib.model import ServedModel
-from lib.queue import Job
 
 from lsinet_monai.data import frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError

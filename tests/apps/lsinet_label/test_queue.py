@@ -8,7 +8,8 @@ import threading
 
 import pytest
 from lib.errors import NotFound
-from lib.queue import Job, JobQueue
+from lib.job import Job
+from lib.queue import JobQueue
 
 from lsinet_monai.errors import InputError
 

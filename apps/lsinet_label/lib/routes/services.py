@@ -12,8 +12,9 @@ from monailabel.endpoints.user.auth import RBAC
 
 from lib.datastore import VideoDatastore
 from lib.frame_images import FrameImages
+from lib.job import Job
 from lib.model import ServedModel
-from lib.queue import Job, JobQueue
+from lib.queue import JobQueue
 from lib.security import GuardedRoute
 from lib.store import StoredVideo, VideoStore
 
