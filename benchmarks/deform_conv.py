@@ -5,20 +5,20 @@
 
 Both are called through their public functions, at the sizes of the alignment's three scales for frames of 352x352, and
 at a larger size. They take turns, so that other work on the machine slows both alike, and the fastest turn of each
-counts. The script prints a table in Markdown. On a busy machine, OMP_PROC_BIND=true keeps the threads apart.
+counts. The script prints a table in Markdown, each row when it is measured: after 8 seconds on a CPU, or 1 on a GPU. On
+a busy machine, OMP_PROC_BIND=true keeps the threads apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable
 
 import torch
 import torchvision
+from machine import describe, find_device
 from torch import Tensor
-from tqdm import tqdm
 
 from lsinet_monai.ops import deform_conv2d
 
@@ -65,16 +65,18 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=2.0, help="per row, direction and operator (2)")
+    parser.add_argument("--seconds", type=float, help="per row, direction and operator (2; on a GPU 0.25)")
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
+    device = find_device(arguments.device)
+    is_gpu = device.type == "cuda"
+    seconds = arguments.seconds or (0.25 if is_gpu else 2.0)
 
-    dtypes = [torch.float32, torch.float16] if device.type == "cuda" else [torch.float32]
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    print(f"{describe(device)}\n")
+    print("| channels | size | batch | dtype | torchvision, ms | ours | ratio | forward + backward | ours | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     torch.manual_seed(0)
-    lines = []
-    for dtype in dtypes:
-        for channels, side, batch in tqdm(SIZES, desc=str(dtype), unit="row"):
+    for dtype in (torch.float32, torch.float16) if is_gpu else (torch.float32,):
+        for channels, side, batch in SIZES:
             planes = DEFORMABLE_GROUPS * TAPS
             tensors = [
                 torch.randn(batch, channels, side, side),
@@ -87,15 +89,10 @@ def main() -> None:
             cells = []
             for backward in (False, True):
                 functions = (torchvision.ops.deform_conv2d, deform_conv2d)
-                theirs, ours = compare([make_step(f, tensors, backward) for f in functions], arguments.seconds)
+                theirs, ours = compare([make_step(f, tensors, backward) for f in functions], seconds)
                 cells += [f"{theirs:.2f}", f"{ours:.2f}", f"**{theirs / ours:.1f}**"]
             row = [f"{channels} -> {channels}", f"{side}x{side}", str(batch), str(dtype).removeprefix("torch."), *cells]
-            lines.append("| " + " | ".join(row) + " |")
-    versions = f"PyTorch {torch.__version__}, torchvision {torchvision.__version__}"
-    print(f"{name}; {versions}, Python {platform.python_version()}\n")
-    print("| channels | size | batch | dtype | torchvision, ms | ours | ratio | forward + backward | ours | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    print("\n".join(lines))
+            print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

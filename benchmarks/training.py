@@ -6,11 +6,17 @@ all steps. The frames are phantom frames of SUN-SEG's size, resized to the input
 random, which does not change the cost.
 
     python benchmarks/training.py [--backbone pvt_v2_b1] [--image-size 352] [--batch-size 4] [--quick]
+
+On a GPU, each way runs once, all in at most ``--seconds``, and each row is printed when it is measured. Loading does
+not use the GPU, and is not measured there: compare its frames/s on a CPU with three times the samples/s.
+
+    python benchmarks/training.py --device cuda --backbone pvt_v2_b5 --batch-size 8 [--seconds 180]
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -19,12 +25,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from machine import describe, find_device
 from monai.data import DataLoader
 from PIL import Image
 from released import released_loss, released_read
@@ -54,7 +63,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 WAYS_BY_DEVICE = {
     "cpu": ("released", "ours", "every_frame", "channels_last", "bfloat16"),
-    "cuda": ("released", "ours", "every_frame", "channels_last", "bfloat16", "float16", "compile"),
+    "cuda": ("released", "ours", "bfloat16", "channels_last", "float16", "every_frame", "compile"),
 }
 
 
@@ -64,6 +73,9 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
     amp_dtype, compiled = options.pop("amp_dtype", None), options.pop("compile", False)
     every_frame = options.pop("every_frame", False)
     torch.manual_seed(0)
+    if device == "cuda":
+        gc.collect()  # the network of the way before this one
+        torch.cuda.reset_peak_memory_stats()
     network: Any = create_network(backbone, **options).to(device)
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():  # zero offsets would all read from the same place
@@ -105,31 +117,78 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
     return {"seconds": seconds[2:], "peak": peak}  # the first two also load kernels or compile
 
 
+def start(ways: Sequence[str], arguments: argparse.Namespace) -> subprocess.Popen[str]:
+    """Start a process that runs some ways one after the other, and prints the figures of each as a line of JSON."""
+    command = [sys.executable, __file__, "--ways", *ways, "--device", arguments.device, "--steps", arguments.steps,
+               "--backbone", arguments.backbone, "--image-size", arguments.image_size,
+               "--batch-size", arguments.batch_size]  # fmt: skip
+    # A process loads one build of the kernels.
+    forced = {KERNELS_VARIABLE: "torch"} if "released" in ways else {}
+    return subprocess.Popen([str(word) for word in command], env=os.environ | forced, stdout=subprocess.PIPE, text=True)
+
+
+def read_figures(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """Yield the figures that a process prints, until it ends.
+
+    Raises:
+        subprocess.CalledProcessError: it failed or was killed.
+    """
+    with process:
+        assert process.stdout is not None
+        yield from (json.loads(line) for line in process.stdout if line.startswith("{"))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
+def print_header(arguments: argparse.Namespace) -> None:
+    """Print what is measured, where, and the names of the columns."""
+    print(describe(torch.device(arguments.device)))
+    print(f"{arguments.backbone}, {arguments.image_size}x{arguments.image_size}, batches of {arguments.batch_size}")
+    print(f"{'':16} {'samples/s':>10} {'peak, GB':>10} {'against released':>18}", flush=True)
+
+
+def print_way(way: str, samples: float, peak: float, released: float) -> None:
+    """Print a way's samples per second, its peak memory in bytes, and its speed against the released procedure's."""
+    print(f"{way:16} {samples:10.2f} {peak / 1e9:10.2f} {samples / released:18.2f}", flush=True)
+
+
 def compare_ways(arguments: argparse.Namespace) -> float:
     """Run all ways in turns and print their figures; returns our samples per second on this device."""
     ways = WAYS_BY_DEVICE[arguments.device]
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     rounds = [way for turn in range(arguments.rounds) for way in (ways if turn % 2 == 0 else ways[::-1])]
     for way in tqdm(rounds, desc="training", leave=False):
-        forced = {KERNELS_VARIABLE: "torch"} if way == "released" else {}
-        command = [sys.executable, __file__, "--way", way, "--device", arguments.device, "--steps", arguments.steps,
-                   "--backbone", arguments.backbone, "--image-size", arguments.image_size,
-                   "--batch-size", arguments.batch_size]  # fmt: skip
-        result = subprocess.run(
-            [str(word) for word in command], env=os.environ | forced, stdout=subprocess.PIPE, text=True, check=True
-        )
-        found[way].append(json.loads(result.stdout.splitlines()[-1]))
-    print(
-        f"{arguments.backbone}, {arguments.image_size}x{arguments.image_size}, batches of {arguments.batch_size}, "
-        f"{arguments.device}, {torch.get_num_threads()} threads"
-    )
-    print(f"{'':16} {'samples/s':>10} {'peak, GB':>10} {'against released':>18}")
+        found[way] += read_figures(start([way], arguments))
+    print_header(arguments)
     seconds = {way: statistics.median(s for part in parts for s in part["seconds"]) for way, parts in found.items()}
+    samples = {way: arguments.batch_size / value for way, value in seconds.items()}
     for way, parts in found.items():
-        ratio = seconds["released"] / seconds[way]
-        peak = max(part["peak"] for part in parts) / 1e9
-        print(f"{way:16} {arguments.batch_size / seconds[way]:10.2f} {peak:10.2f} {ratio:18.2f}")
-    return arguments.batch_size / seconds["ours"]
+        print_way(way, samples[way], max(part["peak"] for part in parts), samples["released"])
+    return samples["ours"]
+
+
+def compare_ways_on_gpu(arguments: argparse.Namespace) -> None:
+    """Run all ways once and print the figures of each when it is measured, until the time is over."""
+    print_header(arguments)
+    end = time.monotonic() + arguments.seconds
+    ways = WAYS_BY_DEVICE[arguments.device]
+    missing, released = list(ways), float("nan")
+    for group in (ways[:1], ways[1:]):  # The released procedure needs a process of its own.
+        process = start(group, arguments)
+        timer = threading.Timer(max(0, end - time.monotonic()), process.kill)
+        timer.start()
+        try:
+            for figures in read_figures(process):
+                samples = arguments.batch_size / statistics.median(figures["seconds"])
+                released = samples if figures["way"] == "released" else released
+                print_way(figures["way"], samples, figures["peak"], released)
+                missing.remove(figures["way"])
+        except subprocess.CalledProcessError:
+            if time.monotonic() < end:
+                raise
+        timer.cancel()
+    if missing:
+        print(f"no time left for {', '.join(missing)}: give more --seconds")
 
 
 def make_clips(folder: Path, count: int, frames: int) -> list[Clip]:
@@ -226,15 +285,22 @@ def main() -> None:
         "--device", choices=sorted(WAYS_BY_DEVICE), default=None, help="by default the GPU if there is one"
     )
     parser.add_argument("--quick", action="store_true", help="two rounds of two steps, and few frames")
-    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=180, help="of all ways on a GPU (default: %(default)s)")
+    parser.add_argument("--ways", nargs="+", choices=sorted(WAYS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if arguments.way:
+    find_device(arguments.device)
+    for way in arguments.ways or ():
         numbers = (arguments.image_size, arguments.batch_size, arguments.steps)
-        print(json.dumps(time_steps(arguments.way, arguments.backbone, *numbers, arguments.device)))
+        figures = time_steps(way, arguments.backbone, *numbers, arguments.device)
+        print(json.dumps({"way": way, **figures}), flush=True)
+    if arguments.ways:
         return
     if arguments.quick:
         arguments.rounds, arguments.steps = 2, 2
+    if arguments.device == "cuda":
+        compare_ways_on_gpu(arguments)
+        return
     pace = compare_ways(arguments)
     with tempfile.TemporaryDirectory() as folder:
         clips = make_clips(Path(folder), *((2, 6) if arguments.quick else (6, 20)))

@@ -11,6 +11,11 @@ into its convolutions, and a frame in a live stream with a full memory. ``--fram
 takes.
 
     python benchmarks/video_inference.py --models bundle/models/model.pt other.pt
+
+With ``--device cuda``, it times a frame of the backbone and of the model files on a GPU, the shipped model if none is
+given, in about ``--seconds``; see :mod:`gpu_frames`. ``--frames``, ``--quick`` and ``--output`` have no effect.
+
+    python benchmarks/video_inference.py --device cuda [--seconds 100]
 """
 
 from __future__ import annotations
@@ -30,25 +35,31 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import timm
 import torch
-from monai.utils import ensure_tuple_rep
+from frame_runs import (
+    DTYPES,
+    INTERVAL,
+    MEMORY,
+    dice_to_float32,
+    fill,
+    make_engine,
+    make_frames,
+    make_network,
+    make_released,
+)
+from gpu_frames import measure_gpu
+from machine import find_device
 from released import ReleasedProcedure
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from lsinet_monai.data import frames_to_tensor, phantom_clip
-from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
-from lsinet_monai.inferers.sequential import AmpDtype
-from lsinet_monai.networks import Features, LSINet, fuse_norms, load_checkpoint
+from lsinet_monai.inferers import MemoryBank, encode_frames, segment_frame
+from lsinet_monai.networks import Features, fuse_norms, load_checkpoint
 from lsinet_monai.networks.encoder import create_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
-MEMORY = 35
-INTERVAL = 5
-DTYPES = get_args(AmpDtype)
 
 
 class Variant(NamedTuple):
@@ -56,54 +67,6 @@ class Variant(NamedTuple):
     run: Callable[[], Any]
     frames: int = 1
     """How many frames one run segments."""
-
-
-def make_network(backbone: str, default_layout: bool = False) -> LSINet:
-    """Make a network whose weights are all random: zero offsets would all read from the same place.
-
-    Its backbone is in channels_last, as in a network from ``load_checkpoint``, or in PyTorch's default layout.
-    """
-    torch.manual_seed(0)
-    network = LSINet(backbone, drop_path_rate=0.0).eval().requires_grad_(False)
-    for parameter in network.parameters():
-        if parameter.ndim > 1 and not parameter.any():
-            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    if not default_layout:
-        network.encoder.backbone.to(memory_format=torch.channels_last)
-    return network
-
-
-def make_frames(count: int, size: int, seed: int = 0) -> list[Tensor]:
-    """Make phantom frames as input of the network, each (1, 3, size, size)."""
-    frames = tqdm(phantom_clip(count, (size, size), seed), "phantom", count, leave=False)
-    return list(frames_to_tensor([frame for frame, _ in frames], size).unsqueeze(0).unbind(2))
-
-
-def fill(memory: MemoryBank | ReleasedProcedure, features: list[Features], frames: int) -> None:
-    """Write a number of frames to a memory."""
-    for frame in itertools.islice(itertools.cycle(features), frames):
-        memory.write(frame.keys, frame.values)
-
-
-def make_engine(
-    network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int, **options: Any
-) -> Callable[[], Any]:
-    """Return a function that segments one encoder batch of an endless clip, with a full memory."""
-    inferer = SequentialVideoInferer(INTERVAL, memory_frames, **options)
-    state = inferer.new_state()
-    fill(state.memory, features, memory_frames)
-    stream = inferer.stream(itertools.cycle(frames), network, state)
-    return lambda: list(itertools.islice(stream, inferer.encode_batch))
-
-
-def make_released(
-    network: LSINet, frames: list[Tensor], features: list[Features], memory_frames: int
-) -> Callable[[], Any]:
-    """Return a function that segments the next frame of an endless clip, with a number of frames in memory."""
-    procedure = ReleasedProcedure(network)
-    fill(procedure, features, memory_frames)
-    pairs = itertools.pairwise(itertools.cycle(frames))
-    return lambda: procedure.segment(*next(pairs), write=False)
 
 
 def make_reader(read: Callable[[Features], Any], features: list[Features]) -> Callable[[], Any]:
@@ -151,8 +114,7 @@ def make_model_variants(models: Sequence[Path]) -> list[Variant]:
     for model in dict.fromkeys(models):
         network, image_size = load_checkpoint(model)
         fused = fuse_norms(network)
-        clip = [frame for frame, _ in phantom_clip(INTERVAL + 1, ensure_tuple_rep(image_size, 2), 0)]
-        frames = list(frames_to_tensor(clip, image_size).unsqueeze(0).unbind(2))
+        frames = make_frames(INTERVAL + 1, image_size)
         features = [encode_frames([frame], fused)[0] for frame in frames]
         variants += [
             Variant(f"{model}: encoder, batch norms apart", partial(network.encode, frames[0])),
@@ -199,16 +161,11 @@ def compare_logits(backbone: str, size: int, count: int) -> dict[str, float]:
 def compare_masks(model: Path, clips: int, count: int) -> dict[str, float]:
     """Compare the masks of each dtype with those of float32, by a trained network: the mean Dice over frames."""
     network, image_size = load_checkpoint(model)
-    scores: dict[str, list[Tensor]] = {dtype: [] for dtype in DTYPES}
-    for seed in tqdm(range(1, clips + 1), "comparing masks", leave=False):
-        clip = frames_to_tensor([frame for frame, _ in phantom_clip(count, (128, 160), seed)], image_size).unsqueeze(0)
-        expected = SequentialVideoInferer()(clip, network)[0, 0] > 0
-        for dtype in DTYPES:
-            found = SequentialVideoInferer(encode_batch=8, amp_dtype=dtype)(clip, network)[0, 0] > 0
-            pixels = (expected.sum((1, 2)) + found.sum((1, 2))).double()
-            dice = 2 * (expected & found).sum((1, 2)) / pixels
-            scores[dtype].append(torch.where(pixels > 0, dice, 1.0))
-    return {dtype: float(torch.cat(values).mean()) for dtype, values in scores.items()}
+    seeds = tqdm(range(1, clips + 1), "comparing masks", leave=False)
+    scores = [
+        dice_to_float32(network, torch.stack(make_frames(count, image_size, seed, (128, 160)), 2)) for seed in seeds
+    ]
+    return {dtype: float(torch.cat([score[dtype] for score in scores]).mean()) for dtype in DTYPES}
 
 
 def memory_use(field: str) -> float:
@@ -320,7 +277,14 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="also write all figures to this JSON file")
     parser.add_argument("--models", type=Path, nargs="+", help="time these model files in place of the backbone")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=100, help="of all rows on a GPU (default: %(default)s)")
     arguments = parser.parse_args()
+    device = find_device(arguments.device)
+    if device.type == "cuda":
+        models = arguments.models or [ROOT / "bundle" / "models" / "model.pt"]
+        measure_gpu(device, arguments.backbone, arguments.size, models, arguments.seconds)
+        return
     if arguments.models:
         with torch.no_grad():
             times = measure(make_model_variants(arguments.models), arguments.frames)
