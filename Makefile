@@ -1,5 +1,6 @@
 # `make demo` and `make test` set up the environment in .venv; a second run reuses it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ACTIVE = $(shell command -v python || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -8,7 +9,7 @@ LABEL_INSTALLED := $(VENV)/.installed-label
 # MONAI Label needs Python below 3.12; its tests are skipped on later versions.
 HAS_LABEL := $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info < (3, 12) else "")')
 
-.PHONY: demo demo-phantom label test lint docs check-kernels release-check clean
+.PHONY: demo demo-phantom label test lint docs check-kernels gpu-check release-check clean
 
 demo: $(INSTALLED) $(KERNELS)
 	$(BIN)/python scripts/demo.py
@@ -34,6 +35,14 @@ docs: $(INSTALLED)
 # Builds the kernels with the oldest supported PyTorch in a separate environment; takes up to five minutes.
 check-kernels: $(INSTALLED)
 	$(BIN)/python scripts/check_kernels.py
+
+# Tests and benchmarks of what runs on a GPU, with the active Python and the packages that it has. The limits add up to six
+# minutes; a benchmark leaves out the rows for which it has no time.
+gpu-check:
+	timeout 120 $(ACTIVE) -m pytest -o addopts=--import-mode=importlib -m gpu tests/ops tests/inferers tests/bundle
+	timeout 105 $(ACTIVE) benchmarks/video_inference.py --device cuda --seconds 75
+	timeout 45 $(ACTIVE) benchmarks/deform_conv.py --device cuda
+	timeout 90 $(ACTIVE) benchmarks/training.py --device cuda --backbone pvt_v2_b5 --batch-size 8 --seconds 70
 
 # Tests the wheel, without extras, in a clean environment outside the repository.
 release-check: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Shared by all tests: the real frames, a small network, and the marker ``required_in_ci``."""
+"""Shared by all tests: the real frames, a small network, and the markers ``gpu`` and ``required_in_ci``."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"LSINET_REQUIRE_ALL=1 is set, and this test was skipped: {reason}"
     return report
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test with the marker ``gpu`` where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU is at hand")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

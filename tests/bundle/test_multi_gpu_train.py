@@ -135,7 +135,7 @@ def test_ranks_end_equal_and_the_first_alone_writes(two_ranks: tuple[list[dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+@pytest.mark.gpu
 def test_gpus_with_synchronised_batchnorm(preloaded: Preloaded, clips: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"drop_path_rate": 0, "max_epochs": 1}
     (one,) = _train(preloaded, clips, tmp_path / "one", None, frozen=False, **options)

@@ -90,7 +90,7 @@ def test_ways_to_compute(
     assert load_checkpoint("model.pt").network.config["backbone"] == "mobilenetv3_small_100"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+@pytest.mark.gpu
 def test_float16_on_a_gpu(run, phantom: Path, plain: list[float]) -> None:
     options: dict[str, Any] = {"dataset_dir": str(phantom), "drop_path_rate": 0, "device": "cuda",
                                "amp_dtype": "float16", "output_dir": "out", "model_file": "model.pt"}  # fmt: skip

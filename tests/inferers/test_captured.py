@@ -11,8 +11,6 @@ from torch import Tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.captured import MAX_GRAPHS, CapturedCalls, CudaGraphs, TensorFunction
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
-
 
 def _accumulate(total: Tensor, x: Tensor) -> list[Tensor]:
     """Add to the first input in place, and return something else."""
@@ -45,7 +43,7 @@ def test_buffers_are_the_callers(backend: Any) -> None:
     assert (backend.captures, backend.replays, len(calls)) == (2, 5 * 3 - 2, 2)
 
 
-@needs_cuda
+@pytest.mark.gpu
 def test_cuda_graphs() -> None:
     calls = CapturedCalls()
     _check(calls, "cuda")
@@ -152,12 +150,12 @@ def test_two_threads(backend: Any) -> None:
     _in_threads(CapturedCalls(backend), "cpu")
 
 
-@needs_cuda
+@pytest.mark.gpu
 def test_two_threads_on_cuda() -> None:
     _in_threads(CapturedCalls(), "cuda")
 
 
-@needs_cuda
+@pytest.mark.gpu
 def test_a_failed_capture_on_cuda_leaves_the_gpu_usable(caplog: pytest.LogCaptureFixture) -> None:
     def wait(x: Tensor) -> list[Tensor]:
         return [x + x.sum().item()]

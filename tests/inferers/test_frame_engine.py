@@ -22,7 +22,6 @@ from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.half_precision import halve_encoder
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
 # A small memory that is written often, so that a short clip fills it and it forgets.
 SMALL = {"memory_interval": 2, "memory_frames": 2}
 ADJACENT = ["next", "previous"]
@@ -200,7 +199,7 @@ def test_nothing_waits_for_the_gpu(
     assert backend.captures == 3
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("encode_batch", [1, 3])
 def test_graphs_change_nothing_on_cuda(
@@ -217,7 +216,7 @@ def test_graphs_change_nothing_on_cuda(
     assert len(inferer.engine(network)._calls) > 3
 
 
-@needs_cuda
+@pytest.mark.gpu
 def test_graphs_go_with_their_network_on_cuda(small_network: LSINet) -> None:
     network = copy.deepcopy(small_network).cuda()
     inferer = SequentialVideoInferer(amp_dtype="bfloat16", adjacent="previous", **SMALL)

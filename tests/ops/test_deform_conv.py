@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from lsinet_monai.ops import deform_conv2d
 from lsinet_monai.ops.builds import load_kernels
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 OPERATOR = torch.ops.lsinet_monai.deform_conv2d.default
 BACKWARD = torch.ops.lsinet_monai.deform_conv2d_backward.default
@@ -391,7 +390,7 @@ def test_dtypes_that_differ_on_a_device_without_autocast() -> None:
         deform_conv2d(**arguments | {"bias": arguments["bias"].float()}, padding=1)
 
 
-@needs_cuda
+@pytest.mark.gpu
 def test_sums_in_no_fixed_order_on_a_gpu_are_announced() -> None:
     arguments = {name: x.cuda().requires_grad_() for name, x in Case().arguments().items() if x is not None}
     torch.use_deterministic_algorithms(True)

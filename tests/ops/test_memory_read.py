@@ -9,8 +9,7 @@ from lsinet_monai.ops import memory_read, read_memory
 from lsinet_monai.ops.builds import load_kernels
 from lsinet_monai.ops.memory_read import MemoryRead
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
-DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 # (batch, queries, elements, top_k): around the chunks of 256 queries, and fewer elements than are read.
 CASES = [
