@@ -17,6 +17,7 @@ export class Files {
     const { unsaved, video } = editor;
     const notes = [
       video.without_mask && `${video.without_mask} of ${plural(video.frames, "frame")} have no mask yet: the file will show no polyp in them.`,
+      video.unreadable && `${plural(video.unreadable, "frame")} cannot be read: the file will show no polyp in them.`,
       unsaved.length && `${plural(unsaved.length, "unsaved frame")} will be saved first.`,
     ];
     const choice = await dialogs.askForExport(notes.filter(Boolean).join(" "));

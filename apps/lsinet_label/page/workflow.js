@@ -311,9 +311,13 @@ export class Workflow {
     editor.changed = job.kind === "propagate" ? changed : [];
     await editor.refresh();
     editor.reload(null);
+    if (job.state === "cancelled" && changed.length)
+      say(`The job is cancelled; ${plural(changed.length, "frame")} had changed already. Shift+U undoes it.`);
     if (job.state !== "done") return;
     if (job.kind === "annotate") {
-      say("The polyps are found. Press N for the next doubtful frame.");
+      const { unreadable } = editor.video;
+      const damaged = unreadable ? ` ${plural(unreadable, "frame")} cannot be read.` : "";
+      say(`The polyps are found.${damaged} Press N for the next doubtful frame.`);
     } else if (!changed.length) {
       say("No other mask has changed: they already agreed with yours.");
     } else {
