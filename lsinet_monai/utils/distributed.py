@@ -210,7 +210,7 @@ def share_network(
 ) -> DistributedDataParallel:
     """Let all ranks train one network: they start from the first rank's weights, and average their gradients.
 
-    Gradients travel by NCCL between GPUs, by Gloo otherwise.
+    Gradients travel by NCCL between GPUs, by Gloo otherwise. Each step must reach the same weights as the first one.
 
     Args:
         network: on ``device``; ``sync_batchnorm`` replaces its layers in place.
@@ -226,7 +226,10 @@ def share_network(
     if as_bool(sync_batchnorm, "sync_batchnorm"):
         # PyTorch's conversion would lose the activations that timm keeps in its BatchNorm layers.
         network = convert_sync_batchnorm(network, group)
-    return DistributedDataParallel(network, device_ids=[device] if on_gpu else None, process_group=group)
+    # Some backbones, such as HRNet, have weights that no loss reaches. PyTorch waits for their gradients, unless it may
+    # see in the first step which ones come.
+    devices = [device] if on_gpu else None
+    return DistributedDataParallel(network, device_ids=devices, process_group=group, static_graph=True)
 
 
 def broadcast_buffers(network: nn.Module) -> None:

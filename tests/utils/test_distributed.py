@@ -40,6 +40,31 @@ print(seen)
 distributed.leave()
 """
 
+# Ranks share a network with weights that no loss reaches, as HRNet has them, and take three steps.
+UNREACHED = """
+import os
+import torch
+from torch import nn
+from lsinet_monai.utils import distributed
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.reached, self.unreached = nn.Linear(1, 1), nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.reached(x)
+
+distributed.join()
+network = Network()
+shared = distributed.share_network(network, "cpu")
+for step in range(3):
+    network.zero_grad()
+    shared(torch.full((1, 1), step + 2.0 * int(os.environ["RANK"]))).sum().backward()
+    print(network.reached.weight.grad.item(), network.unreached.weight.grad)
+distributed.leave()
+"""
+
 # Both ranks fail, before they agree to begin; or the second one after that.
 FAILURES = {
     "both": "distributed.join(); raise InputError('no such folder')",
@@ -108,6 +133,13 @@ def test_two_ranks_exchange_values(preloaded: Preloaded) -> None:
     gathered = "[{'rank': 0}, {'rank': 1}], [tensor([0.]), tensor([1.])], [1.0, 3.0]"
     failed = ["{'video0': 'cannot be read', 'video1': 'cannot be read'}", "{}"]
     assert [rank.stdout for rank in ranks] == [f"[2, {gathered}, {videos}, 4, [0.0]]\n" for videos in failed]
+
+
+@pytest.mark.slow
+def test_ranks_share_a_network_with_weights_that_no_loss_reaches(preloaded: Preloaded) -> None:
+    ranks = preloaded.run_ranks(2, UNREACHED)
+    assert [rank.returncode for rank in ranks] == [0, 0], [rank.stderr[-3000:] for rank in ranks]
+    assert [rank.stdout for rank in ranks] == ["1.0 None\n2.0 None\n3.0 None\n"] * 2
 
 
 @pytest.mark.slow
