@@ -106,7 +106,7 @@ def test_every_path_that_the_guide_names_exists(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_contributing_answers_twenty_questions_with_one_place_each() -> None:
+def test_contributing_answers_twenty_questions_or_more_with_one_place_each() -> None:
     _, _, section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Where would you change ...\n")
     rows = re.findall(r"^\| .+\? \| `[\w./]+` \|$", section.partition("\n## ")[0], re.M)
-    assert len(rows) == 20
+    assert len(rows) >= 20
