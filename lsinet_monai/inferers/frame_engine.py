@@ -16,7 +16,7 @@ from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_fr
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
 from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
 from lsinet_monai.networks import Features, LSINet
-from lsinet_monai.networks.half_precision import halve_encoder
+from lsinet_monai.networks.half_precision import halve_encoder, warn_of_slow_bfloat16
 
 __all__ = ["FrameEngine", "FrameEngines"]
 
@@ -161,6 +161,7 @@ class FrameEngines:
         weight = next(network.parameters(), None) if isinstance(network, nn.Module) else None
         if weight is None or weight.device.type != "cuda" or isinstance(weight, FakeTensor):
             check_network(network)
+            warn_of_slow_bfloat16(amp_dtype, "cpu" if weight is None else weight.device.type)
             return FrameEngine(network, amp_dtype, None)
         with self._lock:
             prepared = self._prepared.get(network)

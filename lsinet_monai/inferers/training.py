@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.sequential import AmpDtype
+from lsinet_monai.networks.half_precision import warn_of_slow_bfloat16
 from lsinet_monai.utils.config_values import as_bool, check_choice
 
 __all__ = ["TrainingInferer"]
@@ -43,6 +44,7 @@ class TrainingInferer(SimpleInferer):
                 f"amp_dtype='float16' trains on CUDA only, and device is {str(device)!r}: use bfloat16 or null"
             )
         self.amp_dtype = amp_dtype
+        warn_of_slow_bfloat16(amp_dtype, self.device_type)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""A network whose encoder computes in half precision, for inference on a GPU."""
+"""Half precision: a network whose encoder computes in it on a GPU, and a warning of CPUs that are slow in it."""
 
 from __future__ import annotations
 
 import copy
+import logging
+import platform
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,9 @@ from torch import Tensor, nn
 from lsinet_monai.networks.encoder import Encoder
 from lsinet_monai.networks.lsinet import LSINet
 
-__all__ = ["HalfEncoder", "halve_encoder"]
+__all__ = ["HalfEncoder", "halve_encoder", "warn_of_slow_bfloat16"]
+
+logger = logging.getLogger(__name__)
 
 
 class HalfEncoder(nn.Module):
@@ -61,3 +66,21 @@ def halve_encoder(network: LSINet, dtype: torch.dtype) -> LSINet:
     half = copy.deepcopy(network)
     half.encoder = HalfEncoder(half.encoder, dtype)  # type: ignore[assignment]
     return half.eval().requires_grad_(False)
+
+
+@cache
+def warn_of_slow_bfloat16(amp_dtype: str | None, device_type: str) -> None:
+    """Warn, once in a process, if this is a CPU that has no instructions for bfloat16.
+
+    Args:
+        amp_dtype: the type to compute in; only "bfloat16" is warned of.
+        device_type: "cpu", "cuda", ...
+    """
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    if amp_dtype != "bfloat16" or device_type != "cpu" or not is_x86:
+        return
+    if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        logger.warning(
+            "amp_dtype='bfloat16' is up to ten times slower than float32 on this CPU, which has no instructions for it:"
+            " leave amp_dtype out"
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from lsinet_monai.networks import LSINet
-from lsinet_monai.networks.half_precision import halve_encoder
+from lsinet_monai.networks.half_precision import halve_encoder, warn_of_slow_bfloat16
 
 
 @torch.no_grad()
@@ -45,3 +46,28 @@ def test_other_statistics_are_applied_before_rounding() -> None:
     frame = torch.randn(1, 3, 64, 64)
     half.encode(frame)
     assert torch.equal(given[0], network.encoder.renormalise(frame).bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("amp_dtype", "device", "machine", "has_instructions", "warns"),
+    [
+        ("bfloat16", "cpu", "x86_64", False, True),
+        ("bfloat16", "cpu", "x86_64", True, False),
+        ("bfloat16", "cpu", "arm64", False, False),
+        ("bfloat16", "cuda", "x86_64", False, False),
+        ("float16", "cpu", "x86_64", False, False),
+        (None, "cpu", "x86_64", False, False),
+    ],
+)
+def test_a_cpu_without_bfloat16_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, amp_dtype: str | None, device: str, machine: str,
+    has_instructions: bool, warns: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    warn_of_slow_bfloat16.cache_clear()
+    for _ in range(2):
+        warn_of_slow_bfloat16(amp_dtype, device)
+    assert [("ten times slower" in record.message) for record in caplog.records] == [True] * warns
+    warn_of_slow_bfloat16.cache_clear()
