@@ -117,7 +117,8 @@ class Reading:
             them, because they may show a polyp.
         notes: what a person should know, one line each.
         all_labels: all labels of the file -> the number of their shapes of this clip.
-        has_ids: whether the file says which shapes of different frames are the same lesion.
+        ids: the ids of the lesions that the file tells apart over the frames. Other ids stand for shapes of which the
+            file does not say whether they are the same lesion as in other frames.
     """
 
     labels: dict[str, int] = field(default_factory=dict)
@@ -125,7 +126,7 @@ class Reading:
     left_alone: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     all_labels: dict[str, int] = field(default_factory=dict)
-    has_ids: bool = True
+    ids: set[int] = field(default_factory=set)
 
     def lines(self) -> list[str]:
         """Describe it in a few lines."""

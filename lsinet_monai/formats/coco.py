@@ -29,6 +29,7 @@ from lsinet_monai.formats.clip_labels import (
 )
 from lsinet_monai.formats.coco_images import frames_of_images
 from lsinet_monai.formats.labels import POLYP, LabelChoice, Labels, UnclearLabels
+from lsinet_monai.formats.lesion_ids import fit_ids
 from lsinet_monai.formats.shapes import check_fits, polygon_to_mask, runs_to_mask
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
@@ -120,8 +121,9 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
 
     Returns:
         The frames that are images of the file. A frame is left out if it shows only categories of which nobody said
-        whether they are polyps. A lesion's id is its ``track_id``. An instance without one is a lesion of its own;
-        these get the ids after the largest ``track_id``.
+        whether they are polyps. A lesion's id is its ``track_id``, see
+        :func:`~lsinet_monai.formats.lesion_ids.fit_ids`. An instance without one is a lesion of its own; these get the
+        ids after the largest, and are not in ``reading.ids``.
 
     Raises:
         InputError: if the file cannot be read, is not a COCO file, belongs to another clip, or has boxes or points in
@@ -182,10 +184,14 @@ def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, labels: Labels 
 
     shapes: dict[int, list[tuple[int, Any]]] = {index: [] for index in frame_of.values() if index is not None}
     attributes: dict[int, dict[int, dict[str, Any]]] = {}
-    ids = [choice.lesion(annotation.category) or _track_id(annotation.entry) for annotation in polyps]
-    reading.has_ids = not polyps or any(known is not None for known in ids)
-    next_id = max((known for known in ids if known is not None), default=0) + 1
-    for (index, _, entry), known in zip(polyps, ids, strict=True):
+    chosen = [choice.lesion(annotation.category) for annotation in polyps]
+    tracks = [_track_id(annotation.entry) for annotation in polyps]
+    given = {lesion for lesion in chosen if lesion is not None}
+    fitted = fit_ids((id for id, own in zip(tracks, chosen, strict=True) if id is not None and not own), given)
+    reading.ids = given | set(fitted.values())
+    next_id = max(reading.ids, default=0) + 1
+    for (index, _, entry), own, track in zip(polyps, chosen, tracks, strict=True):
+        known = own if own is not None or track is None else fitted[track]
         lesion = next_id if known is None else known
         next_id += known is None
         shapes[index].append((lesion, entry))
@@ -253,7 +259,7 @@ def _has_mask(segmentation: Any) -> bool:
 
 def _track_id(entry: dict[str, Any]) -> int | None:
     value = (entry.get("attributes") or {}).get("track_id", entry.get("track_id"))
-    return value if type(value) is int and 0 < value <= _LARGEST_ID else None
+    return value if type(value) is int and 0 <= value <= _LARGEST_ID else None
 
 
 def _draw(path: Path, entry: dict[str, Any], size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import count, islice, zip_longest
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -17,6 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, paint
 from lsinet_monai.formats.cvat_meta import Meta, Task, choose_task, read_meta
 from lsinet_monai.formats.labels import LabelChoice, Labels
+from lsinet_monai.formats.lesion_ids import fit_ids
 from lsinet_monai.formats.shapes import check_fits, check_points, polygon_to_mask, runs_to_mask
 
 __all__ = ["LESION", "CvatFile"]
@@ -143,11 +144,8 @@ class CvatFile:
         shapes: dict[int, list[tuple[int, _Shape]]] = {index: [] for index in (own if is_stated else ())}
         attributes: dict[int, dict[int, dict[str, Any]]] = {}
         copies: Counter[str] = Counter()
-        next_id = max((track.lesion for track in tracks if track.lesion is not None), default=0) + 1
-        for track in polyps:
-            lesion = choice.lesion(track.label) or track.lesion
-            if lesion is None:
-                lesion, next_id = next_id, next_id + 1
+        lesions, reading.ids = _number(polyps, [choice.lesion(track.label) for track in polyps], own)
+        for track, lesion in zip(polyps, lesions, strict=True):
             for index, shape, copy in track.visible(own):
                 shapes.setdefault(index, []).append((lesion, shape))
                 attributes.setdefault(index, {})[lesion] = shape.attributes
@@ -178,6 +176,36 @@ class CvatFile:
         others = Counter(track.task_id for track in self._tracks if track.task_id != task.id)
         reading.left_out |= {f"tracks of task {id}": number for id, number in others.items()}
         return [track for track in self._tracks if track.task_id == task.id]
+
+
+def _number(tracks: list[_Track], chosen: list[int | None], own: range) -> tuple[list[int], set[int]]:
+    """Number the lesions of tracks.
+
+    CVAT writes a single shape as a track of one frame. Where these are most of the tracks, they do not say which shapes
+    of different frames are the same lesion.
+
+    Args:
+        tracks: the tracks.
+        chosen: the ids that a person gave to their labels.
+        own: the frames of the file.
+
+    Returns:
+        The lesion of each track; and those of them that stand for one lesion in all frames.
+    """
+    is_single = [len(list(islice(track.visible(own), 2))) < 2 for track in tracks]
+    are_shapes = 2 * sum(is_single) > len(tracks)
+    next_id = max((track.lesion for track in tracks if track.lesion is not None), default=0) + 1
+    ids: list[int | None] = []
+    for track, single in zip(tracks, is_single, strict=True):
+        ids.append(track.lesion)
+        if track.lesion is None and not (single and are_shapes):
+            ids[-1], next_id = next_id, next_id + 1
+    given = {lesion for lesion in chosen if lesion is not None}
+    fitted = fit_ids((id for id, lesion in zip(ids, chosen, strict=True) if id is not None and not lesion), given)
+    known = given | set(fitted.values())
+    free = count(max(known, default=0) + 1)
+    lesions = [lesion or (next(free) if id is None else fitted[id]) for id, lesion in zip(ids, chosen, strict=True)]
+    return lesions, known
 
 
 def _read_shape(element: ElementTree.Element) -> _Shape:

@@ -58,7 +58,7 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     entries = sorted(folder.iterdir())
-    reading = Reading(left_out=other_files(entry.name for entry in entries), has_ids=False)
+    reading = Reading(left_out=other_files(entry.name for entry in entries))
     pictures = [entry for entry in entries if is_picture(entry.name)]
     file_names = [file.name for file in pictures]
     names = dict(zip(pictures, file_names if clip.files else without_uploads(file_names), strict=True))

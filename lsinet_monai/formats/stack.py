@@ -32,6 +32,7 @@ from lsinet_monai.formats.clip_labels import (
     log_reading,
 )
 from lsinet_monai.formats.labels import LabelChoice, Labels, UnclearLabels
+from lsinet_monai.formats.lesion_ids import fit_ids
 from lsinet_monai.formats.orientation import Orientation, nrrd_affine
 
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
@@ -40,6 +41,8 @@ LARGEST_STACK = 2**30
 """The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
 _LAST_LABEL = 255
+_BINARY = {128, 255}
+"""Values that stand for "polyp" in a mask, if they are alone."""
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -155,7 +158,8 @@ def read_stack(
             :class:`~lsinet_monai.formats.labels.LabelChoice`. In other files, which name none, every label is a polyp.
 
     Returns:
-        The stack's frames, with the labels of the file. A frame is left out if it shows only segments of which nobody
+        The stack's frames, with the labels of the file, see :func:`~lsinet_monai.formats.lesion_ids.fit_ids`. If 255 or
+        128 is the only label, it is a mask without ids of lesions, and becomes 1. A frame is left out if it shows only segments of which nobody
         said whether they are polyps.
 
     Raises:
@@ -231,7 +235,13 @@ def _choose_segments(
     if not names:
         if labels is not None:
             raise InputError("names no segments to choose from; leave out 'labels'")
-        return values, values.astype(np.int32), set()
+        found = set(map(int, values[1:]))
+        if len(found) == 1 and found <= _BINARY:
+            reading.notes.append(f"its only label is {max(found)}: a mask, which does not tell lesions apart")
+            return values, np.array([0, 1], np.int32), set()
+        fitted = fit_ids(found)
+        reading.ids = set(fitted.values())
+        return values, np.array([0, *(fitted[int(value)] for value in values[1:])], np.int32), set()
     shows = {value: (stack == value).any((0, 1)) for value in values[1:].tolist()}
     name_of = {value: names.get(value, f"label {value}") for value in shows}
     count = Counter(dict.fromkeys(names.values(), 0))
@@ -240,7 +250,11 @@ def _choose_segments(
     choice = LabelChoice(labels, count)
     choice.report(count, "segment", reading)
     is_polyp = {value: choice.is_polyp(name) for value, name in name_of.items()}
-    ids = [choice.lesion(name) or value if is_polyp[value] else 0 for value, name in name_of.items()]
+    chosen = {value: choice.lesion(name) for value, name in name_of.items() if is_polyp[value]}
+    given = {lesion for lesion in chosen.values() if lesion is not None}
+    fitted = fit_ids((int(value) for value, lesion in chosen.items() if lesion is None), given)
+    ids = [(chosen[value] or fitted[int(value)]) if value in chosen else 0 for value in name_of]
+    reading.ids = set(ids) - {0}
     polyp, unknown = np.zeros((2, stack.shape[2]), bool)
     for value, frames in shows.items():
         if is_polyp[value]:

@@ -115,11 +115,29 @@ def _read(folder: Path, clip: ClipInfo, content: Any, **options: Any) -> Any:
 
 def test_a_file_of_another_tool(tmp_path: Path, clip: ClipInfo) -> None:
     labels = _read(tmp_path, clip, _content(), labels=["Polyp", "tool"])
-    assert list(labels) == [3] and set(np.unique(labels[3])) == {0, 1, 2} and not labels.reading.has_ids
+    assert list(labels) == [3] and set(np.unique(labels[3])) == {0, 1, 2} and not labels.reading.ids
     for choice in (None, "Polyp", {"Polyp": 1, "tool": None}):
         labels = _read(tmp_path, clip, _content(), labels=choice)
         assert (labels[3] == np.repeat([1, 0], 30)[:, None]).all()
         assert labels.reading.labels == {"Polyp": 1} and labels.reading.left_out == {"category 'tool'": 1}
+
+
+def test_ids_of_tracks_become_lesions(tmp_path: Path, clip: ClipInfo) -> None:
+    """CVAT numbers tracks from 0. A shape without an id is none of them."""
+    square = {"segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "category_id": 1}
+    ids = [0, 250, 300, None, 0]
+    annotations = [
+        {**square, "id": place, "image_id": 1 + place // 4, **({} if id is None else {"attributes": {"track_id": id}})}
+        for place, id in enumerate(ids)
+    ]
+    images = [{"id": id, "file_name": f"frame_{id:06d}.PNG"} for id in (1, 2)]
+    labels = _read(
+        tmp_path,
+        clip,
+        {"images": images, "categories": [{"id": 1, "name": "polyp"}], "annotations": annotations},
+    )
+    assert list(labels.attributes(1)) == [1, 250, 2, 251] and list(labels.attributes(2)) == [1]
+    assert labels.reading.ids == {1, 2, 250}
 
 
 def test_a_frame_that_shows_only_something_unknown_is_left_alone(tmp_path: Path, clip: ClipInfo) -> None:

@@ -234,3 +234,14 @@ def test_elements_are_freed_after_use() -> None:
         file.take(event, element)
         assert event == "start" or element.tag != "polygon" or not element.attrib
         assert event == "start" or element.tag != "track" or not len(opened[0])
+
+
+def test_single_shapes_are_no_tracks(clip: ClipInfo) -> None:
+    """CVAT writes each as a track of one frame. Longer tracks keep their ids, and so do lesions with a number."""
+    single = [track("polyp", polygon(frame, 9), polygon(frame + 1, 9, OUTSIDE)) for frame in (1, 2, 3)]
+    long = track("polyp", polygon(1), polygon(2), polygon(3, 0, OUTSIDE))
+    numbered = track("polyp", polygon(4, 0, "", '<attribute name="lesion">300</attribute>'), polygon(5, 0, OUTSIDE))
+    assert read_labels(of_task("".join([*single, long])), clip).reading.ids == {1}
+    labels = read_labels(of_task("".join([*single, long, numbered])), clip)
+    assert labels.reading.ids == {1, 2} and list(labels.attributes(1)) == [3, 2] and list(labels.attributes(4)) == [1]
+    assert read_labels(of_task(single[0] + long), clip).reading.ids == {1, 2}

@@ -236,3 +236,11 @@ def test_no_damage_breaks_the_reader(
         assert all(labels[index].shape == (6, 8) for index in labels)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("value", "ids"), [(255, set()), (128, set()), (1, {1}), (7, {7})])
+def test_a_mask_is_not_lesion_255(tmp_path: Path, clip: ClipInfo, value: int, ids: set[int]) -> None:
+    path = _write(tmp_path / "a.nii.gz", clip, {3: np.full(clip.size, value, np.int32)})
+    labels = read_stack(path, clip)
+    assert labels.reading.ids == ids and np.unique(labels[3]).tolist() == [max(ids, default=1)]
+    assert len(labels.reading.notes) == (not ids)

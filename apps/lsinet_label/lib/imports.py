@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from lib.exports import FORMATS, Format
-from lib.store import LAST_LESION, StoredVideo, VideoStore
+from lib.imported_ids import ImportedIds
+from lib.store import StoredVideo, VideoStore
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
 from lsinet_monai.formats.frame_names import find_video, without_uploads
 from lsinet_monai.formats.png import is_picture, other_files
 from lsinet_monai.formats.video_choice import choose_video, video_name
-from lsinet_monai.masks import LesionLinker, mask_change
+from lsinet_monai.masks import mask_change
 
 __all__ = ["ImportReport", "import_masks"]
 
@@ -141,8 +142,10 @@ def import_masks(
                 "masks; if that is meant, import it with empty=true"
             )
         if not dry_run:
-            for frame in report.changed:
-                video.save_correction(frame, _to_ids(video.mask(frame).labels, masks[frame], kind), user)
+            changed = set(report.changed)
+            for frame, labels in _numbered(video, masks, kind):
+                if frame in changed:
+                    video.save_correction(frame, labels, user)
     verb = "would import" if dry_run else "imports"
     logger.info("%s: %s %s masks: %s", video.id, user, verb, "; ".join(report.lines()))
     return report
@@ -178,7 +181,7 @@ def _read(
     path: Path, video: StoredVideo, kind: Format, labels: Labels | None, first_frame: int | None
 ) -> tuple[ClipLabels, Format]:
     masks = read_labels(path, video.info.clip, labels, first_frame)
-    return masks, kind._replace(has_lesions=kind.has_lesions and masks.reading.has_ids)
+    return masks, kind._replace(has_lesions=bool(masks.reading.ids))
 
 
 def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
@@ -272,13 +275,8 @@ def _of_video(entries: list[zipfile.ZipInfo], clip: ClipInfo, reading: Reading) 
 
 def _compare(video: StoredVideo, masks: ClipLabels, kind: Format) -> ImportReport:
     drawn, emptied, has_polyp = [], [], False
-    for frame in masks:
-        before, after = video.mask(frame).labels, masks[frame]
-        if kind.has_lesions and after.max(initial=0) > LAST_LESION:
-            raise InputError(
-                f"{video.id}: a lesion of frame {frame} has the id {after.max()}: ids go up to {LAST_LESION}; with "
-                "labels=NAME:1, all shapes of that label are lesion 1"
-            )
+    for frame, after in _numbered(video, masks, kind):
+        before = video.mask(frame).labels
         has_polyp |= bool(after.any())
         if _is_changed(before, after, kind):
             (drawn if after.any() else emptied).append(frame)
@@ -303,9 +301,8 @@ def _is_changed(before: np.ndarray, after: np.ndarray, kind: Format) -> bool:
     return any(mask_change(before == lesion, after == lesion) > kind.tolerance for lesion in lesions - {0})
 
 
-def _to_ids(before: np.ndarray, after: np.ndarray, kind: Format) -> np.ndarray:
-    if kind.has_lesions:
-        return after.astype(np.uint8)
-    linker = LesionLinker()
-    linker.follow(before)
-    return linker(after > 0).clip(0, LAST_LESION).astype(np.uint8)
+def _numbered(video: StoredVideo, masks: ClipLabels, kind: Format) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each frame of a file, and its lesions with the ids of the video's, uint8, (H, W)."""
+    ids = ImportedIds(video, masks.reading.ids, masks.__contains__, kind.tolerance)
+    for frame in masks:
+        yield frame, ids(frame, masks[frame])

@@ -176,10 +176,10 @@ def test_a_mask_that_does_not_fit_changes_nothing(video, open_store, tmp_path):
     before = video.corrections
     with pytest.raises(InputError, match=f"^{VIDEO}: the file: annotation 1: .*export them in pixels"):
         import_masks(video, path, "eve", open_store())
-    content["annotations"][1] |= {"segmentation": [SQUARE], "track_id": 256}
+    content["annotations"][1] |= {"segmentation": [SQUARE]}
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="a lesion of frame 0 has the id 257: ids go up to 255; with labels=NAME:1"):
-        import_masks(video, path, "eve", open_store())
+    with pytest.raises(InputError, match="lesions have ids up to 255, and this file needs 1, up to 300; with labels=N"):
+        import_masks(video, path, "eve", open_store(), labels={"polyp": 300})
     assert video.corrections == before
 
 

@@ -147,9 +147,13 @@ class Lesions:
         """The id after the highest of :meth:`of_people`."""
         return max(self.of_people(), default=0) + 1
 
+    def free_ids(self) -> list[int]:
+        """The ids that were never used, the lowest first."""
+        return sorted(set(range(1, LAST_LESION + 1)) - self._used())
+
     def free_id(self) -> int | None:
         """The lowest id that was never used, or None if all were."""
-        return next(iter(sorted(set(range(1, LAST_LESION + 1)) - self._used())), None)
+        return next(iter(self.free_ids()), None)
 
     def name_new(self) -> int:
         """Name a lesion with an id that was never used; nobody else gets it.
