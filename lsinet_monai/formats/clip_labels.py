@@ -74,6 +74,11 @@ class ClipInfo:
         stems = {picture_stem(name): index for index, name in self.files.items()}
         return {stem: index for stem, index in stems.items() if count[stem] == 1}
 
+    @cached_property
+    def _index_of_folded_stem(self) -> dict[str, int]:
+        count = Counter(picture_stem(name).casefold() for name in self.files.values())
+        return {stem.casefold(): i for stem, i in self._index_of_stem.items() if count[stem.casefold()] == 1}
+
     def file(self, index: int) -> str:
         """Return the name of a frame's file, or :func:`frame_file` if it has none."""
         return self.files.get(index, frame_file(index))
@@ -81,14 +86,15 @@ class ClipInfo:
     def index_of(self, file: str) -> int | None:
         """Find the frame that another tool's file name refers to. Folders and the suffix do not matter.
 
-        If the clip's frames are files, the stems must be equal. In a video, the name holds the frame's index, counted
+        If the clip's frames are files, the stems must be equal, or differ only in case, if that is clear. In a video, the name holds the frame's index, counted
         from 0, as :func:`~lsinet_monai.formats.frame_names.split_name` finds it.
 
         Returns:
             The frame's index, or None if the clip has no such frame.
         """
         if self.files:
-            return self._index_of_stem.get(picture_stem(file))
+            stem = picture_stem(file)
+            return self._index_of_stem.get(stem, self._index_of_folded_stem.get(stem.casefold()))
         number = split_name(file, self.name).number
         return number if number is not None and number < self.frame_count else None
 

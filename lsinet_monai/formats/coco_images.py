@@ -38,7 +38,7 @@ def frames_of_images(content: Mapping[str, Any], clip: ClipInfo, reading: Readin
         raise InputError(f"two images have the id {twice[0]!r}; number the images")
     videos = {video["id"]: str(video["name"]) for video in content.get("videos") or [] if "name" in video}
     file_names = [str(image.get("file_name", "")) for image in images]
-    files = dict(zip(ids, file_names if clip.files else without_uploads(file_names), strict=True))
+    files = dict(zip(ids, without_uploads(file_names), strict=True))
     names = {image["id"]: videos.get(image.get("video_id")) or video_name(files[image["id"]], clip) for image in images}
     chosen = choose_video(names.values(), clip, "images", reading)
     frames: dict[Any, int | None] = dict.fromkeys(ids)
@@ -71,7 +71,10 @@ def _check_size(image: Mapping[str, Any], clip: ClipInfo) -> bool:
 
 def _index(image: Mapping[str, Any], file: str, clip: ClipInfo) -> int:
     name = image.get("file_name")
-    by_name = clip.index_of(file) if isinstance(name, str) else None
+    by_name = None
+    if isinstance(name, str):
+        by_name = clip.index_of(name) if clip.files else None
+        by_name = clip.index_of(file) if by_name is None else by_name
     key = next((key for key in _FRAME_KEYS if image.get(key) is not None), None)
     if key is None:
         if by_name is None:

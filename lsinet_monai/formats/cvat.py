@@ -148,7 +148,8 @@ def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         The frames of CVAT's task or job, also those without a lesion. A frame is left out if it shows only labels of
         which nobody said whether they are polyps. A lesion's id is its attribute ``lesion``; tracks without one get the
         ids after the largest, see :func:`~lsinet_monai.formats.lesion_ids.fit_ids`. If most tracks show one frame only,
-        as CVAT writes single shapes, then those without the attribute are not in ``reading.ids``. Attributes are texts, except a ``score`` that is a number.
+        as CVAT writes single shapes, then those without the attribute are not in ``reading.ids``.
+        Attributes are texts, except a ``score`` that is a number.
 
     Raises:
         InputError: if defusedxml is not installed; if the file cannot be read, has another format, belongs to another

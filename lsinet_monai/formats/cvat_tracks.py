@@ -144,7 +144,12 @@ class CvatFile:
         shapes: dict[int, list[tuple[int, _Shape]]] = {index: [] for index in (own if is_stated else ())}
         attributes: dict[int, dict[int, dict[str, Any]]] = {}
         copies: Counter[str] = Counter()
-        lesions, reading.ids = _number(polyps, [choice.lesion(track.label) for track in polyps], own)
+        lesions, reading.ids = _number(
+            polyps,
+            [choice.lesion(track.label) for track in polyps],
+            own,
+            max((track.lesion for track in tracks if track.lesion is not None), default=0),
+        )
         for track, lesion in zip(polyps, lesions, strict=True):
             for index, shape, copy in track.visible(own):
                 shapes.setdefault(index, []).append((lesion, shape))
@@ -178,7 +183,7 @@ class CvatFile:
         return [track for track in self._tracks if track.task_id == task.id]
 
 
-def _number(tracks: list[_Track], chosen: list[int | None], own: range) -> tuple[list[int], set[int]]:
+def _number(tracks: list[_Track], chosen: list[int | None], own: range, largest: int) -> tuple[list[int], set[int]]:
     """Number the lesions of tracks.
 
     CVAT writes a single shape as a track of one frame. Where these are most of the tracks, they do not say which shapes
@@ -188,13 +193,14 @@ def _number(tracks: list[_Track], chosen: list[int | None], own: range) -> tuple
         tracks: the tracks.
         chosen: the ids that a person gave to their labels.
         own: the frames of the file.
+        largest: the largest id in the file.
 
     Returns:
         The lesion of each track; and those of them that stand for one lesion in all frames.
     """
     is_single = [len(list(islice(track.visible(own), 2))) < 2 for track in tracks]
     are_shapes = 2 * sum(is_single) > len(tracks)
-    next_id = max((track.lesion for track in tracks if track.lesion is not None), default=0) + 1
+    next_id = largest + 1
     ids: list[int | None] = []
     for track, single in zip(tracks, is_single, strict=True):
         ids.append(track.lesion)
@@ -203,7 +209,7 @@ def _number(tracks: list[_Track], chosen: list[int | None], own: range) -> tuple
     given = {lesion for lesion in chosen if lesion is not None}
     fitted = fit_ids((id for id, lesion in zip(ids, chosen, strict=True) if id is not None and not lesion), given)
     known = given | set(fitted.values())
-    free = count(max(known, default=0) + 1)
+    free = count(max(known | {next_id - 1}) + 1)
     lesions = [lesion or (next(free) if id is None else fitted[id]) for id, lesion in zip(ids, chosen, strict=True)]
     return lesions, known
 

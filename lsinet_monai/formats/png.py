@@ -61,7 +61,7 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     reading = Reading(left_out=other_files(entry.name for entry in entries))
     pictures = [entry for entry in entries if is_picture(entry.name)]
     file_names = [file.name for file in pictures]
-    names = dict(zip(pictures, file_names if clip.files else without_uploads(file_names), strict=True))
+    names = dict(zip(pictures, without_uploads(file_names), strict=True))
     videos = {file: video_name(name, clip) for file, name in names.items()}
     if not videos:
         found = ", ".join(reading.left_out)
@@ -75,7 +75,8 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
     for file in videos:
         if videos[file] not in taken:
             continue
-        index = known.get(file, clip.index_of(names[file]))
+        index = known.get(file, clip.index_of(file.name) if clip.files else None)
+        index = clip.index_of(names[file]) if index is None else index
         if index is None:
             raise InputError(f"{file}: {clip.why_unknown(file.name)}, or remove it")
         if index in files:

@@ -159,8 +159,8 @@ def read_stack(
 
     Returns:
         The stack's frames, with the labels of the file, see :func:`~lsinet_monai.formats.lesion_ids.fit_ids`. If 255 or
-        128 is the only label, it is a mask without ids of lesions, and becomes 1. A frame is left out if it shows only segments of which nobody
-        said whether they are polyps.
+        128 is the only label, it is a mask without ids of lesions, and becomes 1.
+        A frame is left out if it shows only segments of which nobody said whether they are polyps.
 
     Raises:
         InputError: if the file cannot be read, or belongs to another clip.

@@ -106,3 +106,10 @@ def test_check_file(tmp_path: Path) -> None:
     assert check_file(str(file), [".xml"]) == file
     with pytest.raises(InputError, match=r"must end with .json or .js"):
         check_file(file, [".json", ".js"])
+
+
+def test_case_matters_only_where_it_tells_frames_apart() -> None:
+    clip = ClipInfo("case1", (4, 4), frame_count=3, files={0: "a1.jpg", 1: "A1.jpg", 2: "b2.jpg"})
+    assert [clip.index_of(name) for name in ("a1.png", "A1.png", "B2.PNG", "c.png")] == [0, 1, 2, None]
+    twice = ClipInfo("case1", (4, 4), frame_count=2, files={0: "a1.jpg", 1: "A1.jpg", 2: "A1.png"})
+    assert twice.index_of("A1.png") is None

@@ -37,6 +37,8 @@ NAMES = [
     ("a video with numbers in its name", ClipInfo("case3_1.mp4", (60, 80), 9), ["case3_1_00004.jpg"], [4]),
     ("with and without the video", CLIP, ["clip_mp4-3.jpg", "4.jpg"], [3, 4]),
     ("two folders", CLIP, ["clip/3.png", "other/3.png", "other/4.png"], [3, None, None]),
+    ("uploads of a folder of frames", FOLDER, ["3f25a7c1-image10.png", "12345678-image9.png"], [1, 0]),
+    ("frames in capitals", FOLDER, ["IMAGE10.JPG", "Image9.png"], [1, 0]),
     ("a folder of frames", FOLDER, ["image10.png", "image9.png"], [1, 0]),
     (
         "a folder of frames named by codes",

@@ -149,3 +149,11 @@ def test_unclear_masks_are_refused_and_black_ones_are_empty(tmp_path: Path, clip
     with pytest.raises(UnclearLabels, match=r"they hold 0, 1, 2\. Give labels, such as 1") as caught:
         read_png_folder(tmp_path, clip)
     assert caught.value.details == {"labels": {"0": 1, "1": 1, "2": 1}}
+
+
+def test_uploads_of_frames_are_found(tmp_path: Path) -> None:
+    """Label Studio's code is taken off, unless a frame has this very name."""
+    clip = ClipInfo("case1", (4, 4), frame_count=2, files={0: "img1.jpg", 1: "3f25a7c1-img1.jpg"})
+    for name in ("3f25a7c1-img1.png", "ab12cd33-img1.png"):
+        write_png(tmp_path / name, np.full((4, 4), 255, np.uint8))
+    assert list(read_png_folder(tmp_path, clip)) == [0, 1]
