@@ -86,7 +86,8 @@ class ClipInfo:
     def index_of(self, file: str) -> int | None:
         """Find the frame that another tool's file name refers to. Folders and the suffix do not matter.
 
-        If the clip's frames are files, the stems must be equal, or differ only in case, if that is clear. In a video, the name holds the frame's index, counted
+        If the clip's frames are files, the stems must be equal, or differ only in case, if that is clear.
+        In a video, the name holds the frame's index, counted
         from 0, as :func:`~lsinet_monai.formats.frame_names.split_name` finds it.
 
         Returns:

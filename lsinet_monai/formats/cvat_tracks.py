@@ -17,7 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, paint
 from lsinet_monai.formats.cvat_meta import Meta, Task, choose_task, read_meta
 from lsinet_monai.formats.labels import LabelChoice, Labels
-from lsinet_monai.formats.lesion_ids import fit_ids
+from lsinet_monai.formats.lesion_ids import LAST_LESION, fit_ids
 from lsinet_monai.formats.shapes import check_fits, check_points, polygon_to_mask, runs_to_mask
 
 __all__ = ["LESION", "CvatFile"]
@@ -209,7 +209,7 @@ def _number(tracks: list[_Track], chosen: list[int | None], own: range, largest:
     given = {lesion for lesion in chosen if lesion is not None}
     fitted = fit_ids((id for id, lesion in zip(ids, chosen, strict=True) if id is not None and not lesion), given)
     known = given | set(fitted.values())
-    free = count(max(known | {next_id - 1}) + 1)
+    free = count(max(known | {last for last in [next_id - 1] if last <= LAST_LESION}, default=0) + 1)
     lesions = [lesion or (next(free) if id is None else fitted[id]) for id, lesion in zip(ids, chosen, strict=True)]
     return lesions, known
 

@@ -155,5 +155,5 @@ def test_uploads_of_frames_are_found(tmp_path: Path) -> None:
     """Label Studio's code is taken off, unless a frame has this very name."""
     clip = ClipInfo("case1", (4, 4), frame_count=2, files={0: "img1.jpg", 1: "3f25a7c1-img1.jpg"})
     for name in ("3f25a7c1-img1.png", "ab12cd33-img1.png"):
-        write_png(tmp_path / name, np.full((4, 4), 255, np.uint8))
+        write_png(tmp_path / name, np.diag([255] * 4).astype(np.uint8))
     assert list(read_png_folder(tmp_path, clip)) == [0, 1]
