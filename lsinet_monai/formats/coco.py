@@ -291,10 +291,8 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         if all(isinstance(value, int | float) for value in segmentation):  # one polygon without its brackets
             segmentation = [segmentation]
         if len(segmentation) > 2 and all(isinstance(pair, list) and len(pair) == 2 for pair in segmentation):
-            raise InputError("is made of single points; write the numbers one after the other: [[x, y, x, y, ...]]")
-        for polygon in segmentation:
-            _check_polygon(polygon)
-        polygons = [np.asarray(polygon, float).reshape(-1, 2) for polygon in segmentation]
+            raise ValueError("is made of single points; write the numbers one after the other: [[x, y, x, y, ...]]")
+        polygons = [_polygon(polygon) for polygon in segmentation]
         polygons = [polygon for polygon in polygons if len(polygon) > 2]  # tools leave lines next to polygons
         if not polygons:
             raise ValueError("no polygon has three points")
@@ -313,12 +311,12 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     return runs_to_mask(_counts(counts) if isinstance(counts, str) else counts, size[::-1]).T
 
 
-def _check_polygon(polygon: Any) -> None:
-    """Refuse what other tools write in place of a polygon, and say how to write it."""
+def _polygon(polygon: Any) -> np.ndarray:
+    """Read points; refuse what other tools write in place of a polygon, and say how to write it."""
     if isinstance(polygon, dict):
-        raise InputError("its run lengths are in a list; write them without it: {'size': ..., 'counts': ...}")
+        raise ValueError("its run lengths are in a list; write them without it: {'size': ..., 'counts': ...}")
     if any(isinstance(value, list) for value in polygon):
-        raise InputError("its polygon is made of pairs; write the numbers one after the other: [x, y, x, y, ...]")
+        raise ValueError("its polygon is made of pairs; write the numbers one after the other: [x, y, x, y, ...]")
     if len(polygon) % 2:
         raise InputError(
             f"its polygon has {len(polygon)} numbers, and needs an x and a y for each point; draw it again"

@@ -143,9 +143,9 @@ def import_masks(
             )
         if not dry_run:
             changed = set(report.changed)
-            for frame, labels in _numbered(video, masks, kind):
+            for frame, numbered in _numbered(video, masks, kind):
                 if frame in changed:
-                    video.save_correction(frame, labels, user)
+                    video.save_correction(frame, numbered, user)
     verb = "would import" if dry_run else "imports"
     logger.info("%s: %s %s masks: %s", video.id, user, verb, "; ".join(report.lines()))
     return report
