@@ -318,9 +318,8 @@ def _polygon(polygon: Any) -> np.ndarray:
     if any(isinstance(value, list) for value in polygon):
         raise ValueError("its polygon is made of pairs; write the numbers one after the other: [x, y, x, y, ...]")
     if len(polygon) % 2:
-        raise InputError(
-            f"its polygon has {len(polygon)} numbers, and needs an x and a y for each point; draw it again"
-        )
+        raise ValueError(f"its polygon has {len(polygon)} numbers, and needs an x and a y for each; draw it again")
+    return np.asarray(polygon, float).reshape(-1, 2)
 
 
 def _counts(code: str) -> list[int]:

@@ -235,7 +235,7 @@ NO_FIT = [
     ([[100, 100, 900, 100, 900, 700]], "far beyond the frame of 80x60"),
     ([[10, 10, 30, 10]], "no polygon has three points"),
     ([{"size": [60, 80], "counts": [0, 4800]}], "run lengths are in a list; write them without it"),
-    ([[10, 10, 30, 10, 30]], "has 5 numbers, and needs an x and a y for each point; draw it again"),
+    ([[10, 10, 30, 10, 30]], "has 5 numbers, and needs an x and a y for each; draw it again"),
     ([[10, 10], [30, 10], [30, 30]], "made of single points; write the numbers one after the other"),
     ([[[10, 10], [30, 10], [30, 30]]], "made of pairs; write the numbers one after the other"),
     ({"size": [60, 80], "counts": [4800]}, "covers no pixel of the frame"),
