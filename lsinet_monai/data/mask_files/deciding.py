@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from lsinet_monai.data.mask_files.labelmap import LABELMAP, Labelmap, check_agreement
 from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, as_list, as_text
 from lsinet_monai.data.mask_files.rule import COMMON_NOISE, MaskRule, Threshold, Values
 from lsinet_monai.errors import InputError
 
-__all__ = ["Tally", "decide", "read_labelmap"]
+__all__ = ["Tally", "decide"]
 
 _LEAST_LEVEL = 32  # a darker polyp cannot be told from noise
 _FEW_VALUES = 8  # noise and soft edges have more
-_LABELMAP = "labelmap.txt"
-_FOLDERS_ABOVE = 3
-_LABEL = re.compile(r"([^:]*):(\d{1,3}),(\d{1,3}),(\d{1,3})(?::.*)?")
-_BACKGROUND = "background"
-_POLYP = "polyp"
 
 
 class Tally:
@@ -75,38 +70,50 @@ class Tally:
         return not self.kinds
 
 
-def decide(tally: Tally, labels: Mapping[str, tuple[int, int, int]]) -> MaskRule:
+def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
     """Decide which values are polyp.
 
     Args:
         tally: the values; not all masks are black.
-        labels: the colours of the set's labels by name; empty if they are not known.
+        labelmaps: the labels of the set's colours; empty if they are not known.
 
     Raises:
         InputError: the values could mean several things; the message says which values.
     """
     if "opacity" in tally.kinds and len(tally.kinds) > 1:
         raise InputError("some masks are transparent and black, others have colours or greys")
-    if labels and tally.colours and tally.colours.keys() <= {*labels.values(), BLACK}:
-        return _by_label(labels)
+    named = {BLACK, *(colour for labelmap in labelmaps for colour in labelmap.labels.values())}
+    if labelmaps and tally.colours and tally.colours.keys() <= named:
+        return _by_label(labelmaps)
+    has_greys = len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}
+    others = [name for labelmap in labelmaps for name in labelmap.others if [name] != labelmap.polyps]
+    if others and not has_greys:
+        unnamed = as_list(tally.colours.keys() - named) if tally.colours else "more than 256 colours"
+        raise InputError(
+            f"they hold {unnamed}, not in {labelmaps[0].path}, which has the labels "
+            f"{', '.join(labelmaps[0].labels)}: take CVAT's SegmentationClass, not SegmentationObject"
+        )
     if tally.kinds == {"palette"} and all(len(colours) == 1 for colours in tally.palette.values()):
         return _by_index({index: next(iter(colours)) for index, colours in tally.palette.items()})
-    if len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}:
-        return _by_brightness(tally, next(iter(tally.kinds)))
+    if has_greys:
+        rule = _by_brightness(tally, next(iter(tally.kinds)))
+        note = f", though {LABELMAP} has the labels {', '.join(dict.fromkeys(others))}: the masks have no colours"
+        return replace(rule, note=note) if others else rule
     return _by_colour(tally)
 
 
-def _by_label(labels: Mapping[str, tuple[int, int, int]]) -> MaskRule:
-    others = [name for name in labels if name.lower() != _BACKGROUND]
-    polyps = others if len(others) == 1 else [name for name in others if _POLYP in name.lower()]
+def _by_label(labelmaps: Sequence[Labelmap]) -> MaskRule:
+    polyps = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.polyps)
+    others = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.others if name not in polyps)
     if not polyps:
-        raise InputError(f"{_LABELMAP} has the labels {', '.join(labels)}, none of them called {_POLYP}")
-    inside = {labels[name] for name in polyps}
-    outside = {BLACK, *labels.values()} - inside
+        names = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.labels)
+        raise InputError(f"{LABELMAP} has the labels {', '.join(names)}, none of them called polyp")
+    check_agreement(labelmaps)
+    inside = {labelmap.labels[name] for labelmap in labelmaps for name in labelmap.polyps}
+    outside = {BLACK, *(colour for labelmap in labelmaps for colour in labelmap.labels.values())} - inside
     if BLACK in inside:
-        raise InputError(f"{_LABELMAP} says that black is polyp")
-    left_out = [name for name in others if name not in polyps]
-    note = f", as {_LABELMAP} says ({', '.join(polyps)}" + (f"; not {', '.join(left_out)})" if left_out else ")")
+        raise InputError(f"{LABELMAP} says that black is polyp")
+    note = f", as {LABELMAP} says ({', '.join(polyps)}" + (f"; not {', '.join(others)})" if others else ")")
     return Values(tuple(sorted(inside)), tuple(sorted(outside)), note=note)
 
 
@@ -123,7 +130,7 @@ def _by_index(palette: Mapping[int, tuple[int, int, int]]) -> MaskRule:
     return Values(tuple(inside), tuple(outside), palette=tuple(sorted(palette.items())))
 
 
-def _by_brightness(tally: Tally, kind: str, hue: tuple[int, int, int] | None = None) -> MaskRule:
+def _by_brightness(tally: Tally, kind: str, hue: tuple[int, int, int] | None = None) -> Values | Threshold:
     """Black is background; the most common brightness that is not dark is polyp."""
     values = set(np.flatnonzero(tally.histogram).tolist())
     inside = values - {0}
@@ -169,24 +176,3 @@ def _by_colour(tally: Tally) -> MaskRule:
         assert tally.colours is not None  # a palette has at most 256
         red, green, blue = max(tally.colours - Counter({BLACK: tally.colours[BLACK]}), key=tally.colours.__getitem__)
     return _by_brightness(tally, "colour", (red, green, blue))
-
-
-def read_labelmap(mask: str) -> dict[str, tuple[int, int, int]]:
-    """Read the colours of labels from CVAT's ``labelmap.txt``, in the folder of a mask or up to three folders above.
-
-    Returns:
-        The colours by name; empty if there is no such file.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    folders = list(Path(mask).absolute().parents)[: _FOLDERS_ABOVE + 1]
-    path = next((folder / _LABELMAP for folder in folders if (folder / _LABELMAP).is_file()), None)
-    if path is None:
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
-    found = filter(None, (_LABEL.fullmatch(line.strip()) for line in lines if not line.startswith("#")))
-    return {match[1]: (int(match[2]), int(match[3]), int(match[4])) for match in found}

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsinet_monai.data.mask_files.deciding import Tally, decide, read_labelmap
+from lsinet_monai.data.mask_files.deciding import Tally, decide
 from lsinet_monai.data.mask_files.given import WAYS, given_rule
+from lsinet_monai.data.mask_files.labelmap import Labelmap, agreed_labels, check_agreement, find_labelmaps
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text, in_order, read_mask_picture
 from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, UnclearMasks, Values
 from lsinet_monai.errors import InputError
@@ -49,7 +50,7 @@ def read_mask(path: str | os.PathLike[str], rule: MaskRule | None = None) -> np.
     if picture.kind == "grey" and picture.pixels.min() == picture.pixels.max() >= _CONSTANT:
         return STANDARD.select(picture)
     try:
-        rule = decide(Tally([picture]), read_labelmap(str(path)))
+        rule = decide(Tally([picture]), find_labelmaps([str(path)]))
     except InputError as error:
         raise _ambiguous(str(path), str(error), "mask_values") from None
     if found := rule.misfit(picture):
@@ -70,8 +71,8 @@ def find_mask_rule(
 
     - black with one other value: a grey (0/1, 0/128, 0/255), an index of a palette, or a colour;
     - black with one grey or colour, with the noise of a compression or with soft edges;
-    - of several colours, if CVAT's ``labelmap.txt`` lies next to the masks or up to three folders above, and has one
-      label besides the background, or one whose name has "polyp" in it;
+    - of several colours, if CVAT's ``labelmap.txt`` lies next to the masks or up to three folders above, and has a
+      label that is called polyp, or else labels with this word;
     - transparent everywhere except at the polyp.
 
     Args:
@@ -93,8 +94,8 @@ def find_mask_rule(
     if not files:
         return STANDARD
     where = where or os.path.commonpath([os.path.dirname(file) or "." for file in files])
-    labels = read_labelmap(files[0])
-    rule = None if mask_values is None else given_rule(mask_values, labels)
+    labelmaps = find_labelmaps(files)
+    rule = None if mask_values is None else _given(mask_values, labelmaps)
     if rule is None:
         tally = _tally(files)
         if tally.is_black:
@@ -102,7 +103,7 @@ def find_mask_rule(
                 raise _without_polyp(where, len(files), "all are black", key)
             return STANDARD
         try:
-            rule = decide(tally, labels)
+            rule = decide(tally, labelmaps)
         except InputError as error:
             raise _ambiguous(where, str(error), key) from None
     looks = []
@@ -173,7 +174,7 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
     """
     files = [os.fspath(path) for path in paths]
     pictures = [picture for picture in _readable(_spread(files)) if not picture.is_black]
-    names: dict[Value, str] = {colour: name for name, colour in (read_labelmap(files[0]) if files else {}).items()}
+    names: dict[Value, str] = {colour: name for name, colour in agreed_labels(find_labelmaps(files)).items()}
     by_index = any(len(set(picture.palette.values())) < len(picture.palette) for picture in pictures)
     counts: Counter[Value] = Counter()
     for picture in pictures:
@@ -185,6 +186,12 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
         dark = sum(bool(picture.histogram[:_CONSTANT].any()) for picture in pictures)
         return {f">{_CONSTANT}": bright, f"<{_CONSTANT}": dark}
     return {names.get(value) or as_text(value): counts[value] for value in in_order(counts)}
+
+
+def _given(mask_values: Any, labelmaps: Sequence[Labelmap]) -> MaskRule:
+    names = [mask_values] if isinstance(mask_values, str) else mask_values if isinstance(mask_values, list) else []
+    check_agreement(labelmaps, [str(name) for name in names])
+    return given_rule(mask_values, agreed_labels(labelmaps))
 
 
 def _tally(files: Sequence[str]) -> Tally:

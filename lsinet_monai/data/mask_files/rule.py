@@ -129,6 +129,7 @@ class Threshold(MaskRule):
         hue: the colour of a polyp, if the kind is colour.
         is_noisy: whether other masks of the set have values in between.
         noise: values up to this are noise wherever they lie; higher ones may lie along edges only.
+        note: what else people should know.
     """
 
     level: int = 255
@@ -136,13 +137,13 @@ class Threshold(MaskRule):
     hue: tuple[int, int, int] | None = None
     is_noisy: bool = False
     noise: int = 0
+    note: str = ""
 
     def __str__(self) -> str:
         if self.hue is not None:
-            return (
-                f"{as_text(self.hue)} with a brightness above {self.above} is polyp, all that is darker is background"
-            )
-        return f"{self.kind} above {self.above} is polyp, the rest is background"
+            hue = as_text(self.hue)
+            return f"{hue} with a brightness above {self.above} is polyp, all that is darker is background{self.note}"
+        return f"{self.kind} above {self.above} is polyp, the rest is background{self.note}"
 
     @property
     def above(self) -> int:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from lsinet_monai.data.mask_files.deciding import Tally, decide, read_labelmap
+from lsinet_monai.data.mask_files.deciding import Tally, decide
+from lsinet_monai.data.mask_files.labelmap import Labelmap
 from lsinet_monai.data.mask_files.picture import MaskPicture
 from lsinet_monai.data.mask_files.rule import MaskRule, Threshold, Values
 from lsinet_monai.errors import InputError
@@ -31,6 +30,10 @@ def _colours(*colours: tuple[int, int, int], lossy: bool = False) -> MaskPicture
     return MaskPicture("a.png", "colour", np.array([colours], np.uint8), lossy)
 
 
+def _labelmaps(labels: dict[str, tuple[int, int, int]]) -> list[Labelmap]:
+    return [Labelmap("GT/labelmap.txt", labels)] if labels else []
+
+
 NOISE = (1, 2, 3, 4, 5, 6, 7, 8)
 NOISY_RED = [*([BLACK] * 20), *((value, 0, 0) for value in NOISE), *([(250, 4, 2)] * 9)]
 
@@ -48,17 +51,24 @@ DECIDED = [
     ("a palette and colours", [_indices({0: BLACK, 1: RED}), _colours(BLACK, RED)], {}, Values((RED,), (BLACK,))),
     ("compressed colours", [_colours(*NOISY_RED, lossy=True)], {},
      Threshold(250, "colour", (250, 4, 2), is_noisy=True, noise=8)),
-    ("a label", [_colours(BLACK, RED)], BACKGROUND | {"lesion": RED},
-     Values((RED,), (BLACK,), note=", as labelmap.txt says (lesion)")),
+    ("a label", [_colours(BLACK, RED)], BACKGROUND | {"polyp": RED},
+     Values((RED,), (BLACK,), note=", as labelmap.txt says (polyp)")),
     ("a label called polyp", [_colours(BLACK, RED, GREEN)], BACKGROUND | {"Polyp (flat)": RED, "tool": GREEN},
      Values((RED,), (BLACK, GREEN), note=", as labelmap.txt says (Polyp (flat); not tool)")),
-    ("labels of other masks", [_colours(BLACK, RED)], BACKGROUND | {"tool": GREEN}, Values((RED,), (BLACK,))),
+    ("polyp next to its opposite", [_colours(BLACK, RED, GREEN)], BACKGROUND | {"polyp": RED, "not polyp": GREEN},
+     Values((RED,), (BLACK, GREEN), note=", as labelmap.txt says (polyp; not not polyp)")),
+    ("the objects of the only label, polyp", [_colours(BLACK, RED)], BACKGROUND | {"polyp": GREEN},
+     Values((RED,), (BLACK,))),
+    ("white, and labels", [_greys(255)], BACKGROUND | {"polyp": RED, "tool": GREEN},
+     Threshold(255, note=", though labelmap.txt has the labels tool: the masks have no colours")),
+    ("one grey, and another label", [_greys(1)], BACKGROUND | {"tool": GREEN},
+     Values((1,), (0,), note=", though labelmap.txt has the labels tool: the masks have no colours")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("masks", "labels", "rule"), [case[1:] for case in DECIDED], ids=[case[0] for case in DECIDED])
 def test_what_is_polyp(masks: list[MaskPicture], labels: dict, rule: MaskRule) -> None:
-    assert decide(Tally(masks), labels) == rule
+    assert decide(Tally(masks), _labelmaps(labels)) == rule
 
 
 # what the set holds, its masks, its labels, the message
@@ -74,6 +84,14 @@ UNCLEAR = [
     ("no black", [_colours(RED, GREEN)], {}, "and no black as background"),
     ("no label called polyp", [_colours(BLACK, RED)], BACKGROUND | {"tool": GREEN, "lesion": RED},
      "labelmap.txt has the labels background, tool, lesion, none of them called polyp"),
+    ("another label alone", [_colours(BLACK, RED)], BACKGROUND | {"tool": RED}, "none of them called polyp"),
+    ("objects of several labels", [_colours(BLACK, RED)], BACKGROUND | {"polyp": GREEN, "tool": (9, 9, 9)},
+     r"they hold rgb\(255,0,0\), not in GT/labelmap.txt, which has .*polyp, tool: take CVAT's SegmentationClass"),
+    ("two objects in a palette", [_indices({0: BLACK, 1: RED})], BACKGROUND | {"polyp": GREEN, "tool": (9, 9, 9)},
+     "not in GT/labelmap.txt"),
+    ("objects of another label", [_colours(BLACK, RED)], BACKGROUND | {"tool": GREEN}, "not in GT/labelmap.txt"),
+    ("white next to a label", [_greys(255), _colours(BLACK, RED)], BACKGROUND | {"polyp": RED, "tool": GREEN},
+     r"they hold rgb\(255,255,255\), not in"),
     ("a black label", [_colours(BLACK, RED)], {"polyp": BLACK, "tool": RED}, "labelmap.txt says that black is polyp"),
 ]  # fmt: skip
 
@@ -83,7 +101,7 @@ UNCLEAR = [
 )
 def test_what_is_not_clear_is_refused(masks: list[MaskPicture], labels: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        decide(Tally(masks), labels)
+        decide(Tally(masks), _labelmaps(labels))
 
 
 def test_the_values_of_a_set() -> None:
@@ -100,29 +118,3 @@ def test_the_values_of_a_set() -> None:
     tally.add(MaskPicture("a.png", "colour", many, False))
     tally.add(_colours(BLACK, GREEN))
     assert tally.colours is None
-
-
-LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n\npolyp:250,50,83::\na tool:0,255,0\nno label\n"
-LABELS = {"background": BLACK, "polyp": (250, 50, 83), "a tool": GREEN}
-
-
-@pytest.mark.parametrize("folder", ["", "SegmentationClass", "a/b", "a/b/c"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_labelmap(tmp_path: Path, folder: str, mark: str) -> None:
-    (tmp_path / "labelmap.txt").write_text(mark + LABELMAP, encoding="utf-8")
-    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    assert read_labelmap(str(tmp_path / folder / "0.png")) == LABELS
-    assert read_labelmap(str(tmp_path / "a/b/c/d/0.png")) == {}
-
-
-def test_the_nearest_labelmap_counts(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "labelmap.txt").write_text(LABELMAP)
-    (tmp_path / "a/labelmap.txt").write_text("polyp:1,2,3::")
-    assert read_labelmap(str(tmp_path / "a/0.png")) == {"polyp": (1, 2, 3)}
-
-
-def test_a_labelmap_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labelmap.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"labelmap\.txt: cannot be read .*; mend or remove it"):
-        read_labelmap(str(tmp_path / "0.png"))

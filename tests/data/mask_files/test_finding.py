@@ -163,6 +163,21 @@ def test_labelmap_says_which_colour_is_polyp(tmp_path, save, folder, label, mask
         np.testing.assert_array_equal(rule.read(path), mask)
 
 
+def test_cases_whose_labelmaps_disagree_are_refused(tmp_path, save):
+    paths = []
+    for case, labels in (("case1", "polyp:255,0,0\ntool:0,255,0"), ("case2", "polyp:0,255,0\ntool:255,0,0")):
+        paths += save(lambda m: coloured(m, RED), folder=f"GT/{case}")
+        (tmp_path / f"GT/{case}/labelmap.txt").write_text(labels)
+    for mask_values in (None, "polyp"):
+        with pytest.raises(
+            InputError, match=r"polyp is rgb.*case1/labelmap\.txt, but rgb.*case2/labelmap\.txt"
+        ) as error:
+            find_mask_rule(paths, mask_values)
+        assert "\n" not in str(error.value)
+    assert list_values(paths) == {"rgb(0,0,0)": 6, "rgb(255,0,0)": 6}
+    assert find_mask_rule(paths, "rgb(255,0,0)").read(paths[0]).any()
+
+
 def test_a_large_set_is_sampled_until_a_mask_shows_a_polyp(tmp_path, save, caplog):
     caplog.set_level(logging.INFO)
     black = tmp_path / "black.png"

@@ -1,0 +1,153 @@
+"""The labels of a set's colours, from CVAT's ``labelmap.txt``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsinet_monai.data.mask_files.picture import as_text
+from lsinet_monai.errors import InputError
+
+__all__ = ["LABELMAP", "Labelmap", "agreed_labels", "check_agreement", "find_labelmaps", "polyp_names"]
+
+LABELMAP = "labelmap.txt"
+_FOLDERS_ABOVE = 3
+_LABEL = re.compile(r"([^:]*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
+_BACKGROUND = "background"
+_EXACT = {"polyp", "polyps"}
+_WORD = re.compile(r"polyps?\d*")
+_NOT = {"not", "non", "no", "without"}
+_ARTICLES = {"a", "an", "any", "the"}
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Labelmap:
+    """A file of labels.
+
+    Args:
+        path: the file.
+        labels: the colours by name, in the file's order.
+    """
+
+    path: str
+    labels: Mapping[str, Colour]
+
+    @property
+    def others(self) -> list[str]:
+        """The names of all labels but the background."""
+        return [name for name in self.labels if _plain(name) != _BACKGROUND]
+
+    @property
+    def polyps(self) -> list[str]:
+        """The names of the labels that are polyp, see :func:`polyp_names`."""
+        return polyp_names(self.others)
+
+
+def polyp_names(names: Iterable[str]) -> list[str]:
+    """Choose the labels that are polyp: the one called so, or else those with this word, such as "flat polyp".
+
+    A label with "not", "non", "no" or "without" right before the word is something else, such as "non-polyp".
+
+    Raises:
+        InputError: such a word stands further before, as in "non-pedunculated polyp", and no label is called polyp.
+    """
+    names = list(names)
+    if exact := [name for name in names if _plain(name) == "polyp"]:
+        return exact
+    if exact := [name for name in names if _plain(name) in _EXACT]:
+        return exact
+    return [name for name in names if _is_polyp(name)]
+
+
+def _is_polyp(name: str) -> bool:
+    words = [word for word in re.findall(r"[^\W_]+", name.lower()) if word not in _ARTICLES]
+    place = next((place for place, word in enumerate(words) if _WORD.fullmatch(word)), None)
+    if place is None or (place and words[place - 1] in _NOT):
+        return False
+    if _NOT & set(words[:place]):
+        raise InputError(f"the label {name!r} of {LABELMAP} may be polyp or not")
+    return True
+
+
+def find_labelmaps(masks: Iterable[str]) -> list[Labelmap]:
+    """Find the labelmaps of some masks: of each the nearest, in its folder or up to three folders above.
+
+    Returns:
+        The labelmaps that differ; those without a label are left out.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(mask)) for mask in masks)
+    paths = dict.fromkeys(filter(None, map(_nearest, folders)))
+    found: list[Labelmap] = []
+    for labelmap in map(_read, paths):
+        if labelmap.labels and all(labelmap.labels != other.labels for other in found):
+            found.append(labelmap)
+    return found
+
+
+def check_agreement(labelmaps: Sequence[Labelmap], names: Collection[str] | None = None) -> None:
+    """Check that all labelmaps of a set give polyp the same colour.
+
+    Args:
+        labelmaps: the labelmaps.
+        names: the labels that are polyp; None takes those that each labelmap calls so.
+
+    Raises:
+        InputError: they give it different colours, or one of them gives its colour to another label.
+    """
+    given = None if names is None else {_plain(name) for name in names}
+    polyps = [each.polyps if given is None else [n for n in each.labels if _plain(n) in given] for each in labelmaps]
+    for (one, here), (other, there) in itertools.permutations(zip(labelmaps, polyps, strict=True), 2):
+        colours = {_plain(name): colour for name, colour in other.labels.items()}
+        for name in here:
+            colour = one.labels[name]
+            theirs = colours.get(_plain(name), colour)
+            if theirs != colour:
+                raise InputError(
+                    f"{name} is {as_text(colour)} in {one.path}, but {as_text(theirs)} in {other.path}: "
+                    "mend one of the two, or read their masks as two sets"
+                )
+            if others := [label for label in other.labels if other.labels[label] == colour and label not in there]:
+                raise InputError(
+                    f"{as_text(colour)} is {name} in {one.path}, but {others[0]} in {other.path}: "
+                    "mend one of the two, or read their masks as two sets"
+                )
+
+
+def agreed_labels(labelmaps: Sequence[Labelmap]) -> dict[str, Colour]:
+    """Return the colours by name, without names or colours on which labelmaps disagree."""
+    agreed: dict[str, Colour] = {}
+    for labelmap in labelmaps:
+        for name, colour in labelmap.labels.items():
+            try:
+                check_agreement(labelmaps, [name])
+            except InputError:
+                continue
+            agreed[name] = colour
+    return agreed
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _nearest(folder: str) -> Path | None:
+    folders = [Path(folder), *Path(folder).parents][: _FOLDERS_ABOVE + 1]
+    return next((each / LABELMAP for each in folders if (each / LABELMAP).is_file()), None)
+
+
+def _read(path: Path) -> Labelmap:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
+    found = filter(None, (_LABEL.fullmatch(line.strip()) for line in lines if not line.startswith("#")))
+    return Labelmap(str(path), {match[1]: (int(match[2]), int(match[3]), int(match[4])) for match in found})

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.data.mask_files.labelmap import (
+    Labelmap,
+    agreed_labels,
+    check_agreement,
+    find_labelmaps,
+    polyp_names,
+)
+from lsinet_monai.errors import InputError
+
+RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
+
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n\npolyp:250, 50, 83::\na tool:0,255,0\nno label\n"
+LABELS = {"background": BLACK, "polyp": (250, 50, 83), "a tool": GREEN}
+
+
+@pytest.mark.parametrize("folder", ["", "SegmentationClass", "a/b", "a/b/c"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_labelmap(tmp_path: Path, folder: str, mark: str) -> None:
+    (tmp_path / "labelmap.txt").write_text(mark + LABELMAP, encoding="utf-8")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (found,) = find_labelmaps([str(tmp_path / folder / "0.png")])
+    assert found == Labelmap(str(tmp_path / "labelmap.txt"), LABELS) and found.others == ["polyp", "a tool"]
+    assert find_labelmaps([str(tmp_path / "a/b/c/d/0.png")]) == []
+
+
+def test_the_nearest_labelmap_counts(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "labelmap.txt").write_text(LABELMAP)
+    (tmp_path / "a/labelmap.txt").write_text("polyp:1,2,3::")
+    (found,) = find_labelmaps([str(tmp_path / "a/0.png"), str(tmp_path / "a/b/0.png")])
+    assert found.labels == {"polyp": (1, 2, 3)}
+
+
+def test_a_labelmap_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"labelmap\.txt: cannot be read .*; mend or remove it"):
+        find_labelmaps([str(tmp_path / "0.png")])
+
+
+def test_the_labelmap_of_each_folder_counts(tmp_path: Path) -> None:
+    for number, text in enumerate(("polyp:1,2,3::", "polyp:1,2,3::", "tool:1,2,3::", "no label")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / f"{number}/labelmap.txt").write_text(text)
+    found = find_labelmaps([str(tmp_path / f"{number}/0.png") for number in range(4)])
+    assert [(Path(each.path).parent.name, [*each.labels]) for each in found] == [("0", ["polyp"]), ("2", ["tool"])]
+
+
+# the labels of a set, and those that are polyp
+NAMES = [
+    (["tool"], []),
+    (["polyp", "not polyp", "non-polyp", "polypectomy snare", "flat polyp"], ["polyp"]),
+    (["Polyp ", "polyps"], ["Polyp "]),
+    (["Polyps", "flat polyp"], ["Polyps"]),
+    (["flat polyp", "polyp_2", "Polyp (Is)", "polyp3", "tool"], ["flat polyp", "polyp_2", "Polyp (Is)", "polyp3"]),
+    (["not polyp", "non-polyp", "no_polyp", "not a polyp", "polypectomy snare", "without polyps"], []),
+]
+
+
+@pytest.mark.parametrize(("names", "polyps"), NAMES)
+def test_labels_that_are_polyp(names: list[str], polyps: list[str]) -> None:
+    assert polyp_names(names) == polyps
+
+
+def test_a_label_that_may_be_polyp_or_not_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'non-pedunculated polyp' of labelmap\.txt may be polyp or not"):
+        polyp_names(["flat polyp", "non-pedunculated polyp"])
+
+
+A = Labelmap("a/labelmap.txt", {"polyp": RED, "tool": GREEN})
+AGREE = [
+    ([A], None),
+    ([A, Labelmap("b", {"Polyp": RED, "tool": BLUE})], None),
+    ([A, Labelmap("b", {"tool": GREEN})], None),
+    ([A, Labelmap("b", {"Polyp": RED, "tool": BLUE})], ["polyp"]),
+]
+
+
+@pytest.mark.parametrize(("labelmaps", "names"), AGREE)
+def test_labelmaps_that_agree_on_polyp(labelmaps: list[Labelmap], names: list[str] | None) -> None:
+    check_agreement(labelmaps, names)
+
+
+# the other labels of a set, the names of polyp, the message
+DISAGREE = [
+    ({"Polyp": BLUE}, None, r"polyp is rgb\(255,0,0\) in a/labelmap.txt, but rgb\(0,0,255\) in b/labelmap.txt: mend"),
+    ({"tool": RED}, None, r"rgb\(255,0,0\) is polyp in a/labelmap.txt, but tool in b/labelmap.txt: mend"),
+    ({"flat polyp": GREEN}, None, r"rgb\(0,255,0\) is flat polyp in b/labelmap.txt, but tool in a/labelmap.txt"),
+    ({"tool": BLUE}, ["tool"], r"tool is rgb\(0,255,0\) in a/labelmap.txt, but"),
+]
+
+
+@pytest.mark.parametrize(("labels", "names", "message"), DISAGREE)
+def test_labelmaps_that_disagree_on_polyp_are_refused(
+    labels: dict[str, tuple[int, int, int]], names: list[str] | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_agreement([A, Labelmap("b/labelmap.txt", labels)], names)
+
+
+def test_labels_on_which_labelmaps_agree() -> None:
+    assert agreed_labels([]) == {} and agreed_labels([A]) == A.labels
+    assert agreed_labels([A, Labelmap("b", {"tool": BLUE, "lesion": (1, 2, 3)})]) == {"polyp": RED, "lesion": (1, 2, 3)}
