@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +15,15 @@ from lsinet_monai.data.mask_files.deciding import Tally, decide
 from lsinet_monai.data.mask_files.given import WAYS, given_rule
 from lsinet_monai.data.mask_files.labelmap import Labelmap, agreed_labels, check_agreement, find_labelmaps
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text, in_order, read_mask_picture
+from lsinet_monai.data.mask_files.polarity import Look, find_inverted, look_at, mostly_inverted
 from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, UnclearMasks, Values
 from lsinet_monai.errors import InputError
 
 __all__ = ["find_map_rule", "find_mask_rule", "list_values", "read_mask"]
 
-_SAMPLE = 64
+_SAMPLE, _CASE_SAMPLE = 64, 8
 _CONSTANT = 128  # one grey everywhere is polyp from here on
 _MOST_NAMED = 16  # values that a person can choose from
-_BORDER, _AREA = 0.75, 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +110,13 @@ def find_mask_rule(
     for picture in _until_polyp(rule, files):
         if found := rule.misfit(picture):
             raise _ambiguous(where, f"{picture.path} {found}, while {rule}", key)
-        looks.append(_look_at(rule.select(picture)))
+        looks.append(look_at(picture.path, rule.select(picture)))
     if not any(look.shows_polyp for look in looks):
         if not may_be_empty and len(looks) == len(files):
             raise _without_polyp(where, len(files), str(rule), key)
         return rule
-    inverted = [look.is_inverted for look in looks if look.is_inverted is not None]
-    if mask_values is None and inverted and np.mean(inverted) > 0.5:
-        raise _ambiguous(where, f"{rule}, but that covers most of their area and border, as a background does", key)
+    if mask_values is None:
+        _check_polarity(rule, files, looks, where, key)
     if isinstance(rule, Threshold) and rule.is_noisy:
         rule = replace(rule, noise=COMMON_NOISE)  # that its noise lies along edges is seen: spare the rest the search
     logger.info("%s: %s (%d of %d masks read)", where, rule, len(looks), len(files))
@@ -203,19 +202,22 @@ def _tally(files: Sequence[str]) -> Tally:
     return tally
 
 
-class _Look(NamedTuple):
-    """What one mask looks like by a rule."""
+def _check_polarity(rule: MaskRule, files: Sequence[str], looks: Sequence[Look], where: str, key: str) -> None:
+    """Refuse masks whose polyps look like the background; warn of single ones."""
+    if mostly_inverted(looks):
+        raise _ambiguous(where, f"{rule}, but that covers most of their area and border, as a background does", key)
+    inverted, is_grave = find_inverted(looks, files, lambda case: _looks(rule, case))
+    if not inverted:
+        return
+    found = f"{len(inverted)} of {len(looks)} masks read, such as {inverted[0].path}, look inverted"
+    if is_grave:
+        raise _ambiguous(where, f"{rule}, but {found}: invert them", key)
+    logger.warning("%s: %s (%s): their polyp is a frame around the rest", where, found, rule)
 
-    shows_polyp: bool
-    is_inverted: bool | None
-    """Whether the polyp covers most of the border and of the area; None if it covers all or nothing."""
 
-
-def _look_at(mask: np.ndarray) -> _Look:
-    if not mask.any() or mask.all():
-        return _Look(bool(mask.any()), None)
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return _Look(True, bool(border.mean() > _BORDER and mask.mean() > _AREA))
+def _looks(rule: MaskRule, files: Sequence[str]) -> list[Look]:
+    pictures = _readable(_spread(files, _CASE_SAMPLE))
+    return [look_at(picture.path, rule.select(picture)) for picture in pictures if not rule.misfit(picture)]
 
 
 def _until_polyp(rule: MaskRule, files: Sequence[str]) -> Iterator[MaskPicture]:
@@ -230,9 +232,9 @@ def _until_polyp(rule: MaskRule, files: Sequence[str]) -> Iterator[MaskPicture]:
         yield other
 
 
-def _spread(files: Sequence[str]) -> list[str]:
-    """Choose at most 64 files, evenly spread."""
-    places = np.linspace(0, len(files) - 1, min(_SAMPLE, len(files)))
+def _spread(files: Sequence[str], most: int = _SAMPLE) -> list[str]:
+    """Choose some files, evenly spread."""
+    places = np.linspace(0, len(files) - 1, min(most, len(files)))
     return [files[int(place)] for place in places]
 
 

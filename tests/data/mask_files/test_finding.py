@@ -178,6 +178,18 @@ def test_cases_whose_labelmaps_disagree_are_refused(tmp_path, save):
     assert find_mask_rule(paths, "rgb(255,0,0)").read(paths[0]).any()
 
 
+def test_some_inverted_masks_are_refused_or_noted(save, caplog):
+    paths = [path for case in range(4) for path in save(lambda m: grey(m, 255), folder=f"GT/case{case}")]
+    grey(~DISCS[0], 255).save(paths[3])
+    find_mask_rule(paths)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert f"1 of 12 masks read, such as {paths[3]}, look inverted" in warning
+    save(lambda m: grey(~m, 255), folder="GT/case1")
+    with pytest.raises(InputError, match=r"3 of 12 masks read, such as .*case1/0\.png, look inverted: invert them"):
+        find_mask_rule(paths)
+    assert find_mask_rule(paths, ">128").read(paths[3])[0, 0]
+
+
 def test_a_large_set_is_sampled_until_a_mask_shows_a_polyp(tmp_path, save, caplog):
     caplog.set_level(logging.INFO)
     black = tmp_path / "black.png"
