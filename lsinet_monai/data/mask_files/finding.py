@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lsinet_monai.data.mask_files.deciding import Tally, decide
-from lsinet_monai.data.mask_files.given import WAYS, given_rule
+from lsinet_monai.data.mask_files.given import WAYS, GivenValues, given_rule
 from lsinet_monai.data.mask_files.labelmap import Labelmap, agreed_labels, check_agreement, find_labelmaps
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text, in_order, read_mask_picture
 from lsinet_monai.data.mask_files.polarity import Look, find_inverted, look_at, mostly_inverted
@@ -96,6 +96,8 @@ def find_mask_rule(
     where = where or os.path.commonpath([os.path.dirname(file) or "." for file in files])
     labelmaps = find_labelmaps(files)
     rule = None if mask_values is None else _given(mask_values, labelmaps)
+    if isinstance(rule, GivenValues) and rule.has_numbers:
+        rule = rule.with_palette(_readable(_spread(files)))
     if rule is None:
         tally = _tally(files)
         if tally.is_black:
@@ -109,6 +111,8 @@ def find_mask_rule(
     looks = []
     for picture in _until_polyp(rule, files):
         if found := rule.misfit(picture):
+            if mask_values is not None and picture.kind == "opacity":
+                raise InputError(f"{where}: {picture.path} {found}: leave out {key}, the opacity is read without it")
             raise _ambiguous(where, f"{picture.path} {found}, while {rule}", key)
         looks.append(look_at(picture.path, rule.select(picture)))
     if not any(look.shows_polyp for look in looks):
@@ -169,15 +173,16 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
     Returns:
         The number of masks that hold each value: names of CVAT's ``labelmap.txt``, greys, or colours; indices of a
         palette if it gives two indices one colour. If there are more than 16, thresholds, and the number of masks with
-        such pixels. Black masks do not count.
+        such pixels. Black masks and opacities do not count.
     """
     files = [os.fspath(path) for path in paths]
-    pictures = [picture for picture in _readable(_spread(files)) if not picture.is_black]
+    readable = _readable(_spread(files))
+    pictures = [picture for picture in readable if not picture.is_black and picture.kind != "opacity"]
     names: dict[Value, str] = {colour: name for name, colour in agreed_labels(find_labelmaps(files)).items()}
     by_index = any(len(set(picture.palette.values())) < len(picture.palette) for picture in pictures)
     counts: Counter[Value] = Counter()
     for picture in pictures:
-        by_number = picture.kind in ("grey", "opacity") or (picture.kind == "palette" and by_index)
+        by_number = picture.kind == "grey" or (picture.kind == "palette" and by_index)
         found = picture.counts if by_number else picture.colour_counts
         counts.update(range(256) if found is None else found.keys())
     if len(counts) > _MOST_NAMED:

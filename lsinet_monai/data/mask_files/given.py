@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,23 +29,58 @@ class GivenValues(MaskRule):
 
     Args:
         inside: the values that are polyp: greys or indices of a palette, or colours.
+        palette: the colours of the set's indices, as far as they are known.
     """
 
     inside: tuple[Value, ...]
+    palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
 
     def __str__(self) -> str:
-        return f"{', '.join(map(as_text, self.inside))} is polyp, all else is background, as given"
+        colours = dict(self.palette)
+        inside = [
+            f"index {v} = {as_text(colours[v])}" if isinstance(v, int) and v in colours else as_text(v)
+            for v in self.inside
+        ]
+        return f"{', '.join(inside)} is polyp, all else is background, as given"
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether greys or indices are given."""
+        return any(isinstance(value, int) for value in self.inside)
+
+    def with_palette(self, pictures: Iterable[MaskPicture]) -> GivenValues:
+        """Return the rule with the colours of a set's indices: of each index the first."""
+        palette: dict[int, tuple[int, int, int]] = {}
+        for picture in pictures:
+            palette = {**picture.palette, **palette}
+        return replace(self, palette=tuple(sorted(palette.items())))
 
     def misfit(self, picture: MaskPicture) -> str:
-        """Describe colours where numbers are given, and values that a compression has changed."""
-        has_numbers = any(isinstance(value, int) for value in self.inside)
-        if has_numbers and picture.kind == "colour":
+        """Describe colours where numbers are given, another palette, opacities, and what a compression has changed."""
+        if picture.kind == "opacity":
+            return _opacity_misfit(picture, 0 in self.inside or BLACK in self.inside)
+        if self.has_numbers and picture.kind == "colour":
             return "holds colours"
-        found = picture.counts if has_numbers else picture.colour_counts
+        if self.has_numbers and self.palette and (other := self._other_palette(picture)):
+            return other
+        found = picture.counts if self.has_numbers else picture.colour_counts
         others = None if found is None else found.keys() - {*self.inside, 0, BLACK}
         if picture.lossy and not picture.is_black and others != set():
             listed = f", such as {as_list(others)}" if others else ""
             return f"is compressed, so that pixels of a value also hold others{listed} (give >128 or <128)"
+        return ""
+
+    def _other_palette(self, picture: MaskPicture) -> str:
+        """Describe indices of other colours than in the set's palette, and greys that are no indices."""
+        if picture.kind == "grey":
+            strange = not picture.is_black and picture.counts and picture.counts.keys() - {*self.inside, 0}
+            return f"holds {picture.content}, no indices of the palette" if strange else ""
+        known = dict(self.palette)
+        polyp = {known[value] for value in self.inside if isinstance(value, int) and value in known}
+        for index, colour in picture.palette.items():
+            is_other = index in known and colour != known[index] and index in self.inside
+            if is_other or (colour in polyp and known.get(index) != colour and index not in self.inside):
+                return f"has another palette, with the colour {as_text(colour)} for index {index}"
         return ""
 
     def select(self, picture: MaskPicture) -> np.ndarray:
@@ -69,8 +104,8 @@ class GivenThreshold(MaskRule):
         return f"grey {'above' if self.is_brighter else 'below'} {self.grey} is polyp, as given"
 
     def misfit(self, picture: MaskPicture) -> str:
-        """Accept every picture, as :meth:`MaskRule.misfit`."""
-        return ""
+        """Describe opacities, as :meth:`MaskRule.misfit`: they are no greys."""
+        return _opacity_misfit(picture, not self.is_brighter) if picture.kind == "opacity" else ""
 
     def select(self, picture: MaskPicture) -> np.ndarray:
         """Compare greys with the threshold, as :meth:`MaskRule.select`."""
@@ -78,6 +113,12 @@ class GivenThreshold(MaskRule):
         if picture.kind in ("palette", "colour"):
             grey = np.asarray(Image.fromarray(picture.colours).convert("L"))
         return grey > self.grey if self.is_brighter else grey < self.grey
+
+
+def _opacity_misfit(picture: MaskPicture, takes_black: bool) -> str:
+    if picture.is_black and not takes_black:
+        return ""
+    return f"holds {picture.content}, and no greys or colours"
 
 
 def given_rule(mask_values: Any, labels: Mapping[str, Value]) -> MaskRule:

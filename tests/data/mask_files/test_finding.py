@@ -139,6 +139,23 @@ def test_a_person_decides(save, mask_values, draw):
         np.testing.assert_array_equal(read_mask(path, rule), mask)
 
 
+def test_an_index_of_another_palette_is_refused(save):
+    paths = save(lambda m: with_palette(m, [0, 0, 0, *RED]))
+    with_palette(DISCS[2], [0, 0, 0, 0, 255, 0]).save(paths[2])
+    with pytest.raises(InputError, match=r"2\.png has another palette, .*, while index 1 = rgb\(255,0,0\) is polyp"):
+        find_mask_rule(paths, 1)
+
+
+@pytest.mark.parametrize("mask_values", [0, 255, ">128", "<128", "rgb(0,0,0)"])
+def test_a_given_value_is_not_compared_with_opacity(save, mask_values):
+    paths = save(lambda m: _transparent(m, 0))
+    with pytest.raises(
+        InputError, match=r"0\.png holds opacities .*: leave out gt_values, the opacity is read"
+    ) as error:
+        find_mask_rule(paths, mask_values, key="gt_values")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("mask_values", [7, "rgb(1,2,3)", ">200"])
 def test_a_value_that_no_mask_has_is_refused(save, mask_values):
     with pytest.raises(InputError, match=r"none of the 3 masks shows a polyp .*as given"):
