@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from lsinet_monai.data.frames import open_image, over_black
+from lsinet_monai.errors import InputError
 
 __all__ = ["BLACK", "MaskPicture", "Value", "as_list", "as_text", "in_order", "read_mask_picture"]
 
@@ -116,19 +117,25 @@ class MaskPicture:
 def read_mask_picture(path: str | os.PathLike[str]) -> MaskPicture:
     """Decode a mask's file.
 
-    A transparent picture is laid over black. If it then is black everywhere, its opacity counts.
+    A transparent picture is laid over black. If it then is black everywhere, its opacity counts. If nothing of it can be
+    seen, it must not hide several colours: they may be a polyp.
 
     Args:
         path: an image file of 8 bits a channel, of any mode.
 
     Raises:
-        InputError: as :func:`~lsinet_monai.data.read_frame`.
+        InputError: as :func:`~lsinet_monai.data.read_frame`; or several colours are hidden.
     """
     with open_image(path) as image:
         lossy = image.format in _LOSSY or image.info.get("compression") == "jpeg"
+        opacity = _opacity(image)
+        if opacity is not None and not opacity.any() and _has_colours(image):
+            raise InputError(
+                f"{path}: every pixel is transparent, but hides a picture of several colours: save the mask without "
+                "transparency"
+            )
         if image.mode == "P":
             return _read_palette(str(path), image, lossy)
-        opacity = _opacity(image)
         image = over_black(image)
         if image.mode == "1":
             image = image.convert("L")
@@ -148,6 +155,11 @@ def _opacity(image: Image.Image) -> np.ndarray | None:
         return None
     opacity = np.asarray(image.convert("RGBA").getchannel("A"))
     return None if opacity.min() == 255 else opacity
+
+
+def _has_colours(image: Image.Image) -> bool:
+    """Whether a picture has several colours, however transparent."""
+    return any(low != high for low, high in image.convert("RGBA").convert("RGB").getextrema())  # type: ignore
 
 
 def _as_colour(colour: Any) -> tuple[int, int, int]:

@@ -105,6 +105,27 @@ def test_nothing_is_drawn(tmp_path: Path, image: Image.Image, is_black: bool) ->
     assert read_mask_picture(tmp_path / "a.png").is_black is is_black
 
 
+def _hidden(mode: str) -> Image.Image:
+    image = grey(MASK, 255).convert(mode)
+    image.putalpha(0)
+    return image
+
+
+# what is hidden, the picture, and how it is saved
+HIDDEN = [
+    ("white on black", _hidden("RGB"), {}),
+    ("greys", _hidden("L"), {}),
+    ("a palette", with_palette(MASK, [0, 0, 0, *RED]), {"transparency": b"\0\0"}),
+]
+
+
+@pytest.mark.parametrize(("image", "options"), [case[1:] for case in HIDDEN], ids=[case[0] for case in HIDDEN])
+def test_a_shape_that_is_hidden_is_refused(tmp_path: Path, image: Image.Image, options: dict) -> None:
+    image.save(tmp_path / "a.png", **options)
+    with pytest.raises(InputError, match=r"a\.png: every pixel is transparent, but hides .*save the mask without tr"):
+        read_mask_picture(tmp_path / "a.png")
+
+
 def test_more_than_8_bits_are_refused(tmp_path: Path) -> None:
     Image.new("I;16", (8, 6)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: .*8 bits"):
