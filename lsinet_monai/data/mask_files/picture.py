@@ -117,8 +117,8 @@ class MaskPicture:
 def read_mask_picture(path: str | os.PathLike[str]) -> MaskPicture:
     """Decode a mask's file.
 
-    A transparent picture is laid over black. If it then is black everywhere, its opacity counts. If nothing of it can be
-    seen, it must not hide several colours: they may be a polyp.
+    A transparent picture is laid over black. If it then is black everywhere, its opacity counts. If nothing of it can
+    be seen, it must not hide several colours: they may be a polyp.
 
     Args:
         path: an image file of 8 bits a channel, of any mode.
