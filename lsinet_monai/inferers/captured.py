@@ -115,7 +115,8 @@ class CapturedCalls:
     """Functions of tensors, captured per name, options, shapes and types.
 
     What comes for the first time is not captured yet, because much comes only once, such as a clip's last, smaller
-    batch. A function that cannot be captured is never tried again, and the log says why. Threads may share an object:
+    batch. A function that cannot be captured is never tried again, and the log says why; nor are inputs for which the
+    memory did not suffice. Threads may share an object:
     their calls run one after the other.
 
     Args:
@@ -127,7 +128,7 @@ class CapturedCalls:
         self._backend = CudaGraphs() if backend is None else backend
         self._max_graphs = max_graphs
         self._calls: OrderedDict[Hashable, _Call | None] = OrderedDict()  # the one used last at the end
-        self._failed: set[str] = set()
+        self._failed: set[Hashable] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -155,7 +156,7 @@ class CapturedCalls:
         """
         key = (name, options, *((x.shape, x.dtype, x.device) for x in inputs))
         with self._lock:
-            if name in self._failed:
+            if name in self._failed or key in self._failed:
                 return None
             is_first = key not in self._calls
             call = self._calls.setdefault(key, None)
@@ -166,7 +167,7 @@ class CapturedCalls:
                 return None
             self._backend.follow(inputs[0].device)
             if call is None:
-                call = self._calls[key] = self._capture(name, function, inputs)
+                call = self._calls[key] = self._capture(name, key, function, inputs)
                 if call is None:
                     return None
             torch._foreach_copy_(call.inputs, list(inputs))
@@ -177,16 +178,19 @@ class CapturedCalls:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _capture(self, name: str, function: TensorFunction, inputs: Sequence[Tensor]) -> _Call | None:
+    def _capture(self, name: str, key: Hashable, function: TensorFunction, inputs: Sequence[Tensor]) -> _Call | None:
         try:
             own = [x.detach().clone() for x in inputs]  # in the inputs' memory format, which decides on kernels
             replay, outputs = self._backend.capture(function, own)
         except InputError:
             raise
         except Exception as error:
-            self._failed.add(name)
-            for key in [key for key in self._calls if isinstance(key, tuple) and key[0] == name]:
-                del self._calls[key]
+            if isinstance(error, torch.OutOfMemoryError):
+                self._failed.add(key)
+            else:
+                self._failed.add(name)
+                for other in [other for other in self._calls if isinstance(other, tuple) and other[0] == name]:
+                    del self._calls[other]
             logger.warning("%s runs without a CUDA graph, which is slower: %s", name, _reason(error))
             return None
         return _Call(own, replay, list(outputs))

@@ -111,6 +111,22 @@ def test_a_function_that_cannot_be_captured(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+def test_inputs_that_do_not_fit_in_memory_keep_no_others_out(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = backend.capture
+
+    def full(function: TensorFunction, inputs: Sequence[Tensor]) -> Any:
+        if inputs[0].numel() > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return capture(function, inputs)
+
+    monkeypatch.setattr(backend, "capture", full)
+    calls = CapturedCalls(backend)
+    for size in (3, 2):
+        for _ in range(3):
+            _run(calls, torch.zeros(size), torch.ones(size))
+    assert len(calls) == 1 and backend.captures == 1
+
+
 def test_bad_input_is_no_failed_capture(backend: Any) -> None:
     def refuse(x: Tensor) -> list[Tensor]:
         raise InputError("refused")

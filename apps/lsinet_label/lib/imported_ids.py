@@ -47,7 +47,7 @@ class ImportedIds:
         last = max(video.lesions.next_id() - 1, *self._ids, 0)
         free = [id for id in video.lesions.free_ids() if id not in ids]
         self._free = iter([id for id in free if id > last] + [id for id in free if id < last])
-        self._earlier: deque[np.ndarray] = deque(maxlen=_REACH + 1)
+        self._earlier: deque[tuple[int, np.ndarray]] = deque(maxlen=_REACH)
 
     def __call__(self, frame: int, after: np.ndarray) -> np.ndarray:
         """Give the lesions of a frame ids.
@@ -69,13 +69,13 @@ class ImportedIds:
             before = self._without_ids(self._video.mask(frame).labels)
             is_same = mask_change(before > 0, others) <= self._tolerance
             labels = np.where(of_file, labels, before if is_same else self._link(frame, before, others))
-        self._earlier.append(self._without_ids(labels))
+        self._earlier.append((frame, self._without_ids(labels)))
         return labels
 
     def _link(self, frame: int, before: np.ndarray, mask: np.ndarray) -> np.ndarray:
         unspoken = [index for index in range(max(frame - _REACH, 0), frame) if not self._is_spoken(index)]
         own = [self._without_ids(self._video.mask(index).labels) for index in unspoken]
-        earlier = [*self._earlier, *own, before]
+        earlier = [*(labels for index, labels in self._earlier if frame - index <= _REACH), *own, before]
         linker = LesionLinker(max_gap=len(earlier))
         linker.next_id = LAST_LESION + 1
         for known in earlier:

@@ -7,7 +7,7 @@ import re
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +204,8 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
             if too_many or max(sizes, default=0) > _LARGEST_PICTURE or sum(sizes) > _LARGEST_ARCHIVE:
                 raise InputError("the archive has more or larger masks than the video has frames for")
             labelmaps = [entry for entry in archive.infolist() if _name(entry) == _LABELMAP]
+            if entries:
+                labelmaps = _nearest(labelmaps, _folder(entries[0]))
             for entry in entries + [entry for entry in labelmaps[:1] if entry.file_size < _LARGEST_PICTURE]:
                 target = folder / _name(entry)
                 if target.exists():
@@ -213,6 +215,12 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise InputError(f"the file cannot be read as a ZIP archive ({error})") from error
     return reading
+
+
+def _nearest(entries: Sequence[zipfile.ZipInfo], folder: str) -> list[zipfile.ZipInfo]:
+    """Those in a folder or above it, the nearest first."""
+    above = [entry for entry in entries if not _folder(entry) or f"{folder}/".startswith(f"{_folder(entry)}/")]
+    return sorted(above, key=lambda entry: -len(_folder(entry)))
 
 
 def _name(entry: zipfile.ZipInfo) -> str:

@@ -239,9 +239,10 @@ class JobQueue:
 
     def _next(self) -> Job | None:
         """The job to work on next: the first job of the owner whose turn it is."""
+        # To close the work can take long, so it is done without the lock. Only this thread changes what is open.
+        for job in [self._jobs[job_id] for job_id in self._open if self._jobs[job_id].state in _ENDED]:
+            self._close(job)
         with self._lock:
-            for job_id in [job_id for job_id in self._open if self._jobs[job_id].state in _ENDED]:
-                self._close(self._jobs[job_id])
             held = {self._jobs[job_id].image: job_id for job_id in self._open}
             ready = [
                 job for job in self.jobs()

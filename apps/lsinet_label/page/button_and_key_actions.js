@@ -62,7 +62,8 @@ const drawActions = ({ editor, manyFrames, pen }) => [
   ),
   action("undo", "Undo", ["Ctrl+Z"], () => {
     say("");
-    return manyFrames.undo() || manyFrames.undoEarlier() || pen.undo();
+    const hasPolygonPast = pen.tool === "polygon" && pen.past.length > 0; // a dropped one comes back
+    return manyFrames.undo() || (!hasPolygonPast && manyFrames.undoEarlier()) || pen.undo();
   }),
   action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => {
     say("");

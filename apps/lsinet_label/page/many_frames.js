@@ -12,6 +12,7 @@ export class ManyFrames {
   constructor(api, editor, steps, finishDrawing) {
     Object.assign(this, { api, editor, steps, finishDrawing });
     this.acts = []; // what was done, for undoing: [{act, video, at}]
+    this.refused = new Set(); // acts that the server will not undo: masks have changed since
   }
 
   /** Begin to select frames at the current one, or let a selection that has begun end here. */
@@ -132,10 +133,16 @@ export class ManyFrames {
   undoEarlier() {
     const { editor, api } = this;
     const { id, final, last_act: last } = editor.video ?? {};
-    if (!last || final || editor.polygon || editor.mask?.canUndo) return false;
+    if (!last || final || this.refused.has(`${id} ${last.act}`) || editor.polygon || editor.mask?.canUndo) return false;
     this.steps.run(async () => {
       if (!(await dialogs.confirmUndoingAct(last))) return;
-      const { frames } = await api.undoAct(id, last.act);
+      let frames;
+      try {
+        ({ frames } = await api.undoAct(id, last.act));
+      } catch (error) {
+        if (error.status) this.refused.add(`${id} ${last.act}`);
+        throw error;
+      }
       this.acts = this.acts.filter(({ act, video }) => act !== last.act || video !== id);
       if (editor.video?.id === id) await this.#showUndone(frames);
     });
@@ -158,7 +165,7 @@ export class ManyFrames {
     const { editor, api } = this;
     if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
     const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
-    const blocked = editor.unsaved.find((frame) => first <= frame && frame <= last);
+    const blocked = editor.unsaved.find((frame) => isIn(frame, { first, last }) || frame === options.frame);
     if (blocked !== undefined)
       return say(
         `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,

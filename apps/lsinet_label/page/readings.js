@@ -22,6 +22,8 @@ export class Readings {
       for (const id of ["frame-count", "reading", "frame-state", "spreads"]) setText(id, "");
       element("frame-number").value = "";
       element("take-back").hidden = true;
+      element("warnings").replaceChildren();
+      document.title = "LSI-Net label";
       drawLesions([], null, [], this.onChooseLesion);
       return;
     }

@@ -220,9 +220,9 @@ export class Workflow {
     return this.steps.run(async () => {
       const { editor, api } = this;
       await editor.refresh();
-      const { id: video, lesions, free_lesion: id } = editor.video;
+      const { id: video, free_lesion: id } = editor.video;
       if (id === null) throw new Error("This video has no free lesion number: all 255 are used.");
-      await api.saveLesions(video, [...lesions, newLesion(id)]);
+      await api.saveLesions(video, [newLesion(id)]);
       await editor.refresh();
       editor.chooseLesion(id);
       say(`Lesion ${id} is new. Draw it, or press R to name it.`);
@@ -238,10 +238,7 @@ export class Workflow {
     if (!answer) return;
     await this.steps.run(async () => {
       const renamed = { ...lesion, name: answer.name.trim() || lesion.name, colour: answer.colour };
-      await this.api.saveLesions(
-        id,
-        lesions.map((other) => (other === lesion ? renamed : other)),
-      );
+      await this.api.saveLesions(id, [renamed]);
       await this.editor.refresh();
       say(`Lesion ${lesion.id} is now called ${renamed.name}.`);
     });
@@ -311,8 +308,12 @@ export class Workflow {
     editor.changed = job.kind === "propagate" ? changed : [];
     await editor.refresh();
     editor.reload(null);
-    if (job.state === "cancelled" && changed.length)
-      say(`The job is cancelled; ${plural(changed.length, "frame")} had changed already. Shift+U undoes it.`);
+    if (job.state === "cancelled" && changed.length) {
+      const canUndo = job.kind === "propagate" && job.frame !== null && editor.video.spread?.frame === job.frame;
+      say(
+        `The job is cancelled; ${plural(changed.length, "frame")} had changed already.${canUndo ? " Shift+U undoes it." : ""}`,
+      );
+    }
     if (job.state !== "done") return;
     if (job.kind === "annotate") {
       const { unreadable } = editor.video;

@@ -193,7 +193,7 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
 
 
 def _given(mask_values: Any, labelmaps: Sequence[Labelmap]) -> MaskRule:
-    names = [mask_values] if isinstance(mask_values, str) else mask_values if isinstance(mask_values, list) else []
+    names = [mask_values] if isinstance(mask_values, str) else mask_values if isinstance(mask_values, Sequence) else []
     check_agreement(labelmaps, [str(name) for name in names])
     return given_rule(mask_values, agreed_labels(labelmaps))
 

@@ -37,6 +37,12 @@ def test_frames_before_that_are_not_in_the_file_count_too(video):
     assert ids_at(ImportedIds(video, set(), {8}.__contains__)(8, squares(_1=42)), 42) == [9]
 
 
+def test_frames_long_before_do_not_count(video):
+    ids = ImportedIds(video, set(), {2, 9}.__contains__)
+    first = ids_at(ids(2, squares(_1=40)), 40)
+    assert ids_at(ids(9, squares(_1=42)), 42) != first
+
+
 def test_a_shape_without_an_id_takes_no_track(video):
     video.save_correction(8, squares(_9=40).astype(np.uint8), "ann")
     ids = ImportedIds(video, {9}, range(12).__contains__)

@@ -312,6 +312,15 @@ def test_masks_of_any_values_are_what_people_drew(video, open_store, tmp_path, d
     assert any(line.startswith("in the masks, ") for line in report.lines())
 
 
+def test_the_nearest_labelmap_of_an_archive_counts(video, open_store, tmp_path):
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.writestr("a/labelmap.txt", b"polyp:0,255,0::\ntool:250,50,83::\n")
+        archive.writestr(f"{video.info.clip.name}/labelmap.txt", b"polyp:250,50,83::\ntool:0,255,0::\n")
+        archive.writestr(f"{video.info.clip.name}/SegmentationClass/003.png", png_of(with_instrument))
+    import_masks(video, tmp_path / "masks.zip", "eve", open_store())
+    assert ((video.mask(3).labels > 0) == (two() > 0)).all()
+
+
 def test_masks_whose_values_are_not_clear_change_nothing(video, open_store, tmp_path):
     before = dict(video.corrections)
     with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:

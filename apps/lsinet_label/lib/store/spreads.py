@@ -89,6 +89,8 @@ class Spreads:
             for entry in content["entries"]:
                 if entry["frame"] in frames:
                     entry["after"] = self._mark(entry["frame"])
+            if content["frame"] not in self._video.spreading_corrections:
+                content["withdrawn"] = True
             self._log.write(folder, content)
 
     def _last(self) -> tuple[Path, dict[str, Any]] | None:
@@ -117,7 +119,8 @@ class Spreads:
             if last is None:
                 return None
             folder, content = last
-            if content.get("kept") or content["frame"] not in self._video.spreading_corrections:
+            is_answered = content.get("kept") or content.get("withdrawn")
+            if is_answered or content["frame"] not in self._video.spreading_corrections:
                 return None
             frames = [entry["frame"] for entry in content["entries"]]
             return {"act": int(folder.name), "frame": content["frame"], "frames": frames}
@@ -141,6 +144,7 @@ class Spreads:
             frames = [entry["frame"] for entry in content["entries"]]
             if not content.get("kept"):
                 self._log.write(folder, content | {"kept": user})
+                self._video.info.count("answers")
                 self._video.history.add(user, "keep", frames=len(frames), frame=content["frame"])
         return frames
 

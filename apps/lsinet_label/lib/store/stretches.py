@@ -136,7 +136,10 @@ class Stretches:
         return act
 
     def last(self) -> dict[str, Any] | None:
-        """The last act that can be undone: its number ``act``, ``name``, and the ``frames`` whose mask it changed."""
+        """The last act: its number ``act``, ``name``, and the ``frames`` whose mask it changed.
+
+        :meth:`undo` refuses it if one of these has changed since.
+        """
         with self._video.lock:
             for folder in reversed(self._log.finished()):
                 content = self._log.read(folder)
@@ -179,6 +182,7 @@ class Stretches:
             self._video.remove_propagated(
                 self._video.orphans().intersection(entry["frame"] for entry in entries if entry["kind"] == PROPAGATED)
             )
+            self._video.info.count("answers")
             self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
         return Act(act, frames, content.get("spread", []))

@@ -40,8 +40,7 @@ class UndoLog:
 
     def begin(self, info: VideoInfo) -> tuple[int, Path]:
         """Make the folder of a new act, and number it. ``info`` knows the last number: none is used twice."""
-        number = info.get("acts", 0) + 1
-        info.update(acts=number)
+        number = info.count("acts")
         folder = self.folder_of(number)
         folder.mkdir(parents=True)
         return number, folder

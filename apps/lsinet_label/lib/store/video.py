@@ -93,9 +93,9 @@ class StoredVideo:
 
     @property
     def saves(self) -> int:
-        """How often people changed a mask, or many at once."""
+        """How often people changed a mask, or many at once, or kept or undid something."""
         with self.lock:
-            return self._masks.saves + int(self.info.get("acts", 0))
+            return self._masks.saves + int(self.info.get("acts", 0)) + int(self.info.get("answers", 0))
 
     def mask(self, frame: int, original: bool = False) -> Mask:
         """The current mask of a frame, or the model's own.

@@ -64,6 +64,12 @@ class VideoInfo:
         write_durably(self._file, json.dumps(facts, indent=1).encode())
         self._facts = facts
 
+    def count(self, name: str) -> int:
+        """Count one more of something, and return the new number."""
+        number = int(self._facts.get(name, 0)) + 1
+        self.update(**{name: number})
+        return number
+
     # The video file --------------------------------------------------------------------------------------------------
 
     def open_once(self) -> None:

@@ -15,6 +15,8 @@ VIDEO = "p1_a.frames"
 def corrected(services, drawn):
     video = services.videos[VIDEO]
     video.begin_annotation()
+    for frame in range(12):
+        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
     video.end_annotation("model")
     video.save_correction(3, drawn(2), "ann")
     return video

@@ -37,7 +37,9 @@ def test_it_is_compared_with_what_was_there(spread, drawn):
 
 
 def test_it_is_kept(spread, open_store, drawn):
+    saves = spread.saves
     assert spread.spreads.keep(1, "bob") == [4, 6]
+    assert spread.saves == saves + 1  # other pages look again
     assert spread.spreads.keep(1, "eve") == [4, 6]
     for video in (spread, open_store()[VIDEO]):
         assert video.spreads.last_open() is None and (video.mask(6).labels == drawn(3)).all()
@@ -97,9 +99,13 @@ def test_one_of_a_new_mask_or_after_an_answer_is_undone_alone(spread, drawn, ans
     assert (spread.mask(4).labels == drawn(3)).all()
 
 
-def test_one_whose_correction_is_taken_back_waits_for_nothing(spread):
+def test_one_whose_correction_is_taken_back_waits_for_nothing(spread, drawn):
+    saves = spread.saves
     spread.take_back(5, "ann")
     assert spread.spreads.last_open() is None
+    spread.spreads.follow([4, 6])  # as the job does that follows
+    spread.save_correction(5, drawn(9), "ann")  # another mask, which nobody has propagated
+    assert spread.spreads.last_open() is None and spread.saves > saves
 
 
 def test_one_is_undone_after_its_frames_followed_another_change(spread, drawn):
