@@ -15,11 +15,19 @@ VIDEO = "p1_a.frames"
 def corrected(services, drawn):
     video = services.videos[VIDEO]
     video.begin_annotation()
-    for frame in range(12):
-        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
     video.end_annotation("model")
     video.save_correction(3, drawn(2), "ann")
     return video
+
+
+@pytest.fixture
+def found(services, drawn):
+    """The network has found a polyp in all frames."""
+    video = services.videos[VIDEO]
+    video.begin_annotation()
+    for frame in range(12):
+        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
+    video.end_annotation("model")
 
 
 @pytest.mark.slow
@@ -27,7 +35,7 @@ def corrected(services, drawn):
     ("name", "suffix", "kind"),
     [("coco", ".json", "application/json"), ("cvat", ".xml", "application/xml"), ("png", ".zip", "application/zip")],
 )
-@pytest.mark.usefixtures("corrected")
+@pytest.mark.usefixtures("found")
 def test_an_export_is_sent_and_leaves_nothing(client, services, name, suffix, kind):
     answer = client.get(f"videos/{VIDEO}/export", params={"format": name})
     assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
