@@ -67,6 +67,8 @@ class Spreads:
             if folder is not None and is_same and not content.get("kept"):
                 entries = {entry["frame"]: entry for entry in content["entries"]}
             else:
+                if folder is not None:
+                    self._log.write(folder, content | {"closed": True})  # nobody is asked for it any more
                 _, folder = self._log.begin(self._video.info)
             for other, old in replaced.items():
                 if other not in entries:
@@ -90,7 +92,7 @@ class Spreads:
                 if entry["frame"] in frames:
                     entry["after"] = self._mark(entry["frame"])
             if content["frame"] not in self._video.spreading_corrections:
-                content["withdrawn"] = True
+                content["closed"] = True
             self._log.write(folder, content)
 
     def _last(self) -> tuple[Path, dict[str, Any]] | None:
@@ -119,7 +121,7 @@ class Spreads:
             if last is None:
                 return None
             folder, content = last
-            is_answered = content.get("kept") or content.get("withdrawn")
+            is_answered = content.get("kept") or content.get("closed")
             if is_answered or content["frame"] not in self._video.spreading_corrections:
                 return None
             frames = [entry["frame"] for entry in content["entries"]]

@@ -62,7 +62,7 @@ def test_the_next_propagation_is_an_answer_too(spread, drawn):
     spread.write_prediction("propagated", 10, drawn(4), scores=0.7, uncertainty=0.3)
     spread.spreads.note(9, before)
     assert spread.spreads.last_open() == {"act": 2, "frame": 9, "frames": [10]}
-    spread.spreads.keep(2, "ann")
+    spread.stretches.undo(2, "ann")
     assert spread.spreads.last_open() is None
 
 
