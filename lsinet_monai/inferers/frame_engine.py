@@ -159,6 +159,7 @@ class FrameEngines:
             InputError: the network is in training mode or not an LSINet.
         """
         weight = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+        # Fake tensors, with which programs are traced, have no memory that a graph could read.
         if weight is None or weight.device.type != "cuda" or isinstance(weight, FakeTensor):
             check_network(network)
             warn_of_slow_bfloat16(amp_dtype, "cpu" if weight is None else weight.device.type)

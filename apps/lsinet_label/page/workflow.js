@@ -154,15 +154,20 @@ export class Workflow {
     say(`The changes to frame ${shownNumber(frame)} are discarded.`);
   }
 
+  /** The propagation that waits for an answer; without one, a message says that there is none to keep or undo. */
+  #spreadTo(answer) {
+    if (!this.steps.isOpen({ toEdit: true })) return null;
+    const { spread } = this.editor.video;
+    if (!spread) say(`There is no propagation to ${answer}.`);
+    return spread;
+  }
+
   /** Keep what the last propagation changed. */
   async keepSpread() {
     const { editor, api } = this;
-    const { spread, id } = editor.video ?? {};
-    if (!this.steps.isOpen({ toEdit: true })) return;
-    if (!spread) {
-      say("There is no propagation to keep.");
-      return;
-    }
+    const spread = this.#spreadTo("keep");
+    if (!spread) return;
+    const { id } = editor.video;
     await this.steps.run(async () => {
       const { frames } = await api.keepSpread(id, spread.act);
       await editor.refresh();
@@ -173,12 +178,9 @@ export class Workflow {
   /** Undo the last propagation. The mask from which it spread stays. */
   async undoSpread() {
     const { editor, api } = this;
-    const { spread, id } = editor.video ?? {};
-    if (!this.steps.isOpen({ toEdit: true })) return;
-    if (!spread) {
-      say("There is no propagation to undo.");
-      return;
-    }
+    const spread = this.#spreadTo("undo");
+    if (!spread) return;
+    const { id } = editor.video;
     const isOwn = this.lastSpread?.video === id && this.lastSpread.frame === spread.frame;
     if (!isOwn && !(await dialogs.confirmUndoingSpread(spread.frame))) return;
     await this.steps.run(async () => {

@@ -87,12 +87,10 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
         return _by_label(labelmaps)
     has_greys = len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}
     # Which labels are polyp may not be clear from their names, and does not matter for greys.
-    others = [
-        name
-        for labelmap in labelmaps
-        for name in labelmap.others
-        if (name.lower() not in ("polyp", "polyps") if has_greys else [name] != labelmap.polyps)
-    ]
+    if has_greys:
+        others = [name for labelmap in labelmaps for name in labelmap.not_called_polyp]
+    else:
+        others = [name for labelmap in labelmaps for name in labelmap.others if [name] != labelmap.polyps]
     if others and not has_greys:
         unnamed = as_list(tally.colours.keys() - named) if tally.colours else "more than 256 colours"
         raise InputError(

@@ -44,6 +44,11 @@ class Labelmap:
         return [name for name in self.labels if _plain(name) != _BACKGROUND]
 
     @property
+    def not_called_polyp(self) -> list[str]:
+        """The names of all labels but the background and those that are called polyp."""
+        return [name for name in self.others if _plain(name) not in _EXACT]
+
+    @property
     def polyps(self) -> list[str]:
         """The names of the labels that are polyp, see :func:`polyp_names`."""
         return polyp_names(self.others)

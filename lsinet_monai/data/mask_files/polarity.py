@@ -28,13 +28,13 @@ class Look:
         path: the mask's file.
         shows_polyp: whether a pixel is polyp.
         is_inverted: whether the polyp covers most of the border and of the area; None if it covers all or nothing.
-        is_rim: whether, moreover, it covers the whole border, and the rest is a few compact areas.
+        is_surely_inverted: whether, moreover, it covers the whole border, and the rest is a few compact areas.
     """
 
     path: str
     shows_polyp: bool
     is_inverted: bool | None = None
-    is_rim: bool = False
+    is_surely_inverted: bool = False
 
 
 def look_at(path: str, mask: np.ndarray) -> Look:
@@ -43,8 +43,8 @@ def look_at(path: str, mask: np.ndarray) -> Look:
         return Look(path, bool(mask.any()))
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
     area = mask.mean()
-    is_rim = bool(border >= _RIM and _RIM_AREA < area <= 1 - _LEAST_REST) and _is_compact(~mask)
-    return Look(path, True, bool(border > _BORDER and area > _AREA), is_rim)
+    is_surely_inverted = bool(border >= _RIM and _RIM_AREA < area <= 1 - _LEAST_REST) and _is_compact(~mask)
+    return Look(path, True, bool(border > _BORDER and area > _AREA), is_surely_inverted)
 
 
 def _is_compact(rest: np.ndarray) -> bool:
@@ -77,17 +77,17 @@ def find_inverted(
         The masks that look inverted, and whether they are a quarter of the set or whole cases.
     """
     shaped = [look for look in looks if look.is_inverted is not None]
-    inverted = [look for look in shaped if look.is_rim]
+    inverted = [look for look in shaped if look.is_surely_inverted]
     if not inverted:
         return [], False
     if 4 * len(inverted) >= len(shaped):
         return inverted, True
-    right = {os.path.dirname(look.path) for look in shaped if not look.is_rim}
+    right = {os.path.dirname(look.path) for look in shaped if not look.is_surely_inverted}
     cases = defaultdict(list)
     for file in files:
         cases[os.path.dirname(file)].append(file)
     for case in {os.path.dirname(look.path) for look in inverted} - right:
-        found = [look.is_rim for look in read_looks(cases[case]) if look.is_inverted is not None]
+        found = [look.is_surely_inverted for look in read_looks(cases[case]) if look.is_inverted is not None]
         if len(found) >= _LEAST_CASE and all(found):
             return inverted, True
     return inverted, False

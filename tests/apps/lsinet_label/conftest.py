@@ -116,6 +116,20 @@ def drawn() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture
+def find_polyps(drawn: Callable[..., np.ndarray]) -> Callable[[Any], Any]:
+    """Store a prediction of the model with lesion 1 in each of the 12 frames of a video; returns the video."""
+
+    def find(video: Any) -> Any:
+        video.begin_annotation()
+        for frame in range(12):
+            video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
+        video.end_annotation("model")
+        return video
+
+    return find
+
+
+@pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Lets one of the system's functions fail as on a full disk, until it is called with nothing."""
 

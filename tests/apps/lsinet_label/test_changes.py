@@ -6,12 +6,8 @@ from lib.changes import Changes
 
 
 @pytest.fixture
-def annotated(video, drawn):
-    video.begin_annotation()
-    for frame in range(12):
-        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
-    video.end_annotation("model")
-    return video
+def annotated(video, find_polyps):
+    return find_polyps(video)
 
 
 def test_changed_masks_are_told_with_how_much(annotated, drawn):

@@ -21,13 +21,9 @@ def corrected(services, drawn):
 
 
 @pytest.fixture
-def found(services, drawn):
+def found(services, find_polyps):
     """The network has found a polyp in all frames."""
-    video = services.videos[VIDEO]
-    video.begin_annotation()
-    for frame in range(12):
-        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
-    video.end_annotation("model")
+    return find_polyps(services.videos[VIDEO])
 
 
 @pytest.mark.slow

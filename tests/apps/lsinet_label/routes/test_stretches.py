@@ -7,13 +7,8 @@ STRETCH = f"videos/{VIDEO}/stretch"
 
 
 @pytest.fixture
-def annotated(services, drawn):
-    video = services.videos[VIDEO]
-    video.begin_annotation()
-    for frame in range(12):
-        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
-    video.end_annotation("model")
-    return video
+def annotated(services, find_polyps):
+    return find_polyps(services.videos[VIDEO])
 
 
 def test_a_stretch_is_checked_and_the_step_is_undone(client, annotated):

@@ -9,12 +9,9 @@ VIDEO = "p1_a.frames"
 
 
 @pytest.fixture
-def spread(video, drawn):
+def spread(video, drawn, find_polyps):
     """Frame 5 is corrected, and its correction has spread to the frames 4 and 6, of which 6 was propagated before."""
-    video.begin_annotation()
-    for frame in range(12):
-        video.write_prediction("predicted", frame, drawn(1), scores=0.9, uncertainty=0.1)
-    video.end_annotation("model")
+    find_polyps(video)
     video.write_prediction("propagated", 6, drawn(2), scores=0.8, uncertainty=0.2)
     before = {frame: video.spreads.replaceable(frame) for frame in range(3, 8)}
     video.save_correction(5, drawn(3), "ann")
