@@ -42,6 +42,7 @@ LARGEST_STACK = 2**30
 
 _LAST_LABEL = 255
 _BINARY = {128, 255}
+_AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 """Values that stand for "polyp" in a mask, if they are alone."""
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
@@ -268,11 +269,14 @@ def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
     """Check that a stack is (W, H, T) and not too large, before its pixels are read."""
     width, height, frames, *rest = sizes
     if any(length != 1 for length in rest):
-        raise InputError(f"has the axes {'x'.join(map(str, sizes))}; a stack of masks has (width, height, frames)")
+        raise InputError(
+            f"has the axes {'x'.join(map(str, sizes))}, and a stack of masks has (width, height, frames); "
+            f"{_AS_LABELMAP}"
+        )
     if (height, width) != clip.size:
-        raise InputError(clip.mismatch((height, width)))
+        raise InputError(f"{clip.mismatch((height, width))}; {_AS_LABELMAP}")
     if not 0 < frames <= clip.frame_count:
-        raise InputError(f"has {frames} frames, '{clip.name}' has {clip.frame_count}")
+        raise InputError(f"has {frames} frames, '{clip.name}' has {clip.frame_count}; give the masks of this clip")
     check_stack(clip, range(frames))
 
 

@@ -9,7 +9,7 @@ from lsinet_monai.workflow.config_order import check_order
 from lsinet_monai.workflow.given_values import read_given_values
 from lsinet_monai.workflow.mlflow import adapt_tracking
 from lsinet_monai.workflow.old_ids import refuse_old_ids
-from lsinet_monai.workflow.unknown_keys import check_keys, check_run
+from lsinet_monai.workflow.unknown_keys import check_keys, check_overlays, check_run
 
 __all__ = ["start"]
 
@@ -30,6 +30,7 @@ def start() -> None:
     _check_load(call)
     check_run(call)
     check_keys(call)
+    check_overlays(call)
     read_given_values(call)
     adapt_tracking(call)
 

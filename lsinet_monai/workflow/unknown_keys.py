@@ -11,14 +11,14 @@ from typing import Any
 
 from monai.bundle import ConfigComponent, ConfigParser, ConfigWorkflow, create_workflow
 from monai.bundle.reference_resolver import ReferenceResolver
-from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, MERGE_KEY
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.workflow.call import Call, find_call
 
-__all__ = ["check_initialized", "check_keys", "check_run", "find_runs"]
+__all__ = ["check_initialized", "check_keys", "check_overlays", "check_run", "find_runs"]
 
 _SEP = ReferenceResolver.sep
 
@@ -89,14 +89,7 @@ def check_keys(call: Call) -> None:
     base = ConfigParser(ConfigParser.load_config_files(call.config_file or {}))
     arguments = _arguments(ConfigWorkflow) | _arguments(create_workflow)
     tracking = _tracking_keys(call.given.get("tracking"))
-    referred = {
-        part
-        for text, _ in _texts(call.parser.get())
-        for reference in ReferenceResolver.match_refs_pattern(text)
-        for part in (reference, reference.partition(_SEP)[0])
-    }
-    macros = {text[1:] for text, _ in _texts([base.get(), *call.given.values()]) if text.startswith("%")}
-    known = arguments | tracking | referred | set(map(ReferenceResolver.normalize_id, macros))
+    known = arguments | tracking | _referred(call.parser.get()) | _macros([base.get(), *call.given.values()])
     others = [key for key in call.given if not (key in base or key in known)]
     taken = {key: _arguments_of_component(key, call.parser) for key in others}
     unknown = [
@@ -111,6 +104,46 @@ def check_keys(call: Call) -> None:
         ]
         way_out = "" if all(hints) else ": leave it out, or add the config file that has it"
         raise InputError(f"no key {', no key '.join(names)} in {_name_files(call)}{way_out}")
+
+
+def check_overlays(call: Call) -> None:
+    """Refuse a key of a config file that nothing uses, if a file before it has a key of nearly this name.
+
+    Other keys that nothing uses are a person's own, such as comments.
+
+    Raises:
+        InputError: a key looks like a typing error.
+    """
+    files = [file for file in call.files if Path(file).is_file()]
+    referred = _referred(call.parser.get())
+    for count, file in enumerate(files[1:], start=1):
+        content = ConfigParser.load_config_file(file)
+        base = ConfigParser(ConfigParser.load_config_files(files[:count]))
+        known = referred | _macros([base.get(), content])
+        for key, value in _changed_keys(content):
+            if key in base or key in known or _is_action(value):
+                continue
+            section, _, name = key.rpartition(_SEP)
+            if hint := _near(name, _names_in(section, base, _arguments_of_component(key, base)), 0.8):
+                raise InputError(f"{key.replace(_SEP, '#')} in {file} changes nothing: {hint}")
+
+
+def _names_in(section: str, base: ConfigParser, arguments: set[str] | None) -> list[str]:
+    """The names that a key of a section may have; none in a component that takes any argument, and in a list."""
+    if arguments is not None:
+        return [*arguments]
+    part = base.get(section, {})
+    return [*part] if isinstance(part, dict) and "_target_" not in part else []
+
+
+def _changed_keys(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The keys that a config file sets, with their values; of a dictionary that it adds to, the parts."""
+    for key, value in content.items():
+        name = ReferenceResolver.normalize_id(key)
+        if name.startswith(MERGE_KEY) and isinstance(value, dict):
+            yield from ((f"{name[1:]}{_SEP}{part}", item) for part, item in value.items())
+        else:
+            yield name.removeprefix(MERGE_KEY), value
 
 
 def _hint(key: str, base: ConfigParser, arguments: Collection[str], taken: Collection[str] | None) -> str:
@@ -139,6 +172,21 @@ def check_initialized() -> bool:
                 report_input_errors_in_one_line()
                 raise InputError(f"{name!r} belongs to no key: put quotes around a value with spaces, or leave it out")
     return True
+
+
+def _referred(config: Any) -> set[str]:
+    """The ids that a config refers to, and the sections that they are in."""
+    return {
+        part
+        for text, _ in _texts(config)
+        for reference in ReferenceResolver.match_refs_pattern(text)
+        for part in (reference, reference.partition(_SEP)[0])
+    }
+
+
+def _macros(config: Any) -> set[str]:
+    """The ids that a config copies with a %."""
+    return {ReferenceResolver.normalize_id(text[1:]) for text, _ in _texts(config) if text.startswith("%")}
 
 
 def _needed(config: Mapping[str, Any]) -> set[str]:

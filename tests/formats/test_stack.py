@@ -138,9 +138,9 @@ def test_a_stack_has_a_stated_size() -> None:
 
 
 OTHERS = [
-    ("another size", np.zeros((60, 80, 3), np.uint8), "is 60x80"),
+    ("another size", np.zeros((60, 80, 3), np.uint8), "is 60x80.*3D Slicer.*label map"),
     ("too many frames", np.zeros((80, 60, 10), np.uint8), "has 10 frames, 'case1/part2' has 9"),
-    ("more axes", np.zeros((80, 60, 3, 2), np.uint8), "has the axes 80x60x3x2"),
+    ("more axes", np.zeros((80, 60, 3, 2), np.uint8), "has the axes 80x60x3x2.*3D Slicer.*label map"),
     ("fractions", np.full((80, 60, 3), 0.5, np.float32), "not whole numbers"),
     ("nan", np.full((80, 60, 3), np.nan, np.float32), "not whole numbers"),
     ("below 0", np.full((80, 60, 3), -1, np.int16), "not whole numbers"),

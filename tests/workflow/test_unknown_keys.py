@@ -110,6 +110,36 @@ def test_keys_of_an_overlay_are_known(command: Callable[..., Any]) -> None:
     assert command("--mine 2 --section#mine 3", "['config.json','overlay.json']")["section"]["mine"] == 3
 
 
+# An overlay with a key that changes nothing, and what the line says.
+MISTYPED = [
+    ({"thresold": 0.9}, "thresold in overlay.json changes nothing: did you mean threshold?"),
+    ({"section#numbr": 2}, "section#numbr in overlay.json changes nothing: did you mean number?"),
+    ({"+section": {"numbr": 2}}, "section#numbr in overlay.json changes nothing: did you mean number?"),
+    ({"+ratio": {"denominatr": 2}}, "ratio#denominatr in overlay.json changes nothing: did you mean denominator?"),
+]
+
+MEANT = [
+    {"thresholds": 0.9, "learning_rate": "@thresholds"},
+    {"thresholds": 0.9, "learning_rate": "%thresholds"},
+    {"thresholds": "$print('a run of its own')"},
+    {"+section": {"list": [3]}, "+part": {"sizes": 4}, "colour": "blue"},
+]
+
+
+@pytest.mark.parametrize(("overlay", "said"), MISTYPED)
+def test_a_typing_error_in_an_overlay_is_refused(
+    command: Callable[..., Any], overlay: dict[str, Any], said: str
+) -> None:
+    Path("overlay.json").write_text(json.dumps(overlay))
+    assert said in command("", "['config.json','overlay.json']")
+
+
+@pytest.mark.parametrize("overlay", MEANT)
+def test_a_key_of_an_overlay_is_accepted(command: Callable[..., Any], overlay: dict[str, Any]) -> None:
+    Path("overlay.json").write_text(json.dumps(overlay))
+    assert isinstance(command("", "['config.json','overlay.json']"), dict)
+
+
 def test_calls_from_python_are_checked(call: Callable[..., Any]) -> None:
     assert "did you mean threshold?" in call(thresold=0.9)
     assert "did you mean writing?" in call("write")
