@@ -14,6 +14,7 @@ from lsinet_monai.data.folders import check_no_masks, clip_id_of, say_how_read, 
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video import holds_several, is_dicom
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.config_values import check_paths
 
 __all__ = ["VIDEO_SUFFIXES", "check_all_read", "find_clips", "find_inputs"]
 
@@ -44,8 +45,7 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
         InputError: nothing lies at the path or nothing below it can be segmented, or two clips would have the same
             ``clip_id``.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise InputError(f"input={path!r} reads as a number, not as a path: write ./ before the name")
+    check_paths(input=path)
     root = Path(path)
     if os.path.isfile(path):
         return [Clip(root.stem, video=str(root))]

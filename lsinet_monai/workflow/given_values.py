@@ -55,6 +55,8 @@ def read_given_values(call: Call) -> None:
             a ``#``.
     """
     for key, value in call.given.items():
+        if value == "" and key in _NEEDED:
+            raise InputError(f"{key} is empty: a path is needed; leave the key out to take the usual one")
         if value in (None, "null", "true", "false") and key in call.parser and not _is_existing_path(key, call):
             if value in (None, "null"):
                 if key in _NEEDED:

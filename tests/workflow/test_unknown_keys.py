@@ -53,6 +53,8 @@ REFUSED = [
     ("--shares 2", ["shares is an id of an earlier version"]),
     ("--output_dir None", ["output_dir=None: a path is needed; leave the key out"]),
     ("--input null", ["input=null: a path is needed"]),
+    ("--input ''", ["input is empty: a path is needed"]),
+    ("--output_dir=", ["output_dir is empty: a path is needed"]),
     ("--run @run", ["run refers to itself, and runs nothing"]),
     ("--run writing", ["run='writing' runs nothing: leave it out; --run_id says what to run"]),
     ("writing --final_id finalise", ["'finalise' belongs to no key"]),
