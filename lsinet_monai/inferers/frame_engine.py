@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 
 from lsinet_monai.inferers.captured import CapturedCalls, TensorFunction
-from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame, split_features
+from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
 from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
 from lsinet_monai.networks import Features, LSINet
@@ -53,7 +53,7 @@ class FrameEngine:
 
         outputs = self._run("the encoder", None, encode, frames) or encode(*frames)
         kinds = (tuple(outputs[start : start + 3]) for start in range(0, 9, 3))
-        return split_features(Features(*kinds), len(frames))
+        return Features(*kinds).split(len(frames))
 
     def segment(
         self, current: Features, adjacent: Features, memory: MemoryBank, write: bool, size: tuple[int, int]

@@ -12,7 +12,7 @@ from lsinet_monai.inferers.input_checks import check_frame_tensors, check_networ
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.networks import Features, LSINet
 
-__all__ = ["AmpDtype", "encode_frames", "segment_frame", "split_features"]
+__all__ = ["AmpDtype", "encode_frames", "segment_frame"]
 
 AmpDtype = Literal["bfloat16", "float16"]
 
@@ -35,13 +35,7 @@ def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype
     check_network(network)
     check_frame_tensors(frames)
     features = network.encode(torch.cat(list(frames)), getattr(torch, amp_dtype) if amp_dtype else None)
-    return split_features(features, len(frames))
-
-
-def split_features(features: Features, count: int) -> list[Features]:
-    """Split the features of ``count`` frames, a batch of count * B, into those of each frame, a batch of B."""
-    per_frame = [[x.chunk(count) for x in scales] for scales in features]
-    return [Features(*(tuple(x[i] for x in scales) for scales in per_frame)) for i in range(count)]
+    return features.split(len(frames))
 
 
 def segment_frame(

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.blocks import ConvNorm
@@ -165,13 +166,20 @@ class Encoder(nn.Module):
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         self.receptive_field = nn.ModuleList([ReceptiveFieldBlock(channels[stage]) for stage in self.stages])
 
-    def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
+    @property
+    def sees_single_frames(self) -> bool:
+        """Whether the backbone's features of a frame do not depend on the other frames of its batch."""
+        return not (self.training and any(isinstance(module, _BatchNorm) for module in self.backbone.modules()))
+
+    def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None, batches: int = 1) -> tuple[Tensor, ...]:
         """Encode frames.
 
         Args:
             frames: (B, 3, H, W), normalised with ImageNet's statistics, with H and W multiples of 32.
             amp_dtype: the type in which the backbone computes, on a CPU beyond stride 8 only; the type of ``frames``
                 if not given.
+            batches: the number of batches that ``frames`` joins, for which training computes BatchNorm's statistics
+                one by one. The backbone must then be one that :attr:`sees_single_frames`.
 
         Returns:
             the features at strides 8, 16 and 32: three of (B, 32, H / stride, W / stride), 0 or more.
@@ -183,7 +191,9 @@ class Encoder(nn.Module):
             features = [feature.to(frames.dtype) for feature in self._forward_in(amp_dtype, frames)]
         if self.channels_last:
             features = [feature.permute(0, 3, 1, 2) for feature in features]
-        return tuple(block(features[stage]) for block, stage in zip(self.receptive_field, self.stages, strict=True))
+        chunks = [features[stage].chunk(batches) for stage in self.stages]
+        blocks = zip(self.receptive_field, chunks, strict=True)
+        return tuple(torch.cat([block(chunk) for chunk in parts]) for block, parts in blocks)
 
     def _forward_in(self, amp_dtype: torch.dtype, frames: Tensor) -> list[Tensor]:
         """Run the backbone's stages up to stride 8 in float32, and its coarser stages under autocast; on a GPU all.

@@ -29,6 +29,8 @@ class HalfEncoder(nn.Module):
         dtype: ``torch.bfloat16`` or ``torch.float16``.
     """
 
+    sees_single_frames = True  # in evaluation mode
+
     def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
@@ -45,8 +47,8 @@ class HalfEncoder(nn.Module):
                 if buffer.is_floating_point():
                     setattr(module, name, buffer.to(dtype))
 
-    def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
-        """Encode frames: (B, 3, H, W) -> three of (B, 32, H / stride, W / stride). ``amp_dtype`` has no effect."""
+    def forward(self, frames: Tensor, amp_dtype: torch.dtype | None = None, batches: int = 1) -> tuple[Tensor, ...]:
+        """Encode frames: (B, 3, H, W) -> three of (B, 32, H / stride, W / stride). Only ``frames`` has an effect."""
         features = self.encoder(self.renormalise(frames).to(self.dtype))
         return tuple(feature.to(frames.dtype) for feature in features)
 

@@ -45,6 +45,11 @@ class Features(NamedTuple):
         """Let the frame read itself, as the first frame of a clip does: three of (B, 16, h, w)."""
         return read_from(self.keys, *_memory_elements(self.keys, self.values))
 
+    def split(self, count: int) -> list[Features]:
+        """Split a batch of ``count`` * B frames into ``count`` batches of B."""
+        kinds = [[x.chunk(count) for x in scales] for scales in self]
+        return [Features(*(tuple(x[i] for x in scales) for scales in kinds)) for i in range(count)]
+
 
 class LSINet(nn.Module):
     """Polyp segmentation of a video frame from a short-term and a long-term cue.
@@ -154,12 +159,12 @@ class LSINet(nn.Module):
         """
         check_sample(current, adjacent, memory, memory_mask)
         size = current.shape[-2:]
-        features = self.encode(current)
+        features, *others = self._encode_each([frames for frames in (current, adjacent, memory) if frames is not None])
         if adjacent is None and memory is None and memory_mask is None and not every_frame:
             logits = self.decode(features, features, features.read_own())
             return self.upsample_logits(logits, size)[-1]
-        adjacent_features = features if adjacent is None else self.encode(adjacent)
-        memory_features = features if memory is None else self.encode(memory)
+        adjacent_features = features if adjacent is None else others[0]
+        memory_features = features if memory is None else others[-1]
         values = memory_features.values
         if memory_mask is not None:
             values = weight_by_mask(values, memory_mask)
@@ -175,7 +180,13 @@ class LSINet(nn.Module):
         )
         return tuple(x.unflatten(0, (3, -1))[:, :, 0].transpose(0, 1) for x in self.upsample_logits(logits, size))
 
-    def encode(self, frames: Tensor, amp_dtype: torch.dtype | None = None) -> Features:
+    def _encode_each(self, batches: Sequence[Tensor]) -> list[Features]:
+        """Encode batches of frames of one shape, in one pass where this gives the same features."""
+        if len(batches) == 1 or not self.encoder.sees_single_frames:
+            return [self.encode(frames) for frames in batches]
+        return self.encode(torch.cat(list(batches)), batches=len(batches)).split(len(batches))
+
+    def encode(self, frames: Tensor, amp_dtype: torch.dtype | None = None, batches: int = 1) -> Features:
         """Encode frames.
 
         Args:
@@ -183,6 +194,7 @@ class LSINet(nn.Module):
             amp_dtype: compute the backbone, which is nearly all of the work, in ``torch.bfloat16`` or
                 ``torch.float16``, on a CPU beyond stride 8 only. The features are still float32. Weights in half
                 precision compute in their own type, and need none.
+            batches: the number of batches that ``frames`` joins, see :meth:`Encoder.forward`.
 
         Returns:
             features, keys and values of the padded frames, of the weights' type.
@@ -205,7 +217,7 @@ class LSINet(nn.Module):
             )
         if height % stride or width % stride:
             frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
-        features = self.encoder(frames, amp_dtype)
+        features = self.encoder(frames, amp_dtype, batches)
         return Features(features, *self.keys_and_values(features))
 
     def check_frames(self, frames: Tensor) -> None:

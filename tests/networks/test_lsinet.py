@@ -169,3 +169,20 @@ def test_frames_of_any_type(small_network: LSINet, dtype: torch.dtype) -> None:
     found = small_network(frames)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, small_network(frames.float()))
+
+
+@pytest.mark.parametrize(("backbone", "passes"), [("pvt_v2_b0", 1), ("mobilenetv3_small_050", 3)])
+def test_one_pass_encodes_all_frames_of_a_sample(monkeypatch: pytest.MonkeyPatch, backbone: str, passes: int) -> None:
+    torch.manual_seed(0)
+    joined = LSINet(backbone, drop_path_rate=0).train()
+    separate = copy.deepcopy(joined)
+    frames = [_frames(2, 3, 64, 64, seed=seed) for seed in range(3)]
+    calls: list[int] = []
+    joined.encoder.backbone.register_forward_hook(lambda *_: calls.append(1))
+    logits = joined(frames[0], adjacent=frames[1], memory=frames[2], every_frame=True)
+    assert len(calls) == passes
+    monkeypatch.setattr(type(separate.encoder), "sees_single_frames", False)
+    expected = separate(frames[0], adjacent=frames[1], memory=frames[2], every_frame=True)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+    # BatchNorm's statistics are those of separate passes too.
+    torch.testing.assert_close(dict(joined.named_buffers()), dict(separate.named_buffers()), rtol=1e-4, atol=1e-5)
