@@ -37,6 +37,7 @@ from lsinet_monai.data.sampling import TrainingSample, TrainingSampler
 from lsinet_monai.data.stills import StillClip, find_stills, read_held_out, write_still_clips
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
 from lsinet_monai.data.training_dataset import TrainingDataset
+from lsinet_monai.data.training_loader import TrainingLoader
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
 from lsinet_monai.utils.renamed import renamed
 
@@ -54,6 +55,7 @@ __all__ = [
     "ResumePoint",
     "StillClip",
     "TrainingDataset",
+    "TrainingLoader",
     "TrainingSample",
     "TrainingSampler",
     "Video",

@@ -20,6 +20,7 @@ from lsinet_monai.data.mask_files import find_map_rule
 from lsinet_monai.errors import InputError
 from lsinet_monai.metrics.benchmark import too_short_notice
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_scores
+from lsinet_monai.utils.cores import available_cores
 from lsinet_monai.utils.extras import require_extra
 
 from .maps import MapProblems, find_maps, read_map_and_mask
@@ -197,7 +198,7 @@ def _score_clip(task: _Task) -> _Done:
 def _run(tasks: Sequence[_Task], processes: int | None, progress: bool) -> Iterator[_Done]:
     """Score clips in parallel, the longest first, so that no process is left alone with a long one at the end."""
     if processes is None:
-        processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = available_cores()
     processes = min(processes, len(tasks))
     ordered = sorted(tasks, key=lambda task: -len(task.maps))
     interval = 0.5 if sys.stderr.isatty() else 15.0

@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import as_bool, check_numbers
+from lsinet_monai.utils.cores import available_cores
 
 __all__ = [
     "agree",
@@ -35,6 +36,7 @@ __all__ = [
     "join",
     "leave",
     "local_batch_size",
+    "local_cores",
     "local_device",
     "share_network",
 ]
@@ -178,6 +180,11 @@ def local_batch_size(batch_size: int) -> int:
             f"give batch_size={-(-batch_size // count) * count}"
         )
     return batch_size // count
+
+
+def local_cores() -> int:
+    """Count the CPU cores for each of the processes that ``torchrun`` started on this machine."""
+    return max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def check_sync_batchnorm(sync_batchnorm: bool, device: str | torch.device) -> bool:

@@ -7,6 +7,7 @@ from .model import load_model
 from .reruns import run_with
 from .resume import remaining_clips
 from .start import start
+from .torch_settings import set_up_torch
 from .unknown_keys import check_initialized
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "record_settings",
     "remaining_clips",
     "run_with",
+    "set_up_torch",
     "start",
 ]

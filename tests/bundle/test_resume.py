@@ -333,7 +333,7 @@ PROGRAM = """
 import os, runpy, signal, sys
 from pathlib import Path
 import torch
-from lsinet_monai.data import TrainingDataset, TrainingSampler
+from lsinet_monai.data import TrainingDataset
 from lsinet_monai.losses import LSINetLoss
 
 moment, count = sys.argv[1], int(sys.argv[2])
@@ -376,19 +376,16 @@ elif moment == "Ctrl-C within a step":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     LSINetLoss.forward = counted(LSINetLoss.forward, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 elif moment == "worker of an epoch":
-    set_epoch, get_item = TrainingSampler.set_epoch, TrainingDataset.__getitem__
-
-    def note_epoch(sampler, epoch, first=0):
-        global calls
-        calls = epoch  # a worker process is forked after this
-        set_epoch(sampler, epoch, first)
+    get_item = TrainingDataset.__getitem__
 
     def get_or_die(dataset, sample):
-        if calls == count and torch.utils.data.get_worker_info() is not None:
+        global calls
+        calls += 1
+        if calls > (count - 1) * len(dataset) and torch.utils.data.get_worker_info() is not None:
             die()
         return get_item(dataset, sample)
 
-    TrainingSampler.set_epoch, TrainingDataset.__getitem__ = note_epoch, get_or_die
+    TrainingDataset.__getitem__ = get_or_die
 
 runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """

@@ -155,3 +155,12 @@ def test_an_error_is_reported_once_and_ends_all_ranks(preloaded: Preloaded, fail
     assert all(result.returncode != 0 for result in results)
     lines = "".join(result.stderr for result in results)
     assert lines.count(f"error: {said}\n") == 1, lines[-3000:]
+
+
+def test_processes_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "available_cores", lambda: 7)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert distributed.local_cores() == 7
+    for processes, cores in [("2", 3), ("8", 1)]:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert distributed.local_cores() == cores
