@@ -28,9 +28,9 @@ from lsinet_monai.formats.clip_labels import (
     paint,
 )
 from lsinet_monai.formats.coco_images import frames_of_images
+from lsinet_monai.formats.coco_masks import draw_annotation
 from lsinet_monai.formats.labels import POLYP, LabelChoice, Labels, UnclearLabels
 from lsinet_monai.formats.lesion_ids import fit_ids
-from lsinet_monai.formats.shapes import check_fits, polygon_to_mask, runs_to_mask
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
 
@@ -150,6 +150,8 @@ def _check_parts(content: Any) -> None:
     """Refuse other JSON than COCO instances, and say what it seems to be."""
     missing = [part for part in _PARTS if not isinstance(content, dict) or not isinstance(content.get(part), list)]
     if not missing:
+        if any("segments_info" in entry for entry in content["annotations"]):
+            raise InputError("is a file of COCO panoptic, whose masks are in pictures; export it as 'COCO instances'")
         return
     seems = []
     if isinstance(content, dict):
@@ -173,6 +175,7 @@ class _Annotation(NamedTuple):
 def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, labels: Labels | None) -> ClipLabels:
     names = _category_names(content["categories"])
     reading = Reading()
+    content = _without_deleted(content, reading)
     frame_of = frames_of_images(content, clip, reading)
     found = list(_annotations(content, frame_of, names))
     count = Counter(dict.fromkeys(names.values(), 0))
@@ -208,10 +211,22 @@ def _labels(path: Path, content: dict[str, Any], clip: ClipInfo, labels: Labels 
     reading.left_alone = sorted(unknown)
 
     def decode(of_frame: list[tuple[int, Any]]) -> np.ndarray:
-        return paint(clip.size, ((lesion, _draw(path, entry, clip.size)) for lesion, entry in of_frame))
+        return paint(clip.size, ((lesion, draw_annotation(path, entry, clip.size)) for lesion, entry in of_frame))
 
     known_frames = {index: of_frame for index, of_frame in shapes.items() if index not in unknown}
     return ClipLabels(known_frames, decode, attributes, reading)
+
+
+def _without_deleted(content: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    """Leave out the images and annotations that COCO Annotator keeps after a person has deleted them."""
+    gone = {image["id"] for image in content["images"] if image.get("deleted") is True}
+    annotations = [
+        entry for entry in content["annotations"] if entry.get("deleted") is not True and entry["image_id"] not in gone
+    ]
+    left_out = {"deleted images": len(gone), "deleted annotations": len(content["annotations"]) - len(annotations)}
+    reading.left_out.update({name: count for name, count in left_out.items() if count})
+    images = [image for image in content["images"] if image["id"] not in gone]
+    return {**content, "images": images, "annotations": annotations}
 
 
 def _category_names(categories: list[dict[str, Any]]) -> dict[Any, str]:
@@ -243,7 +258,7 @@ def _annotations(
 
 def _check_masks(polyps: list[_Annotation]) -> None:
     """Refuse boxes and points: a mask that nobody drew must not become a person's."""
-    without = [annotation for annotation in polyps if not _has_mask(annotation.entry.get("segmentation"))]
+    without = [annotation for annotation in polyps if not _has_mask(annotation.entry)]
     if without:
         frame, _, entry = without[0]
         kind = "points" if entry.get("keypoints") else "a box"
@@ -253,96 +268,13 @@ def _check_masks(polyps: list[_Annotation]) -> None:
         )
 
 
-def _has_mask(segmentation: Any) -> bool:
-    return any(segmentation) if isinstance(segmentation, list) else segmentation is not None
+def _has_mask(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation has a mask; COCO Annotator writes a drawn box as a polygon."""
+    segmentation = entry.get("segmentation")
+    has_shape = any(segmentation) if isinstance(segmentation, list) else segmentation is not None
+    return has_shape and entry.get("isbbox") is not True
 
 
 def _track_id(entry: dict[str, Any]) -> int | None:
     value = (entry.get("attributes") or {}).get("track_id", entry.get("track_id"))
     return value if type(value) is int and 0 <= value <= _LARGEST_ID else None
-
-
-def _draw(path: Path, entry: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
-    """Decode the mask of an annotation.
-
-    Raises:
-        InputError: if it is damaged, has no pixel, or does not fit the frame.
-    """
-    where = f"{path}: annotation {entry.get('id')!r}"
-    try:
-        mask = _mask(entry["segmentation"], size)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{where}: a segmentation is damaged ({error})") from error
-    if not mask.any():
-        raise InputError(f"{where}: covers no pixel of the frame; remove it, or draw it again")
-    return mask
-
-
-def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Decode a segmentation.
-
-    Raises:
-        InputError: its size is width, height.
-        ValueError, KeyError, TypeError: it is damaged.
-    """
-    if isinstance(segmentation, list):
-        if all(isinstance(value, int | float) for value in segmentation):  # one polygon without its brackets
-            segmentation = [segmentation]
-        if len(segmentation) > 2 and all(isinstance(pair, list) and len(pair) == 2 for pair in segmentation):
-            raise ValueError("is made of single points; write the numbers one after the other: [[x, y, x, y, ...]]")
-        polygons = [_polygon(polygon) for polygon in segmentation]
-        polygons = [polygon for polygon in polygons if len(polygon) > 2]  # tools leave lines next to polygons
-        if not polygons:
-            raise ValueError("no polygon has three points")
-        check_fits(np.concatenate(polygons), size)
-        mask = np.zeros(size, bool)
-        for polygon in polygons:
-            mask |= polygon_to_mask(polygon, size)
-        return mask
-    if not isinstance(segmentation, dict):
-        raise ValueError(f"it must be polygons or run lengths, not {type(segmentation).__name__}")
-    if segmentation["size"] == list(size[::-1]) != list(size):
-        raise InputError(f"size {segmentation['size']} is width, height; it must be height, width")
-    if segmentation["size"] != list(size):
-        raise ValueError(f"size {segmentation['size']}, not {list(size)}")
-    counts = segmentation["counts"]
-    return runs_to_mask(_counts(counts) if isinstance(counts, str) else counts, size[::-1]).T
-
-
-def _polygon(polygon: Any) -> np.ndarray:
-    """Read points; refuse what other tools write in place of a polygon, and say how to write it."""
-    if isinstance(polygon, dict):
-        raise ValueError("its run lengths are in a list; write them without it: {'size': ..., 'counts': ...}")
-    if any(isinstance(value, list) for value in polygon):
-        raise ValueError("its polygon is made of pairs; write the numbers one after the other: [x, y, x, y, ...]")
-    if len(polygon) % 2:
-        raise ValueError(f"its polygon has {len(polygon)} numbers, and needs an x and a y for each; draw it again")
-    return np.asarray(polygon, float).reshape(-1, 2)
-
-
-def _counts(code: str) -> list[int]:
-    """Decode COCO's compressed run lengths.
-
-    A number is a sequence of characters with 5 bits each, the lowest first: 48 + bits, + 32 if another one follows. The
-    highest bit of the last one is the sign. From the fourth number on, each is the difference to the last but one.
-    """
-    # pycocotools trusts its input: it reads past the end of a code that is cut off.
-    counts: list[int] = []
-    value, shift = 0, 0
-    for character in code:
-        digit = ord(character) - 48
-        if not 0 <= digit < 64 or shift > 60:
-            raise ValueError("not run lengths")
-        value |= (digit & 31) << shift
-        shift += 5
-        if digit & 32:
-            continue
-        if digit & 16:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value, shift = 0, 0
-    if shift:
-        raise ValueError("the run lengths are cut off")
-    return counts

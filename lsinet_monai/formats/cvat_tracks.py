@@ -295,6 +295,10 @@ def _points(element: ElementTree.Element) -> np.ndarray:
     """Return the corners of a polygon or ellipse: float32, (N, 2), x and y."""
     if element.tag == "polygon":
         numbers = element.attrib["points"].replace(";", ",").split(",")
+        if len(numbers) % 2:
+            raise InputError(
+                f"a polygon has {len(numbers)} numbers, and needs an x and a y for each point; draw it again"
+            )
         points = np.array(numbers, float).reshape(-1, 2)
     else:
         centre = float(element.attrib["cx"]), float(element.attrib["cy"])

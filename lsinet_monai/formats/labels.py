@@ -7,6 +7,7 @@ chosen, or else if it is called ``polyp``. What is neither is a question for a p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["POLYP", "LabelChoice", "Labels", "UnclearLabels", "parse_labels"]
 POLYP = "polyp"
 _POLYPS = {"polyp", "polyps"}
 _LARGEST_ID = 2**31 - 1
+_COMMA = re.compile(r",(?![^(]*\))")  # not in rgb(250,50,83)
 
 Labels = str | Sequence[str] | Mapping[str, str | int | None]
 """The labels that are polyps: a name, several names, or a mapping from a name to ``"polyp"``, to the id of the lesion
@@ -102,7 +104,7 @@ def parse_labels(text: str) -> Labels:
     Args:
         text: names with commas in between, each with ``:polyp`` or ``:ID`` if it stands for one lesion; or a JSON
             object such as ``{"adenoma": "polyp", "instrument": null}``, for names with commas and for what is not a
-            polyp.
+            polyp. For masks the names are values: ``1,2``, ``[1,2]`` or ``rgb(250,50,83)``.
 
     Raises:
         InputError: if it is neither.
@@ -114,7 +116,8 @@ def parse_labels(text: str) -> Labels:
             raise InputError(f"labels={text!r} is not JSON ({error}): give labels=NAME,NAME") from error
         return content
     roles: dict[str, str | int | None] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
+    inner = text.strip().removeprefix("[").removesuffix("]") if text.strip().startswith("[") else text
+    for part in filter(None, map(str.strip, _COMMA.split(inner))):
         name, colon, role = part.rpartition(":")
         if colon and role == POLYP:
             roles[name] = POLYP

@@ -21,6 +21,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from lsinet_monai.data.mask_files.polarity import look_at
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import (
     AddFrame,
@@ -44,6 +45,7 @@ _LAST_LABEL = 255
 _BINARY = {128, 255}
 _AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 """Values that stand for "polyp" in a mask, if they are alone."""
+_LOOKS = 16  # frames of a stack
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -185,6 +187,7 @@ def read_stack(
                 "first_frame, the index of the stack's first frame"
             )
         first_frame = int(found[1]) if found else 0
+    is_own = "first_frame" in fields  # a network's masks, kept whatever they look like
     if not 0 <= first_frame <= clip.frame_count - frames:
         raise InputError(
             f"{path}: has {frames} frames from frame {first_frame} on; '{clip.name}' has {clip.frame_count}. Give "
@@ -200,6 +203,8 @@ def read_stack(
         )
     try:
         values, ids, unknown = _choose_segments(stack, _segment_names(fields), labels, reading)
+        if not is_own:
+            _check_background(stack, values[ids > 0])
     except UnclearLabels as error:
         raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
     except InputError as error:
@@ -263,6 +268,19 @@ def _choose_segments(
         elif not choice.is_something_else(name_of[value]):
             unknown |= frames
     return values, np.array([0, *ids], np.int32), set(np.flatnonzero(unknown & ~polyp).tolist())
+
+
+def _check_background(stack: np.ndarray, polyps: np.ndarray) -> None:
+    """Refuse a label that looks like the background: it is in all frames, and surrounds or covers most of them."""
+    places = sorted({int(place) for place in np.linspace(0, stack.shape[2] - 1, _LOOKS)})
+    for value in polyps.tolist():
+        looks = [look_at("", stack[:, :, place] == value) for place in places]
+        surrounds = [look.shows_polyp and look.is_inverted is not False for look in looks]
+        if all(look.shows_polyp for look in looks) and np.mean(surrounds) > 0.5:
+            raise InputError(
+                f"label {value} covers most of the area and border of the frames, as a background does; save the "
+                "background as 0"
+            )
 
 
 def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:

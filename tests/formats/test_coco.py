@@ -188,6 +188,11 @@ BAD_FILES = [
         _content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]),
         "two categories have the id 3",
     ),
+    (
+        "panoptic",
+        {"images": [], "categories": [], "annotations": [{"image_id": 1, "segments_info": []}]},
+        "is a file of COCO panoptic, whose masks are in pictures; export it as 'COCO instances'",
+    ),
     ("an archive", "PK\3\4...", "is a ZIP archive; unpack it"),
 ]
 
@@ -210,11 +215,22 @@ def test_any_utf_is_read(tmp_path: Path, clip: ClipInfo, encoding: str) -> None:
     assert (read_coco(tmp_path / "b.json", clip)[3] == np.repeat([1, 0], 30)[:, None]).all()
 
 
+def test_what_was_deleted_in_coco_annotator_is_left_out(tmp_path: Path, clip: ClipInfo) -> None:
+    content = _content()
+    square = {"image_id": 5, "category_id": 3, "segmentation": [[0, 40, 4, 40, 4, 44, 0, 44]]}
+    content["annotations"] += [{**square, "id": 3, "deleted": True}, {**square, "id": 4, "image_id": 6}]
+    content["images"] += [{"id": 6, "file_name": "frame_000004.PNG", "deleted": True}]
+    labels = _read(tmp_path, clip, content)
+    assert list(labels) == [3] and not labels[3][30:].any()
+    assert labels.reading.left_out == {"category 'tool'": 1, "deleted images": 1, "deleted annotations": 2}
+
+
 NO_MASKS = [
     ("a box", {"segmentation": []}, "has a box and no mask"),
     ("an empty polygon", {"segmentation": [[]]}, "has a box and no mask"),
     ("null", {"segmentation": None}, "has a box and no mask"),
     ("nothing", {}, "has a box and no mask"),
+    ("COCO Annotator's", {"segmentation": [[10, 10, 30, 10, 30, 30]], "isbbox": True}, "has a box and no mask"),
     ("points", {"keypoints": [1, 1, 2]}, "has points and no mask"),
 ]
 
@@ -238,6 +254,8 @@ NO_FIT = [
     ([[10, 10, 30, 10, 30]], "has 5 numbers, and needs an x and a y for each; draw it again"),
     ([[10, 10], [30, 10], [30, 30]], "made of single points; write the numbers one after the other"),
     ([[[10, 10], [30, 10], [30, 30]]], "made of pairs; write the numbers one after the other"),
+    ([[{"x": 10, "y": 10}, {"x": 30, "y": 10}, {"x": 30, "y": 30}]], "made of pairs"),
+    ([{"x": 10, "y": 10}, {"x": 30, "y": 10}, {"x": 30, "y": 30}], "made of pairs"),
     ({"size": [60, 80], "counts": [4800]}, "covers no pixel of the frame"),
     ({"size": [80, 60], "counts": [0, 4800]}, r"size \[80, 60\] is width, height; it must be height, width"),
     ("[[1,2,3,4,5,6]]", "it must be polygons or run lengths, not str"),

@@ -151,8 +151,8 @@ BAD_FILES = [
     ("a frame too far", SHAPE.format(9, "0,0;1,1"), "frame 9 is not in 'case1/part2', which has 9 frames"),
     ("no frame", SHAPE.format("", "0,0;1,1"), "cannot be read"),
     ("a huge number", SHAPE.format("9" * 5000, "0,0;1,1"), "cannot be read"),
-    ("no points", SHAPE.format(1, ""), "cannot be read"),
-    ("an odd number", SHAPE.format(1, "0,0;1"), "cannot be read"),
+    ("no points", SHAPE.format(1, ""), "needs an x and a y for each point"),
+    ("an odd number", SHAPE.format(1, "0,0;1"), "needs an x and a y for each point"),
     ("nan", SHAPE.format(1, "0,0;1,nan"), "not within 1000000 pixels"),
     ("far away", SHAPE.format(1, "0,0;1,1e9"), "not within 1000000 pixels"),
     (

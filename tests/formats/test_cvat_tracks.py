@@ -225,6 +225,12 @@ def test_polygons_that_do_not_fit(clip: ClipInfo, _: str, points: str, message: 
         found[4]
 
 
+def test_a_polygon_with_half_a_point_is_refused(clip: ClipInfo) -> None:
+    shape = '<polygon frame="4" points="10,10;30,10;30"/>'
+    with pytest.raises(InputError, match="has 5 numbers, and needs an x and a y for each point; draw it again"):
+        read_labels(of_task(track("polyp", shape)), clip)
+
+
 def test_elements_are_freed_after_use() -> None:
     file = CvatFile()
     content = io.StringIO(of_task(2 * track("polyp", polygon(0), polygon(1))))

@@ -55,6 +55,9 @@ TEXTS = [
     ("adenoma, serrated", {"adenoma": "polyp", "serrated": "polyp"}),
     ("p1:1,p2:2,x:polyp", {"p1": 1, "p2": 2, "x": "polyp"}),
     ("a:b", {"a:b": "polyp"}),
+    ("[1, 2]", {"1": "polyp", "2": "polyp"}),
+    ("rgb(250,50,83), rgb(1,2,3)", {"rgb(250,50,83)": "polyp", "rgb(1,2,3)": "polyp"}),
+    ("polyp (flat, small),tool:3", {"polyp (flat, small)": "polyp", "tool": 3}),
     ('{"a, b": "polyp", "tool": null}', {"a, b": "polyp", "tool": None}),
 ]
 

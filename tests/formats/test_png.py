@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, UnclearLabels, read_png_folder, write_png
+from lsinet_monai.formats import ClipInfo, UnclearLabels, parse_labels, read_png_folder, write_png
 
 
 def test_there_and_back(tmp_path: Path, clip: ClipInfo, labels: dict[int, np.ndarray]) -> None:
@@ -157,3 +157,21 @@ def test_uploads_of_frames_are_found(tmp_path: Path) -> None:
     for name in ("3f25a7c1-img1.png", "ab12cd33-img1.png"):
         write_png(tmp_path / name, np.diag([255] * 4).astype(np.uint8))
     assert list(read_png_folder(tmp_path, clip)) == [0, 1]
+
+
+@pytest.mark.parametrize("labels", ["1,2", "[1,2]", "rgb(250,50,83), rgb(61, 61, 245)"])
+def test_labels_are_given_as_the_refusal_says(tmp_path: Path, clip: ClipInfo, labels: str) -> None:
+    values = np.zeros(clip.size, np.uint8)
+    values[10:20, 10:20], values[30:40, 30:40], values[30:40, 60:70] = 1, 2, 3
+    mask = Image.fromarray(values, "P")
+    mask.putpalette([0, 0, 0, 250, 50, 83, 61, 61, 245, 90, 90, 90])
+    mask.save(tmp_path / "1.png")
+    with pytest.raises(InputError, match=r"Give labels, such as 1 .*\[1,2\], rgb\(250,50,83\)"):
+        read_png_folder(tmp_path, clip)
+    np.testing.assert_array_equal(read_png_folder(tmp_path, clip, parse_labels(labels))[1], (values > 0) & (values < 3))
+
+
+def test_a_refused_label_is_called_so(tmp_path: Path, clip: ClipInfo) -> None:
+    write_png(tmp_path / "1.png", np.eye(*clip.size, dtype=np.uint8))
+    with pytest.raises(InputError, match=r"labels='polip' is not a value of a mask"):
+        read_png_folder(tmp_path, clip, parse_labels("polip"))

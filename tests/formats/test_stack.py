@@ -155,6 +155,35 @@ def test_refused(tmp_path: Path, clip: ClipInfo, _: str, stack: np.ndarray, mess
         read_stack(tmp_path / "a.nii", clip)
 
 
+BACKGROUNDS = [
+    ("0 and 1 swapped", 1, 0),
+    ("background 1, polyp 2", 1, 2),
+    ("all of every frame", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("_", "background", "polyp"), BACKGROUNDS, ids=[case[0] for case in BACKGROUNDS])
+def test_a_label_that_looks_like_the_background_is_refused(
+    tmp_path: Path, clip: ClipInfo, _: str, background: int, polyp: int
+) -> None:
+    stack = np.full((80, 60, 9), background, np.uint8)
+    stack[20:40, 20:40, 3:6] = polyp
+    nibabel.Nifti1Image(stack, np.eye(4)).to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError, match=r"a.nii: label 1 covers most of the area and border .*save the background"):
+        read_stack(tmp_path / "a.nii", clip)
+
+
+def test_a_polyp_may_fill_some_frames_and_ours_all(tmp_path: Path, clip: ClipInfo) -> None:
+    stack = np.zeros((80, 60, 9), np.uint8)
+    stack[:, :, 3:8] = 1
+    nibabel.Nifti1Image(stack, np.eye(4)).to_filename(tmp_path / "a.nii")
+    assert read_stack(tmp_path / "a.nii", clip)[4].all()
+    with write_stack(tmp_path / "b.nii.gz", clip, range(9)) as add:
+        for index in range(9):
+            add(index, np.ones(clip.size, np.int32), {})
+    assert read_stack(tmp_path / "b.nii.gz", clip)[0].all()
+
+
 def _nrrd(**fields: str) -> bytes:
     lines = {"type": "uchar", "dimension": "3", "sizes": "80 60 9", "encoding": "gzip"} | fields
     header = "".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in lines.items())
@@ -189,7 +218,9 @@ def test_frames_that_the_clip_does_not_have(tmp_path: Path, clip: ClipInfo, labe
 
 
 def test_a_part_whose_place_is_not_known(tmp_path: Path, clip: ClipInfo) -> None:
-    nibabel.Nifti1Image(np.ones((80, 60, 3), np.uint8), np.eye(4)).to_filename(tmp_path / "a.nii")
+    stack = np.zeros((80, 60, 3), np.uint8)
+    stack[20:40, 20:40] = 1
+    nibabel.Nifti1Image(stack, np.eye(4)).to_filename(tmp_path / "a.nii")
     with pytest.raises(InputError, match="has 3 of the 9 frames of 'case1/part2', and does not say which"):
         read_stack(tmp_path / "a.nii", clip)
     assert list(read_stack(tmp_path / "a.nii", clip, first_frame=4)) == [4, 5, 6]

@@ -95,7 +95,7 @@ def find_mask_rule(
         return STANDARD
     where = where or os.path.commonpath([os.path.dirname(file) or "." for file in files])
     labelmaps = find_labelmaps(files)
-    rule = None if mask_values is None else _given(mask_values, labelmaps)
+    rule = None if mask_values is None else _given(mask_values, labelmaps, key)
     if isinstance(rule, GivenValues) and rule.has_numbers:
         rule = rule.with_palette(_readable(_spread(files)))
     if rule is None:
@@ -192,10 +192,10 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
     return {names.get(value) or as_text(value): counts[value] for value in in_order(counts)}
 
 
-def _given(mask_values: Any, labelmaps: Sequence[Labelmap]) -> MaskRule:
+def _given(mask_values: Any, labelmaps: Sequence[Labelmap], key: str) -> MaskRule:
     names = [mask_values] if isinstance(mask_values, str) else mask_values if isinstance(mask_values, Sequence) else []
     check_agreement(labelmaps, [str(name) for name in names])
-    return given_rule(mask_values, agreed_labels(labelmaps))
+    return given_rule(mask_values, agreed_labels(labelmaps), key)
 
 
 def _tally(files: Sequence[str]) -> Tally:

@@ -121,13 +121,14 @@ def _opacity_misfit(picture: MaskPicture, takes_black: bool) -> str:
     return f"holds {picture.content}, and no greys or colours"
 
 
-def given_rule(mask_values: Any, labels: Mapping[str, Value]) -> MaskRule:
+def given_rule(mask_values: Any, labels: Mapping[str, Value], key: str = "mask_values") -> MaskRule:
     """Read the rule that ``mask_values`` gives.
 
     Args:
         mask_values: which pixels are polyp: a number from 0 to 255, a grey or an index of a palette; a colour,
             ``rgb(250,50,83)``; the name of a label; a list of these; or a threshold, ``>128`` or ``<128``.
         labels: the colours of the set's labels by name.
+        key: what a person knows the values as, for errors.
 
     Raises:
         InputError: it is none of these.
@@ -138,13 +139,13 @@ def given_rule(mask_values: Any, labels: Mapping[str, Value]) -> MaskRule:
     if isinstance(mask_values, str) and re.fullmatch(r"\[?[\s\d,]+\]?", mask_values):
         mask_values = [value for value in re.split(r"[\s,\[\]]+", mask_values) if value]
     is_list = isinstance(mask_values, Sequence) and not isinstance(mask_values, str)
-    values = [_value(each, labels) for each in (mask_values if is_list else [mask_values])]
+    values = [_value(each, labels, key) for each in (mask_values if is_list else [mask_values])]
     if not values:
-        raise InputError(f"mask_values={mask_values!r} is empty: give what is polyp, such as {WAYS}")
+        raise InputError(f"{key}={mask_values!r} is empty: give what is polyp, such as {WAYS}")
     return GivenValues(tuple(values))
 
 
-def _value(value: Any, labels: Mapping[str, Value]) -> Value:
+def _value(value: Any, labels: Mapping[str, Value], key: str) -> Value:
     text = str(value).strip()
     if str(value) in labels:
         return labels[str(value)]
@@ -155,4 +156,4 @@ def _value(value: Any, labels: Mapping[str, Value]) -> Value:
         if max(red, green, blue) <= 255:
             return red, green, blue
     known = f"; labelmap.txt has {', '.join(labels)}" if labels else ""
-    raise InputError(f"mask_values={value!r} is not a value of a mask: give {WAYS}{known}")
+    raise InputError(f"{key}={value!r} is not a value of a mask: give {WAYS}{known}")
