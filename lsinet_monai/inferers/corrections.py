@@ -23,6 +23,7 @@ from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.encoder import STRIDES
+from lsinet_monai.networks.memory import weight_by_mask
 
 __all__ = ["Corrections", "Match", "blend", "carry_mask", "match_features"]
 
@@ -155,6 +156,8 @@ class _Correction:
     mask: np.ndarray
     thumbnail: np.ndarray
     features: Features | None = None
+    values: tuple[Tensor, ...] | None = None
+    """The values of the features, weighted by the mask."""
     before: list[Match] = field(default_factory=list)
     """The matches of the frames before it, the nearest first."""
     after: list[Match] = field(default_factory=list)
@@ -199,7 +202,8 @@ class Corrections:
             mask: bool, (H, W).
             thumbnail: see :func:`lsinet_monai.data.thumbnail`.
         """
-        self._corrections.setdefault(frame, _Correction(mask, thumbnail)).mask = mask
+        correction = self._corrections.setdefault(frame, _Correction(mask, thumbnail))
+        correction.mask, correction.values = mask, None
 
     def remove(self, frame: int) -> None:
         """Make a corrected frame uncorrected again."""
@@ -209,16 +213,37 @@ class Corrections:
         """A corrected frame's mask, bool, (1, 1, H, W), on the network's device."""
         return torch.from_numpy(self._corrections[frame].mask)[None, None].to(self.store.device)
 
-    def features(self, frame: int) -> Features:
-        """A corrected frame's features, encoded at the first call and then kept.
+    def features(self, frames: Sequence[int]) -> list[Features]:
+        """The features of corrected frames, encoded in batches at the first call and then kept.
 
         Raises:
-            InputError: the frame is damaged.
+            InputError: a frame is damaged.
         """
-        correction = self._corrections[frame]
-        if correction.features is None:
-            correction.features = self.store.get_features(frame)
-        return correction.features
+        missing = [frame for frame in frames if self._corrections[frame].features is None]
+        for frame, features in zip(missing, self.store.get_features(missing), strict=True):
+            self._corrections[frame].features = features
+        return [found for frame in frames if (found := self._corrections[frame].features) is not None]
+
+    def keys_and_values(self, frames: Sequence[int]) -> list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+        """What the memory holds of corrected frames: per frame three keys, and three values, weighted by its mask.
+
+        Raises:
+            InputError: a frame is damaged.
+        """
+        found = []
+        for frame, features in zip(frames, self.features(frames), strict=True):
+            correction = self._corrections[frame]
+            if correction.values is None:
+                mask = F.interpolate(
+                    self.mask(frame).float(),
+                    self.store.image_size,
+                    mode="bilinear",
+                    align_corners=False,
+                    antialias=True,
+                )
+                correction.values = weight_by_mask(features.values, mask)
+            found.append((features.keys, correction.values))
+        return found
 
     def reached_from(self, frame: int) -> range:
         """The frames on which a correction of a frame acts, including this frame, which need not be corrected yet."""
@@ -260,7 +285,7 @@ class Corrections:
     def _match(self, corrected: int, frame: int) -> Match:
         """Match a frame with a corrected one, after the frames between them that are not matched yet."""
         correction = self._corrections[corrected]
-        features = self.features(corrected).features[0]
+        features = self.features([corrected])[0].features[0]
         step = 1 if frame > corrected else -1
         matches = correction.after if step > 0 else correction.before
         for other in range(corrected + step * (len(matches) + 1), frame + step, step):

@@ -18,6 +18,9 @@ from lsinet_monai.networks import Features, LSINet
 
 __all__ = ["EncodedFrame", "FeatureStore", "FrameSource"]
 
+# Small frames are encoded up to 2.6 times as fast in a batch, large ones on a CPU no faster, and slower in one of 8.
+_BATCH = 4
+
 
 class FrameSource(Protocol):
     """Frames by index: a list, an array (T, H, W, 3), or a video from :func:`lsinet_monai.data.open_video`."""
@@ -100,14 +103,20 @@ class FeatureStore:
         self._frames.move_to_end(frame)
         return self._frames[frame]
 
-    def get_features(self, frame: int) -> Features:
-        """Return a frame's features for a caller that keeps them itself: the store does not add the frame.
+    def get_features(self, frames: Sequence[int]) -> list[Features]:
+        """Return the features of some frames for a caller that keeps them itself: the store does not add the frames.
+
+        They are encoded in batches of 4, or of ``encode_batch`` if that is more.
 
         Raises:
-            InputError: the frame is damaged.
+            InputError: a frame is damaged.
         """
-        encoded = self._frames.get(frame) or self._encode({frame: self.source[frame]})[frame]
-        return encoded.features
+        found = {frame: encoded for frame in frames if (encoded := self._frames.get(frame)) is not None}
+        missing = [frame for frame in frames if frame not in found]
+        batch = max(_BATCH, self.encode_batch)
+        for start in range(0, len(missing), batch):
+            found |= self._encode({frame: self.source[frame] for frame in missing[start : start + batch]})
+        return [found[frame].features for frame in frames]
 
     @torch.no_grad()
     def _encode(self, frames: dict[int, np.ndarray]) -> dict[int, EncodedFrame]:

@@ -263,6 +263,12 @@ class MemoryBank:
         else:
             self._write_over_least_used(new)
 
+    def drop_permanent(self) -> None:
+        """Drop all permanent frames, so that others can take their place."""
+        scales = self.scales if any(self._filled) else []  # With nothing else in it, the bank is empty again.
+        self.scales = [scale.slots(end) for scale, end in zip(scales, self._permanent, strict=False)]
+        self._permanent = [0] * len(self.scales)
+
     def _check_clips(self, keys: Tensor) -> None:
         own = self.scales[0].keys
         if keys.shape[0] != own.shape[0]:

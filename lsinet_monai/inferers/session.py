@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor
-from torch.nn import functional as F
 
 from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
@@ -19,12 +17,11 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections, blend
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
 from lsinet_monai.inferers.input_checks import as_frame_index, check_network, check_source
-from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.propagation import Propagation
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
 from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features, LSINet
-from lsinet_monai.networks.memory import weight_by_mask
 from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["PropagatedFrame", "VideoSession"]
@@ -44,23 +41,6 @@ class PropagatedFrame(NamedTuple):
     frame in memory."""
 
 
-@dataclass
-class _Propagation:
-    """The state of a propagation between two frames."""
-
-    memory: MemoryBank
-    frame: int
-    """The next frame."""
-    step: int
-    """1, or -1 in reverse."""
-    count: int = 0
-    """The number of frames so far, without damaged ones."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
-        return {"memory": self.memory.state_dict(), "frame": self.frame, "step": self.step, "count": self.count}
-
-
 class VideoSession:
     """Segment a video whose masks a person corrects::
 
@@ -71,17 +51,20 @@ class VideoSession:
         for frame, probability, change in session.propagate_from(120):
             ...
 
-    The session returns the mask of a corrected frame as it was given. It keeps the frame in memory permanently, and
-    carries the mask to the frames around it: up to ``reach`` frames on either side, and not beyond the next corrected
-    frame. There it blends the mask with the network's own probability, see :mod:`lsinet_monai.inferers.corrections`.
-    A frame out of reach of all corrections gets the network's own probability; without corrections this is exactly the
-    result of ``inferer``.
+    The session returns the mask of a corrected frame as it was given, and carries it to the frames around it: up to
+    ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask with the
+    network's own probability, see :mod:`lsinet_monai.inferers.corrections`. A frame out of reach of all corrections
+    gets the network's own probability; without corrections this is exactly the result of ``inferer``.
+
+    Corrected frames are also in memory, where no other frame makes room for them, but not more than 8 at a time, so
+    that no number of them makes a frame slower. They are those nearest to the stretch between two corrected frames that
+    is being segmented; the two are among them. They change only where a propagation passes a corrected frame.
 
     The session holds all state, and the network none. Apart from the corrections (a few MB each), its size does not
     grow with the video: it holds a memory bank, and the features of the ``reach`` + ``encode_batch`` + 3 frames used
-    last. One propagation encodes each frame once, except corrected frames, which it may encode again. A later
-    propagation encodes again what the session no longer holds. Use a session in one thread at a time, and for one
-    propagation at a time.
+    last. One propagation encodes each frame once, except corrected frames, which it may encode again, in batches. A
+    corrected frame's features are kept as long as its mask. A later propagation encodes again what the session no
+    longer holds. Use a session in one thread at a time, and for one propagation at a time.
 
     Args:
         network: in evaluation mode, on the device to compute on.
@@ -117,7 +100,7 @@ class VideoSession:
         capacity = reach + batch + 3
         self._store = FeatureStore(network, source, self.image_size, capacity, batch, lambda x: self._engine.encode(x))
         self._corrections = Corrections(self._store, reach)
-        self._propagation: _Propagation | None = None
+        self._propagation: Propagation | None = None
         self._engine = self.inferer.engine(network)
 
     # Corrections -----------------------------------------------------------------------------------------------------
@@ -130,7 +113,7 @@ class VideoSession:
     def add_mask(self, frame: int, mask: np.ndarray | Tensor) -> None:
         """Correct a frame, or replace its mask.
 
-        The next propagation starts with a new memory that holds all corrected frames.
+        The next propagation starts with a new memory, which holds the nearest corrected frames.
 
         Args:
             frame: its index, from 0.
@@ -249,29 +232,21 @@ class VideoSession:
                 before = _to_numpy(blend(own, self._corrections.carried_to(other, without=frame)))
                 yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
 
-    def _new_propagation(self, frames: range) -> _Propagation:
-        """Start a propagation over these frames, with all corrected frames of the video in memory."""
+    def _new_propagation(self, frames: range) -> Propagation:
+        """Start a propagation over these frames, with an empty memory."""
         self._engine = self.inferer.engine(self.network)
         memory = self.inferer.new_state().memory
-        for frame in self._corrections.masks:
-            features = self._corrections.features(frame)
-            mask = F.interpolate(
-                self._corrections.mask(frame).float(),
-                self.image_size,
-                mode="bilinear",
-                align_corners=False,
-                antialias=True,
-            )
-            memory.write(features.keys, weight_by_mask(features.values, mask), permanent=True)
-        return _Propagation(memory, frames[0], frames.step)
+        return Propagation(memory, frames[0], frames.step, corrected=list(self._corrections.masks))
 
-    def _segment(self, frame: int, propagation: _Propagation) -> Tensor | None:
+    def _segment(self, frame: int, propagation: Propagation) -> Tensor | None:
         """The probability of the next frame of a propagation, (1, 1, H, W), without carried masks.
 
         For a corrected frame it is the mask, for a damaged one None.
         """
-        propagation.frame = frame + propagation.step
         is_corrected = frame in self._corrections
+        if not is_corrected:
+            propagation.take_nearest(frame, self._corrections)
+        propagation.frame = frame + propagation.step
         encoded = None if is_corrected else self._store.get(frame, propagation.step)
         if encoded is None and not is_corrected:
             return None
@@ -340,9 +315,8 @@ class VideoSession:
             session.add_mask(frame, mask)
         if saved.propagation is not None:
             memory = session.inferer.new_state().memory
-            memory.load_state_dict(saved.propagation["memory"])
-            frame, step, count = (saved.propagation[name] for name in ("frame", "step", "count"))
-            session._propagation = _Propagation(memory.to(session._store.device), frame, step, count)
+            session._propagation = Propagation.from_state_dict(saved.propagation, memory, list(saved.masks))
+            memory.to(session._store.device)
         return session
 
 

@@ -226,6 +226,25 @@ def test_permanent_frames_are_read_with_the_others(forgetting: str) -> None:
 
 
 @pytest.mark.parametrize("forgetting", ["usage", "released"])
+def test_permanent_frames_that_are_dropped(forgetting: str) -> None:
+    bank = MemoryBank(2, forgetting)
+    bank.drop_permanent()
+    for number in (100, 101):
+        bank.write(*_random_frame(number)[1:], permanent=True)
+    bank.drop_permanent()
+    query = _random_frame(50)
+    for read, own in zip(bank.read(query), query.read_own(), strict=True):
+        assert torch.equal(read, own)  # as in a new bank
+    bank.write(*_random_frame(102)[1:], permanent=True)
+    _write(bank, _random_frame(1))
+    bank.drop_permanent()
+    bank.write(*_random_frame(103)[1:], permanent=True)
+    for scale, count in enumerate(PER_FRAME):
+        assert _kept(bank, scale) == {103: count, 1: count}
+    assert bank.permanent_slots == PER_FRAME
+
+
+@pytest.mark.parametrize("forgetting", ["usage", "released"])
 @pytest.mark.parametrize("frames", [0, 1, 2, 6])
 def test_a_saved_bank_goes_on_as_if_nothing_had_been(tmp_path: Path, forgetting: str, frames: int) -> None:
     bank, restored = (MemoryBank(3, forgetting) for _ in range(2))

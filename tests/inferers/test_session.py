@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
-from lsinet_monai.masks import mask_change
+from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession, encode_frames, segment_frame
+from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.metrics import frame_dice
-from lsinet_monai.networks import LSINet, load_checkpoint
+from lsinet_monai.networks import Features, LSINet, load_checkpoint
+from lsinet_monai.networks.memory import weight_by_mask
 
 SIZE = (48, 80)  # of a frame
 IMAGE = 64  # for the network
@@ -119,6 +121,85 @@ def test_more_corrected_frames_than_the_memory_holds(small_network: LSINet, reve
     result = _propagate(session, reverse=reverse)
     for frame, mask in masks.items():
         np.testing.assert_array_equal(result[frame], mask)
+
+
+@torch.no_grad()
+def test_corrected_frames_are_in_memory_from_the_first_frame_on(small_network: LSINet) -> None:
+    frames, corrected = _frames(12), (1, 2, 4, 5, 7, 8, 10, 11)  # as many as the memory takes
+    features = [encode_frames([frame], small_network)[0] for frame in frames_to_tensor(frames, IMAGE)[None].unbind(2)]
+    session, memory = _session(small_network, frames, reach=0), MemoryBank(35)
+    for frame in corrected:
+        session.add_mask(frame, EMPTY)
+        mask = torch.zeros(1, 1, IMAGE, IMAGE)
+        memory.write(features[frame].keys, weight_by_mask(features[frame].values, mask), permanent=True)
+    result = _propagate(session)
+    for frame in (0, 3, 6, 9):
+        logits = segment_frame(features[frame], features[frame + 1], memory, small_network, write=frame % 5 == 0)
+        logit = small_network.upsample_logits(logits, (IMAGE, IMAGE))[-1]
+        expected = logit_to_probability(logit, SIZE)[0, 0].numpy()
+        np.testing.assert_allclose(result[frame], expected, atol=1e-5)
+
+
+THIRDS = range(0, 30, 3)
+
+
+@pytest.fixture
+def many(small_network: LSINet) -> VideoSession:
+    """A session with more corrections than the memory takes."""
+    session = _session(small_network, _frames(30), inferer=SequentialVideoInferer(**OFTEN))
+    for frame in THIRDS:
+        session.add_mask(frame, np.roll(MASK, frame, axis=1))
+    return session
+
+
+def _permanent_keys(session: VideoSession, path: Path) -> Tensor:
+    """The keys of the permanent frames in a session's memory at stride 32, (1, frames * 4, 4)."""
+    session.save(path)
+    memory = torch.load(path, weights_only=True)["propagation"]["memory"]
+    assert memory["permanent"] == [8 * 64, 8 * 16, 8 * 4]
+    return memory["scales"][2]["keys"][:, : 8 * 4]
+
+
+@torch.no_grad()
+def test_the_memory_holds_the_nearest_corrected_frames(many: VideoSession, tmp_path: Path) -> None:
+    clip = frames_to_tensor(many.source, IMAGE)[None].unbind(2)
+    keys = {frame: encode_frames([clip[frame]], many.network)[0].keys[2].flatten(2).mT for frame in THIRDS}
+    first_in_memory = {11: 0, 13: 3, 14: 3, 17: 6}
+    for frame, _ in many.propagate(11, 18):
+        if frame in first_in_memory:
+            first = first_in_memory[frame]
+            expected = torch.cat([keys[other] for other in range(first, first + 8 * 3, 3)], 1)
+            torch.testing.assert_close(_permanent_keys(many, tmp_path / "session.pt"), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_it_resumes_within_a_stretch_between_many_corrections(
+    many: VideoSession, tmp_path: Path, reverse: bool
+) -> None:
+    whole = _propagate(many, 10, 20, reverse=reverse)
+    first, second = ((14, 20), (10, 14)) if reverse else ((10, 17), (17, 20))
+    result = _propagate(many, *first, reverse=reverse)
+    many.save(tmp_path / "session.pt")
+    again = VideoSession.load(tmp_path / "session.pt", many.network, many.source)
+    _assert_same(result | _propagate(again, *second, reverse=reverse), whole)
+    _assert_same(result | _propagate(many, *second, reverse=reverse), whole)
+
+
+def test_corrected_frames_are_encoded_in_batches_and_once(many: VideoSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    encode = LSINet.encode
+
+    def count(network: LSINet, frames: Tensor, *arguments: Any) -> Features:
+        batches.append(len(frames))
+        return encode(network, frames, *arguments)
+
+    monkeypatch.setattr(LSINet, "encode", count)
+    propagation = many.propagate(13)
+    next(propagation)
+    assert batches[:2] == [4, 4]  # the eight nearest; the others are the frames around the first
+    batches.clear()
+    next(many.propagate(14))
+    assert sum(batches) <= 2  # the frame and the one after it
 
 
 def test_a_correction_during_a_propagation(small_network: LSINet) -> None:

@@ -1,0 +1,96 @@
+"""A propagation through a video: its place, its memory, and which corrected frames are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lsinet_monai.inferers.corrections import Corrections
+from lsinet_monai.inferers.memory_bank import MemoryBank
+
+__all__ = ["MOST_CORRECTED", "Propagation", "nearest_frames"]
+
+MOST_CORRECTED = 8
+"""The number of corrected frames that the memory of a propagation holds at most."""
+
+
+def nearest_frames(corrected: Collection[int], frame: int) -> list[int]:
+    """The corrected frames nearest to the stretch between two of them in which a frame lies.
+
+    They are the same for all frames of the stretch, whose ends are among them.
+
+    Args:
+        corrected: the corrected frames.
+        frame: the frame.
+
+    Returns:
+        :data:`MOST_CORRECTED` frames, or all if there are fewer, in order. Of two that are as near the earlier one is
+        taken.
+    """
+    start = max((other for other in corrected if other <= frame), default=frame)
+    end = min((other for other in corrected if other >= frame), default=frame)
+    by_distance = sorted(corrected, key=lambda other: (max(start - other, other - end), other))
+    return sorted(by_distance[:MOST_CORRECTED])
+
+
+@dataclass
+class Propagation:
+    """The state of a propagation between two frames."""
+
+    memory: MemoryBank
+    frame: int
+    """The next frame."""
+    step: int
+    """1, or -1 in reverse."""
+    count: int = 0
+    """The number of frames so far, without damaged ones."""
+    corrected: list[int] = field(default_factory=list)
+    """The frames that were corrected when it began. Those corrected later do not enter its memory."""
+    permanent: list[int] = field(default_factory=list)
+    """Those that are in memory, where they are the permanent frames."""
+
+    def take_nearest(self, frame: int, corrections: Corrections) -> None:
+        """Keep in memory the corrected frames for a frame, see :func:`nearest_frames`, and no others.
+
+        A frame whose correction was taken back meanwhile does not enter the memory.
+
+        Raises:
+            InputError: a corrected frame is damaged.
+        """
+        nearest = nearest_frames(self.corrected, frame)
+        if nearest == self.permanent:
+            return
+        written = corrections.keys_and_values([other for other in nearest if other in corrections])
+        self.memory.drop_permanent()
+        for keys, values in written:
+            self.memory.write(keys, values, permanent=True)
+        self.permanent = nearest
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
+        return {
+            "memory": self.memory.state_dict(),
+            "frame": self.frame,
+            "step": self.step,
+            "count": self.count,
+            "permanent": list(self.permanent),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any], memory: MemoryBank, corrected: Collection[int]) -> Propagation:
+        """Resume a propagation from the result of :meth:`state_dict`.
+
+        Args:
+            state: the state.
+            memory: an empty bank with the options of the saved one; it takes the saved content.
+            corrected: the corrected frames.
+
+        Raises:
+            InputError: see :meth:`MemoryBank.load_state_dict`.
+        """
+        memory.load_state_dict(state["memory"])
+        frame, step = state["frame"], state["step"]
+        # Earlier versions did not save which corrected frames are in memory: theirs stay until the nearest ones change.
+        permanent = state.get("permanent", nearest_frames(corrected, frame - step))
+        return cls(memory, frame, step, state["count"], list(corrected), list(permanent))

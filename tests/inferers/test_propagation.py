@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lsinet_monai.inferers import MemoryBank
+from lsinet_monai.inferers.corrections import Corrections
+from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.propagation import MOST_CORRECTED, Propagation, nearest_frames
+from lsinet_monai.networks import LSINet
+
+TENS = range(0, 200, 10)
+
+# corrected frames, a frame, and the corrected frames nearest to its stretch
+NEAREST = [
+    ([], 5, []),
+    ([9, 3], 5, [3, 9]),
+    (range(8), 100, list(range(8))),
+    (range(9), 100, list(range(1, 9))),
+    (range(50, 59), 0, list(range(50, 58))),
+    (TENS, 101, [70, 80, 90, 100, 110, 120, 130, 140]),  # both ends of the stretch are as near
+    (TENS, 109, [70, 80, 90, 100, 110, 120, 130, 140]),
+    (TENS, 5, [0, 10, 20, 30, 40, 50, 60, 70]),
+    (TENS, 195, [120, 130, 140, 150, 160, 170, 180, 190]),
+    ([*range(8), 500, 900], 9, [*range(1, 8), 500]),
+    ([*range(8), 500, 900], 499, [*range(1, 8), 500]),
+    ([*range(8), 500, 900], 501, [2, 3, 4, 5, 6, 7, 500, 900]),
+    ([*range(0, 40, 4), 1000], 1001, [*range(12, 40, 4), 1000]),
+]
+
+
+@pytest.mark.parametrize(("corrected", "frame", "expected"), NEAREST)
+def test_nearest_frames(corrected: list[int], frame: int, expected: list[int]) -> None:
+    assert nearest_frames(corrected, frame) == expected
+    assert len(expected) <= MOST_CORRECTED == 8
+
+
+@pytest.fixture
+def corrections(small_network: LSINet) -> Corrections:
+    """Twelve corrected frames, 0 to 11."""
+    frames = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
+    corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=4), reach=3)
+    for frame in range(12):
+        corrections.add(frame, np.arange(64 * 64).reshape(64, 64) < 64 * frame, frames[frame])
+    return corrections
+
+
+def _start(frame: int = 0, memory_frames: int = 2) -> Propagation:
+    return Propagation(MemoryBank(memory_frames), frame, 1, corrected=list(range(12)))
+
+
+def _assert_holds(memory: MemoryBank, corrections: Corrections, frames: list[int]) -> None:
+    """Check that the permanent frames of a memory are these corrected ones."""
+    assert memory.permanent_slots == tuple(len(frames) * n for n in (64, 16, 4))
+    found = corrections.keys_and_values(frames)
+    for i, (scale, end) in enumerate(zip(memory.scales, memory.permanent_slots, strict=True)):
+        slots = scale.slots(0, end)
+        for own, entry in ((slots.keys, 0), (slots.values, 1)):
+            expected = torch.cat([written[entry][i].flatten(2).transpose(1, 2) for written in found], 1)
+            torch.testing.assert_close(own, expected)
+
+
+@torch.no_grad()
+def test_the_nearest_frames_take_the_place_of_others_in_memory(corrections: Corrections) -> None:
+    propagation = _start()
+    propagation.take_nearest(0, corrections)
+    _assert_holds(propagation.memory, corrections, list(range(8)))
+    (features,) = corrections.features([3])
+    propagation.memory.write(features.keys, features.values)
+    propagation.take_nearest(20, corrections)
+    _assert_holds(propagation.memory, corrections, list(range(4, 12)))
+    # The frame that was written on the way stays.
+    assert propagation.memory.sizes.tolist() == [[9 * 64, 9 * 16, 9 * 4]]
+    torch.testing.assert_close(
+        propagation.memory.scales[2].slots(8 * 4, 9 * 4).keys, features.keys[2].flatten(2).transpose(1, 2)
+    )
+
+
+@torch.no_grad()
+def test_a_correction_that_was_taken_back_does_not_enter_the_memory(corrections: Corrections) -> None:
+    propagation = _start()
+    propagation.take_nearest(0, corrections)
+    corrections.remove(9)
+    propagation.take_nearest(20, corrections)
+    _assert_holds(propagation.memory, corrections, [4, 5, 6, 7, 8, 10, 11])
+    for frame in (*range(9), 10, 11):
+        corrections.remove(frame)
+    propagation.take_nearest(0, corrections)
+    assert propagation.memory.is_empty
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("version", ["now", "before the bound"])
+def test_it_resumes_with_the_frames_in_its_memory(corrections: Corrections, version: str) -> None:
+    propagation = _start(frame=21)
+    propagation.take_nearest(20, corrections)
+    propagation.count = 3
+    state = propagation.state_dict()
+    if version == "before the bound":
+        del state["permanent"]
+    again = Propagation.from_state_dict(state, MemoryBank(2), range(12))
+    assert (again.frame, again.step, again.count) == (21, 1, 3)
+    corrections.store.network = None  # Nothing is encoded again.
+    again.take_nearest(21, corrections)
+    _assert_holds(again.memory, corrections, list(range(4, 12)))
+    assert again.permanent == list(range(4, 12)) and again.corrected == list(range(12))
