@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.window_search import search_windows
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.encoder import STRIDES
@@ -33,6 +34,11 @@ _STRIDE = STRIDES[0]
 _TEMPERATURE = 0.1
 # The standard deviation of a place's motion from one frame to the next, in cells of the grid.
 _MOTION = 1.0
+# Places more than this many cells from the expected one, in x or in y, need not be compared: whatever the features are,
+# their share of the softmax is below 1e-7. One that is left out is at least 9 cells away, so its score is at most
+# 1 / _TEMPERATURE - 0.5 * 9 ** 2 = -30.5. The nearest cell is within 0.71 cells, so its score is at least -10.25. If
+# the expected place is outside the frame, both distances count from the nearest place inside it.
+_RADIUS = 8
 # Two positions with this cosine or a higher one are taken for the same place.
 _SAME_PLACE = 0.5
 
@@ -59,10 +65,10 @@ class Match(NamedTuple):
 def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
     """Match a frame with a corrected frame, starting from the match of the frame between them.
 
-    Each position of the current frame is compared with all positions of the corrected frame. Positions near the place
-    from the previous match get a higher score, so a place is followed over many frames. Errors do not add up, because
-    every frame is matched with the corrected frame itself. Displacements are averaged over 3 x 3 positions, because
-    neighbouring positions move together.
+    Each position of the current frame is compared with positions of the corrected frame around the place from the
+    previous match. The nearest ones get the highest score, so a place is followed over many frames. Errors do not add
+    up, because every frame is matched with the corrected frame itself. Displacements are averaged over 3 x 3 positions,
+    because neighbouring positions move together.
 
     Args:
         corrected: (1, C, h, w), the corrected frame's features at stride 8.
@@ -81,11 +87,10 @@ def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack([x.flatten(), y.flatten()], 1).to(queries)
     expected = places + before.displacement.flatten(2)[0].T
-    distances = torch.cdist(expected, places, compute_mode="donot_use_mm_for_euclid_dist")
-    scores = queries @ keys.T / _TEMPERATURE - 0.5 * (distances / _MOTION).square()
-    weights = scores.softmax(1)
-    displacement = (weights @ places - places).T.view(1, 2, height, width)
-    cosine = (F.normalize(weights @ keys, dim=1) * queries).sum(1)
+    grid = (height, width)
+    found, found_keys = search_windows(queries, keys, expected, grid, _TEMPERATURE, _MOTION, _RADIUS)
+    displacement = (found - places).T.view(1, 2, height, width)
+    cosine = (F.normalize(found_keys, dim=1) * queries).sum(1)
     return Match(
         F.avg_pool2d(displacement, 3, stride=1, padding=1, count_include_pad=False),
         (cosine / _SAME_PLACE).clamp(0, 1).view(1, 1, height, width),

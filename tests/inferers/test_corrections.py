@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lsinet_monai.inferers.corrections import Corrections, Match, blend, carry_mask, match_features
 from lsinet_monai.inferers.feature_store import FeatureStore
@@ -48,6 +49,24 @@ def test_a_match_starts_from_the_one_before() -> None:
     for steps in range(1, 6):
         match = match_features(corrected, _move(corrected, steps, 0), match)
     assert torch.allclose(match.displacement[0, 0, 5:-5, 7:-7], torch.tensor(-5.0), atol=0.1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 28), (28, 8), (4, 4)])
+def test_a_match_is_that_of_a_comparison_with_the_whole_frame(height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    corrected = torch.randn(1, 32, height, width, generator=generator)
+    current = _move(corrected, 2, -1) + 0.5 * torch.randn(1, 32, height, width, generator=generator)
+    before = Match(torch.randn(1, 2, height, width, generator=generator), torch.ones(1, 1, height, width))
+    match = match_features(corrected, current, before)
+
+    keys, queries = (F.normalize(x - x.mean((2, 3), keepdim=True), dim=1)[0].flatten(1).T for x in (corrected, current))
+    places = torch.tensor([(x, y) for y in range(height) for x in range(width)]).float()
+    distances = torch.cdist(places + before.displacement[0].flatten(1).T, places)
+    weights = (10 * queries @ keys.T - distances**2 / 2).softmax(1)
+    displacement = (weights @ places - places).T.view(1, 2, height, width)
+    displacement = F.avg_pool2d(displacement, 3, stride=1, padding=1, count_include_pad=False)
+    likeness = (2 * F.cosine_similarity(weights @ keys, queries)).clamp(0, 1).view(1, 1, height, width)
+    torch.testing.assert_close(match, Match(displacement, likeness), atol=1e-4, rtol=0)
 
 
 def test_what_looks_different_is_not_trusted() -> None:
