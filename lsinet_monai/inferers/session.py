@@ -261,8 +261,15 @@ class VideoSession:
     def _adjacent(self, frame: int, step: int) -> Features:
         """Features of the adjacent frame; at a gap or at the video's end, the inferer's fallback."""
         sides = (frame + 1, frame - 1, frame) if self.inferer.adjacent == "next" else (frame - 1, frame)
-        encoded = (self._store.get(side, step) for side in sides if 0 <= side < len(self.source))
-        return next(found.features for found in encoded if found is not None)
+        encoded = (self._features(side, step) for side in sides if 0 <= side < len(self.source))
+        return next(features for features in encoded if features is not None)
+
+    def _features(self, frame: int, step: int) -> Features | None:
+        """Features of a frame; None if it is damaged. Those of a corrected frame are kept, and not encoded again."""
+        if frame in self._corrections:
+            return self._corrections.features([frame])[0]
+        encoded = self._store.get(frame, step)
+        return None if encoded is None else encoded.features
 
     # Checks ----------------------------------------------------------------------------------------------------------
 
