@@ -2,6 +2,7 @@
 
 Each function changes a frame, uint8, (H, W, 3), and its mask, bool, (H, W), and returns both. ``progress`` runs from 0
 at the start of an episode to 1 at its end; ``rng`` has the episode's seed, so that the frames of one episode agree.
+``strength`` scales what is drawn: how large, opaque or long it is.
 Glare and smoke leave the mask as it is: the polyp lies under them. An instrument and the rim cut off what they hide.
 """
 
@@ -62,27 +63,32 @@ def _blobs(
     return np.asarray(picture, np.float32)[..., None] / 255
 
 
-def add_glare(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def add_glare(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Add specular reflections, from many small spots to a patch that whitens a third of the view."""
     if rng.random() < 0.5:
         count, radii, soft = int(rng.integers(5, 40)), (0.004, 0.03), 0.004
     else:
         count, radii, soft = int(rng.integers(1, 4)), (0.05, 0.2), 0.04
     shift = (progress - 0.5) * rng.normal(0, 0.15, 2)
-    strength = rng.uniform(0.7, 1.2) * _ramp(progress)
-    alpha = np.minimum(_blobs(rng, (mask.shape[0], mask.shape[1]), count, radii, soft, shift) * strength, 1)
+    opacity = rng.uniform(0.7, 1.2) * _ramp(progress)
+    radii = strength * radii[0], strength * radii[1]
+    alpha = np.minimum(_blobs(rng, (mask.shape[0], mask.shape[1]), count, radii, soft, shift) * opacity, 1)
     return _mix(frame, np.array([255, 252, 245], np.float32), alpha), mask
 
 
-def add_water(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def add_water(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Let water run over the lens: it bends the picture, blurs it in places, and carries bubbles."""
     size = mask.shape[0], mask.shape[1]
-    cells, depth = int(rng.integers(3, 9)), rng.uniform(0.02, 0.08) * _ramp(progress)
+    cells, depth = int(rng.integers(3, 9)), strength * rng.uniform(0.02, 0.08) * _ramp(progress)
     flow = (progress - 0.5) * rng.normal(0, 0.6, 2)
     bend = [2 * depth * (_drifting_noise(rng, cells, size, flow) - 0.5) for _ in range(2)]
     frame, mask = displace(frame, mask, np.stack(bend))
     wet = _drifting_noise(rng, cells, size, flow)[..., None]
-    soft = blur(frame, rng.uniform(0.005, 0.02) * min(size))
+    soft = blur(frame, strength * rng.uniform(0.005, 0.02) * min(size))
     frame = _mix(frame, soft.astype(np.float32), np.clip(2 * wet - 0.5, 0, 1) * _ramp(progress))
     return _add_bubbles(frame, rng, flow), mask
 
@@ -111,17 +117,21 @@ def _add_bubbles(frame: np.ndarray, rng: np.random.Generator, flow: np.ndarray) 
     return _mix(frame, np.array([255, 245, 235], np.float32), alpha)
 
 
-def add_smoke(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def add_smoke(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Let smoke of a hot snare, or lens fog, drift through the view."""
     size = mask.shape[0], mask.shape[1]
     flow = (progress - 0.5) * rng.normal(0, 0.8, 2)
     shape = 0.7 * _drifting_noise(rng, 4, size, flow) + 0.3 * _drifting_noise(rng, 12, size, flow)
-    alpha = np.clip(rng.uniform(0.5, 0.95) * (0.35 + shape[..., None]) * _ramp(progress), 0, 0.97)
-    frame = blur(frame, 0.008 * min(size) * _ramp(progress))
+    alpha = np.clip(strength * rng.uniform(0.5, 0.95) * (0.35 + shape[..., None]) * _ramp(progress), 0, 0.97)
+    frame = blur(frame, strength * 0.008 * min(size) * _ramp(progress))
     return _mix(frame, rng.uniform(150, 235) * np.array([1, 0.97, 0.95], np.float32), alpha), mask
 
 
-def add_instrument(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def add_instrument(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Push forceps, a snare's sheath or a needle in from the rim, and draw it back."""
     height, width = mask.shape
     side = min(height, width)
@@ -129,7 +139,7 @@ def add_instrument(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np
     direction = -np.array([np.cos(enters), np.sin(enters)])
     centre = np.array([width, height]) * rng.uniform(0.35, 0.65, 2)
     tip = centre - direction * side * (0.75 - rng.uniform(0.6, 1.0) * _ramp(progress, 0.4))
-    half = side * rng.uniform(0.03, 0.09)
+    half = strength * side * rng.uniform(0.03, 0.09)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     along = (x - tip[0]) * direction[0] + (y - tip[1]) * direction[1]
     across = ((x - tip[0]) * direction[1] - (y - tip[1]) * direction[0]) / half
@@ -190,16 +200,21 @@ def add_rim(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random
     return _mix(frame, colour, alpha[..., None]), mask & (alpha < 0.5)
 
 
-def defocus(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def defocus(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Put the scene out of focus."""
-    return blur(frame, np.exp(rng.uniform(np.log(0.005), np.log(0.03))) * min(mask.shape) * _ramp(progress)), mask
+    radius = strength * np.exp(rng.uniform(np.log(0.005), np.log(0.03)))
+    return blur(frame, radius * min(mask.shape) * _ramp(progress)), mask
 
 
-def shake(frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator) -> Picture:
+def shake(
+    frame: np.ndarray, mask: np.ndarray, progress: float, rng: np.random.Generator, strength: float = 1.0
+) -> Picture:
     """Blur a frame along a quick movement of the camera, up to an eighth of its side."""
-    length = np.exp(rng.uniform(np.log(0.015), np.log(0.12))) * min(mask.shape) * _ramp(progress)
+    length = strength * np.exp(rng.uniform(np.log(0.015), np.log(0.12))) * min(mask.shape) * _ramp(progress)
     angle = rng.uniform(0, np.pi)
-    steps = int(np.clip(length / 2, 3, 15))
+    steps = int(np.clip(length / 2, 3, max(3, 15 * strength)))
     margin = int(length / 2) + 2
     image = Image.fromarray(np.pad(frame, ((margin, margin), (margin, margin), (0, 0)), "edge"))
     total = np.zeros(frame.shape, np.float32)
