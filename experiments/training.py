@@ -27,7 +27,7 @@ from experiments.clips import FOLDS
 from lsinet_monai.data import TrainingDataset, TrainingSample
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LSINet
-from lsinet_monai.networks.memory import read_from, to_elements, weight_by_mask
+from lsinet_monai.networks.memory import read_from, to_elements
 from lsinet_monai.transforms import RandColourd
 from lsinet_monai.utils.files import atomic_write
 
@@ -88,7 +88,7 @@ class MoreMemoryNetwork(LSINet):
         features, adjacent_features = self.encode(current), self.encode(adjacent)
         memory_features = [self.encode(frame) for frame in memory.split(3, 1)]
         masks = memory_mask.split(1, 1)
-        values = [weight_by_mask(x.values, mask) for x, mask in zip(memory_features, masks, strict=True)]
+        values = [self.values_by_mask(x, mask) for x, mask in zip(memory_features, masks, strict=True)]
         read = read_from(features.keys, _join_frames([x.keys for x in memory_features]), _join_frames(values))
         return self.upsample_logits(self.decode(features, adjacent_features, read), current.shape[-2:])
 

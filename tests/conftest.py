@@ -165,7 +165,7 @@ def onnx_step(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def make_small_network() -> Callable[[str], LSINet]:
+def make_small_network() -> Callable[..., LSINet]:
     """Make a network in evaluation mode. All weights are random, also those that normally start at zero.
 
     Otherwise neither alignment nor attention would influence the masks.
@@ -174,10 +174,10 @@ def make_small_network() -> Callable[[str], LSINet]:
 
     from lsinet_monai.networks import LSINet
 
-    def make(backbone: str) -> LSINet:
+    def make(backbone: str, mask_embedding: bool = False) -> LSINet:
         with torch.random.fork_rng():
             torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
-            network = LSINet(backbone, drop_path_rate=0.0)
+            network = LSINet(backbone, drop_path_rate=0.0, mask_embedding=mask_embedding)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in network.parameters():
@@ -192,7 +192,7 @@ def make_small_network() -> Callable[[str], LSINet]:
 
 
 @pytest.fixture(scope="session")
-def small_network(make_small_network: Callable[[str], LSINet]) -> LSINet:
+def small_network(make_small_network: Callable[..., LSINet]) -> LSINet:
     """A small network of the default backbone's family, PVTv2-B0."""
     return make_small_network("pvt_v2_b0")
 

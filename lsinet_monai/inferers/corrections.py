@@ -24,7 +24,6 @@ from lsinet_monai.inferers.window_search import search_windows
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.encoder import STRIDES
-from lsinet_monai.networks.memory import weight_by_mask
 
 __all__ = ["Corrections", "Match", "blend", "carry_mask", "match_features"]
 
@@ -246,7 +245,7 @@ class Corrections:
                     align_corners=False,
                     antialias=True,
                 )
-                correction.values = weight_by_mask(features.values, mask)
+                correction.values = self.store.network.values_by_mask(features, mask)
             found.append((features.keys, correction.values))
         return found
 

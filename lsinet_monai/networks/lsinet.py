@@ -19,9 +19,16 @@ from lsinet_monai.networks.decoder import Decoder
 from lsinet_monai.networks.encoder import STRIDES, Encoder
 from lsinet_monai.networks.harmonisation import Harmonisation
 from lsinet_monai.networks.input_checks import check_frame_values, check_frames, check_sample
-from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
+from lsinet_monai.networks.memory import (
+    KeysAndValues,
+    MaskEmbedding,
+    read_from,
+    to_elements,
+    weight_by_mask,
+    weight_one_scale,
+)
 from lsinet_monai.networks.normalisation import choose_statistics, is_imagenet
-from lsinet_monai.utils.config_values import check_numbers, check_paths
+from lsinet_monai.utils.config_values import as_bool, check_numbers, check_paths
 
 __all__ = ["OUTPUTS", "Features", "LSINet"]
 
@@ -75,6 +82,8 @@ class LSINet(nn.Module):
             its frames itself. By default ImageNet's, or with ``pretrained`` or ``encoder_weights`` those of the
             backbone's pretraining, as timm states them.
         std: the standard deviations that belong to ``mean``.
+        mask_embedding: add an embedding of its mask to what is written to memory of a frame. The released network has
+            none. It starts at zero, so until it is trained it changes no mask.
 
     Raises:
         InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found; or
@@ -96,6 +105,7 @@ class LSINet(nn.Module):
         drop_path_rate: float = 0.3,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        mask_embedding: bool = False,
     ) -> None:
         super().__init__()
         check_numbers(drop_path_rate=drop_path_rate)
@@ -109,6 +119,9 @@ class LSINet(nn.Module):
         self.alignment = Alignment()
         self.harmonisation = Harmonisation()
         self.decoder = Decoder()
+        self.mask_embedding: MaskEmbedding | None = None
+        if as_bool(mask_embedding, "mask_embedding"):
+            self.add_mask_embedding()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,6 +131,13 @@ class LSINet(nn.Module):
             **self.config,
             "channels_last": any(w.is_contiguous(memory_format=torch.channels_last) for w in weights),
         }
+
+    def add_mask_embedding(self) -> None:
+        """Give a network that has no mask embedding one that starts at zero, to train it. Its masks stay the same."""
+        if self.mask_embedding is None:
+            weight = self.decoder.guide.score.weight
+            self.mask_embedding = MaskEmbedding().to(weight.device, weight.dtype).train(self.training)
+            self.config["mask_embedding"] = True
 
     def fingerprint(self) -> str:
         """A hash of the arguments and weights, the same on every device and in every memory format."""
@@ -167,7 +187,7 @@ class LSINet(nn.Module):
         memory_features = features if memory is None else others[-1]
         values = memory_features.values
         if memory_mask is not None:
-            values = weight_by_mask(values, memory_mask)
+            values = self.values_by_mask(memory_features, memory_mask)
         elements = _memory_elements(memory_features.keys, values)
         read = read_from(features.keys, *elements)
         if not every_frame:
@@ -255,9 +275,8 @@ class LSINet(nn.Module):
         harmonised = self.harmonisation(tuple(x[:batch] for x in aligned), tuple(x[batch:] for x in aligned))
         return self.decoder(harmonised)
 
-    @staticmethod
-    def values_for_memory(features: Features, logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Weight a decoded frame's values by its own logits, for the memory.
+    def values_for_memory(self, features: Features, logits: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Weight a decoded frame's values by its own logits, for the memory, and add the embedding of its mask.
 
         Args:
             features: the encoded frame.
@@ -266,8 +285,24 @@ class LSINet(nn.Module):
         Returns:
             three of (B, 16, h, w), at strides 8, 16 and 32.
         """
-        s_3, s_4, s_5 = logits[3], logits[2], logits[1]
-        return tuple(weight_one_scale(v, s) for v, s in zip(features.values, (s_3, s_4, s_5), strict=True))
+        by_scale = logits[3], logits[2], logits[1]
+        weighted = tuple(weight_one_scale(v, s) for v, s in zip(features.values, by_scale, strict=True))
+        if self.mask_embedding is None:
+            return weighted
+        embedded = self.mask_embedding([torch.sigmoid(s) for s in by_scale])
+        return tuple(v + e for v, e in zip(weighted, embedded, strict=True))
+
+    def values_by_mask(self, features: Features, mask: Tensor) -> tuple[Tensor, ...]:
+        """Weight a frame's values by a given mask, for the memory, and add the embedding of the mask.
+
+        Args:
+            features: the encoded frame.
+            mask: (B, 1, H, W) in [0, 1], of the frame's size at the encoder's input.
+
+        Returns:
+            three of (B, 16, h, w), at strides 8, 16 and 32.
+        """
+        return weight_by_mask(features.values, mask, self.mask_embedding)
 
     @staticmethod
     def upsample_logits(logits: Sequence[Tensor], size: tuple[int, int] | torch.Size) -> tuple[Tensor, ...]:

@@ -18,6 +18,7 @@ __all__ = [
     "KEY_CHANNELS",
     "VALUE_CHANNELS",
     "KeysAndValues",
+    "MaskEmbedding",
     "read_from",
     "to_elements",
     "weight_by_mask",
@@ -46,6 +47,32 @@ class KeysAndValues(nn.Module):
         return keys, values
 
 
+class MaskEmbedding(nn.Module):
+    """Embed a frame's mask, scale by scale, to be added to the values that are written to memory.
+
+    A weight from a mask changes a value by 2% at most, see :func:`weight_one_scale`; what is added here can say of each
+    position whether it shows a polyp. It starts at zero, so that a trained network's masks stay the same until it
+    learns.
+
+    Source: masks in memory values as in STM (Oh et al., ICCV 2019), as an addition to the published values.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList([_embed_one_scale() for _ in STRIDES])
+
+    def forward(self, masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Three masks (B, 1, h, w) in [0, 1], at strides 8, 16 and 32 -> three of (B, 16, h, w)."""
+        return tuple(embed(mask) for embed, mask in zip(self.scales, masks, strict=True))
+
+
+def _embed_one_scale() -> nn.Sequential:
+    last = nn.Conv2d(VALUE_CHANNELS, VALUE_CHANNELS, 1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return nn.Sequential(nn.Conv2d(1, VALUE_CHANNELS, 3, padding=1), nn.ReLU(), last)
+
+
 def weight_one_scale(values: Tensor, mask: Tensor) -> Tensor:
     """Multiply one scale's values by 1 + the softmax of a mask over all positions.
 
@@ -67,19 +94,26 @@ def weight_one_scale(values: Tensor, mask: Tensor) -> Tensor:
     return values * (1 + weights)
 
 
-def weight_by_mask(values: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, ...]:
+def weight_by_mask(
+    values: Sequence[Tensor], mask: Tensor, embedding: MaskEmbedding | None = None
+) -> tuple[Tensor, ...]:
     """Weight the values of all scales by one mask of the frame, as :func:`weight_one_scale` does for one.
 
     Args:
         values: per scale (B, C, h, w).
         mask: (B, 1, H, W) in [0, 1], of the frame's size at the encoder's input. It is padded as the frame is.
+        embedding: the network's mask embedding, which gets the mean of the mask at each position; None if it has none.
 
     Returns:
         per scale (B, C, h, w).
     """
     stride = STRIDES[-1]
     mask = F.pad(mask, (0, -mask.shape[-1] % stride, 0, -mask.shape[-2] % stride))
-    return tuple(weight_one_scale(v, mask) for v in values)
+    weighted = tuple(weight_one_scale(v, mask) for v in values)
+    if embedding is None:
+        return weighted
+    means = [F.avg_pool2d(mask.to(v.dtype), mask.shape[-1] // v.shape[-1]) for v in values]
+    return tuple(v + e for v, e in zip(weighted, embedding(means), strict=True))
 
 
 def to_elements(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from lsinet_monai.utils.config_values import as_bool, check_paths
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
 __all__ = ["LoadedModel", "create_network", "load_checkpoint", "save_checkpoint", "save_model"]
+
+logger = logging.getLogger(__name__)
 
 RELEASED_IMAGE_SIZE = 352
 
@@ -63,6 +66,7 @@ def create_network(
     channels_last: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    mask_embedding: bool = False,
 ) -> LSINet:
     """Build a network to train, from its backbone's weights or from a whole model to fine-tune.
 
@@ -72,30 +76,35 @@ def create_network(
         encoder_weights: see :class:`LSINet`.
         drop_path_rate: see :class:`LSINet`.
         checkpoint: a model file to start from, of this package or of the authors' program. It describes its network,
-            so all other arguments are ignored.
+            so all other arguments but ``mask_embedding`` are ignored.
         channels_last: keep the backbone's weights, and so its features, in this memory format, in which many backbones
             are faster. A network from a model file always has it.
         mean: see :class:`LSINet`.
         std: see :class:`LSINet`.
+        mask_embedding: see :class:`LSINet` and :func:`load_checkpoint`.
 
     Raises:
         InputError: see :class:`LSINet` and :func:`load_checkpoint`.
     """
     if checkpoint is not None:
-        return load_checkpoint(checkpoint).network
+        return load_checkpoint(checkpoint, mask_embedding=mask_embedding).network
     is_channels_last = as_bool(channels_last, "channels_last")
-    network = LSINet(backbone, as_bool(pretrained, "pretrained"), encoder_weights, drop_path_rate, mean, std)
+    network = LSINet(
+        backbone, as_bool(pretrained, "pretrained"), encoder_weights, drop_path_rate, mean, std, mask_embedding
+    )
     if is_channels_last:
         network.encoder.backbone.to(memory_format=torch.channels_last)
     return network
 
 
-def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu", mask_embedding: bool = False) -> LoadedModel:
     """Build the network that a model file describes, and load its weights.
 
     Args:
         path: a model file of this package or of the authors' program.
         device: the device to put the network on.
+        mask_embedding: give a network that has no mask embedding a new one, to train it, and log that. A file that has
+            one keeps it in either case.
 
     Raises:
         InputError: the file is missing, cannot be read as weights, or is not a complete LSI-Net model. The message
@@ -120,10 +129,15 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Loa
             backbone, state = convert_with_backbone(content)
             network = LSINet(backbone)
             network.load_state_dict(state)
-            return LoadedModel(_ready(network, device), RELEASED_IMAGE_SIZE)
-        return _load_own(content, device)
+            loaded = LoadedModel(_ready(network, device), RELEASED_IMAGE_SIZE)
+        else:
+            loaded = _load_own(content, device)
     except InputError as error:
         raise InputError(f"checkpoint={str(path)!r}: {error}") from error
+    if as_bool(mask_embedding, "mask_embedding") and loaded.network.mask_embedding is None:
+        loaded.network.add_mask_embedding()
+        logger.info("'%s' has no mask embedding: it gets a new one, which starts at zero", path)
+    return loaded
 
 
 def _load_own(content: Any, device: str | torch.device) -> LoadedModel:

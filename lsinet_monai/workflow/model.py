@@ -17,19 +17,22 @@ __all__ = ["load_model"]
 logger = logging.getLogger(__name__)
 
 
-def load_model(checkpoint: str | Path | None, device: str | torch.device = "cpu") -> LoadedModel:
+def load_model(
+    checkpoint: str | Path | None, device: str | torch.device = "cpu", mask_embedding: bool = False
+) -> LoadedModel:
     """Load the model file of a run, and log which one it is and, for the shipped model, the terms of its use.
 
     Args:
         checkpoint: a model file of this package or of the authors' program.
         device: the device to put the network on.
+        mask_embedding: see :func:`lsinet_monai.networks.load_checkpoint`.
 
     Raises:
         InputError: see :func:`lsinet_monai.networks.load_checkpoint`; or ``checkpoint`` is None.
     """
     if checkpoint is None:
         raise InputError("checkpoint=None: give a model file, or leave the key out to take the bundle's")
-    loaded = load_checkpoint(checkpoint, device)
+    loaded = load_checkpoint(checkpoint, device, mask_embedding)
     if idist.get_rank() == 0:
         logger.info("model: %s", describe_model(checkpoint))
     return loaded

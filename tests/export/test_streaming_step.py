@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,19 @@ def _expected(clip: Tensor, network: LSINet) -> Tensor:
 
 
 @pytest.mark.slow
-def test_step_by_step_is_the_inferer(small_network: LSINet) -> None:
+@pytest.mark.parametrize("mask_embedding", [False, True])
+def test_step_by_step_is_the_inferer(make_small_network: Callable[..., LSINet], mask_embedding: bool) -> None:
     """Over 14 frames, 7 of them written: more than the memory holds."""
     clip = _clip(14)
-    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    network = make_small_network("pvt_v2_b0", mask_embedding)
+    step = StreamingStep(network, SIZE, INTERVAL, MEMORY)
     state, logits = step.new_state(), []
     shapes = [x.shape for x in state]
     for frame in clip.unbind(2):
         logit, *state = step(frame, *state)
         logits.append(logit)
         assert [x.shape for x in state] == shapes
-    torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, small_network), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, network), atol=1e-4, rtol=0)
     assert len(shapes) == len(step.state_names)
 
 

@@ -13,9 +13,15 @@ from lsinet_monai.networks import LSINet
 
 
 @pytest.fixture(scope="session")
-def small_network(make_small_network: Callable[[str], LSINet]) -> LSINet:
+def small_network(make_small_network: Callable[..., LSINet]) -> LSINet:
     """A small network with random weights, see ``make_small_network``."""
     return make_small_network("mobilenetv3_small_050")
+
+
+@pytest.fixture(scope="session")
+def embedding_network(make_small_network: Callable[..., LSINet]) -> LSINet:
+    """The same network with a mask embedding, whose weights are random too."""
+    return make_small_network("mobilenetv3_small_050", mask_embedding=True)
 
 
 class Replays:

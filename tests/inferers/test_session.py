@@ -213,6 +213,20 @@ def test_a_correction_during_a_propagation(small_network: LSINet) -> None:
     _assert_same(_propagate(session), _propagate(expected))
 
 
+def test_with_a_mask_embedding_the_memory_listens_to_a_correction(
+    small_network: LSINet, embedding_network: LSINet
+) -> None:
+    effects = []
+    for network in (small_network, embedding_network):
+        results = []
+        for mask in (MASK, ~MASK):
+            session = _session(network, reach=0)
+            session.add_mask(4, mask)
+            results.append(_propagate(session))
+        effects.append(max(np.abs(results[0][frame] - results[1][frame]).max() for frame in (3, 5)))
+    assert effects[1] > 10 * effects[0] > 0
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("mask", [MASK, EMPTY])
 def test_a_correction_acts_on_both_sides(small_network: LSINet, mask: np.ndarray, reverse: bool) -> None:

@@ -45,7 +45,7 @@ BACKBONES = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "stay"), BACKBONES)
 def test_logits_are_equal_but_for_rounding(
-    make_small_network: Callable[[str], LSINet], backbone: str, stay: bool
+    make_small_network: Callable[..., LSINet], backbone: str, stay: bool
 ) -> None:
     network = _with_statistics(make_small_network(backbone))
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -84,7 +84,7 @@ def test_wrong_use_is_refused(small_network: LSINet, tmp_path: Path) -> None:
         fuse_norms(training)
 
 
-def test_the_fingerprint_tells_networks_apart(make_small_network: Callable[[str], LSINet]) -> None:
+def test_the_fingerprint_tells_networks_apart(make_small_network: Callable[..., LSINet]) -> None:
     network, other = make_small_network("mobilenetv3_small_100"), make_small_network("mobilenetv3_small_100")
     assert network.fingerprint() == other.fingerprint() == other.to(memory_format=torch.channels_last).fingerprint()
     other.decoder.guide.score.bias += 1

@@ -14,9 +14,7 @@ from lsinet_monai.networks.half_precision import halve_encoder, warn_of_slow_bfl
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_the_whole_encoder_is_in_half_precision(
-    make_small_network: Callable[[str], LSINet], dtype: torch.dtype
-) -> None:
+def test_the_whole_encoder_is_in_half_precision(make_small_network: Callable[..., LSINet], dtype: torch.dtype) -> None:
     network = make_small_network("mobilenetv3_small_050")
     before = network.fingerprint()
     half = halve_encoder(network, dtype)

@@ -133,13 +133,45 @@ def test_the_config_builds_the_same_network() -> None:
     LSINet(**network.config).load_state_dict(network.state_dict())
 
 
+def test_a_mask_embedding_is_off_by_default_and_starts_at_zero(small_network: LSINet) -> None:
+    assert not [name for name in small_network.state_dict() if "mask_embedding" in name]
+    with_embedding = copy.deepcopy(small_network)
+    with_embedding.add_mask_embedding()
+    assert with_embedding.config == {**small_network.config, "mask_embedding": True}
+    assert with_embedding.fingerprint() != small_network.fingerprint()
+    LSINet(**with_embedding.config).load_state_dict(with_embedding.state_dict())
+    frames = [_frames(1, 3, 64, 96, seed=seed) for seed in range(3)]
+    mask = (_frames(1, 1, 64, 96) > 0).float()
+    with torch.no_grad():
+        for before, after in zip(small_network(*frames, mask), with_embedding(*frames, mask), strict=True):
+            torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_the_mask_embedding_is_added_to_what_is_written(small_network: LSINet) -> None:
+    network = copy.deepcopy(small_network)
+    network.add_mask_embedding()
+    bias = 0.5 * torch.arange(16.0)
+    for *_, last in network.mask_embedding.scales:
+        last.bias.copy_(bias)
+    features = network.encode(_frames(1, 3, 64, 64))
+    logits = network.decode(features, features, features.read_own())
+    mask = torch.ones(1, 1, 64, 64)
+    for written, before in (
+        (network.values_for_memory(features, logits), small_network.values_for_memory(features, logits)),
+        (network.values_by_mask(features, mask), small_network.values_by_mask(features, mask)),
+    ):
+        for x, y in zip(written, before, strict=True):
+            torch.testing.assert_close(x - y, bias[:, None, None].expand_as(x[0])[None], atol=1e-5, rtol=0)
+
+
 def test_values_are_weighted_by_their_own_scales_logit() -> None:
     network = LSINet("mobilenetv3_small_100").eval()
     with torch.no_grad():
         features = network.encode(_frames(1, 3, 64, 64))
     # (S_g, S_5, S_4, S_3) at strides 8, 32, 16, 8.
     logits = [_frames(1, 1, side, side, seed=side) for side in (8, 2, 4, 8)]
-    weighted = LSINet.values_for_memory(features, logits)
+    weighted = network.values_for_memory(features, logits)
     for value, result, logit in zip(features.values, weighted, (logits[3], logits[2], logits[1]), strict=True):
         torch.testing.assert_close(result, value * (1 + logit.exp() / logit.exp().sum()))
 

@@ -5,7 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsinet_monai.networks.memory import KeysAndValues, read_from, to_elements, weight_by_mask, weight_one_scale
+from lsinet_monai.networks.memory import (
+    KeysAndValues,
+    MaskEmbedding,
+    read_from,
+    to_elements,
+    weight_by_mask,
+    weight_one_scale,
+)
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -42,6 +49,35 @@ def test_a_frames_mask_is_padded_like_the_frame(size: tuple[int, int], padded: t
     whole = F.pad(mask, (0, padded[1] - size[1], 0, padded[0] - size[0]))
     for weighted, value in zip(weight_by_mask(values, mask), values, strict=True):
         torch.testing.assert_close(weighted, weight_one_scale(value, whole))
+
+
+def _trained_embedding() -> MaskEmbedding:
+    """An embedding that gives the mask in each channel, at all scales."""
+    embedding = MaskEmbedding()
+    with torch.no_grad():
+        for first, _, last in embedding.scales:
+            first.weight.zero_()
+            first.weight[:, :, 1, 1] = 1
+            first.bias.zero_()
+            last.weight.fill_(1 / 16)
+    return embedding
+
+
+def test_a_new_mask_embedding_is_zero() -> None:
+    embedded = MaskEmbedding()([torch.rand(2, 1, side, side + 1) for side in (8, 4, 2)])
+    assert [x.shape for x in embedded] == [(2, 16, side, side + 1) for side in (8, 4, 2)]
+    assert all((x == 0).all() for x in embedded)
+
+
+def test_a_given_mask_is_embedded_as_its_mean_at_each_position() -> None:
+    values = tuple(_random(1, 16, 96 // s, 96 // s, seed=s) for s in (8, 16, 32))
+    mask = torch.zeros(1, 1, 65, 70)
+    mask[..., :12, :16] = 1
+    plain, embedded = (weight_by_mask(values, mask, embedding) for embedding in (None, _trained_embedding()))
+    # A position of stride 8 covers rows 0 to 7, the next one rows 8 to 15, of which 4 are polyp.
+    for covered, before, after in zip(([1, 0.5], [0.75, 0], [0.1875, 0]), plain, embedded, strict=True):
+        torch.testing.assert_close((after - before)[0, :, :2, 0], torch.tensor(covered).expand(16, 2))
+        assert ((after - before)[..., 2:, 2:].abs() < 1e-6).all()
 
 
 def test_elements_are_positions() -> None:

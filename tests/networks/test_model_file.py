@@ -201,3 +201,28 @@ def test_create_network_from_a_model_file(tmp_path: Path, network: LSINet, saved
     assert all(torch.equal(value, weights[name]) for name, value in created.state_dict().items())
     with pytest.raises(InputError, match="is not a file"):
         create_network(checkpoint=tmp_path / "nowhere.pt")
+
+
+def test_a_model_file_turns_the_mask_embedding_on(tmp_path: Path) -> None:
+    network = LSINet(BACKBONE, drop_path_rate=0.1, mask_embedding=True)
+    save_model(network, tmp_path / "model.pt", 64)
+    loaded = load_checkpoint(tmp_path / "model.pt").network
+    assert loaded.mask_embedding is not None
+    assert loaded.fingerprint() == network.fingerprint()
+
+
+@pytest.mark.parametrize("make", [load_checkpoint, lambda path, **options: create_network(checkpoint=path, **options)])
+def test_a_file_without_mask_embedding_gets_one_to_train(
+    tmp_path: Path, network: LSINet, saved: bytes, caplog: pytest.LogCaptureFixture, make
+) -> None:
+    (tmp_path / "model.pt").write_bytes(saved)
+    with caplog.at_level("INFO", "lsinet_monai"):
+        made = make(tmp_path / "model.pt", mask_embedding="true")
+    loaded = getattr(made, "network", made)
+    assert [record.message for record in caplog.records if "mask embedding" in record.message] == [
+        f"'{tmp_path / 'model.pt'}' has no mask embedding: it gets a new one, which starts at zero"
+    ]
+    weights = loaded.state_dict()
+    assert all(torch.equal(value, weights.pop(name)) for name, value in network.state_dict().items())
+    assert weights and all(name.startswith("mask_embedding.") for name in weights)
+    assert not loaded.mask_embedding.training
