@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lsinet_monai.inferers.clip_training import ClipTrainingInferer
 from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
@@ -11,6 +12,7 @@ from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
     "ClipState",
+    "ClipTrainingInferer",
     "FrameSource",
     "MemoryBank",
     "PropagatedFrame",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, get_args
 
 import torch
@@ -51,6 +52,12 @@ class TrainingInferer(SimpleInferer):
         """What a training records of its inferer, by config key."""
         return {"amp_dtype": self.amp_dtype, "every_frame": self.every_frame}
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which the network computes."""
+        if self.amp_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device_type, getattr(torch, self.amp_dtype))
+
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor, ...]:
         """Call the network.
 
@@ -67,6 +74,6 @@ class TrainingInferer(SimpleInferer):
             kwargs["every_frame"] = True
         if self.amp_dtype is None:
             return network(inputs, *args, **kwargs)
-        with torch.autocast(self.device_type, getattr(torch, self.amp_dtype)):
+        with self.autocast():
             logits = network(inputs, *args, **kwargs)
         return logits.float() if isinstance(logits, Tensor) else tuple(logit.float() for logit in logits)

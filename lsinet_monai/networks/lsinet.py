@@ -139,6 +139,11 @@ class LSINet(nn.Module):
             self.mask_embedding = MaskEmbedding().to(weight.device, weight.dtype).train(self.training)
             self.config["mask_embedding"] = True
 
+    def freeze_encoder(self) -> LSINet:
+        """Let the encoder's weights need no gradients, so that an optimiser leaves them out. Returns the network."""
+        self.encoder.requires_grad_(False)
+        return self
+
     def fingerprint(self) -> str:
         """A hash of the arguments and weights, the same on every device and in every memory format."""
         if self.fused_from is not None:
