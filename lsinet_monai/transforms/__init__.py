@@ -10,6 +10,7 @@ from lsinet_monai.transforms.augment import (
     training_transforms,
 )
 from lsinet_monai.transforms.load import LoadFramesd
+from lsinet_monai.transforms.spoiled_clip import RandSpoiledClipd
 from lsinet_monai.transforms.still_clip import RandStillClipd
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RandFlipClipd",
     "RandMaskNoised",
     "RandRotateClipd",
+    "RandSpoiledClipd",
     "RandStillClipd",
     "frames_to_tensor",
     "training_transforms",
