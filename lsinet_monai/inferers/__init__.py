@@ -7,16 +7,19 @@ from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import ClipState, SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
+from lsinet_monai.inferers.stored_clips import FEATURE_KEYS, StoredClips
 from lsinet_monai.inferers.training import TrainingInferer
 from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
+    "FEATURE_KEYS",
     "ClipState",
     "ClipTrainingInferer",
     "FrameSource",
     "MemoryBank",
     "PropagatedFrame",
     "SequentialVideoInferer",
+    "StoredClips",
     "TrainingInferer",
     "VideoSession",
     "encode_frames",
