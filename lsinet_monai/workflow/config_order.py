@@ -13,15 +13,15 @@ from lsinet_monai.workflow.call import Call, find_call
 
 __all__ = ["check_order", "extends"]
 
-_TELLING_KEY = {"train.json": "training", "inference.json": "inference"}
-"""For each of these configs, a key that no overlay has."""
+_TELLING_KEY = {"train.json": "training", "inference.json": "inference", "stills.json": "stills_held_out"}
+"""For each of these configs, a key that no overlay of it has."""
 
 
 def extends(base: str) -> None:
     """Refuse an overlay that is given without the config that it adds to. Called in the overlay's ``+initialize``.
 
     Args:
-        base: the name of that config, "train.json" or "inference.json".
+        base: the name of that config: "train.json", "inference.json", or an overlay such as "stills.json".
 
     Raises:
         InputError: it is not there.
@@ -62,7 +62,9 @@ def _require(base: str, call: Call) -> None:
     if not call.files:
         raise InputError(f"an overlay that adds to {base} is given without it: give {base} first, then the overlay")
     overlay = call.files[-1]
-    in_order = [str(Path(overlay).parent / base), overlay]
+    # An overlay of an overlay needs what stands before it too.
+    before = call.files[:-1] if base not in ("train.json", "inference.json") else []
+    in_order = [*before, str(Path(overlay).parent / base), overlay]
     raise InputError(f"{overlay} adds to {base}, which is missing: give {_given(in_order)}")
 
 

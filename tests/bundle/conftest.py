@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,3 +44,18 @@ def released_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("released") / "released.pth"
     torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
     return path
+
+
+@pytest.fixture
+def stills(tmp_path: Path) -> Path:
+    """A folder with eight stills, two of them held out by ``held_out.txt``."""
+    rng = np.random.default_rng(0)
+    for name in "abcdefgh":
+        mask = np.zeros((60, 70), np.uint8)
+        mask[20:40, 20:50] = 255
+        for folder, array in (("images", rng.integers(0, 255, (60, 70, 3), np.uint8)), ("masks", mask)):
+            path = tmp_path / "stills" / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+    (tmp_path / "held_out.txt").write_text("a validation\nb test\n")
+    return tmp_path

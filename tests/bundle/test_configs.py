@@ -42,7 +42,7 @@ METHOD = [
 OVERLAYS = {
     "evaluate": "train", "finetune": "train", "multi_gpu_train": "train", "res2net50": "train", "fast": "train",
     "cpu": "train", "cvc_clinicdb": "train", "demo": "train", "export": "inference", "multi_gpu_inference": "inference",
-    "stills": "train",
+    "stills": "train", "time": "stills",
 }  # fmt: skip
 NEW_KEYS = {
     "evaluate": {"model", "released_maps", "frames_per_second", "splits", "evaluating"},
@@ -57,6 +57,16 @@ NEW_KEYS = {
         "warmup_steps",
         "averaging_decay",
         "averaging",
+    },
+    "time": {
+        "mask_embedding",
+        "model",
+        "features_dir",
+        "clips_per_still",
+        "clip_frames",
+        "loss_frames",
+        "spoiled_clips",
+        "clip_dataset",
     },
 }
 
@@ -99,7 +109,7 @@ def test_the_published_numbers_are_in_train_json() -> None:
 
 @pytest.mark.parametrize(("overlay", "base"), OVERLAYS.items())
 def test_overlays_override_and_do_not_repeat(overlay: str, base: str) -> None:
-    content, below = _read(overlay), _read(base)
+    content, below = _read(overlay), _read(base) | (_read("train") if base in OVERLAYS else {})
     assert not {"imports", "initialize", "settings", "options"} & content.keys()
     new = {key.lstrip("+").partition("#")[0] for key in content} - below.keys()
     assert new == NEW_KEYS.get(overlay, set())
@@ -110,7 +120,7 @@ def test_nothing_is_written_next_to_the_shipped_model(name: str, key: str) -> No
     assert "@output_dir" in _read(name)[key] and "bundle_root" not in _read(name)["output_dir"]
 
 
-@pytest.mark.parametrize("name", ["inference", "evaluate", "finetune"])
+@pytest.mark.parametrize("name", ["inference", "evaluate", "finetune", "time"])
 def test_the_shipped_model_is_the_default(name: str) -> None:
     assert _read(name)["checkpoint"] == f"$@bundle_root + '/{MODEL_FILE}'"
 

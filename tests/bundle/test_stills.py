@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from PIL import Image
 
 from lsinet_monai.networks import load_checkpoint
 
@@ -20,20 +18,6 @@ SMALL = {
     "backbone": "mobilenetv3_small_100", "pretrained": False, "image_size": 64, "batch_size": 4, "max_epochs": 2,
     "val_interval": 1, "num_workers": 0, "warmup_steps": 1, "+still_clips": {"phantom_share": 0.3, "phantoms": 1},
 }  # fmt: skip
-
-
-@pytest.fixture
-def stills(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for name in "abcdefgh":
-        mask = np.zeros((60, 70), np.uint8)
-        mask[20:40, 20:50] = 255
-        for folder, array in (("images", rng.integers(0, 255, (60, 70, 3), np.uint8)), ("masks", mask)):
-            path = tmp_path / "stills" / folder / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(path)
-    (tmp_path / "held_out.txt").write_text("a validation\nb test\n")
-    return tmp_path
 
 
 @pytest.mark.slow

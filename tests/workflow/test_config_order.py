@@ -44,6 +44,12 @@ def test_an_overlay_says_what_it_needs(refusal: Callable[..., str], overlay: str
     assert "stands before" in refusal(overlay, base)
 
 
+def test_an_overlay_of_an_overlay(refusal: Callable[..., str]) -> None:
+    line = refusal("train", "time")
+    files = ",".join(f"'{CONFIGS / name}.json'" for name in ("train", "stills", "time"))
+    assert "adds to stills.json" in line and (f'give --config_file "[{files}]"' in line or "without it" in line)
+
+
 def test_a_users_overlay_before_the_config(command: Callable[..., Any]) -> None:
     Path("mine.json").write_text(json.dumps({"mine": 1, "threshold": 0.9}))
     assert command("", "['mine.json','config.json']") == (
