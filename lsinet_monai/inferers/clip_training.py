@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers.frame_step import AmpDtype, split_features
+from lsinet_monai.inferers.frame_step import AmpDtype
 from lsinet_monai.inferers.sequential import Adjacent
 from lsinet_monai.inferers.training import TrainingInferer
 from lsinet_monai.networks import Features, LSINet
@@ -115,13 +115,13 @@ class ClipTrainingInferer(TrainingInferer):
 
 @torch.no_grad()
 def _encode(clips: Tensor, network: LSINet) -> list[Features]:
-    return split_features(network.encode(torch.cat(clips.unbind(2))), clips.shape[2])
+    return network.encode(torch.cat(clips.unbind(2))).split(clips.shape[2])
 
 
 @torch.no_grad()
 def _from_features(features: tuple[Tensor, ...], network: LSINet) -> list[Features]:
     joined = tuple(x.transpose(0, 1).flatten(0, 1) for x in features)
-    return split_features(Features(joined, *network.keys_and_values(joined)), features[0].shape[1])
+    return Features(joined, *network.keys_and_values(joined)).split(features[0].shape[1])
 
 
 def _read(current: Features, memory: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]) -> tuple[Tensor, ...]:
