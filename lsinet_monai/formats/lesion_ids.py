@@ -8,6 +8,7 @@ from itertools import count
 __all__ = ["LAST_LESION", "fit_ids"]
 
 LAST_LESION = 255
+"""The highest id of a lesion: label images and masks have 8 bits."""
 
 
 def fit_ids(ids: Iterable[int], taken: Collection[int] = ()) -> dict[int, int]:

@@ -33,7 +33,7 @@ from lsinet_monai.formats.clip_labels import (
     log_reading,
 )
 from lsinet_monai.formats.labels import LabelChoice, Labels, UnclearLabels
-from lsinet_monai.formats.lesion_ids import fit_ids
+from lsinet_monai.formats.lesion_ids import LAST_LESION, fit_ids
 from lsinet_monai.formats.orientation import Orientation, nrrd_affine
 
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
@@ -41,7 +41,6 @@ __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "w
 LARGEST_STACK = 2**30
 """The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
-_LAST_LABEL = 255
 _BINARY = {128, 255}
 _AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 """Values that stand for "polyp" in a mask, if they are alone."""
@@ -93,7 +92,7 @@ def write_stack(path: str | Path, clip: ClipInfo, frames: range) -> Iterator[Add
 
     def add(index: int, labels: np.ndarray, attributes: Attributes) -> None:
         if index in frames:
-            masks[index - frames.start] = np.where(labels > 0, (labels - 1) % _LAST_LABEL + 1, 0)
+            masks[index - frames.start] = np.where(labels > 0, (labels - 1) % LAST_LESION + 1, 0)
 
     yield add
     _save(Path(path), masks, clip, frames.start)

@@ -14,9 +14,10 @@ from lib.annotation_progress import AnnotationProgress
 from lib.changes import Changes
 from lib.job import Job, Work
 from lib.model import ServedModel
-from lib.store import LAST_LESION, REACH, StoredVideo, VideoStore
+from lib.store import REACH, StoredVideo, VideoStore
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
+from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
 from lsinet_monai.masks import (
     LesionLinker,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from lib.store import LAST_LESION, StoredVideo
+from lib.store import StoredVideo
 from lsinet_monai.errors import InputError
+from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.masks import LesionLinker, mask_change
 
 __all__ = ["ImportedIds"]

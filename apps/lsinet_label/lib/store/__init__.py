@@ -26,7 +26,7 @@ these), ``summary`` (what clients see), ``videos`` (all videos).
 """
 
 from lib.store.lesions import Lesions
-from lib.store.masks import CHECKED, LAST_LESION, Correction, Mask, Masks, decode_mask, encode_mask
+from lib.store.masks import CHECKED, Correction, Mask, Masks, decode_mask, encode_mask
 from lib.store.spreads import Replaced
 from lib.store.stretches import Act
 from lib.store.summary import describe_video, summarise_video
@@ -37,7 +37,6 @@ __all__ = [
     "CHECKED",
     "LABEL_SUFFIXES",
     "LABEL_TAGS",
-    "LAST_LESION",
     "REACH",
     "Act",
     "Correction",

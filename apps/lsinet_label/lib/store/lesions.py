@@ -12,9 +12,9 @@ import numpy as np
 from lib.errors import Conflict
 from lib.store.frame_values import FrameValues
 from lib.store.history import History
-from lib.store.masks import LAST_LESION
 from lib.store.video_info import VideoInfo
 from lsinet_monai.errors import InputError
+from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.masks import SHORT_TRACK
 
 __all__ = ["Lesions"]

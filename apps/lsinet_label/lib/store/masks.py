@@ -23,7 +23,6 @@ __all__ = [
     "CORRECTED",
     "DRAWN",
     "FILLED",
-    "LAST_LESION",
     "NEW",
     "PREDICTED",
     "PROPAGATED",
@@ -35,9 +34,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-LAST_LESION = 255
-"""The highest lesion id: masks have 8 bits."""
 
 CORRECTED, PREDICTED, PROPAGATED = "corrected", "predicted", "propagated"
 
