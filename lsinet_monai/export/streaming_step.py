@@ -9,10 +9,12 @@ from monai.utils import ensure_tuple_rep
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
+from lsinet_monai.inferers.bad_frames import are_blank, leave_empty
+from lsinet_monai.inferers.frame_step import segment_frame
+from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.scale_memory import ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
-from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["StreamingStep"]
@@ -33,7 +35,8 @@ class StreamingStep(nn.Module):
     - ``keys_8`` (1, N, 4), ``values_8`` (1, N, 16), ``usage_8`` (1, N), ``life_8`` (1, N), and the same for the other
       strides: the slots of the memory bank, see :class:`MemoryBank`. A slot with life 0 is empty.
 
-    A step computes a write for every frame and keeps it for some, so it takes longer than the inferer.
+    A step computes a write for every frame and keeps it for some, so it takes longer than the inferer. As in the
+    inferer, a frame that is not finite is left empty (:data:`EMPTY_LOGIT`), and changes no other frame's logits.
 
     Args:
         network: in evaluation mode.
@@ -101,31 +104,11 @@ class StreamingStep(nn.Module):
         adjacent = Features(
             tuple(torch.where(is_first, x, y) for x, y in zip(current.features, previous, strict=True)), (), ()
         )
-        # A first frame reads itself: it is in the memory during the read only.
-        own = [
-            ScaleMemory.new(to_elements(key), to_elements(value))
-            for key, value in zip(current.keys, current.values, strict=True)
-        ]
         scales = [ScaleMemory(*slots[at : at + 4]) for at in range(0, len(slots), 4)]
-        slots_to_read = [_choose(is_first, _pad(x, y), y) for x, y in zip(own, scales, strict=True)]
-        memory = MemoryBank.from_scales(slots_to_read, self.memory_frames)
-        read = memory.read(current)
-        scales = [_choose(is_first, x.empty(x.life.shape[1]), x) for x in memory.scales]
-
-        logits = self.network.decode(current, adjacent, read)
+        # Without elements in memory, a first frame reads itself.
+        scales = [x.empty(x.life.shape[1]).where(is_first, x) for x in scales]
+        writes = (index % self.memory_interval == 0) & ~are_blank(frame)
         memory = MemoryBank.from_scales(scales, self.memory_frames)
-        memory.write(current.keys, self.network.values_for_memory(current, logits))
-        writes = index % self.memory_interval == 0
-        scales = [_choose(writes, x, y) for x, y in zip(memory.scales, scales, strict=True)]
-        logit = self.network.upsample_logits(logits, frame.shape[-2:])[-1]
-        return logit, index + 1, *current.features, *(x for scale in scales for x in scale.tensors())
-
-
-def _pad(elements: ScaleMemory, like: ScaleMemory) -> ScaleMemory:
-    """Append empty slots, up to as many slots as another memory has."""
-    return ScaleMemory.join(elements, elements.empty(like.life.shape[1] - elements.life.shape[1]))
-
-
-def _choose(condition: Tensor, x: ScaleMemory, y: ScaleMemory) -> ScaleMemory:
-    """``x`` if the condition holds, else ``y``, without a branch in the graph."""
-    return ScaleMemory(*(torch.where(condition, a, b) for a, b in zip(x.tensors(), y.tensors(), strict=True)))
+        logits = segment_frame(current, adjacent, memory, self.network, True, writes)
+        logit = leave_empty(self.network.upsample_logits(logits, frame.shape[-2:])[-1])
+        return logit, index + 1, *current.features, *(x for scale in memory.scales for x in scale.tensors())

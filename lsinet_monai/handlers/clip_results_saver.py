@@ -17,6 +17,7 @@ from torch import Tensor
 from lsinet_monai.data import Clip, clip_extent, open_video, read_frame
 from lsinet_monai.errors import InputError, describe_no_room, find_input_error
 from lsinet_monai.formats import ClipInfo, check_stack, frame_file
+from lsinet_monai.inferers import SequentialVideoInferer, are_left_empty
 from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.utils.config_values import check_paths
 from lsinet_monai.writers import ClipWriter, Outputs, forget_clip
@@ -47,6 +48,7 @@ class ClipResultsSaver:
         output_dir: the folder of all results.
         outputs: which results to write.
         settings: recorded in the summaries; see :func:`remaining_clips`.
+        inferer: the evaluator's inferer, whose report of each clip goes to its summary; None for no report.
 
     Attributes:
         writer: of the clip that is being segmented, or None.
@@ -61,12 +63,14 @@ class ClipResultsSaver:
         output_dir: str | Path,
         outputs: Outputs | None = None,
         settings: Mapping[str, Any] | None = None,
+        inferer: SequentialVideoInferer | None = None,
     ) -> None:
         check_paths(output_dir=output_dir)
         self.clips = {clip.clip_id: clip for clip in clips}
         self.output_dir = Path(output_dir)
         self.outputs = Outputs() if outputs is None else outputs
         self.settings = dict(settings or {})
+        self.inferer = inferer
         self.writer: ClipWriter | None = None
         self._images: _Images | None = None
         if self.outputs.has_stack:
@@ -133,20 +137,25 @@ class ClipResultsSaver:
     def _write(self, writer: ClipWriter, batch: Mapping[str, Any], logits: Tensor) -> None:
         paths = self.clips[writer.clip_id].image
         field = batch["field"]
-        for frame, logit, index, seconds in zip(batch["frame"], logits, batch["index"], batch["seconds"], strict=True):
+        rows = zip(
+            batch["frame"], logits, batch["index"], batch["seconds"], are_left_empty(logits).tolist(), strict=True
+        )
+        for frame, logit, index, seconds, left_empty in rows:
             frame = np.asarray(frame)
             size = field.crop(frame).shape[:2] if batch["is_cropped"] else frame.shape[:2]
             probability = logit_to_probability(logit, size).cpu().numpy()
             if field is not None:
                 probability = field.restore(probability) if batch["is_cropped"] else field.blacken(probability)
             name = Path(paths[index]).name if paths else frame_file(index)
-            writer.write(name, frame, probability, index, seconds)
+            writer.write(name, frame, probability, index, seconds, left_empty)
 
     def _finish(self, batch: Mapping[str, Any]) -> None:
         assert self.writer is not None
         writer, self.writer = self.writer, None
         if self.settings:
             writer.about["settings"] = settings_for(self.clips[writer.clip_id], self.settings)
+        if self.inferer is not None:
+            writer.about["skipped_writes"] = self.inferer.report(writer.clip_id).skipped_writes
         if batch["reading"] is not None:
             skipped = sorted(set(range(batch["frame_count"])) - set(writer.indices))
             writer.about["reading"] = batch["reading"] | {"frames_read": len(writer.indices), "frames_skipped": skipped}

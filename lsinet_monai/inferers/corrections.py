@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.bad_frames import are_finite
+from lsinet_monai.inferers.feature_store import FeatureStore, is_one_colour
 from lsinet_monai.inferers.window_search import search_windows
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
@@ -160,6 +161,8 @@ class _Correction:
     mask: np.ndarray
     thumbnail: np.ndarray
     features: Features | None = None
+    is_finite: bool = True
+    """Whether its features are finite. If not, its mask is carried nowhere."""
     values: tuple[Tensor, ...] | None = None
     """The values of the features, weighted by the mask."""
     before: list[Match] = field(default_factory=list)
@@ -217,6 +220,10 @@ class Corrections:
         """A corrected frame's mask, bool, (1, 1, H, W), on the network's device."""
         return torch.from_numpy(self._corrections[frame].mask)[None, None].to(self.store.device)
 
+    def is_blank(self, frame: int) -> bool:
+        """Whether a corrected frame is of one colour, and so is not written to memory."""
+        return is_one_colour(self._corrections[frame].thumbnail)
+
     def features(self, frames: Sequence[int]) -> list[Features]:
         """The features of corrected frames, encoded in batches at the first call and then kept.
 
@@ -225,7 +232,8 @@ class Corrections:
         """
         missing = [frame for frame in frames if self._corrections[frame].features is None]
         for frame, features in zip(missing, self.store.get_features(missing), strict=True):
-            self._corrections[frame].features = features
+            correction = self._corrections[frame]
+            correction.features, correction.is_finite = features, bool(are_finite(features.features))
         return [found for frame in frames if (found := self._corrections[frame].features) is not None]
 
     def keys_and_values(self, frames: Sequence[int]) -> list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
@@ -269,12 +277,14 @@ class Corrections:
             a corrected or damaged frame, and for one out of reach.
         """
         encoded = None if frame in self else self.store.get(frame)
-        if encoded is None:
+        if encoded is None or not encoded.is_finite:
             return []
         carried = []
         for corrected in self._neighbours(frame, without):
             if corrected is not None and abs(frame - corrected) <= self.reach:
                 match = self._match(corrected, frame)
+                if match is None:
+                    continue
                 distance = abs(frame - corrected)
                 mask = self.mask(corrected).float()
                 carried.append(carry_mask(mask, match, distance, self.reach, self.store.image_size, encoded.size))
@@ -286,14 +296,21 @@ class Corrections:
         earlier = max((other for other in corrected if other < frame), default=None)
         return earlier, min((other for other in corrected if other > frame), default=None)
 
-    def _match(self, corrected: int, frame: int) -> Match:
-        """Match a frame with a corrected one, after the frames between them that are not matched yet."""
+    def _match(self, corrected: int, frame: int) -> Match | None:
+        """Match a frame with a corrected one, after the frames between them that are not matched yet.
+
+        None if the corrected frame's features are not finite. Other frames with such features are passed over.
+        """
         correction = self._corrections[corrected]
         features = self.features([corrected])[0].features[0]
+        if not correction.is_finite:
+            return None
         step = 1 if frame > corrected else -1
         matches = correction.after if step > 0 else correction.before
         for other in range(corrected + step * (len(matches) + 1), frame + step, step):
             match = matches[-1] if matches else Match.identity(features)
             encoded = self.store.get(other, step)
-            matches.append(match if encoded is None else match_features(features, encoded.features.features[0], match))
+            if encoded is not None and encoded.is_finite:
+                match = match_features(features, encoded.features.features[0], match)
+            matches.append(match)
         return matches[abs(frame - corrected) - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from lsinet_monai.data.frames import frames_to_tensor
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.frame_step import encode_frames
 from lsinet_monai.networks import Features, LSINet
 
-__all__ = ["EncodedFrame", "FeatureStore", "FrameSource"]
+__all__ = ["EncodedFrame", "FeatureStore", "FrameSource", "is_one_colour"]
+
+logger = logging.getLogger(__name__)
 
 # Small frames are encoded up to 2.6 times as fast in a batch, large ones on a CPU no faster, and slower in one of 8.
 _BATCH = 4
@@ -43,6 +47,10 @@ class EncodedFrame(NamedTuple):
     """A batch of one frame."""
     size: tuple[int, int]
     """Height and width in pixels."""
+    is_finite: bool = True
+    """Whether all features are finite. If not, the frame gets an empty mask, and no other frame uses it."""
+    is_blank: bool = False
+    """Whether all pixels have one colour. Such a frame is not written to memory."""
 
 
 class FeatureStore:
@@ -124,7 +132,16 @@ class FeatureStore:
             return {}
         clip = frames_to_tensor(list(frames.values()), self.image_size).to(self.device)
         encoded = self._encode_frames(clip.unsqueeze(0).unbind(2))
+        finite = torch.cat([are_finite([*x.features, *x.keys, *x.values]) for x in encoded]).tolist()
+        for index, is_finite in zip(frames, finite, strict=True):
+            if not is_finite:
+                logger.warning("frame %d: the network's features are no numbers; its mask is left empty", index)
         return {
-            index: EncodedFrame(features, (frame.shape[0], frame.shape[1]))
-            for (index, frame), features in zip(frames.items(), encoded, strict=True)
+            index: EncodedFrame(features, (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame))
+            for (index, frame), features, is_finite in zip(frames.items(), encoded, finite, strict=True)
         }
+
+
+def is_one_colour(frame: np.ndarray) -> bool:
+    """Whether all pixels of a frame, uint8, (H, W, 3), have one colour, as in a black frame."""
+    return bool((frame[0] == frame[0, 0]).all() and (frame == frame[0, 0]).all())

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor
 
+from lsinet_monai.inferers.bad_frames import leave_empty
 from lsinet_monai.inferers.captured import CapturedCalls, TensorFunction
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
-from lsinet_monai.inferers.memory_bank import MemoryBank, ScaleMemory
+from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.scale_memory import ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.half_precision import halve_encoder, warn_of_slow_bfloat16
 
@@ -56,7 +58,13 @@ class FrameEngine:
         return Features(*kinds).split(len(frames))
 
     def segment(
-        self, current: Features, adjacent: Features, memory: MemoryBank, write: bool, size: tuple[int, int]
+        self,
+        current: Features,
+        adjacent: Features,
+        memory: MemoryBank,
+        write: bool,
+        size: tuple[int, int],
+        usable: Tensor | None = None,
     ) -> Tensor:
         """Segment one encoded frame: see :func:`segment_frame`.
 
@@ -66,9 +74,10 @@ class FrameEngine:
             memory: the clip's memory bank.
             write: whether to add the frame to the memory.
             size: the frame's height and width at the encoder's input, without its padding.
+            usable: (B,), bool: the clips whose frame may be written; all if not given.
 
         Returns:
-            the logit (B, 1, H, W).
+            the logit (B, 1, H, W). Where the network's is not finite it is :data:`EMPTY_LOGIT` in the whole frame.
 
         Raises:
             InputError: see :meth:`MemoryBank.read` and :meth:`MemoryBank.write`.
@@ -79,26 +88,38 @@ class FrameEngine:
             kinds = ("usage", "life", "keys", "values")
             slots = [getattr(scale, kind) for kind in kinds for scale in memory.scales]
             inputs = [*slots, *chain(*current), *adjacent.features]
+            if write:  # In the type of most inputs, because tensors of one type are copied together.
+                usage = memory.scales[0].usage
+                inputs.append(usage.new_ones(len(usage)) if usable is None else usable.to(usage.dtype))
 
             def segment(*inputs: Tensor) -> list[Tensor]:
                 usage, life, keys, values, *encoded = (inputs[start : start + 3] for start in range(0, 24, 3))
+                may_write = inputs[24] > 0 if write else None
                 scales = [ScaleMemory(*tensors) for tensors in zip(keys, values, usage, life, strict=True)]
                 frame, other = Features(*encoded[:3]), Features(encoded[3], (), ())
-                return [self._segment(frame, other, memory.over(scales), write, size)]
+                bank = memory.over(scales)
+                logit = self._segment(frame, other, bank, write, size, may_write)
+                return [logit] if bank.skipped_writes is None else [logit, bank.skipped_writes]
 
             options = (write, size, memory.memory_frames, memory.permanent_slots)
             outputs = self._run("a frame's step", options, segment, inputs, 12 if write else 6)
             if outputs is not None:
                 if write:
-                    memory.count_write()
+                    memory.count_write(outputs[1])
                 return outputs[0]
-        return self._segment(current, adjacent, memory, write, size)
+        return self._segment(current, adjacent, memory, write, size, usable)
 
     def _segment(
-        self, current: Features, adjacent: Features, memory: MemoryBank, write: bool, size: tuple[int, int]
+        self,
+        current: Features,
+        adjacent: Features,
+        memory: MemoryBank,
+        write: bool,
+        size: tuple[int, int],
+        usable: Tensor | None,
     ) -> Tensor:
-        logits = segment_frame(current, adjacent, memory, self.network, write)
-        return self.network.upsample_logits(logits, size)[-1]
+        logits = segment_frame(current, adjacent, memory, self.network, write, usable)
+        return leave_empty(self.network.upsample_logits(logits, size)[-1])
 
     def _run(
         self, name: str, options: Hashable, function: TensorFunction, inputs: Sequence[Tensor], changed: int = 0

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lsinet_monai.inferers.bad_frames import finite_or_own
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.networks import Features, LSINet
@@ -39,7 +40,12 @@ def encode_frames(frames: Sequence[Tensor], network: LSINet, amp_dtype: AmpDtype
 
 
 def segment_frame(
-    current: Features, adjacent: Features, memory: MemoryBank, network: LSINet, write: bool
+    current: Features,
+    adjacent: Features,
+    memory: MemoryBank,
+    network: LSINet,
+    write: bool,
+    usable: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Segment one encoded frame: read the memory, decode, and write to the memory if ``write``.
 
@@ -48,15 +54,16 @@ def segment_frame(
 
     Args:
         current: the frame to segment.
-        adjacent: the frame next to it in time.
+        adjacent: the frame next to it in time. If it is not finite, the frame itself takes its place.
         memory: the clip's memory bank.
         network: in evaluation mode.
         write: whether to add the frame to the memory.
+        usable: (B,), bool: of which clips; of all if not given. See :meth:`MemoryBank.write`.
 
     Returns:
         the four logits of :meth:`LSINet.decode`.
     """
-    logits = network.decode(current, adjacent, memory.read(current))
+    logits = network.decode(current, finite_or_own(adjacent, current), memory.read(current))
     if write:
-        memory.write(current.keys, network.values_for_memory(current, logits))
+        memory.write(current.keys, network.values_for_memory(current, logits), usable=usable)
     return logits

@@ -1,84 +1,25 @@
-"""The memory bank: keys, values, usage and life of earlier frames' positions."""
+"""The memory bank: earlier frames' positions as elements, read by later frames, and forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.input_checks import check_saved
+from lsinet_monai.inferers.scale_memory import ScaleMemory, drop_least_used
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.memory import to_elements
-from lsinet_monai.ops import read_memory
+from lsinet_monai.ops import MemoryRead, read_memory
 from lsinet_monai.utils.config_values import check_choice, check_numbers
 
-__all__ = ["Forgetting", "MemoryBank", "ScaleMemory"]
+__all__ = ["Forgetting", "MemoryBank"]
 
 Forgetting = Literal["usage", "released"]
-
-# The life of an element before its first read. An empty slot has life 0.
-NEW = 1e-7
-
-
-@dataclass
-class ScaleMemory:
-    """The elements of one scale, in N slots for each of B clips. A slot with life 0 is empty."""
-
-    keys: Tensor
-    """(B, N, 4), floating-point."""
-    values: Tensor
-    """(B, N, 16), floating-point, weighted by the mask of their frame."""
-    usage: Tensor
-    """(B, N), float32: the sum of the weights that the element had in reads."""
-    life: Tensor
-    """(B, N), float32: the number of reads since the element was written."""
-
-    @classmethod
-    def new(cls, keys: Tensor, values: Tensor) -> ScaleMemory:
-        """New elements, with usage 0 and a life just above 0, of keys (B, N, 4) and values (B, N, 16)."""
-        usage = keys.new_zeros(keys.shape[:2], dtype=torch.float32)
-        return cls(keys, values, usage, torch.full_like(usage, NEW))
-
-    @classmethod
-    def join(cls, *parts: ScaleMemory) -> ScaleMemory:
-        """Concatenate the slots of several parts, which have the same B."""
-        return cls(*(torch.cat(x, 1) for x in zip(*(part.tensors() for part in parts), strict=True)))
-
-    def empty(self, slots: int) -> ScaleMemory:
-        """A new memory with this number of empty slots, for the same clips and with the same types of tensors."""
-        return ScaleMemory(*(x.new_zeros(x.shape[0], slots, *x.shape[2:]) for x in self.tensors()))
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Keys (B, N, 4), values (B, N, 16), usage (B, N) and life (B, N)."""
-        return self.keys, self.values, self.usage, self.life
-
-    def slots(self, start: int, stop: int | None = None) -> ScaleMemory:
-        """A view of the slots from ``start`` up to but without ``stop``; up to the last one if not given."""
-        return ScaleMemory(*(x[:, start:stop] for x in self.tensors()))
-
-    def take(self, slots: Tensor) -> ScaleMemory:
-        """Copy the slots with these indices, (B, M), int64, in this order."""
-        return ScaleMemory(
-            *(
-                x.gather(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand(-1, -1, x.shape[2]))
-                for x in self.tensors()
-            )
-        )
-
-    def put(self, slots: Tensor, new: ScaleMemory) -> None:
-        """Overwrite the slots with these indices, (B, M), int64, by M new elements, in place."""
-        for x, y in zip(self.tensors(), new.tensors(), strict=True):
-            x.scatter_(1, slots if x.ndim == 2 else slots.unsqueeze(2).expand_as(y), y.to(x.dtype))
-
-    def least_used_first(self) -> Tensor:
-        """The indices of all slots, (B, N), int64: empty ones first, then by usage / life; in a tie the older first."""
-        by_age = self.life.argsort(dim=1, descending=True, stable=True)
-        ratio = torch.where(self.life > 0, self.usage / self.life, -1.0)
-        return by_age.gather(1, ratio.gather(1, by_age).argsort(dim=1, stable=True))
 
 
 class MemoryBank:
@@ -107,6 +48,11 @@ class MemoryBank:
     happen in place: the first write allocates the slots, and with ``"usage"`` no shape changes in a full bank, so that
     a frame's step can be compiled.
 
+    Nothing that is not finite enters the bank: a clip whose frame has such keys or values keeps its elements, and the
+    write counts in :attr:`skipped_writes`. The read of a frame that is not finite does not count as usage or life. As
+    long as a clip has no element, its frames read themselves. All this is decided on the device, per clip. It does not
+    hold for ``"released"``, which writes all that comes, as the authors' program does.
+
     A bank can be copied (``copy.deepcopy``), moved (:meth:`to`) and saved (:meth:`state_dict`).
 
     Source: LSI-Net (SALI), MICCAI 2024, Long-term Interaction Module; usage from XMem (Cheng and Schwing, ECCV 2022),
@@ -123,6 +69,8 @@ class MemoryBank:
         # further slots are empty for every clip.
         self._permanent: list[int] = []
         self._filled: list[int] = []
+        self.skipped_writes: Tensor | None = None
+        """(B,), int64: how many writes each clip skipped; None before the first write, and for ``"released"``."""
 
     @classmethod
     def from_scales(cls, scales: Sequence[ScaleMemory], memory_frames: int = 35) -> MemoryBank:
@@ -152,8 +100,9 @@ class MemoryBank:
         bank._filled = [scale.life.shape[1] - end for scale, end in zip(scales, self._permanent, strict=True)]
         return bank
 
-    def count_write(self) -> None:
-        """Take note of a frame that was written to this bank's slots by a bank from :meth:`over`."""
+    def count_write(self, skipped: Tensor) -> None:
+        """Take note of a write to this bank's slots by a bank from :meth:`over`, whose ``skipped_writes`` is given."""
+        self._count_skipped(skipped)
         for i, scale in enumerate(self.scales):
             slots = scale.life.shape[1] - self._permanent[i]
             self._filled[i] = min(self._filled[i] + slots // self.memory_frames, slots)
@@ -178,6 +127,7 @@ class MemoryBank:
     def to(self, device: torch.device | str) -> MemoryBank:
         """Move all elements to a device. Returns the bank itself."""
         self.scales = [ScaleMemory(*(x.to(device) for x in scale.tensors())) for scale in self.scales]
+        self.skipped_writes = None if self.skipped_writes is None else self.skipped_writes.to(device)
         return self
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,6 +137,7 @@ class MemoryBank:
             "forgetting": self.forgetting,
             "permanent": list(self._permanent),
             "filled": list(self._filled),
+            "skipped_writes": None if self.skipped_writes is None else self.skipped_writes.clone(),
             "scales": [{name: x.clone() for name, x in vars(scale).items()} for scale in self.scales],
         }
 
@@ -205,6 +156,8 @@ class MemoryBank:
                 )
         self._permanent, self._filled = list(state["permanent"]), list(state["filled"])
         self.scales = [ScaleMemory(**{name: x.clone() for name, x in scale.items()}) for scale in state["scales"]]
+        skipped = state.get("skipped_writes")  # An earlier version did not count them.
+        self.skipped_writes = None if skipped is None else skipped.clone()
 
     @torch.no_grad()
     def read(self, features: Features) -> tuple[Tensor, ...]:
@@ -223,26 +176,42 @@ class MemoryBank:
         if self.is_empty:
             return features.read_own()
         self._check_clips(features.keys[0])
+        released = self.forgetting == "released"
+        counts = are_finite(features.keys)
         results = []
-        for scale, permanent, filled, query in zip(
-            self.scales, self._permanent, self._filled, features.keys, strict=True
+        for scale, permanent, filled, *own in zip(
+            self.scales, self._permanent, self._filled, features.keys, features.values, strict=True
         ):
             memory = scale.slots(0, permanent + filled)
-            occupied = memory.life > 0
-            read = read_memory(to_elements(query), memory.keys, memory.values, occupied)
-            memory.usage.scatter_add_(1, read.indices.flatten(1), read.weights.flatten(1).to(memory.usage.dtype))
-            memory.life.add_(occupied.to(memory.life.dtype))
+            query = own[0]
+            if released:
+                occupied = memory.life > 0
+                read = read_memory(to_elements(query), memory.keys, memory.values, occupied)
+                weights, lives = read.weights, occupied
+            else:
+                read, weights, lives = _read_guarded(memory, ScaleMemory.new(*map(to_elements, own)), counts)
+            memory.usage.scatter_add_(1, read.indices.flatten(1), weights.flatten(1).to(memory.usage.dtype))
+            memory.life.add_(lives.to(memory.life.dtype))
             results.append(read.values.transpose(1, 2).unflatten(2, query.shape[-2:]))
         return tuple(results)
 
     @torch.no_grad()
-    def write(self, keys: Sequence[Tensor], values: Sequence[Tensor], permanent: bool = False) -> None:
+    def write(
+        self,
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
+        permanent: bool = False,
+        usable: Tensor | None = None,
+    ) -> None:
         """Add all positions of a frame, and forget elements beyond the limit.
+
+        With ``"usage"``, clips whose frame is not finite or not usable keep their elements, and count a skipped write.
 
         Args:
             keys: three of (B, 4, h, w), the frame's keys.
             values: three of (B, 16, h, w), the frame's values, weighted by its mask.
             permanent: keep this frame forever; no other element makes room for it.
+            usable: (B,), bool: whether each clip's frame may be written; all if not given.
 
         Raises:
             InputError: the batch has another number of clips than the bank, or is on another device; or with
@@ -256,12 +225,20 @@ class MemoryBank:
             frames = 0 if self.forgetting == "released" else self.memory_frames
             self.scales = [x.empty(frames * x.life.shape[1]) for x in new]
             self._permanent, self._filled = [0] * len(new), [0] * len(new)
+        if self.forgetting == "released":
+            self._write_permanent(new) if permanent else self._write_released(new)
+            return
+        written = are_finite([*keys, *values])
+        if usable is not None:
+            written = written & usable
+        self._count_skipped((~written).to(torch.int64))
         if permanent:
-            self._write_permanent(new)
-        elif self.forgetting == "released":
-            self._write_released(new)
+            self._write_permanent([x.where(written, x.empty(x.life.shape[1])) for x in new])
         else:
-            self._write_over_least_used(new)
+            self._write_over_least_used(new, written)
+
+    def _count_skipped(self, skipped: Tensor) -> None:
+        self.skipped_writes = skipped if self.skipped_writes is None else self.skipped_writes + skipped
 
     def drop_permanent(self) -> None:
         """Drop all permanent frames, so that others can take their place."""
@@ -297,7 +274,7 @@ class MemoryBank:
             self.scales[i] = ScaleMemory.join(scale.slots(0, end), x, scale.slots(end))
             self._permanent[i] += x.life.shape[1]
 
-    def _write_over_least_used(self, new: list[ScaleMemory]) -> None:
+    def _write_over_least_used(self, new: list[ScaleMemory], written: Tensor) -> None:
         for i, x in enumerate(new):
             temporary = self.scales[i].slots(self._permanent[i])
             batch, count = x.life.shape
@@ -307,7 +284,7 @@ class MemoryBank:
                 self._filled[i] += count
             else:
                 slots = temporary.least_used_first()[:, :count]
-            temporary.put(slots, x)
+            temporary.put(slots, x.where(written, temporary.take(slots)))
 
     def _write_released(self, new: list[ScaleMemory]) -> None:
         per_frame = [x.life.shape[1] for x in new]
@@ -317,7 +294,7 @@ class MemoryBank:
             end = self._permanent[i]
             temporary = ScaleMemory.join(self.scales[i].slots(end), x)
             for clip in torch.nonzero(full).flatten().tolist():
-                _drop_least_used(temporary, clip, self.memory_frames * per_frame[i])
+                drop_least_used(temporary, clip, self.memory_frames * per_frame[i])
             # Empty slots move behind the elements, which keep their order, and those that no clip needs are cut off.
             order = (temporary.life == 0).to(torch.uint8).argsort(dim=1, stable=True)
             self._filled[i] = int((temporary.life > 0).sum(1).max())
@@ -325,13 +302,20 @@ class MemoryBank:
             self.scales[i] = ScaleMemory.join(self.scales[i].slots(0, end), temporary)
 
 
-def _drop_least_used(scale: ScaleMemory, clip: int, limit: int) -> None:
-    """Empty the least used slots of one clip, down to a limit, and all slots that tie with the last of these."""
-    life = scale.life[clip]
-    ratio = torch.where(life > 0, scale.usage[clip] / life, torch.inf)
-    surplus = int((life > 0).sum()) - limit
-    if surplus > 0:
-        largest_dropped = ratio.kthvalue(surplus).values
-        dropped = ratio <= largest_dropped
-        scale.life[clip, dropped] = 0
-        scale.usage[clip, dropped] = 0
+def _read_guarded(memory: ScaleMemory, own: ScaleMemory, counts: Tensor) -> tuple[MemoryRead, Tensor, Tensor]:
+    """Read one scale for a frame with these elements, which a clip without any others reads instead.
+
+    Args:
+        memory: the scale's slots.
+        own: the elements of the frame that reads.
+        counts: (B,), bool: whether each clip's read counts as usage and life. Reads of the frame itself never do.
+
+    Returns:
+        the read; the weights to add to the usage, (B, Q, K); and the elements whose life grows by one, (B, N), bool.
+    """
+    occupied = memory.life > 0
+    is_bare = ~occupied.any(1)
+    read = read_memory(own.keys, memory.keys, memory.values, memory.lend(own, is_bare))
+    memory.take_back(own, is_bare)
+    counts = (counts & ~is_bare)[:, None]
+    return read, torch.where(counts[:, None], read.weights, 0.0), occupied & counts

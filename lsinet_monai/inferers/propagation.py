@@ -53,7 +53,7 @@ class Propagation:
     def take_nearest(self, frame: int, corrections: Corrections) -> None:
         """Keep in memory the corrected frames for a frame, see :func:`nearest_frames`, and no others.
 
-        A frame whose correction was taken back meanwhile does not enter the memory.
+        A frame whose correction was taken back meanwhile does not enter the memory, and neither does one of one colour.
 
         Raises:
             InputError: a corrected frame is damaged.
@@ -61,7 +61,9 @@ class Propagation:
         nearest = nearest_frames(self.corrected, frame)
         if nearest == self.permanent:
             return
-        written = corrections.keys_and_values([other for other in nearest if other in corrections])
+        written = corrections.keys_and_values(
+            [other for other in nearest if other in corrections and not corrections.is_blank(other)]
+        )
         self.memory.drop_permanent()
         for keys, values in written:
             self.memory.write(keys, values, permanent=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal, get_args
 
@@ -12,65 +12,33 @@ from monai.inferers import Inferer
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.bad_frames import are_blank
+from lsinet_monai.inferers.clip_state import ClipReport, ClipState
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import (
     check_clips,
     check_frame_tensors,
     check_network,
-    check_saved,
     common_value,
 )
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.utils.config_values import check_choice, check_numbers
 
-__all__ = ["Adjacent", "AmpDtype", "ClipState", "SequentialVideoInferer", "encode_frames", "segment_frame"]
+__all__ = [
+    "Adjacent",
+    "AmpDtype",
+    "ClipReport",
+    "ClipState",
+    "SequentialVideoInferer",
+    "encode_frames",
+    "segment_frame",
+]
+
+logger = logging.getLogger(__name__)
 
 Adjacent = Literal["next", "previous"]
-
-
-@dataclass
-class ClipState:
-    """The state between two frames of a clip, or of a batch of clips."""
-
-    memory: MemoryBank
-    frame_index: int = 0
-    """The index of the frame to segment next, from 0."""
-    previous: Features | None = None
-    """The frame segmented last."""
-    waiting: Features | None = None
-    """The frame to segment next, if it is encoded already and only waits for the frame after it."""
-    frame_shape: tuple[int, ...] | None = None
-    """(B, 3, H, W) of the frames; None before the first one."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
-        return {
-            "frame_index": self.frame_index,
-            "memory": self.memory.state_dict(),
-            "previous": _copy(self.previous),
-            "waiting": _copy(self.waiting),
-            "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a saved state into this one, so that an inferer resumes the clip where it was saved.
-
-        Args:
-            state: the result of :meth:`state_dict`, with its tensors on the network's device. ``waiting`` and
-                ``frame_shape`` may be missing. Further keys are ignored.
-
-        Raises:
-            InputError: this is not such a state, or its memory has another ``memory_frames`` or ``forgetting``.
-        """
-        check_saved(state, ("memory", "frame_index", "previous"), "a clip")
-        self.memory.load_state_dict(state["memory"])
-        self.frame_index = state["frame_index"]
-        self.previous = _to_features(state["previous"])
-        self.waiting = _to_features(state.get("waiting"))
-        shape = state.get("frame_shape")
-        self.frame_shape = None if shape is None else tuple(shape)
 
 
 class SequentialVideoInferer(Inferer):
@@ -100,6 +68,11 @@ class SequentialVideoInferer(Inferer):
     or two of each size, Python no longer launches their kernels one by one. ``forgetting="released"`` has no graph for
     its step. The graphs, and a copy of the encoder in ``amp_dtype``, are kept as long as inferer and network.
 
+    One bad frame spoils no other. A frame whose logits are not finite is left empty, with :data:`EMPTY_LOGIT`, and is
+    not written to memory. Nor is a frame of one colour. Where the features of an adjacent frame are not finite, the
+    frame itself takes its place. At a clip's end the log says how many such frames there were, see :meth:`report`.
+    (With ``forgetting="released"`` every frame is written, as in the released program.)
+
     Raises:
         InputError: an argument has a value that it does not take.
 
@@ -126,6 +99,7 @@ class SequentialVideoInferer(Inferer):
         self.encode_batch = encode_batch
         self.amp_dtype: AmpDtype | None = amp_dtype
         self._states: dict[tuple[str, ...], ClipState] = {}
+        self._reports: dict[tuple[str, ...], ClipReport] = {}
         self._engines = FrameEngines()
 
     @property
@@ -152,8 +126,14 @@ class SequentialVideoInferer(Inferer):
         return self._engines.get(network, self.amp_dtype)
 
     def reset(self) -> None:
-        """Drop the states of all clips that arrive in pieces."""
+        """Drop the states and reports of all clips that arrive in pieces."""
         self._states.clear()
+        self._reports.clear()
+
+    def report(self, clip_id: str | Sequence[str]) -> ClipReport:
+        """Return what happened to a clip that arrives in pieces: up to now, or after its last piece in all."""
+        state = self._states.get(_key(clip_id))
+        return self._reports.get(_key(clip_id), ClipReport(0, 0)) if state is None else state.report()
 
     def save_clip(self, clip_id: str | Sequence[str]) -> dict[str, Any]:
         """Copy the state of a clip that arrives in pieces.
@@ -234,7 +214,7 @@ class SequentialVideoInferer(Inferer):
         self._states[key] = state
         logits = self._segment(frames, network, state, last)
         if last:
-            del self._states[key]
+            self._reports[key] = self._states.pop(key).report()
         return logits
 
     def _segment(self, frames: Tensor, network: LSINet, state: ClipState, is_last: bool) -> Tensor:
@@ -273,29 +253,35 @@ class SequentialVideoInferer(Inferer):
         shape = tuple(first.shape)
         if state.waiting is None:  # Otherwise the first frame is encoded already.
             frames = chain([first], frames)
-        for current in self._encode(frames, engine, shape, state.frame_index + (state.waiting is not None)):
+        for current, usable in self._encode(frames, engine, shape, state.frame_index + (state.waiting is not None)):
             if self.adjacent == "previous":
-                yield self._step(current, state.previous, engine, state, shape)
+                yield self._step(current, usable, state.previous, engine, state, shape)
             else:
                 # Before the yield, so that the caller may save the state there.
-                waiting, state.waiting = state.waiting, current
+                waiting, waiting_usable = state.waiting, state.waiting_usable
+                state.waiting, state.waiting_usable = current, usable
                 if waiting is not None:
-                    yield self._step(waiting, current, engine, state, shape)
+                    yield self._step(waiting, waiting_usable, current, engine, state, shape)
         if is_last and state.waiting is not None:
-            waiting, state.waiting = state.waiting, None
-            yield self._step(waiting, state.previous, engine, state, shape)
+            waiting, waiting_usable = state.waiting, state.waiting_usable
+            state.waiting = state.waiting_usable = None
+            yield self._step(waiting, waiting_usable, state.previous, engine, state, shape)
+        if is_last and (report := state.report()):
+            logger.warning("a clip of %d frames: %s", state.frame_index, report)
 
     def _encode(
         self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int
-    ) -> Iterator[Features]:
+    ) -> Iterator[tuple[Features, Tensor]]:
+        """Encode frames; give each one's features, and which clips may write it to memory, (B,), bool."""
         while batch := list(islice(frames, self.encode_batch)):
             check_frame_tensors(batch, shape, index)
             index += len(batch)
-            yield from engine.encode(batch)
+            yield from zip(engine.encode(batch), [~are_blank(frame) for frame in batch], strict=True)
 
     def _step(
         self,
         current: Features,
+        usable: Tensor | None,
         adjacent: Features | None,
         engine: FrameEngine,
         state: ClipState,
@@ -304,20 +290,13 @@ class SequentialVideoInferer(Inferer):
         """Segment the next frame of a clip. Without an adjacent frame, the frame itself takes its place."""
         write = state.frame_index % self.memory_interval == 0
         size = (shape[-2], shape[-1])
-        logit = engine.segment(current, current if adjacent is None else adjacent, state.memory, write, size)
+        adjacent = current if adjacent is None else adjacent
+        logit = engine.segment(current, adjacent, state.memory, write, size, usable)
+        state.count_left_empty(logit)
         state.previous = current
         state.frame_index += 1
         state.frame_shape = shape
         return logit
-
-
-def _copy(features: Features | None) -> list[list[Tensor]] | None:
-    """Copy features to lists of tensors. A view of an encoded batch would be saved with the whole batch."""
-    return None if features is None else [[x.clone() for x in scales] for scales in features]
-
-
-def _to_features(saved: Sequence[Sequence[Tensor]] | None) -> Features | None:
-    return None if saved is None else Features(*map(tuple, saved))
 
 
 def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:

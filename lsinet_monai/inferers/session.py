@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["PropagatedFrame", "VideoSession"]
+
+logger = logging.getLogger(__name__)
 
 _OPTIONS = ("memory_interval", "memory_frames", "adjacent", "forgetting", "encode_batch", "amp_dtype")
 
@@ -68,7 +71,8 @@ class VideoSession:
 
     Args:
         network: in evaluation mode, on the device to compute on.
-        source: the video's frames, see :class:`FrameSource`. Damaged frames are left out.
+        source: the video's frames, see :class:`FrameSource`. Damaged frames are left out. A frame for which the network
+            gives no finite numbers gets an empty mask and acts on no other frame; the log names it.
         image_size: side, or height and width, to which frames are resized for the network.
         inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
             given. Next and previous mean in time, in reverse too.
@@ -198,6 +202,16 @@ class VideoSession:
             own = self._segment(frame, propagation)
             if own is not None:
                 yield frame, _to_numpy(blend(own, self._corrections.carried_to(frame)))
+        if skipped := self.skipped_writes:
+            logger.warning(
+                "%d write%s to memory skipped: frames of one colour, or no numbers", skipped, "s" * (skipped != 1)
+            )
+
+    @property
+    def skipped_writes(self) -> int:
+        """How many frames the last :meth:`propagate` did not write to memory, because they were not finite or blank."""
+        skipped = None if self._propagation is None else self._propagation.memory.skipped_writes
+        return 0 if skipped is None else int(skipped.sum())
 
     @torch.no_grad()
     def propagate_from(self, frame: int, within: range | None = None) -> Iterator[PropagatedFrame]:
@@ -255,7 +269,8 @@ class VideoSession:
         if encoded is None:
             return self._corrections.mask(frame).float()
         adjacent = self._adjacent(frame, propagation.step)
-        logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size)
+        usable = torch.tensor([False], device=self._store.device) if encoded.is_blank else None
+        logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size, usable)
         return logit_to_probability(logit, encoded.size)
 
     def _adjacent(self, frame: int, step: int) -> Features:

@@ -163,6 +163,7 @@ class ClipWriter:
         probability: np.ndarray,
         index: int | None = None,
         seconds: float | None = None,
+        left_empty: bool = False,
     ) -> None:
         """Write one frame's results; frames come in the clip's order. Errors of its files come with the next call.
 
@@ -173,6 +174,7 @@ class ClipWriter:
             probability: the probability of a polyp, float32, (H, W), in [0, 1].
             index: its index in the clip, above those before; by default the one after the last.
             seconds: its time; by default the index times ``frame_seconds``, if that is known.
+            left_empty: the network gave no finite numbers for it, so the map is zero. The summary says so.
 
         Raises:
             InputError: the clip already has a frame of this name, the index is not above the last one, or the map does
@@ -211,6 +213,7 @@ class ClipWriter:
             score=frame_score(probability),
             uncertainty=uncertainty(probability),
             has_polyp=has_polyp(mask, self.min_area),
+            left_empty=left_empty,
         )
         pictures = {}
         if self.write_masks:

@@ -31,6 +31,7 @@ class FrameRecord:
         score: :func:`lsinet_monai.masks.frame_score`, in [0, 1].
         uncertainty: :func:`lsinet_monai.masks.uncertainty`, in bits, in [0, 1].
         has_polyp: :func:`lsinet_monai.masks.has_polyp`.
+        left_empty: whether its mask is empty because the network gave no finite numbers for it.
     """
 
     index: int
@@ -42,6 +43,7 @@ class FrameRecord:
     score: float
     uncertainty: float
     has_polyp: bool
+    left_empty: bool = False
 
     @property
     def stem(self) -> str:
@@ -80,7 +82,9 @@ def read_records(path: str | Path) -> list[FrameRecord]:
     rows = csv.reader(StringIO(whole + end, newline=""))
     records = []
     try:
-        for index, file_name, seconds, height, width, area, score, uncertainty, has_polyp in list(rows)[1:]:
+        for index, file_name, seconds, height, width, area, score, uncertainty, *flags in list(rows)[1:]:
+            # An earlier version wrote one flag.
+            has_polyp, left_empty = ({"True": True, "False": False}[flag] for flag in [*flags, "False"][:2])
             records.append(
                 FrameRecord(
                     int(index),
@@ -91,7 +95,8 @@ def read_records(path: str | Path) -> list[FrameRecord]:
                     float(area),
                     float(score),
                     float(uncertainty),
-                    {"True": True, "False": False}[has_polyp],
+                    has_polyp,
+                    left_empty,
                 )
             )
     except (ValueError, KeyError, csv.Error):

@@ -60,7 +60,12 @@ def summarise(
         "min_area": min_area,
         "frame_seconds": frame_seconds,
         **(about or {}),
-        "counts": {"frames": len(records), "frames_with_polyp": sum(flags), "intervals": len(intervals)},
+        "counts": {
+            "frames": len(records),
+            "frames_with_polyp": sum(flags),
+            "frames_left_empty": sum(record.left_empty for record in records),
+            "intervals": len(intervals),
+        },
         "intervals": intervals,
         "frames": [record.summary() for record in records],
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.export import StreamingStep
-from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.inferers import SequentialVideoInferer, are_left_empty
 from lsinet_monai.networks import LSINet, load_checkpoint
 
 SIZE = (64, 96)
@@ -41,6 +41,21 @@ def test_step_by_step_is_the_inferer(make_small_network: Callable[..., LSINet], 
         assert [x.shape for x in state] == shapes
     torch.testing.assert_close(torch.stack(logits, 2), _expected(clip, network), atol=1e-4, rtol=0)
     assert len(shapes) == len(step.state_names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", [0, 4, 5])
+def test_a_bad_frame_is_left_empty_as_by_the_inferer(small_network: LSINet, bad: int) -> None:
+    clip = _clip(8)
+    clip[:, :, bad], clip[:, :, 2] = float("nan"), -1.0
+    step = StreamingStep(small_network, SIZE, INTERVAL, MEMORY)
+    state, logits = step.new_state(), []
+    for frame in clip.unbind(2):
+        logit, *state = step(frame, *state)
+        logits.append(logit)
+    found = torch.stack(logits, 2)
+    assert are_left_empty(found)[0, 0].nonzero().tolist() == [[bad]]
+    torch.testing.assert_close(found, _expected(clip, small_network), atol=1e-4, rtol=0)
 
 
 @pytest.mark.slow

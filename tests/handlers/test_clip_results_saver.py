@@ -14,6 +14,7 @@ from PIL import Image
 from lsinet_monai.data import Clip, FieldOfView
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ClipResultsSaver
+from lsinet_monai.inferers import EMPTY_LOGIT, SequentialVideoInferer
 from lsinet_monai.writers import Outputs
 from tests.clip_runs import CLIPS, piece, segment
 
@@ -101,3 +102,19 @@ def test_a_clip_that_breaks_off_leaves_the_next_one_complete(tmp_path: Path) -> 
     _run(tmp_path, piece("case1", 0, 2, False), piece("a/b", 0, 1, True))
     assert _files(tmp_path) >= WHOLE_CLIP
     assert not (tmp_path / "case1/summary.json").exists()
+
+
+def test_a_frame_that_was_left_empty_is_flagged(tmp_path: Path) -> None:
+    def segment_all_but_one(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
+        output = segment(engine, batch)
+        output["pred"][:, :, 1] = EMPTY_LOGIT
+        return output
+
+    inferer = SequentialVideoInferer()
+    engine = Engine(segment_all_but_one)
+    ClipResultsSaver(CLIPS, tmp_path, inferer=inferer).attach(engine)
+    engine.run([piece("case1", 0, 3, True)])
+    summary = json.loads((tmp_path / "case1/summary.json").read_text())
+    assert [frame["left_empty"] for frame in summary["frames"]] == [False, True, False]
+    assert (summary["counts"]["frames_left_empty"], summary["skipped_writes"]) == (1, 0)
+    assert not np.array(Image.open(tmp_path / "maps/case1/1.png")).any()

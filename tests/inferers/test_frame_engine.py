@@ -60,6 +60,8 @@ def test_graphs_change_nothing(
 ) -> None:
     options: dict[str, Any] = {"adjacent": adjacent, "encode_batch": encode_batch, **SMALL}
     clips = [_clip(9), _clip(4, seed=1), _clip(7, batch=2), _clip(9, size=72), _clip(9, seed=2)]
+    clips[2][0, :, 4] = clips[4][:, :, 6] = float("nan")
+    clips[4][:, :, 2] = -1.0
     expected = [_segment(SequentialVideoInferer(**options), clip, small_network) for clip in clips]
     backend = capture()
     inferer = SequentialVideoInferer(**options)

@@ -286,3 +286,54 @@ def test_a_bank_can_be_moved() -> None:
     _write(bank, _random_frame(0))
     assert bank.to("meta") is bank
     assert {x.device.type for scale in bank.scales for x in scale.tensors()} == {"meta"}
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_write_that_is_not_finite_is_skipped_and_counted(full: bool) -> None:
+    bank, other = MemoryBank(memory_frames=2), MemoryBank(memory_frames=2)
+    for number in range(3 if full else 1):
+        for each in (bank, other):
+            _write(each, _random_frame(number, batch=2))
+    bad = _random_frame(9, batch=2)
+    bad.values[1][0, 3, 0, 0] = torch.inf
+    _write(bank, bad)
+    bank.write(*_random_frame(9, batch=2)[1:], usable=torch.tensor([False, True]))
+    assert bank.skipped_writes is not None and bank.skipped_writes.tolist() == [2, 0]
+    # The first clip is as it was, and all that is read is finite.
+    assert _kept(bank) == _kept(other)
+    for read, expected in zip(bank.read(_random_frame(4, 2)), other.read(_random_frame(4, 2)), strict=True):
+        assert read.isfinite().all()
+        torch.testing.assert_close(read[0], expected[0])
+
+
+def test_without_elements_a_frame_reads_itself_though_something_was_to_be_written() -> None:
+    bank, frame = MemoryBank(2), _random_frame(3, batch=2)
+    bad = _random_frame(0, batch=2)
+    bad.keys[0][1] = torch.nan
+    _write(bank, bad)
+    reads = bank.read(frame)
+    for read, own in zip(reads, frame.read_own(), strict=True):
+        torch.testing.assert_close(read[1], own[1])
+        assert not torch.allclose(read[0], own[0])
+    assert bank.sizes.tolist() == [[16, 4, 1], [0, 0, 0]]
+    assert all((x[1] == 0).all() for scale in bank.scales for x in scale.tensors())
+
+
+def test_a_read_that_is_not_finite_leaves_no_trace() -> None:
+    bank = MemoryBank(2)
+    _write(bank, _random_frame(0, batch=2))
+    bad = _random_frame(1, batch=2)
+    bad.keys[0][0] = torch.nan
+    bank.read(bad)
+    assert (bank.scales[0].usage[0] == 0).all() and bank.scales[0].usage[1].sum() == pytest.approx(16)
+    assert (bank.scales[0].life[0] < 1).all() and (bank.scales[0].life[1, :16] >= 1).all()
+
+
+def test_a_permanent_frame_that_is_not_finite_holds_nothing() -> None:
+    bank = MemoryBank(2)
+    bad = _random_frame(0)
+    bad.values[2][:] = torch.nan
+    bank.write(bad.keys, bad.values, permanent=True)
+    assert bank.sizes.tolist() == [[0, 0, 0]]
+    for read, own in zip(bank.read(_random_frame(1)), _random_frame(1).read_own(), strict=True):
+        torch.testing.assert_close(read, own)

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import InfererReset
-from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.inferers import SequentialVideoInferer, are_left_empty
 from lsinet_monai.networks import LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
@@ -444,3 +444,63 @@ def test_a_clip_without_a_state_cannot_be_saved(small_network: LSINet) -> None:
     _feed(inferer, small_network, [last])
     with pytest.raises(InputError, match="no piece of clip 'a' has come, or its last one has"):
         inferer.save_clip("a")
+
+
+# One bad frame --------------------------------------------------------------------------------------------------------
+
+
+def _without(clip: Tensor, frame: int) -> Tensor:
+    return torch.cat([clip[:, :, :frame], clip[:, :, frame + 1 :]], 2)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("frame", [0, 3, 4, FRAMES - 1])
+def test_a_frame_of_nan_spoils_no_other(
+    small_network: LSINet, adjacent: str, frame: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = _clip(batch=2)
+    clip[0, :, frame] = float("nan")
+    inferer = SequentialVideoInferer(adjacent=adjacent, **SMALL)
+    logits = inferer(clip, small_network)
+    assert logits.isfinite().all()
+    assert are_left_empty(logits)[:, 0].nonzero().tolist() == [[0, frame]]
+    # The other clip of the batch is as it would be by itself.
+    torch.testing.assert_close(logits[1:], inferer(clip[1:], small_network), atol=1e-4, rtol=1e-4)
+    (line,) = caplog.messages
+    assert "a clip of 8 frames: 1 frame left empty" in line and f"{int(frame % 2 == 0)} write" in line
+
+
+def test_after_a_bad_frame_it_is_as_if_that_had_not_been(small_network: LSINet) -> None:
+    """Apart from the rhythm of writes: frames 0, 2, 4 are written, and of these 2 is bad."""
+    clip = _clip(5)
+    clip[:, :, 2] = float("nan")
+    found = SequentialVideoInferer(2, adjacent="previous")(clip, small_network)
+    memory = SequentialVideoInferer(4, adjacent="previous")(clip, small_network)
+    torch.testing.assert_close(found[:, :, 3:], memory[:, :, 3:])
+    # Frame 3 has itself as its adjacent frame.
+    state = SequentialVideoInferer(4, adjacent="previous").new_state()
+    inferer = SequentialVideoInferer(4, adjacent="previous")
+    for x in inferer.stream(clip[:, :, :2].unbind(2), small_network, state, False):
+        assert x.isfinite().all()
+    state.previous = None
+    (expected,) = inferer.stream([clip[:, :, 3]], small_network, state, False)
+    torch.testing.assert_close(found[:, :, 3], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+def test_a_black_frame_is_not_written(small_network: LSINet, adjacent: str) -> None:
+    clip = _clip()
+    clip[:, :, 2] = torch.tensor([-2.1, -2.0, -1.8]).view(3, 1, 1)
+    inferer = SequentialVideoInferer(memory_interval=2, adjacent=adjacent)
+    pieces = [
+        inferer(piece.pop("image"), small_network, **{k: v for k, v in piece.items() if k != "label"})
+        for piece in _pieces(clip, ["a"], 3, adjacent)
+    ]
+    assert not are_left_empty(torch.cat(pieces, 2)).any()
+    assert inferer.report("a") == (0, 1)
+    state = inferer.new_state()
+    list(inferer.stream(clip.unbind(2), small_network, state))
+    positions = state.memory.scales[2].life.shape[1] // inferer.memory_frames
+    assert state.memory.sizes[0, 2] == 3 * positions
+    inferer.reset()
+    assert inferer.report("a") == (0, 0)

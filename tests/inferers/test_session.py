@@ -419,6 +419,53 @@ def test_damaged_frames_leave_the_memory_as_if_they_were_not_there(small_network
             np.testing.assert_allclose(result[frame], expected[i], atol=1e-5)
 
 
+def _poison(network: LSINet, monkeypatch: pytest.MonkeyPatch, bad: np.ndarray) -> None:
+    """Let the encoder give NaN for frames that equal one."""
+    encode, tensor = network.encode, frames_to_tensor([bad], (IMAGE, IMAGE))[:, 0]
+
+    def poisoned(frames: torch.Tensor, amp_dtype: torch.dtype | None = None) -> Features:
+        features = encode(frames, amp_dtype)
+        is_bad = torch.tensor([torch.equal(frame, tensor) for frame in frames])[:, None, None, None]
+        return Features(*(tuple(torch.where(is_bad, torch.nan, x) for x in kind) for kind in features))
+
+    monkeypatch.setattr(network, "encode", poisoned)
+
+
+@pytest.mark.parametrize("corrected", [2, 4])
+def test_a_frame_without_finite_features_is_left_empty_and_acts_on_no_other(
+    small_network: LSINet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, corrected: int
+) -> None:
+    frames = [_frames(1)[0]] * 8
+    frames[4] = frames[4] ^ 255
+    _poison(small_network, monkeypatch, frames[4])
+    session = _session(small_network, frames, inferer=SequentialVideoInferer(**OFTEN))
+    plain = _propagate(session)
+    assert list(plain) == list(range(8)) and all(np.isfinite(x).all() for x in plain.values())
+    assert not plain[4].any() and session.skipped_writes == 1
+    assert any("frame 4" in line for line in caplog.messages)
+    session.add_mask(corrected, MASK)
+    result = _propagate(session)
+    assert all(np.isfinite(x).all() for x in result.values())
+    if corrected == 2:
+        assert frame_dice(result[5] > 0.5, MASK) > 0.9  # the mask is carried over the bad frame
+        assert not result[4].any()
+    else:
+        np.testing.assert_array_equal(result[4], MASK)
+        np.testing.assert_allclose(result[5], plain[5], atol=1e-5)
+
+
+@pytest.mark.parametrize("corrected", [None, 2])
+def test_a_black_frame_is_not_written(small_network: LSINet, corrected: int | None) -> None:
+    frames = _frames(6)
+    frames[2] = np.zeros_like(frames[2])
+    session = _session(small_network, frames, inferer=SequentialVideoInferer(memory_interval=2, adjacent="previous"))
+    if corrected is not None:
+        session.add_mask(corrected, EMPTY)
+    _propagate(session)
+    memory = session._propagation.memory
+    assert memory.sizes[0].tolist() == [2 * 64, 2 * 16, 2 * 4]  # frames 0 and 4
+
+
 BAD_CALLS = [
     (lambda session: session.add_mask(FRAMES, MASK), "there is no frame 10"),
     (lambda session: session.add_mask(-1, MASK), "there is no frame -1"),

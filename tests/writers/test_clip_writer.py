@@ -48,7 +48,7 @@ def test_a_clip(tmp_path: Path) -> None:
         "threshold": 0.5,
         "min_area": 0.001,
         "frame_seconds": 0.04,
-        "counts": {"frames": 4, "frames_with_polyp": 2, "intervals": 1},
+        "counts": {"frames": 4, "frames_with_polyp": 2, "frames_left_empty": 0, "intervals": 1},
         "intervals": [
             {
                 "first": 1,

@@ -12,6 +12,7 @@ RECORDS = [
     FrameRecord(0, "a.jpg", 0.0, 20, 50, 0.0, 0.1, 1 / 3, False),
     FrameRecord(2, 'name, with "quotes"\nand more.png', None, 20, 50, 0.1 + 0.2, 1.0, 1e-9, True),
     FrameRecord(3, "b\udcff.jpg", 0.04, 20, 50, 1.0, 1.0, 0.0, True),
+    FrameRecord(4, "c.jpg", 0.06, 20, 50, 0.0, 0.0, 0.0, False, left_empty=True),
 ]
 
 
@@ -20,8 +21,8 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert read_records(tmp_path / "a.csv") == RECORDS
     assert read_records(tmp_path / "none.csv") == []
     lines = (tmp_path / "a.csv").read_bytes().splitlines()
-    assert lines[0] == b"index,file,seconds,height,width,area,score,uncertainty,has_polyp"
-    assert lines[1] == b"0,a.jpg,0.0,20,50,0.0,0.1,0.3333333333333333,False"
+    assert lines[0] == b"index,file,seconds,height,width,area,score,uncertainty,has_polyp,left_empty"
+    assert lines[1] == b"0,a.jpg,0.0,20,50,0.0,0.1,0.3333333333333333,False,False"
 
 
 @pytest.mark.parametrize(
@@ -44,10 +45,19 @@ def test_wherever_it_is_cut_whole_lines_are_left(tmp_path_factory: pytest.TempPa
     content = path.read_bytes()
     path.write_bytes(content[: cut % len(content)])
     found = read_records(path)
-    assert found == RECORDS[: len(found)] and len(found) < 3
+    assert found == RECORDS[: len(found)] and len(found) < len(RECORDS)
 
 
 def test_summary_entry() -> None:
     entry = RECORDS[0].summary()
     assert entry.pop("frame") == "a"
-    assert entry.keys() == {"index", "seconds", "area", "score", "uncertainty", "has_polyp"}
+    assert entry.keys() == {"index", "seconds", "area", "score", "uncertainty", "has_polyp", "left_empty"}
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    lines = [
+        "index,file,seconds,height,width,area,score,uncertainty,has_polyp",
+        "0,a.jpg,0.5,20,50,0.25,0.75,0.125,True",
+    ]
+    (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in lines))
+    assert read_records(tmp_path / "a.csv") == [FrameRecord(0, "a.jpg", 0.5, 20, 50, 0.25, 0.75, 0.125, True, False)]

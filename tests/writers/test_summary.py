@@ -32,7 +32,8 @@ def test_intervals(frames: str, expected: list[tuple[int, int]]) -> None:
     summary = summarise("a", records, 0.5, 0.001)
     assert [(interval["first"], interval["last"]) for interval in summary["intervals"]] == expected
     assert summary["counts"] == {
-        "frames": len(records), "frames_with_polyp": frames.count("#"), "intervals": len(expected),
+        "frames": len(records), "frames_with_polyp": frames.count("#"), "frames_left_empty": 0,
+        "intervals": len(expected),
     }  # fmt: skip
     for interval in summary["intervals"]:
         assert interval["first_frame"] == f"image{interval['first']}"

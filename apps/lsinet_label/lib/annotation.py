@@ -121,6 +121,12 @@ class Worker:
                     video.values.flush()
                     progress.save(state, frame + 1, tracker.state_dict())
                 yield (frame + 1) / count, f"frame {frame + 1} of {count}"
+        report = state.report()
+        if 0 < state.frame_index == report.left_empty:
+            raise InputError(
+                f"'{video.id}': the network's masks are not numbers, because the training of its weights has diverged: "
+                "start the server with another model"
+            )
         progress.save(state, count, tracker.state_dict())
         yield from self._join(video, tracker)
         video.end_annotation(mark)
@@ -133,8 +139,12 @@ class Worker:
             yield 1.0, f"writing the label, frame {frame} of {count}"
         # At the very end, so that a restart before it does not annotate the video again.
         progress.path.unlink(missing_ok=True)
+        notes = []
         if unreadable := len(video.values.unreadable()):
-            job.note = f"{unreadable} frame{'s' * (unreadable > 1)} cannot be read and have no mask"
+            notes.append(f"{unreadable} frame{'s' * (unreadable > 1)} cannot be read and have no mask")
+        if report:
+            notes.append(str(report))
+        job.note = "; ".join(notes)
         return []
 
     def _join(self, video: StoredVideo, tracker: LesionTracker) -> Work:

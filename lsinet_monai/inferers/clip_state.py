@@ -1,0 +1,108 @@
+"""The state of a clip between two frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lsinet_monai.inferers.bad_frames import are_left_empty
+from lsinet_monai.inferers.input_checks import check_saved
+from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.networks import Features
+
+__all__ = ["ClipReport", "ClipState"]
+
+
+class ClipReport(NamedTuple):
+    """What happened to a clip that a person should know."""
+
+    left_empty: int
+    """The number of frames that were left empty, because the network's logits were not finite."""
+    skipped_writes: int
+    """The number of frames that were due to be written to memory and were not, because they were not finite or all
+    their pixels had one colour."""
+
+    def __bool__(self) -> bool:
+        """Whether anything happened."""
+        return any(self)
+
+    def __str__(self) -> str:
+        frames = (
+            f"{self.left_empty} frame{'s' * (self.left_empty != 1)} left empty, because the network gave no numbers"
+        )
+        writes = f"{self.skipped_writes} write{'s' * (self.skipped_writes != 1)} to memory skipped"
+        return f"{frames}; {writes}"
+
+
+@dataclass
+class ClipState:
+    """The state between two frames of a clip, or of a batch of clips."""
+
+    memory: MemoryBank
+    frame_index: int = 0
+    """The index of the frame to segment next, from 0."""
+    previous: Features | None = None
+    """The frame segmented last."""
+    waiting: Features | None = None
+    """The frame to segment next, if it is encoded already and only waits for the frame after it."""
+    waiting_usable: Tensor | None = None
+    """(B,), bool: whether the waiting frame may be written to memory."""
+    frame_shape: tuple[int, ...] | None = None
+    """(B, 3, H, W) of the frames; None before the first one."""
+    left_empty: Tensor | None = None
+    """(B,), int64: how many frames of each clip were left empty, because their logits were not finite."""
+
+    def count_left_empty(self, logit: Tensor) -> None:
+        """Count a frame, by its logit (B, 1, H, W), if it was left empty."""
+        count = are_left_empty(logit[:, 0]).to(torch.int64)
+        self.left_empty = count if self.left_empty is None else self.left_empty + count
+
+    def report(self) -> ClipReport:
+        """What happened to the clip so far, all clips of a batch together. On a GPU this waits for the frames."""
+        counts = (self.left_empty, self.memory.skipped_writes)
+        return ClipReport(*(0 if x is None else int(x.sum()) for x in counts))
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
+        return {
+            "frame_index": self.frame_index,
+            "memory": self.memory.state_dict(),
+            "previous": _copy(self.previous),
+            "waiting": _copy(self.waiting),
+            "waiting_usable": self.waiting_usable,
+            "left_empty": self.left_empty,
+            "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a saved state into this one, so that an inferer resumes the clip where it was saved.
+
+        Args:
+            state: the result of :meth:`state_dict`, with its tensors on the network's device. Entries that
+                an earlier version did not save may be missing. Further keys are ignored.
+
+        Raises:
+            InputError: this is not such a state, or its memory has another ``memory_frames`` or ``forgetting``.
+        """
+        check_saved(state, ("memory", "frame_index", "previous"), "a clip")
+        self.memory.load_state_dict(state["memory"])
+        self.frame_index = state["frame_index"]
+        self.previous = _to_features(state["previous"])
+        self.waiting = _to_features(state.get("waiting"))
+        self.waiting_usable = state.get("waiting_usable")
+        self.left_empty = state.get("left_empty")
+        shape = state.get("frame_shape")
+        self.frame_shape = None if shape is None else tuple(shape)
+
+
+def _copy(features: Features | None) -> list[list[Tensor]] | None:
+    """Copy features to lists of tensors. A view of an encoded batch would be saved with the whole batch."""
+    return None if features is None else [[x.clone() for x in scales] for scales in features]
+
+
+def _to_features(saved: Sequence[Sequence[Tensor]] | None) -> Features | None:
+    return None if saved is None else Features(*map(tuple, saved))
