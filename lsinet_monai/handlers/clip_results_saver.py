@@ -155,7 +155,9 @@ class ClipResultsSaver:
         if self.settings:
             writer.about["settings"] = settings_for(self.clips[writer.clip_id], self.settings)
         if self.inferer is not None:
-            writer.about["skipped_writes"] = self.inferer.report(writer.clip_id).skipped_writes
+            report = self.inferer.report(writer.clip_id)
+            writer.about["skipped_writes"] = report.skipped_writes
+            writer.about["cuts"] = [writer.indices[place] for place in report.cuts]
         if batch["reading"] is not None:
             skipped = sorted(set(range(batch["frame_count"])) - set(writer.indices))
             writer.about["reading"] = batch["reading"] | {"frames_read": len(writer.indices), "frames_skipped": skipped}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -26,9 +26,12 @@ class ClipReport(NamedTuple):
     """The number of frames that were due to be written to memory and were not, because they were not finite or all
     their pixels had one colour."""
 
+    cuts: tuple[int, ...] = ()
+    """The frames after cuts, by their place among the frames that were segmented, from 0."""
+
     def __bool__(self) -> bool:
-        """Whether anything happened."""
-        return any(self)
+        """Whether a frame was left empty, or a write skipped."""
+        return self.left_empty + self.skipped_writes > 0
 
     def __str__(self) -> str:
         frames = (
@@ -51,10 +54,29 @@ class ClipState:
     """The frame to segment next, if it is encoded already and only waits for the frame after it."""
     waiting_usable: Tensor | None = None
     """(B,), bool: whether the waiting frame may be written to memory."""
+    waiting_begins_scene: bool = False
+    """Whether the waiting frame comes after a cut."""
+    seen: Tensor | None = None
+    """(1, C, h, w): the features with which the next frame is compared to find a cut, see :func:`find_cuts`."""
+    cuts: list[int] = field(default_factory=list)
+    """The indices of the frames so far that came after a cut."""
     frame_shape: tuple[int, ...] | None = None
     """(B, 3, H, W) of the frames; None before the first one."""
     left_empty: Tensor | None = None
     """(B,), int64: how many frames of each clip were left empty, because their logits were not finite."""
+
+    @property
+    def scene_index(self) -> int:
+        """The index of the next frame within its scene: the number of frames since the last cut."""
+        return self.frame_index - (self.cuts[-1] if self.cuts else 0)
+
+    def begin_scene(self) -> None:
+        """Continue with the next frame as if a clip began with it; only the counts are kept."""
+        skipped = self.memory.skipped_writes
+        self.memory = MemoryBank(self.memory.memory_frames, self.memory.forgetting)
+        self.memory.skipped_writes = skipped
+        self.previous = None
+        self.cuts.append(self.frame_index)
 
     def count_left_empty(self, logit: Tensor) -> None:
         """Count a frame, by its logit (B, 1, H, W), if it was left empty."""
@@ -63,8 +85,8 @@ class ClipState:
 
     def report(self) -> ClipReport:
         """What happened to the clip so far, all clips of a batch together. On a GPU this waits for the frames."""
-        counts = (self.left_empty, self.memory.skipped_writes)
-        return ClipReport(*(0 if x is None else int(x.sum()) for x in counts))
+        empty, skipped = (0 if x is None else int(x.sum()) for x in (self.left_empty, self.memory.skipped_writes))
+        return ClipReport(empty, skipped, tuple(self.cuts))
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
@@ -74,6 +96,9 @@ class ClipState:
             "previous": _copy(self.previous),
             "waiting": _copy(self.waiting),
             "waiting_usable": self.waiting_usable,
+            "waiting_begins_scene": self.waiting_begins_scene,
+            "seen": self.seen,
+            "cuts": list(self.cuts),
             "left_empty": self.left_empty,
             "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
         }
@@ -94,6 +119,9 @@ class ClipState:
         self.previous = _to_features(state["previous"])
         self.waiting = _to_features(state.get("waiting"))
         self.waiting_usable = state.get("waiting_usable")
+        self.waiting_begins_scene = state.get("waiting_begins_scene", False)
+        self.seen = state.get("seen")
+        self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")
         self.frame_shape = None if shape is None else tuple(shape)

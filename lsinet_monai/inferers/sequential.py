@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from monai.inferers import Inferer
@@ -14,6 +14,7 @@ from torch import Tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.clip_state import ClipReport, ClipState
+from lsinet_monai.inferers.cuts import find_cuts
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import (
@@ -24,7 +25,7 @@ from lsinet_monai.inferers.input_checks import (
 )
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
 from lsinet_monai.networks import Features, LSINet
-from lsinet_monai.utils.config_values import check_choice, check_numbers
+from lsinet_monai.utils.config_values import as_bool, check_choice, check_numbers
 
 __all__ = [
     "Adjacent",
@@ -39,6 +40,18 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Adjacent = Literal["next", "previous"]
+
+
+class _Encoded(NamedTuple):
+    """An encoded frame, and what the inferer has found out about it."""
+
+    features: Features
+    usable: Tensor | None
+    """(B,), bool: whether it may be written to memory."""
+    begins_scene: bool
+    """Whether it comes after a cut."""
+    seen: Tensor | None
+    """See :attr:`ClipState.seen`."""
 
 
 class SequentialVideoInferer(Inferer):
@@ -63,6 +76,9 @@ class SequentialVideoInferer(Inferer):
             rounding the masks are the same.
         amp_dtype: the type in which the encoder computes, ``"bfloat16"`` or ``"float16"``; float32 if not given. On a
             CPU it is the backbone beyond stride 8. The rest of the network and the memory stay in float32.
+        detect_cuts: find cuts, see :mod:`lsinet_monai.inferers.cuts`, and segment the frames after a cut as if a clip
+            began there: memory starts again, and no adjacent frame is taken from the other side. One clip at a time. On
+            a GPU this waits for the encoder once per ``encode_batch`` frames.
 
     On a GPU the encoder and a frame's step run as CUDA graphs, see :mod:`lsinet_monai.inferers.captured`: after a frame
     or two of each size, Python no longer launches their kernels one by one. ``forgetting="released"`` has no graph for
@@ -71,7 +87,7 @@ class SequentialVideoInferer(Inferer):
     One bad frame spoils no other. A frame whose logits are not finite is left empty, with :data:`EMPTY_LOGIT`, and is
     not written to memory. Nor is a frame of one colour. Where the features of an adjacent frame are not finite, the
     frame itself takes its place. At a clip's end the log says how many such frames there were, see :meth:`report`.
-    (With ``forgetting="released"`` every frame is written, as in the released program.)
+    ``forgetting="released"`` writes every frame, as the released program does.
 
     Raises:
         InputError: an argument has a value that it does not take.
@@ -87,11 +103,17 @@ class SequentialVideoInferer(Inferer):
         forgetting: Forgetting = "usage",
         encode_batch: int = 1,
         amp_dtype: AmpDtype | None = None,
+        detect_cuts: bool = False,
     ) -> None:
         check_numbers(memory_interval=memory_interval, encode_batch=encode_batch)
         check_choice(get_args(Adjacent), adjacent=adjacent)
         check_choice((*get_args(AmpDtype), None), amp_dtype=amp_dtype)
         MemoryBank(memory_frames, forgetting)  # It checks these two.
+        self.detect_cuts = as_bool(detect_cuts, "detect_cuts")
+        if self.detect_cuts and forgetting == "released":
+            raise InputError(
+                "detect_cuts=True does not work with forgetting='released', which knows no cuts: leave one out"
+            )
         self.memory_interval = memory_interval
         self.memory_frames = memory_frames
         self.adjacent = adjacent
@@ -111,6 +133,7 @@ class SequentialVideoInferer(Inferer):
             "forgetting": self.forgetting,
             "adjacent": self.adjacent,
             "amp_dtype": self.amp_dtype,
+            "detect_cuts": self.detect_cuts,
         }
 
     def new_state(self) -> ClipState:
@@ -251,52 +274,76 @@ class SequentialVideoInferer(Inferer):
             return
         check_frame_tensors([first], state.frame_shape, state.frame_index)
         shape = tuple(first.shape)
+        if self.detect_cuts and shape[0] != 1:
+            raise InputError(
+                f"detect_cuts=True takes one clip at a time, got a batch of {shape[0]}: give them one by one"
+            )
         if state.waiting is None:  # Otherwise the first frame is encoded already.
             frames = chain([first], frames)
-        for current, usable in self._encode(frames, engine, shape, state.frame_index + (state.waiting is not None)):
+        first_index = state.frame_index + (state.waiting is not None)
+        for current in self._encode(frames, engine, shape, first_index, state.seen):
+            state.seen = current.seen
             if self.adjacent == "previous":
-                yield self._step(current, usable, state.previous, engine, state, shape)
+                yield self._step(current, None, engine, state, shape)
             else:
                 # Before the yield, so that the caller may save the state there.
-                waiting, waiting_usable = state.waiting, state.waiting_usable
-                state.waiting, state.waiting_usable = current, usable
+                waiting = _take_waiting(state)
+                state.waiting, state.waiting_usable, state.waiting_begins_scene = current[:3]
                 if waiting is not None:
-                    yield self._step(waiting, waiting_usable, current, engine, state, shape)
-        if is_last and state.waiting is not None:
-            waiting, waiting_usable = state.waiting, state.waiting_usable
-            state.waiting = state.waiting_usable = None
-            yield self._step(waiting, waiting_usable, state.previous, engine, state, shape)
+                    following = None if current.begins_scene else current.features
+                    yield self._step(waiting, following, engine, state, shape)
+        if is_last and (waiting := _take_waiting(state)) is not None:
+            yield self._step(waiting, None, engine, state, shape)
         if is_last and (report := state.report()):
             logger.warning("a clip of %d frames: %s", state.frame_index, report)
 
     def _encode(
-        self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int
-    ) -> Iterator[tuple[Features, Tensor]]:
-        """Encode frames; give each one's features, and which clips may write it to memory, (B,), bool."""
+        self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int, seen: Tensor | None
+    ) -> Iterator[_Encoded]:
         while batch := list(islice(frames, self.encode_batch)):
             check_frame_tensors(batch, shape, index)
             index += len(batch)
-            yield from zip(engine.encode(batch), [~are_blank(frame) for frame in batch], strict=True)
+            features = engine.encode(batch)
+            usable = [~are_blank(frame) for frame in batch]
+            if self.detect_cuts:
+                cuts, states = find_cuts(seen, features, usable)
+                seen = states[-1]
+                yield from map(_Encoded, features, usable, cuts, states)
+            else:
+                yield from (_Encoded(*pair, False, None) for pair in zip(features, usable, strict=True))
 
     def _step(
         self,
-        current: Features,
-        usable: Tensor | None,
-        adjacent: Features | None,
+        current: _Encoded,
+        following: Features | None,
         engine: FrameEngine,
         state: ClipState,
         shape: tuple[int, ...],
     ) -> Tensor:
-        """Segment the next frame of a clip. Without an adjacent frame, the frame itself takes its place."""
-        write = state.frame_index % self.memory_interval == 0
+        """Segment the next frame of a clip.
+
+        Its adjacent frame is the following one. Without one it is the frame before, and without that the frame itself.
+        """
+        if current.begins_scene:
+            state.begin_scene()
+        write = state.scene_index % self.memory_interval == 0
+        adjacent = following or state.previous or current.features
         size = (shape[-2], shape[-1])
-        adjacent = current if adjacent is None else adjacent
-        logit = engine.segment(current, adjacent, state.memory, write, size, usable)
+        logit = engine.segment(current.features, adjacent, state.memory, write, size, current.usable)
         state.count_left_empty(logit)
-        state.previous = current
+        state.previous = current.features
         state.frame_index += 1
         state.frame_shape = shape
         return logit
+
+
+def _take_waiting(state: ClipState) -> _Encoded | None:
+    """Take the waiting frame out of a state."""
+    if state.waiting is None:
+        return None
+    waiting = _Encoded(state.waiting, state.waiting_usable, state.waiting_begins_scene, state.seen)
+    state.waiting, state.waiting_usable, state.waiting_begins_scene = None, None, False
+    return waiting
 
 
 def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:

@@ -116,5 +116,5 @@ def test_a_frame_that_was_left_empty_is_flagged(tmp_path: Path) -> None:
     engine.run([piece("case1", 0, 3, True)])
     summary = json.loads((tmp_path / "case1/summary.json").read_text())
     assert [frame["left_empty"] for frame in summary["frames"]] == [False, True, False]
-    assert (summary["counts"]["frames_left_empty"], summary["skipped_writes"]) == (1, 0)
+    assert (summary["counts"]["frames_left_empty"], summary["skipped_writes"], summary["cuts"]) == (1, 0, [])
     assert not np.array(Image.open(tmp_path / "maps/case1/1.png")).any()

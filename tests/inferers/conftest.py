@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lsinet_monai.inferers import cuts
 from lsinet_monai.inferers.captured import TensorFunction
 from lsinet_monai.networks import LSINet
 
@@ -53,3 +54,14 @@ class Replays:
 def backend() -> Replays:
     """What captures functions where there is no GPU."""
     return Replays()
+
+
+@pytest.fixture
+def known_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features of a random network are alike for any two frames, so scenes are told apart by less."""
+
+    def cosine(earlier: Tensor, later: Tensor) -> Tensor:
+        return torch.cosine_similarity(*((x - x.mean((2, 3), keepdim=True)).flatten(1) for x in (earlier, later)))
+
+    monkeypatch.setattr(cuts, "scene_likeness", cosine)
+    monkeypatch.setattr(cuts, "CUT", 0.975)

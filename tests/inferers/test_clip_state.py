@@ -28,7 +28,9 @@ def test_a_report_counts_all_clips_of_a_batch() -> None:
 
 
 def test_a_state_is_saved_and_loaded() -> None:
-    state = ClipState(MemoryBank(2), 5, _frame(1.0), _frame(2.0), torch.tensor([True, False]), (2, 3, 64, 64))
+    state = ClipState(
+        MemoryBank(2), 5, _frame(1.0), _frame(2.0), torch.tensor([True, False]), frame_shape=(2, 3, 64, 64)
+    )
     state.count_left_empty(torch.full((2, 1, 8, 8), EMPTY_LOGIT))
     state.memory.write(_frame(float("nan")).keys, _frame(0.0).values)
     other = ClipState(MemoryBank(2))

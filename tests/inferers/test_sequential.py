@@ -504,3 +504,63 @@ def test_a_black_frame_is_not_written(small_network: LSINet, adjacent: str) -> N
     assert state.memory.sizes[0, 2] == 3 * positions
     inferer.reset()
     assert inferer.report("a") == (0, 0)
+
+
+# Cuts -----------------------------------------------------------------------------------------------------------------
+
+
+CUTS = [
+    (((0, 5), (1, 4)), [5]),
+    (((0, 1), (1, 2), (2, 3)), [1, 3]),
+    (((0, 6),), []),
+]
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("encode_batch", [1, 3])
+@pytest.mark.parametrize(("scenes", "expected_cuts"), CUTS)
+@pytest.mark.usefixtures("known_scenes")
+def test_after_a_cut_it_is_as_if_a_clip_began(
+    small_network: LSINet,
+    adjacent: str,
+    encode_batch: int,
+    scenes: tuple[tuple[int, int], ...],
+    expected_cuts: list[int],
+) -> None:
+    parts = [_clip(frames, seed=seed) for seed, frames in scenes]
+    plain = SequentialVideoInferer(adjacent=adjacent, **SMALL)
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch, detect_cuts=True, **SMALL)
+    state = inferer.new_state()
+    found = torch.stack(list(inferer.stream(torch.cat(parts, 2).unbind(2), small_network, state)), 2)
+    expected = torch.cat([plain(part, small_network) for part in parts], 2)
+    assert state.cuts == expected_cuts and state.report().cuts == tuple(expected_cuts)
+    if encode_batch == 1:
+        assert torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("adjacent", ADJACENT)
+@pytest.mark.parametrize("at", [3, 4, 5])
+@pytest.mark.usefixtures("known_scenes")
+def test_a_clip_with_a_cut_resumes_around_it(small_network: LSINet, adjacent: str, at: int) -> None:
+    clip = torch.cat([_clip(4), _clip(4, seed=1)], 2)
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=3, detect_cuts=True, **SMALL)
+    expected = inferer(clip, small_network)
+    pieces = _pieces(clip, ["a"], at, adjacent)
+    results = []
+    for piece in pieces:
+        other = SequentialVideoInferer(adjacent=adjacent, detect_cuts=True, **SMALL)
+        if results:
+            other.load_clip("a", inferer.save_clip("a"))
+        inferer = other
+        results.append(inferer(piece["image"], small_network, "a", piece["frame_index"], piece["is_last"]))
+    torch.testing.assert_close(torch.cat(results, 2), expected, atol=1e-4, rtol=1e-4)
+    assert inferer.report("a").cuts == (4,)
+
+
+def test_what_detect_cuts_refuses(small_network: LSINet) -> None:
+    with pytest.raises(InputError, match=r"detect_cuts=True does not work with forgetting='released'"):
+        SequentialVideoInferer(forgetting="released", detect_cuts=True)
+    with pytest.raises(InputError, match="one clip at a time, got a batch of 2"):
+        SequentialVideoInferer(detect_cuts=True)(_clip(2, batch=2), small_network)
+    assert not SequentialVideoInferer().settings["detect_cuts"]

@@ -1,0 +1,79 @@
+"""Cuts: where a video changes to another scene, so that frames before are no help for those after.
+
+Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, by the
+encoder's features at stride 16. What comes between camera and mucosa for a while (glare, water, smoke, blur) changes
+the pixels more than these features. ``docs/experiments.md`` has the rates on cuts and on frames of one scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lsinet_monai.inferers.bad_frames import are_finite
+from lsinet_monai.networks import Features
+
+__all__ = ["CUT", "find_cuts", "is_cut", "scene_likeness"]
+
+CUT = 0.7
+"""Between two frames of one scene :func:`scene_likeness` is at least this."""
+
+# A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
+_WINDOW = 2
+
+
+def scene_likeness(earlier: Tensor, later: Tensor) -> Tensor:
+    """How much two frames look like one scene.
+
+    Each position of the later frame is compared with those of the earlier frame up to two cells away. The result is the
+    mean over all positions of the highest cosine. The mean over a frame is removed from its features first, because all
+    mucosa has it in common.
+
+    Args:
+        earlier: (B, C, h, w), features at stride 16.
+        later: (B, C, h, w), of a frame after it.
+
+    Returns:
+        (B,), up to 1.
+    """
+    first, second = (F.normalize(x - x.mean((2, 3), keepdim=True), dim=1) for x in (earlier.float(), later.float()))
+    side = 2 * _WINDOW + 1
+    nearby = F.unfold(first, side, padding=_WINDOW).unflatten(1, (first.shape[1], side * side))
+    return (nearby * second.flatten(2).unsqueeze(2)).sum(1).amax(1).mean(1)
+
+
+def is_cut(earlier: Features, later: Features) -> bool:
+    """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
+    return bool(scene_likeness(earlier.features[1], later.features[1]) < CUT)
+
+
+def find_cuts(
+    seen: Tensor | None, frames: Sequence[Features], usable: Sequence[Tensor]
+) -> tuple[list[bool], list[Tensor]]:
+    """Find the frames of a clip that begin another scene. On a GPU this waits once for all of them.
+
+    Frames that are not finite or not usable are passed over: the frame after them is compared with the one before.
+
+    Args:
+        seen: the second result for the frame before these; None at a clip's start.
+        frames: consecutive frames of one clip, each a batch of one.
+        usable: for each frame whether it shows something, (1,), bool.
+
+    Returns:
+        for each frame whether it begins another scene, and what to pass on as ``seen``: the features of the last frame
+        that shows something, (1, C, h, w).
+    """
+    likeness, states = [], []
+    for frame, shows in zip(frames, usable, strict=True):
+        features = frame.features[1]
+        shows = shows & are_finite([features])
+        if seen is None:
+            seen = torch.full_like(features, torch.nan)
+        # A comparison with NaN, of a clip that has shown nothing yet, is never below the limit.
+        likeness.append(torch.where(shows, scene_likeness(seen, features), 1.0))
+        seen = torch.where(shows[:, None, None, None], features, seen)
+        states.append(seen)
+    return (torch.cat(likeness) < CUT).tolist(), states

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lsinet_monai.inferers.cuts import CUT, find_cuts, scene_likeness
+from lsinet_monai.networks import Features
+
+
+def _scene(seed: int) -> Tensor:
+    """Positions that all look different, with something in common."""
+    return 5 + torch.randn(1, 32, 12, 12, generator=torch.Generator().manual_seed(seed))
+
+
+def _frames(*features: Tensor) -> list[Features]:
+    return [Features((x, x, x), (), ()) for x in features]
+
+
+def test_a_scene_is_like_itself_and_not_like_another() -> None:
+    assert scene_likeness(_scene(0), _scene(0)).item() == pytest.approx(1)
+    assert scene_likeness(_scene(0), _scene(1)).item() < CUT - 0.1
+
+
+@pytest.mark.parametrize(("right", "down"), [(1, 0), (0, -2), (2, 1)])
+def test_a_scene_may_move(right: int, down: int) -> None:
+    moved = _scene(0).roll((down, right), (2, 3))
+    assert scene_likeness(_scene(0), moved).item() > CUT + 0.05
+
+
+def test_a_batch_of_clips() -> None:
+    first, second = torch.cat([_scene(0), _scene(1)]), torch.cat([_scene(0), _scene(2)])
+    expected = torch.cat([scene_likeness(first[i : i + 1], second[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(scene_likeness(first, second), expected)
+
+
+def test_frames_that_show_nothing_are_passed_over() -> None:
+    a, b, bad = _scene(0), _scene(1), torch.full_like(_scene(0), torch.nan)
+    # Frames of two scenes: "." shows nothing, and "x" is not finite.
+    for pattern, expected in [
+        ("aab", [0, 0, 1]),
+        (".a.ab", [0, 0, 0, 0, 1]),
+        ("a.xb", [0, 0, 0, 1]),
+        ("xba", [0, 0, 1]),
+    ]:
+        usable = [torch.tensor([letter != "."]) for letter in pattern]
+        frames = _frames(*({"a": a, "b": b, "x": bad}.get(letter, _scene(9)) for letter in pattern))
+        cuts, states = find_cuts(None, frames, usable)
+        assert cuts == [bool(x) for x in expected]
+        # In two parts it is the same.
+        first, halfway = find_cuts(None, frames[:2], usable[:2])
+        second, _ = find_cuts(halfway[-1], frames[2:], usable[2:])
+        assert first + second == cuts
+        assert torch.equal(states[-1], {"a": a, "b": b}[pattern[-1]])
