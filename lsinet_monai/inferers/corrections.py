@@ -21,12 +21,13 @@ from torch.nn import functional as F
 
 from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.feature_store import FeatureStore, is_one_colour
+from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.inferers.window_search import search_windows
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.encoder import STRIDES
 
-__all__ = ["Corrections", "Match", "blend", "carry_mask", "match_features"]
+__all__ = ["Corrections", "Match", "blend", "carry_mask", "match_features", "share_that_comes_back"]
 
 # Frames are matched on the finest grid.
 _STRIDE = STRIDES[0]
@@ -41,6 +42,12 @@ _MOTION = 1.0
 _RADIUS = 8
 # Two positions with this cosine or a higher one are taken for the same place.
 _SAME_PLACE = 0.5
+# For the check of a match forwards and backwards: a place lies at most so many cells from where it is expected, a
+# position that comes back to within so many cells is the same, and so large a share of a frame must come back.
+_SEARCH = 6.0
+_SAME_POSITION = 1.5
+_COME_BACK = 0.6
+_AT_ONCE = 2048  # positions, so that memory does not grow with the square of a frame's area
 
 
 class Match(NamedTuple):
@@ -84,9 +91,7 @@ def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
     """
     height, width = current.shape[-2:]
     keys, queries = (_directions(x) for x in (corrected, current))
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([x.flatten(), y.flatten()], 1).to(queries)
-    expected = places + before.displacement.flatten(2)[0].T
+    places, expected = _expect(queries, before)
     grid = (height, width)
     found, found_keys = search_windows(queries, keys, expected, grid, _TEMPERATURE, _MOTION, _RADIUS)
     displacement = (found - places).T.view(1, 2, height, width)
@@ -95,6 +100,44 @@ def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
         F.avg_pool2d(displacement, 3, stride=1, padding=1, count_include_pad=False),
         (cosine / _SAME_PLACE).clamp(0, 1).view(1, 1, height, width),
     )
+
+
+def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match) -> float:
+    """Match a frame forwards and backwards, and measure how much of it comes back to where it started.
+
+    Each position of the current frame goes to the most similar position of the corrected frame near its expected place,
+    and from there to the most similar position of the current frame. Where frames do not follow one another, only about
+    half of the positions come back, however similar their features are.
+
+    Args:
+        corrected: (1, C, h, w), the corrected frame's features at stride 8.
+        current: (1, C, h, w), the features of the frame to match.
+        before: as in :func:`match_features`.
+
+    Returns:
+        the share of positions that come back to within 1.5 cells, in [0, 1].
+    """
+    keys, queries = (_directions(x) for x in (corrected, current))
+    places, expected = _expect(queries, before)
+    there = torch.empty(len(queries), dtype=torch.long, device=queries.device)
+    best, back = queries.new_full((len(keys),), -3), torch.zeros_like(there)
+    for some in torch.arange(len(queries), device=queries.device).split(_AT_ONCE):
+        distances = torch.cdist(expected[some], places, compute_mode="donot_use_mm_for_euclid_dist")
+        cosines = (queries[some] @ keys.T).masked_fill(distances > _SEARCH, -2)
+        there[some] = cosines.argmax(1)
+        highest, which = cosines.max(0)
+        back = torch.where(highest > best, some[which], back)
+        best = torch.maximum(best, highest)
+    back = back[there]
+    return float(((places[back] - places).norm(dim=1) <= _SAME_POSITION).float().mean())
+
+
+def _expect(like: Tensor, before: Match) -> tuple[Tensor, Tensor]:
+    """The grid's places, and where each of its positions is expected: both (h * w, 2), x and y."""
+    height, width = before.displacement.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack([x.flatten(), y.flatten()], 1).to(like)
+    return places, places + before.displacement.flatten(2)[0].T
 
 
 def _directions(features: Tensor) -> Tensor:
@@ -167,6 +210,8 @@ class _Correction:
     """The values of the features, weighted by the mask."""
     before: list[Match] = field(default_factory=list)
     """The matches of the frames before it, the nearest first."""
+    distrusted: set[int] = field(default_factory=set)
+    """Frames whose match does not come back: see :func:`share_that_comes_back`."""
     after: list[Match] = field(default_factory=list)
     """The matches of the frames after it, the nearest first."""
 
@@ -180,11 +225,14 @@ class Corrections:
     Args:
         store: the video's encoded frames.
         reach: see :func:`carry_mask`; with 0 no mask is carried.
+        cuts: the video's cuts, across which no mask is carried. If it detects cuts, frames of which too little comes
+            back get no mask either, see :func:`share_that_comes_back`.
     """
 
-    def __init__(self, store: FeatureStore, reach: int) -> None:
+    def __init__(self, store: FeatureStore, reach: int, cuts: StoredCuts | None = None) -> None:
         self.store = store
         self.reach = reach
+        self.cuts = StoredCuts(store, detect=False) if cuts is None else cuts
         self._corrections: dict[int, _Correction] = {}
 
     def __contains__(self, frame: int) -> bool:
@@ -258,7 +306,18 @@ class Corrections:
         return found
 
     def reached_from(self, frame: int) -> range:
-        """The frames on which a correction of a frame acts, including this frame, which need not be corrected yet."""
+        """The frames on which a correction of a frame acts, including this frame, which need not be corrected yet.
+
+        To find cuts, all these frames are encoded.
+        """
+        frames = self.within_reach(frame)
+        first = next((at for at in range(frame, frames.start, -1) if self.cuts.between(at, at - 1)), frames.start)
+        return range(
+            first, next((at for at in frames[frame - frames.start + 1 :] if self.cuts.between(at - 1, at)), frames.stop)
+        )
+
+    def within_reach(self, frame: int) -> range:
+        """The frames on which a correction of a frame would act without any cuts."""
         count = len(self.store.source)
         earlier, later = self._neighbours(frame)
         first = max(0, frame - self.reach, -1 if earlier is None else earlier + 1)
@@ -299,11 +358,12 @@ class Corrections:
     def _match(self, corrected: int, frame: int) -> Match | None:
         """Match a frame with a corrected one, after the frames between them that are not matched yet.
 
-        None if the corrected frame's features are not finite. Other frames with such features are passed over.
+        None if there is a cut between them, if too little of the frame comes back, or if the corrected frame's features
+        are not finite. Other frames with such features are passed over.
         """
         correction = self._corrections[corrected]
         features = self.features([corrected])[0].features[0]
-        if not correction.is_finite:
+        if not correction.is_finite or self.cuts.between(corrected, frame):
             return None
         step = 1 if frame > corrected else -1
         matches = correction.after if step > 0 else correction.before
@@ -311,6 +371,9 @@ class Corrections:
             match = matches[-1] if matches else Match.identity(features)
             encoded = self.store.get(other, step)
             if encoded is not None and encoded.is_finite:
-                match = match_features(features, encoded.features.features[0], match)
+                current = encoded.features.features[0]
+                if self.cuts.detect and share_that_comes_back(features, current, match) < _COME_BACK:
+                    correction.distrusted.add(other)
+                match = match_features(features, current, match)
             matches.append(match)
-        return matches[abs(frame - corrected) - 1]
+        return None if frame in correction.distrusted else matches[abs(frame - corrected) - 1]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
@@ -14,6 +15,7 @@ from lsinet_monai.utils.tensors import describe
 
 __all__ = [
     "as_frame_index",
+    "as_mask",
     "check_clips",
     "check_frame_tensors",
     "check_network",
@@ -127,6 +129,32 @@ def as_frame_index(frame: Any) -> int:
         return operator.index(frame)
     except TypeError as error:
         raise InputError(f"frame {frame!r} is not a whole number: frames are numbered from 0") from error
+
+
+def as_mask(mask: Any, size: tuple[int, ...], frame: int) -> np.ndarray:
+    """Read a person's mask of a frame.
+
+    Args:
+        mask: an array or tensor, (H, W) or (1, H, W), bool or integer; nonzero pixels are polyp.
+        size: the frame's height and width.
+        frame: its index, for the error.
+
+    Returns:
+        the mask, bool, (H, W).
+
+    Raises:
+        InputError: the mask has another size or a float type.
+    """
+    if isinstance(mask, Tensor):
+        mask = (mask.float() if mask.is_floating_point() else mask).cpu().numpy()  # NumPy has no bfloat16.
+    values = np.asarray(mask)
+    if values.dtype.kind not in "biu":
+        raise InputError(f"the mask of frame {frame} is of {values.dtype}: give bool or whole numbers, 0 for none")
+    if values.shape not in (size, (1, *size)):
+        raise InputError(
+            f"the mask of frame {frame} has the size {values.shape}, and the frame {size}: give a mask of its size"
+        )
+    return (values != 0).reshape(size)
 
 
 def check_saved(state: Any, keys: Sequence[str], name: str) -> None:

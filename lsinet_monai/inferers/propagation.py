@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.memory_bank import MemoryBank
 
-__all__ = ["MOST_CORRECTED", "Propagation", "nearest_frames"]
+__all__ = ["MOST_CORRECTED", "PropagatedFrame", "Propagation", "nearest_frames"]
 
 MOST_CORRECTED = 8
 """The number of corrected frames that the memory of a propagation holds at most."""
@@ -34,6 +36,18 @@ def nearest_frames(corrected: Collection[int], frame: int) -> list[int]:
     return sorted(by_distance[:MOST_CORRECTED])
 
 
+class PropagatedFrame(NamedTuple):
+    """A frame around a corrected one."""
+
+    frame: int
+    probability: np.ndarray
+    """float32, (H, W), in [0, 1]."""
+    change: float
+    """How much the carried mask of the corrected frame changed this frame's mask, in [0, 1]: 1 - IoU of the masks
+    (probability above 0.5) with and without the carried mask; 0 if both are empty. Both are computed with the corrected
+    frame in memory."""
+
+
 @dataclass
 class Propagation:
     """The state of a propagation between two frames."""
@@ -44,21 +58,30 @@ class Propagation:
     step: int
     """1, or -1 in reverse."""
     count: int = 0
-    """The number of frames so far, without damaged ones."""
+    """The number of frames of the scene so far, without damaged ones."""
+    last: int | None = None
+    """The last frame so far that is not damaged; None if the propagation starts here."""
     corrected: list[int] = field(default_factory=list)
     """The frames that were corrected when it began. Those corrected later do not enter its memory."""
     permanent: list[int] = field(default_factory=list)
     """Those that are in memory, where they are the permanent frames."""
 
+    def begin_scene(self, memory: MemoryBank) -> None:
+        """Go on after a cut, with an empty memory."""
+        self.memory, self.count, self.permanent = memory, 0, []
+
     def take_nearest(self, frame: int, corrections: Corrections) -> None:
         """Keep in memory the corrected frames for a frame, see :func:`nearest_frames`, and no others.
 
-        A frame whose correction was taken back meanwhile does not enter the memory, and neither does one of one colour.
+        A frame whose correction was taken back meanwhile does not enter the memory, and neither does one of one colour,
+        nor one beyond a cut that was found already.
 
         Raises:
             InputError: a corrected frame is damaged.
         """
-        nearest = nearest_frames(self.corrected, frame)
+        nearest = [
+            other for other in nearest_frames(self.corrected, frame) if not corrections.cuts.known_between(frame, other)
+        ]
         if nearest == self.permanent:
             return
         written = corrections.keys_and_values(
@@ -76,6 +99,7 @@ class Propagation:
             "frame": self.frame,
             "step": self.step,
             "count": self.count,
+            "last": self.last,
             "permanent": list(self.permanent),
         }
 
@@ -95,4 +119,4 @@ class Propagation:
         frame, step = state["frame"], state["step"]
         # Earlier versions did not save which corrected frames are in memory: theirs stay until the nearest ones change.
         permanent = state.get("permanent", nearest_frames(corrected, frame - step))
-        return cls(memory, frame, step, state["count"], list(corrected), list(permanent))
+        return cls(memory, frame, step, state["count"], state.get("last"), list(corrected), list(permanent))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +16,11 @@ from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections, blend
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
-from lsinet_monai.inferers.input_checks import as_frame_index, check_network, check_source
-from lsinet_monai.inferers.propagation import Propagation
+from lsinet_monai.inferers.input_checks import as_frame_index, as_mask, check_network, check_source
+from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
+from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.utils.config_values import check_numbers
@@ -29,19 +29,7 @@ __all__ = ["PropagatedFrame", "VideoSession"]
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS = ("memory_interval", "memory_frames", "adjacent", "forgetting", "encode_batch", "amp_dtype")
-
-
-class PropagatedFrame(NamedTuple):
-    """A frame around a corrected one."""
-
-    frame: int
-    probability: np.ndarray
-    """float32, (H, W), in [0, 1]."""
-    change: float
-    """How much the carried mask of the corrected frame changed this frame's mask, in [0, 1]: 1 - IoU of the masks
-    (probability above 0.5) with and without the carried mask; 0 if both are empty. Both are computed with the corrected
-    frame in memory."""
+_OPTIONS = ("memory_interval", "memory_frames", "adjacent", "forgetting", "encode_batch", "amp_dtype", "detect_cuts")
 
 
 class VideoSession:
@@ -103,7 +91,8 @@ class VideoSession:
         # To carry a mask backwards, all frames within its reach are encoded; the propagation then needs them forwards.
         capacity = reach + batch + 3
         self._store = FeatureStore(network, source, self.image_size, capacity, batch, lambda x: self._engine.encode(x))
-        self._corrections = Corrections(self._store, reach)
+        self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
+        self._corrections = Corrections(self._store, reach, self._cuts)
         self._propagation: Propagation | None = None
         self._engine = self.inferer.engine(network)
 
@@ -129,19 +118,10 @@ class VideoSession:
         """
         frame = as_frame_index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
         self._check_frames(frame)
-        if isinstance(mask, Tensor):
-            mask = (mask.float() if mask.is_floating_point() else mask).cpu().numpy()  # NumPy has no bfloat16.
-        values = np.asarray(mask)
-        if values.dtype.kind not in "biu":
-            raise InputError(f"the mask of frame {frame} is of {values.dtype}: give bool or whole numbers, 0 for none")
         pixels = self.source[frame]
         check_frames([pixels])
-        size = pixels.shape[:2]
-        if values.shape not in (size, (1, *size)):
-            raise InputError(
-                f"the mask of frame {frame} has the size {values.shape}, and the frame {size}: give a mask of its size"
-            )
-        self._corrections.add(frame, (values != 0).reshape(size), thumbnail(pixels))
+        mask = as_mask(mask, pixels.shape[:2], frame)
+        self._corrections.add(frame, mask, thumbnail(pixels))
         self._propagation = None
 
     def remove_mask(self, frame: int) -> None:
@@ -231,7 +211,7 @@ class VideoSession:
             InputError: the frame has no mask.
         """
         self._check_corrected(frame)
-        reached = self.reached_from(frame)
+        reached = self._corrections.within_reach(frame)
         if within is not None:
             reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
         for frames in (range(frame - 1, reached.start - 1, -1), range(frame + 1, reached.stop)):
@@ -239,6 +219,8 @@ class VideoSession:
                 continue
             propagation = self._new_propagation(frames)
             for other in frames:
+                if self._cuts.between(other - frames.step, other):
+                    break
                 own = self._segment(other, propagation)
                 if own is None:
                     continue
@@ -258,12 +240,15 @@ class VideoSession:
         For a corrected frame it is the mask, for a damaged one None.
         """
         is_corrected = frame in self._corrections
-        if not is_corrected:
-            propagation.take_nearest(frame, self._corrections)
         propagation.frame = frame + propagation.step
         encoded = None if is_corrected else self._store.get(frame, propagation.step)
         if encoded is None and not is_corrected:
             return None
+        if propagation.last is not None and self._cuts.between(propagation.last, frame):
+            propagation.begin_scene(self.inferer.new_state().memory)
+        if not is_corrected:
+            propagation.take_nearest(frame, self._corrections)
+        propagation.last = frame
         write = propagation.count % self.inferer.memory_interval == 0
         propagation.count += 1
         if encoded is None:
@@ -274,10 +259,13 @@ class VideoSession:
         return logit_to_probability(logit, encoded.size)
 
     def _adjacent(self, frame: int, step: int) -> Features:
-        """Features of the adjacent frame; at a gap or at the video's end, the inferer's fallback."""
+        """Features of the adjacent frame; at a gap, a cut or the video's end, the inferer's fallback."""
         sides = (frame + 1, frame - 1, frame) if self.inferer.adjacent == "next" else (frame - 1, frame)
-        encoded = (self._features(side, step) for side in sides if 0 <= side < len(self.source))
+        encoded = (self._features(side, step) for side in sides if self._is_beside(frame, side))
         return next(features for features in encoded if features is not None)
+
+    def _is_beside(self, frame: int, other: int) -> bool:
+        return 0 <= other < len(self.source) and not self._cuts.between(frame, other)
 
     def _features(self, frame: int, step: int) -> Features | None:
         """Features of a frame; None if it is damaged. Those of a corrected frame are kept, and not encoded again."""

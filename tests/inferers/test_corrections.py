@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsinet_monai.inferers.corrections import Corrections, Match, blend, carry_mask, match_features
+from lsinet_monai.inferers.corrections import (
+    Corrections,
+    Match,
+    blend,
+    carry_mask,
+    match_features,
+    share_that_comes_back,
+)
 from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.networks import LSINet
 
@@ -74,6 +81,14 @@ def test_what_looks_different_is_not_trusted() -> None:
     match = match_features(corrected, _features(1), Match.identity(corrected))
     same = match_features(corrected, corrected, Match.identity(corrected))
     assert match.likeness.mean() < 0.8 < 0.99 < same.likeness.mean()
+
+
+def test_what_moves_comes_back_and_another_scene_does_not() -> None:
+    corrected = _features()
+    start = Match.identity(corrected)
+    assert share_that_comes_back(corrected, corrected, start) == 1
+    assert share_that_comes_back(corrected, _move(corrected, 2, 1), start) > 0.8  # not what left the frame
+    assert share_that_comes_back(corrected, _features(1), start) < 0.6
 
 
 # image size, whose grid has padding where 32 does not divide it, and frame size

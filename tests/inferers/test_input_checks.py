@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession, encode_frames
+from lsinet_monai.inferers.input_checks import as_mask
 from lsinet_monai.networks import LSINet
 
 CLIP = torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -242,3 +243,13 @@ def test_a_session_in_half_precision(small_network: LSINet) -> None:
     assert all(probability.dtype == np.float32 for probability in results[1].values())
     np.testing.assert_array_equal(results[1][0], mask.astype(np.float32))
     assert np.abs(results[1][2] - results[0][2]).mean() < 0.1
+
+
+def test_a_mask_is_read() -> None:
+    mask = np.eye(4, 6, dtype=np.uint8) * 7
+    for given in (mask, mask[None], torch.from_numpy(mask), mask > 0):
+        np.testing.assert_array_equal(as_mask(given, (4, 6), 3), mask > 0)
+    with pytest.raises(InputError, match=r"the mask of frame 3 has the size \(4, 6\), and the frame \(6, 4\)"):
+        as_mask(mask, (6, 4), 3)
+    with pytest.raises(InputError, match="the mask of frame 3 is of float32"):
+        as_mask(mask.astype(np.float32), (4, 6), 3)

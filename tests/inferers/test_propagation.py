@@ -8,6 +8,7 @@ from lsinet_monai.inferers import MemoryBank
 from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.propagation import MOST_CORRECTED, Propagation, nearest_frames
+from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import LSINet
 
 TENS = range(0, 200, 10)
@@ -36,11 +37,15 @@ def test_nearest_frames(corrected: list[int], frame: int, expected: list[int]) -
     assert len(expected) <= MOST_CORRECTED == 8
 
 
+def _corrections(store: FeatureStore) -> Corrections:
+    return Corrections(store, 3, StoredCuts(store, detect=False))
+
+
 @pytest.fixture
 def corrections(small_network: LSINet) -> Corrections:
     """Twelve corrected frames, 0 to 11."""
     frames = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
-    corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=4), reach=3)
+    corrections = _corrections(FeatureStore(small_network, frames, (64, 64), capacity=4))
     for frame in range(12):
         corrections.add(frame, np.arange(64 * 64).reshape(64, 64) < 64 * frame, frames[frame])
     return corrections

@@ -505,3 +505,63 @@ def test_corrections_help_a_trained_network(demo_model: Path) -> None:
         session.remove_mask(int(frame))
         gains.append(np.mean([frame_dice(mask, truth[t]) - dice[t] for t, mask in after.items()]))
     assert np.mean(gains) > 0.1
+
+
+# Cuts -----------------------------------------------------------------------------------------------------------------
+
+
+def _cut_session(network: LSINet, adjacent: str = "next", **options: Any) -> VideoSession:
+    """Two scenes, of five and of six frames."""
+    inferer = SequentialVideoInferer(adjacent=adjacent, detect_cuts=True, **OFTEN)
+    scenes = [_scene(0)] * 5 + [_scene(1)] * 6
+    return _session(network, scenes, inferer=inferer, **options)
+
+
+def _scene(seed: int) -> np.ndarray:
+    """Large patches, which look different in each scene."""
+    patches = np.random.default_rng(seed).integers(0, 255, (3, 5, 3), np.uint8)
+    return patches.repeat(16, 0).repeat(16, 1)
+
+
+@pytest.mark.usefixtures("known_scenes")
+@pytest.mark.parametrize("adjacent", ["next", "previous"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_after_a_cut_it_is_as_if_the_video_began(small_network: LSINet, adjacent: str, reverse: bool) -> None:
+    session = _cut_session(small_network, adjacent)
+    result = _propagate(session, reverse=reverse)
+    parts = [session.source[:5], session.source[5:]]
+    inferer = SequentialVideoInferer(adjacent=adjacent, **OFTEN)
+    first, second = (_propagate(_session(small_network, part, inferer=inferer), reverse=reverse) for part in parts)
+    expected = first | {frame + 5: x for frame, x in second.items()}
+    _assert_same(result, {frame: expected[frame] for frame in result})
+    if not reverse:
+        clip = frames_to_tensor(session.source, (IMAGE, IMAGE))[None]
+        logits = session.inferer(clip, small_network)
+        for frame, probability in result.items():
+            np.testing.assert_allclose(probability, logit_to_probability(logits[:, :, frame], SIZE)[0, 0], atol=1e-5)
+
+
+@pytest.mark.usefixtures("known_scenes")
+@pytest.mark.parametrize(("frame", "expected"), [(1, range(5)), (4, range(5)), (5, range(5, 11)), (9, range(5, 11))])
+def test_a_correction_does_not_reach_across_a_cut(small_network: LSINet, frame: int, expected: range) -> None:
+    plain = _propagate(_cut_session(small_network))
+    session = _cut_session(small_network)
+    assert session.reached_from(frame) == expected
+    session.add_mask(frame, MASK)
+    assert sorted(x.frame for x in session.propagate_from(frame)) == [x for x in expected if x != frame]
+    assert all(not session._corrections.carried_to(other) for other in set(range(11)) - set(expected))
+    # Nor is it read from memory there.
+    result = _propagate(session)
+    for other in set(range(11)) - set(expected):
+        np.testing.assert_allclose(result[other], plain[other], atol=1e-5)
+
+
+@pytest.mark.usefixtures("known_scenes")
+def test_a_session_with_cuts_is_saved_and_loaded(small_network: LSINet, tmp_path: Path) -> None:
+    session = _cut_session(small_network)
+    expected = _propagate(session)
+    _propagate(session, 0, 5)
+    session.save(tmp_path / "a.pt")
+    loaded = VideoSession.load(tmp_path / "a.pt", small_network, session.source)
+    assert loaded.inferer.detect_cuts
+    _assert_same(_propagate(loaded, 5), {frame: x for frame, x in expected.items() if frame >= 5})
