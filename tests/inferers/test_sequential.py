@@ -497,13 +497,13 @@ def test_a_black_frame_is_not_written(small_network: LSINet, adjacent: str) -> N
         for piece in _pieces(clip, ["a"], 3, adjacent)
     ]
     assert not are_left_empty(torch.cat(pieces, 2)).any()
-    assert inferer.report("a") == (0, 1)
+    assert inferer.report("a") == (0, 1, ())
     state = inferer.new_state()
     list(inferer.stream(clip.unbind(2), small_network, state))
     positions = state.memory.scales[2].life.shape[1] // inferer.memory_frames
     assert state.memory.sizes[0, 2] == 3 * positions
     inferer.reset()
-    assert inferer.report("a") == (0, 0)
+    assert not inferer.report("a")
 
 
 # Cuts -----------------------------------------------------------------------------------------------------------------
