@@ -196,7 +196,7 @@ def test_corrected_frames_are_encoded_in_batches_and_once(many: VideoSession, mo
     monkeypatch.setattr(LSINet, "encode", count)
     propagation = many.propagate(13)
     next(propagation)
-    assert batches[:2] == [4, 4]  # the eight nearest; the others are the frames around the first
+    assert batches[:3] == [1, 4, 4]  # the first frame, the eight nearest, and then the frames around the first
     batches.clear()
     next(many.propagate(14))
     assert sum(batches) <= 2  # the frame and the one after it
