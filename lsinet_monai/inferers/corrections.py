@@ -250,8 +250,8 @@ class Corrections:
     def _match(self, corrected: int, frame: int) -> Match | None:
         """Match a frame with a corrected one, after the frames between them that are not matched yet.
 
-        None if there is a cut between them, if the frame does not show what the corrected one shows, or if the corrected
-        frame's features are not finite. Other frames with such features are passed over.
+        None if there is a cut between them, if the frame does not show what the corrected one shows, or if the
+        corrected frame's features are not finite. Other frames with such features are passed over.
         """
         correction = self._corrections[corrected]
         (encoded_correction,) = self.features([corrected])
