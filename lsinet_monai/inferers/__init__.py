@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from lsinet_monai.inferers.bad_frames import EMPTY_LOGIT, are_left_empty
 from lsinet_monai.inferers.clip_state import ClipReport, ClipState
-from lsinet_monai.inferers.clip_training import ClipTrainingInferer
+from lsinet_monai.inferers.clip_training import FEATURE_KEYS, ClipTrainingInferer
 from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
-from lsinet_monai.inferers.stored_clips import FEATURE_KEYS, StoredClips
+from lsinet_monai.inferers.stored_clips import StoredClips
 from lsinet_monai.inferers.training import TrainingInferer
 from lsinet_monai.utils.renamed import renamed
 

@@ -16,7 +16,13 @@ from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.memory import read_from, to_elements
 from lsinet_monai.utils.config_values import check_choice, check_numbers
 
-__all__ = ["ClipTrainingInferer"]
+__all__ = ["FEATURE_KEYS", "ClipTrainingInferer"]
+
+FEATURE_KEYS = ("image", *(f"features_{stride}" for stride in STRIDES[1:]))
+"""The keys of an encoded clip's features at strides 8, 16 and 32."""
+
+_Written = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+"""The keys and values of a frame in memory, three of (B, C, h, w) each."""
 
 
 class ClipTrainingInferer(TrainingInferer):
@@ -24,7 +30,8 @@ class ClipTrainingInferer(TrainingInferer):
 
     Each frame reads all frames before it, whose values the network weights by its own masks. The last ``loss_frames``
     frames give logits. Gradients flow through what these frames write to what later ones of them read. The frames
-    before them fill the memory, without gradients.
+    before them fill the memory, without gradients. One of these may have a given mask, as a frame that a person has
+    corrected: its values are weighted by that, and its write has gradients too.
 
     The encoder stays as it is: no gradient reaches it. All normalisation uses its running statistics, as at inference,
     so a batch may be as small as one clip.
@@ -61,15 +68,25 @@ class ClipTrainingInferer(TrainingInferer):
         """What a training records of its inferer, by config key."""
         return {"amp_dtype": self.amp_dtype, "loss_frames": self.loss_frames, "adjacent": self.adjacent}
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+    def __call__(
+        self,
+        inputs: Tensor,
+        network: nn.Module,
+        *args: Any,
+        given_mask: Tensor | None = None,
+        given_frame: Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, ...]:
         """Segment the last frames of clips.
 
         Args:
             inputs: (B, 3, T, H, W), frames as the network takes them, in the order of time. Or the features of frames
                 that are encoded already, see :class:`StoredClips`: (B, T, 32, h, w), at stride 8.
             network: on ``device``. It is put in evaluation mode.
-            args: for encoded frames, their features at strides 16 and 32, as ``inputs``.
-            kwargs: not used.
+            args: not used.
+            given_mask: (B, 1, H, W) in [0, 1], the mask of one frame of each clip; None for no given masks.
+            given_frame: (B,), int64, the index of that frame, before the last ``loss_frames``; -1 for none.
+            kwargs: for encoded frames, ``features_16`` and ``features_32``, at these strides, as ``inputs``.
 
         Returns:
             the four logits (S_g, S_5, S_4, S_3), each (B, ``loss_frames``, H, W), float32.
@@ -79,31 +96,39 @@ class ClipTrainingInferer(TrainingInferer):
                 f"a training on clips takes an LSINet, not {type(network).__name__}: leave compile=true out, and train "
                 "in one process"
             )
-        if inputs.ndim != 5 or inputs.shape[1 if args else 2] < self.loss_frames:
+        coarser = [kwargs[key] for key in FEATURE_KEYS[1:] if key in kwargs]
+        if inputs.ndim != 5 or inputs.shape[1 if coarser else 2] < self.loss_frames:
             raise InputError(
                 f"clips must be a tensor (B, 3, T, H, W) of {self.loss_frames} frames or more, got "
                 f"{tuple(inputs.shape)}: raise clip_frames, or lower loss_frames"
             )
         network.eval()
         with self.autocast():
-            frames = _from_features((inputs, *args), network) if args else _encode(inputs, network)
-            stride = STRIDES[0] if args else 1
-            logits = self._segment(frames, network, (stride * inputs.shape[-2], stride * inputs.shape[-1]))
+            frames = _from_features((inputs, *coarser), network) if coarser else _encode(inputs, network)
+            stride = STRIDES[0] if coarser else 1
+            size = stride * inputs.shape[-2], stride * inputs.shape[-1]
+            given = None if given_mask is None or given_frame is None else (given_mask, given_frame)
+            logits = self._segment(frames, network, size, given)
         return tuple(torch.cat(frames, 1).float() for frames in zip(*logits, strict=True))
 
-    def _segment(self, frames: list[Features], network: LSINet, size: tuple[int, int]) -> list[tuple[Tensor, ...]]:
+    def _segment(
+        self, frames: list[Features], network: LSINet, size: tuple[int, int], given: tuple[Tensor, Tensor] | None
+    ) -> list[tuple[Tensor, ...]]:
         first = len(frames) - self.loss_frames
-        memory: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = []
+        memory: list[_Written] = []
         results = []
         for index, current in enumerate(frames):
             is_trained = index >= first
             with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
                 if is_trained:
-                    current = Features(current.features, *network.keys_and_values(current.features))
+                    current = _with_gradients(current, network)
                 logits = network.decode(current, self._adjacent(frames, index), _read(current, memory))
-                memory.append((current.keys, network.values_for_memory(current, logits)))
+                written = current.keys, network.values_for_memory(current, logits)
                 if is_trained:
                     results.append(network.upsample_logits(logits, size))
+            if given is not None and (given[1] == index).any():
+                written = _write_given(current, network, written, given[0], given[1] == index)
+            memory.append(written)
         return results
 
     def _adjacent(self, frames: list[Features], index: int) -> Features:
@@ -124,7 +149,23 @@ def _from_features(features: tuple[Tensor, ...], network: LSINet) -> list[Featur
     return Features(joined, *network.keys_and_values(joined)).split(features[0].shape[1])
 
 
-def _read(current: Features, memory: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]) -> tuple[Tensor, ...]:
+def _with_gradients(frame: Features, network: LSINet) -> Features:
+    return Features(frame.features, *network.keys_and_values(frame.features))
+
+
+def _write_given(frame: Features, network: LSINet, written: _Written, given_mask: Tensor, is_given: Tensor) -> _Written:
+    """What is written of a frame with a given mask in the rows ``is_given`` (B,), and as before in the others."""
+    frame = _with_gradients(frame, network)
+    by_mask = frame.keys, network.values_by_mask(frame, given_mask)
+    rows = is_given[:, None, None, None]
+    keys, values = (
+        tuple(torch.where(rows, new, old) for new, old in zip(*kind, strict=True))
+        for kind in zip(by_mask, written, strict=True)
+    )
+    return keys, values
+
+
+def _read(current: Features, memory: list[_Written]) -> tuple[Tensor, ...]:
     """Read all frames in memory, pairs of keys and values; without any, the frame reads itself."""
     if not memory:
         return current.read_own()

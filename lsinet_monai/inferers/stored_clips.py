@@ -17,15 +17,13 @@ from torch.utils.data import Dataset
 
 from lsinet_monai.data import TrainingDataset, TrainingSample, describe_clips
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.clip_training import FEATURE_KEYS
 from lsinet_monai.networks import LSINet, fuse_norms
 from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.utils.config_values import check_numbers, check_paths
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["FEATURE_KEYS", "StoredClips"]
-
-FEATURE_KEYS = ("image", *(f"features_{stride}" for stride in STRIDES[1:]))
-"""The keys of a stored clip's features at strides 8, 16 and 32."""
+__all__ = ["StoredClips"]
 
 
 class StoredClips(Dataset[Any]):
@@ -36,7 +34,7 @@ class StoredClips(Dataset[Any]):
     352 x 352.
 
     Args:
-        dataset: gives a sample with ``image``, a clip (3, T, H, W), and ``label``, its masks.
+        dataset: gives a sample with ``image``, a clip (3, T, H, W), and what belongs to it: masks of 0 and 1, numbers.
         network: a copy of its encoder encodes the clips, as at inference.
         folder: the folder of the files; it is made if needed.
         clips_per_still: so many different clips are stored of each still, and an epoch uses one of them.
@@ -72,7 +70,7 @@ class StoredClips(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, sample: TrainingSample) -> dict[str, Tensor]:
-        """Return a clip's features, float32, (T, 32, h, w) under each of :data:`FEATURE_KEYS`, and its ``label``."""
+        """Return a clip's sample, with its features, float32, (T, 32, h, w), under :data:`FEATURE_KEYS`."""
         number = sample.clip * self.clips_per_still + sample.seed % self.clips_per_still
         path = self.folder / f"{number:06d}.safetensors"
         if path.is_file():
@@ -86,7 +84,7 @@ class StoredClips(Dataset[Any]):
             temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
             save_file(stored, temporary)
             os.replace(temporary, path)
-        return {key: value.float() for key, value in stored.items()}
+        return {key: value if value.dtype == torch.int64 else value.float() for key, value in stored.items()}
 
     @torch.no_grad()
     def _encode(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -99,7 +97,10 @@ class StoredClips(Dataset[Any]):
         weight = next(self._encoder.parameters())
         features = self._encoder(clip.to(weight.device, weight.dtype))
         stored = {key: x.half().cpu().contiguous() for key, x in zip(FEATURE_KEYS, features, strict=True)}
-        return {**stored, "label": sample["label"].to(torch.uint8)}
+        others = {key: value for key, value in sample.items() if key not in stored}
+        return stored | {
+            key: value.to(torch.uint8) if value.is_floating_point() else value for key, value in others.items()
+        }
 
     def _check_folder(self, settings: dict[str, Any]) -> None:
         """Check that the folder has the clips of these settings, or note them in a new folder."""

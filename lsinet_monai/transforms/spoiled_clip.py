@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import ensure_tuple_rep
+from scipy import ndimage
 
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.clips import Clip
@@ -35,6 +36,10 @@ class RandSpoiledClipd(Randomizable, MapTransform):
     with frames that follow one another. Some of the last ``loss_frames`` frames are spoiled, and frames before them are
     clean; or the reverse; or all are clean. Now and then the first frames show another still, as before a cut.
 
+    In some clips one of the frames before the last ones has a given mask, as if a person had drawn it: ``given_mask``,
+    float32, (1, height, width), and ``given_frame``, its index, or -1. Half of these masks are true, half are moved,
+    and grown or shrunk.
+
     Args:
         keys: of the still, uint8, (H, W, 3), RGB, which becomes a clip, float32, (3, T, height, width), normalised as
             in :func:`~lsinet_monai.data.frames_to_tensor`.
@@ -48,6 +53,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         spoiled_share: the share of the clips in which frames with a mask are spoiled, from 0 to 1.
         spoiled_memory_share: the share of the clips in which frames before those are spoiled.
         cut_share: the share of the clips with a cut.
+        given_share: the share of the clips with a given mask.
         empty_share: the share of the clips that look away from the polyp.
         effects: see :class:`~lsinet_monai.data.StillClip`, for all frames.
         look: see :class:`~lsinet_monai.data.StillClip`.
@@ -68,6 +74,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         spoiled_share: float = 0.6,
         spoiled_memory_share: float = 0.3,
         cut_share: float = 0.15,
+        given_share: float = 0.2,
         empty_share: float = 0.12,
         effects: Mapping[str, float] | None = None,
         look: float = 1.0,
@@ -80,6 +87,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
             "spoiled_share": spoiled_share,
             "spoiled_memory_share": spoiled_memory_share,
             "cut_share": cut_share,
+            "given_share": given_share,
             "empty_share": empty_share,
         }
         for name, share in self.shares.items():
@@ -98,6 +106,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         self._is_empty = False
         self._times = np.empty(0, int)
         self._stretches: list[Stretch] = []
+        self._given, self._is_true = -1, True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -125,6 +134,8 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         if clean > 1 and self.R.random_sample() < self.shares["spoiled_memory_share"]:
             start = int(self.R.randint(0, min(clean, first) - 1)) if min(clean, first) > 1 else 0
             self._stretches.append(self._draw_stretch(start, start))
+        self._given = int(self.R.randint(first)) if self.R.random_sample() < self.shares["given_share"] else -1
+        self._is_true = self.R.random_sample() < 0.5
 
     def _draw_seed(self) -> int:
         return int(self.R.randint(2**32, dtype=np.uint64))
@@ -155,7 +166,17 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         frames, masks = zip(*(clip.frame(index) for index in range(self.clip_frames)), strict=True)
         d[key] = frames_to_tensor(list(frames), self.size)
         d[self.mask_key] = torch.from_numpy(np.stack(masks[-self.loss_frames :])).float()
+        given = masks[self._given] if self._is_true else self._spoil_mask(masks[self._given])
+        d["given_mask"] = torch.from_numpy(given)[None].float() * (self._given >= 0)
+        d["given_frame"] = torch.tensor(self._given)
         return d
+
+    def _spoil_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Move a mask, and grow or shrink it, each by up to a twentieth of the frame's side."""
+        most = max(2, min(self.size) // 20)
+        moved = ndimage.shift(mask.astype(np.uint8), self.R.randint(-most, most + 1, 2), order=0)
+        change = ndimage.maximum_filter if self.R.random_sample() < 0.5 else ndimage.minimum_filter
+        return change(moved, 2 * int(self.R.randint(most + 1)) + 1) > 0
 
     def _draw(
         self, still: np.ndarray, mask: np.ndarray, times: np.ndarray, empty: bool = False

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import ClipTrainingInferer, SequentialVideoInferer
 from lsinet_monai.networks import LSINet
+from lsinet_monai.networks.memory import read_from, to_elements
 
 ADJACENT = ["next", "previous"]
 FRAMES = 6
@@ -67,6 +68,35 @@ def test_gradients_flow_through_the_last_frames_only(trained: LSINet) -> None:
     found = trained.keys_and_values.keys
     assert len(found) == 3  # of the frames 3, 4 and 5; those of older frames have no gradients
     assert all(keys.grad is not None and keys.grad.abs().max() > 0 for keys in found)
+
+
+@torch.no_grad()
+def test_a_given_mask_is_written_in_place_of_the_networks_own(embedding_network: LSINet) -> None:
+    """The last of two frames reads the first one, with its given mask, in those rows that have one."""
+    network, clips = copy.deepcopy(embedding_network), _clips(2)
+    mask = torch.zeros(2, 1, 64, 96)
+    mask[..., 16:48, 16:48] = 1
+    found, own = (
+        ClipTrainingInferer(1)(clips, network, given_mask=mask, given_frame=torch.tensor(frames))[-1]
+        for frames in ([0, -1], [-1, -1])
+    )
+    first, last = (network.encode(clips[:, :, index]) for index in range(2))
+    elements = ([to_elements(x) for x in kind] for kind in (first.keys, network.values_by_mask(first, mask)))
+    logits = network.decode(last, first, read_from(last.keys, *elements))
+    expected = network.upsample_logits(logits, (64, 96))[-1]
+    torch.testing.assert_close(found[0], expected[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found[1], own[1], atol=1e-5, rtol=0)
+    assert (found[0] - own[0]).abs().max() > 1e-3
+
+
+def test_the_write_of_a_given_mask_has_gradients(trained: LSINet) -> None:
+    trained.keys_and_values = _Keys(trained.keys_and_values)  # type: ignore[assignment]
+    mask = torch.ones(2, 1, 64, 96)
+    logits = ClipTrainingInferer(2)(_clips(5), trained, given_mask=mask, given_frame=torch.tensor([0, -1]))
+    logits[-1].sum().backward()
+    of_the_given_frame = trained.keys_and_values.keys[0].grad
+    assert len(trained.keys_and_values.keys) == 3
+    assert of_the_given_frame[0].any() and not of_the_given_frame[1].any()
 
 
 def test_all_but_the_encoder_learns(trained: LSINet) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.transforms import SelectItemsd
 from PIL import Image
 
 from lsinet_monai.data import TrainingDataset, TrainingSample, find_stills
@@ -16,6 +17,7 @@ from lsinet_monai.networks import LSINet
 from lsinet_monai.transforms import LoadFramesd, RandSpoiledClipd
 
 FRAMES = 4
+SAMPLE = ("image", "label", "given_mask", "given_frame")
 
 
 class _Counted(TrainingDataset):
@@ -39,9 +41,9 @@ def make(tmp_path: Path, small_network: LSINet) -> Any:
             Image.fromarray(array.astype(np.uint8)).save(tmp_path / "stills" / folder / f"{name}.png")
 
     def make_stored(network: LSINet = small_network, size: int = 64, **options: Any) -> StoredClips:
-        spoil = RandSpoiledClipd("image", "label", size, FRAMES, 2)
+        spoil = RandSpoiledClipd("image", "label", size, FRAMES, 2, given_share=1.0)
         clips = find_stills(tmp_path / "stills")
-        dataset = _Counted(clips, [LoadFramesd(["image"], ["label"]), spoil])
+        dataset = _Counted(clips, [LoadFramesd(["image"], ["label"]), spoil, SelectItemsd(SAMPLE)])
         return StoredClips(dataset, network, tmp_path / "features", settings=spoil.settings, **options)
 
     return make_stored
@@ -55,10 +57,13 @@ def test_a_stored_clip_trains_as_its_frames_do(make: Any, small_network: LSINet)
     stored, inferer = make(), ClipTrainingInferer(2)
     sample = stored[_sample(1, seed=5)]
     drawn = stored.dataset[_sample(1, seed=1)]  # a clip's own number is its seed
-    assert set(sample) == {*FEATURE_KEYS, "label"}
+    assert set(sample) == {*FEATURE_KEYS, "label", "given_mask", "given_frame"}
+    others = {key: drawn[key][None] for key in ("given_mask", "given_frame")}
     assert torch.equal(sample["label"], drawn["label"])
-    found = inferer(sample["image"][None], small_network, *(sample[key][None] for key in FEATURE_KEYS[1:]))
-    expected = inferer(drawn["image"][None], small_network)
+    assert all(torch.equal(sample[key], value[0]) for key, value in others.items())
+    coarser = {key: sample[key][None] for key in FEATURE_KEYS[1:]}
+    found = inferer(sample["image"][None], small_network, **coarser, **others)
+    expected = inferer(drawn["image"][None], small_network, **others)
     for x, y in zip(found, expected, strict=True):
         assert (x - y).abs().max() < 0.02 * y.abs().max()  # features are rounded to half precision
 

@@ -13,7 +13,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.transforms import RandSpoiledClipd
 
 SIZE = (64, 96)
-CLEAN = {"spoiled_share": 0, "spoiled_memory_share": 0, "cut_share": 0, "empty_share": 0}
+CLEAN = {"spoiled_share": 0, "spoiled_memory_share": 0, "cut_share": 0, "empty_share": 0, "given_share": 0}
 STILL = dict.fromkeys(("absence", "rim", "glare", "water", "defocus", "shake", "smoke", "instrument"), 0)
 
 
@@ -56,7 +56,7 @@ def test_frames_are_a_second_apart_at_most_and_often_close_at_the_end() -> None:
     transform = RandSpoiledClipd("image", "label", SIZE, clip_frames=7, loss_frames=3)
     transform.set_random_state(0)
     steps = []
-    for _ in range(400):
+    for _ in range(2000):
         transform.randomize()
         steps.append(np.diff(transform._times))
     assert {step.shape for step in steps} == {(6,)}
@@ -96,8 +96,26 @@ def test_before_a_cut_a_clip_shows_another_still(tmp_path: Path) -> None:
         assert 1 <= cut <= 4 and is_blue.tolist() == [True] * cut + [False] * (7 - cut)
 
 
-def test_clips_without_a_polyp() -> None:
-    assert not any(_draw(seed, **CLEAN | {"empty_share": 1.0})["label"].any() for seed in range(3))
+def test_one_of_the_earlier_frames_has_a_given_mask() -> None:
+    """Nothing moves in a clip of close frames but the camera; so a true mask is like the first mask after it."""
+    overlaps, frames = [], set()
+    for seed in range(12):
+        drawn = _draw(seed, **CLEAN | {"given_share": 1.0}, clip_frames=3, loss_frames=1)
+        frames.add(int(drawn["given_frame"]))
+        mask, given = drawn["label"][0] > 0, drawn["given_mask"][0] > 0
+        overlaps.append(float((mask & given).sum() / (mask | given).sum()))
+    assert frames == {0, 1}
+    assert max(overlaps) > 0.8 and np.mean(overlaps) > 0.3
+    without = _draw(0, **CLEAN)
+    assert int(without["given_frame"]) == -1 and not without["given_mask"].any()
+
+
+def test_clips_that_look_away_from_the_polyp() -> None:
+    polyp, empty = (
+        np.mean([_draw(seed, **CLEAN | {"empty_share": share})["label"].mean() for seed in range(8)])
+        for share in (0.0, 1.0)
+    )
+    assert empty < 0.2 * polyp
 
 
 @pytest.mark.parametrize(
