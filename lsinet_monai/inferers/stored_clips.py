@@ -92,7 +92,7 @@ class StoredClips(Dataset[Any]):
         if any(side % STRIDES[-1] for side in clip.shape[-2:]):
             raise InputError(
                 f"features are stored of frames whose sides are multiples of {STRIDES[-1]}, not of "
-                f"{tuple(clip.shape[-2:])}: choose another image_size, or leave features_dir out"
+                f"{tuple(clip.shape[-2:])}: choose another clip_size, or give an empty features_dir"
             )
         weight = next(self._encoder.parameters())
         features = self._encoder(clip.to(weight.device, weight.dtype))

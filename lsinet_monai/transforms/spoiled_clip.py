@@ -80,7 +80,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         look: float = 1.0,
     ) -> None:
         MapTransform.__init__(self, keys)
-        check_numbers(clip_frames=clip_frames, loss_frames=loss_frames)
+        check_numbers(image_size=image_size, clip_frames=clip_frames, loss_frames=loss_frames)
         if loss_frames >= clip_frames:
             raise InputError(f"loss_frames={loss_frames} must be below clip_frames={clip_frames}")
         self.shares = {
@@ -113,7 +113,7 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         """What a training records of this transform, by config key."""
         clips: dict[str, Any] = {f"spoiled_clips#{name}": share for name, share in self.shares.items()}
         clips |= {"spoiled_clips#effects": self.effects, "spoiled_clips#look": self.look}
-        return {"image_size": list(self.size), "clip_frames": self.clip_frames, **clips}
+        return {"clip_size": list(self.size), "clip_frames": self.clip_frames, **clips}
 
     def randomize(self, data: Any | None = None) -> None:
         """Draw the clip's frames, which of them are spoiled and how, and whether there is a cut."""

@@ -63,6 +63,7 @@ NEW_KEYS = {
         "model",
         "features_dir",
         "clips_per_still",
+        "clip_size",
         "clip_frames",
         "loss_frames",
         "spoiled_clips",

@@ -27,7 +27,7 @@ def train(stills: Path, model_file: Path) -> Any:
             stills_held_out=str(stills / "held_out.txt"),
             output_dir=str(stills / folder),
             device="cpu",
-            **{"image_size": 64, "clip_frames": 4, "loss_frames": 2, "batch_size": 3, "warmup_steps": 1, **options},
+            **{"clip_size": 64, "clip_frames": 4, "loss_frames": 2, "batch_size": 3, "warmup_steps": 1, **options},
         )
         workflow.initialize()
         workflow.run()
@@ -38,9 +38,11 @@ def train(stills: Path, model_file: Path) -> Any:
 
 @pytest.mark.slow
 def test_the_overlay_for_time(train: Any, stills: Path, model_file: Path) -> None:
-    before = load_checkpoint(model_file).network.state_dict()
+    network, image_size = load_checkpoint(model_file)
+    before = network.state_dict()
     trained = train("out", max_epochs=1, mask_embedding=True)
     assert trained.mask_embedding is not None
+    assert load_checkpoint(stills / "out" / "model.pt").image_size == image_size
     changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, before.get(name, value))}
     assert changed and not [name for name in changed if name.startswith("encoder.")]
     assert len(list((stills / "outputs" / "features").glob("*.safetensors"))) == 6

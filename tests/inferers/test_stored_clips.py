@@ -89,7 +89,7 @@ def test_other_clips_are_refused(make: Any, small_network: LSINet) -> None:
     other = copy.deepcopy(small_network)
     with torch.no_grad():
         next(other.encoder.parameters()).add_(1)
-    for options, name in (({"network": other}, "encoder"), ({"size": 96}, "image_size")):
+    for options, name in (({"network": other}, "encoder"), ({"size": 96}, "clip_size")):
         with pytest.raises(InputError, match=f"another value of {name}: give another folder"):
             make(**options)
 
