@@ -10,12 +10,11 @@ import numpy as np
 
 from lsinet_monai.data.mask_files.labelmap import LABELMAP, Labelmap, check_agreement
 from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, as_list, as_text
-from lsinet_monai.data.mask_files.rule import COMMON_NOISE, MaskRule, Threshold, Values
+from lsinet_monai.data.mask_files.rule import COMMON_NOISE, LEAST_LEVEL, TOO_DARK, MaskRule, Threshold, Values
 from lsinet_monai.errors import InputError
 
 __all__ = ["Tally", "decide"]
 
-_LEAST_LEVEL = 32  # a darker polyp cannot be told from noise
 _FEW_VALUES = 8  # noise and soft edges have more
 
 
@@ -138,15 +137,15 @@ def _by_brightness(tally: Tally, kind: str, hue: tuple[int, int, int] | None = N
     """Black is background; the most common brightness that is not dark is polyp."""
     values = set(np.flatnonzero(tally.histogram).tolist())
     inside = values - {0}
-    if hue is None and 0 in values and len(inside) == 1:
+    if hue is None and 0 in values and len(inside) == 1 and (values == {0, 255} or not tally.is_lossy):
         value = inside.pop()
         return Values((value,), (0,)) if kind == "grey" and value < 255 else Threshold(value, kind)
     found = f"they hold {as_list(values)}"
     if len(values) == 1:
         raise InputError(f"every pixel is {as_list(values)}")
     level = _common_level(tally.histogram) if hue is None else max(hue)
-    if level <= _LEAST_LEVEL:
-        raise InputError(found)
+    if level <= LEAST_LEVEL:
+        raise InputError(f"{found}, {TOO_DARK}" if tally.is_lossy else found)
     faint = tally.histogram[1 : level // 8 + 1].any()
     is_dark = tally.histogram[0] or (faint and len(values) > _FEW_VALUES)
     are_classes = faint and not tally.is_lossy and len(values) <= _FEW_VALUES

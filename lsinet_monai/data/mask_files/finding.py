@@ -14,9 +14,18 @@ import numpy as np
 from lsinet_monai.data.mask_files.deciding import Tally, decide
 from lsinet_monai.data.mask_files.given import WAYS, GivenValues, given_rule
 from lsinet_monai.data.mask_files.labelmap import Labelmap, agreed_labels, check_agreement, find_labelmaps
-from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_text, in_order, read_mask_picture
+from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, in_order, read_mask_picture
 from lsinet_monai.data.mask_files.polarity import Look, find_inverted, look_at, mostly_inverted
-from lsinet_monai.data.mask_files.rule import COMMON_NOISE, STANDARD, MaskRule, Threshold, UnclearMasks, Values
+from lsinet_monai.data.mask_files.rule import (
+    COMMON_NOISE,
+    LEAST_LEVEL,
+    STANDARD,
+    TOO_DARK,
+    MaskRule,
+    Threshold,
+    UnclearMasks,
+    Values,
+)
 from lsinet_monai.errors import InputError
 
 __all__ = ["find_map_rule", "find_mask_rule", "list_values", "read_mask"]
@@ -141,10 +150,12 @@ def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRu
         mean the same as maps.
 
     Raises:
-        InputError: the maps are coloured or transparent, and could mean several things.
+        InputError: the maps are coloured or transparent, and could mean several things; or they are compressed masks of
+            a value too dark to be told from noise.
     """
     files = [os.fspath(path) for path in paths]
     values: set[int] = set()
+    is_lossy = False
     for count, picture in enumerate(_readable(files[:1] + _spread(files)[1:] + files)):
         if picture.kind != "grey" and not picture.is_black:
             try:
@@ -155,10 +166,13 @@ def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRu
                     f"{picture.content}: save them as grey, from 0 to 255"
                 ) from error
         values |= set(np.flatnonzero(picture.histogram).tolist())
+        is_lossy |= picture.lossy
         if len(values - {0}) > 1 or (count >= _SAMPLE and values == {0, 255}):
             return None
     if 0 not in values or len(values) < 2 or values == {0, 255}:
         return None
+    if is_lossy and max(values) <= LEAST_LEVEL:
+        raise InputError(f"{where}: the maps hold {as_list(values)}, {TOO_DARK}")
     rule = Values(tuple(values - {0}), (0,))
     logger.info("%s: the maps are masks: %s", where, rule)
     return rule

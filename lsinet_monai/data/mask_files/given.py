@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
-from lsinet_monai.data.mask_files.rule import MaskRule, select
+from lsinet_monai.data.mask_files.rule import LEAST_LEVEL, TOO_DARK, MaskRule, select
 from lsinet_monai.errors import InputError
 
 __all__ = ["WAYS", "GivenThreshold", "GivenValues", "given_rule"]
@@ -61,6 +61,8 @@ class GivenValues(MaskRule):
             return _opacity_misfit(picture, 0 in self.inside or BLACK in self.inside)
         if self.has_numbers and picture.kind == "colour":
             return "holds colours"
+        if self.has_numbers and picture.lossy and not picture.is_black and picture.brightness.max() <= LEAST_LEVEL:
+            return f"holds {picture.content}, {TOO_DARK}"
         if self.has_numbers and self.palette and (other := self._other_palette(picture)):
             return other
         found = picture.counts if self.has_numbers else picture.colour_counts

@@ -22,7 +22,8 @@ Value = int | tuple[int, int, int]
 
 BLACK = (0, 0, 0)
 
-_LOSSY = ("JPEG", "JPEG2000", "MPO", "WEBP")
+_LOSSY = ("JPEG", "JPEG2000", "MPO", "WEBP")  # but for lossless WebP
+_RIFF_START = 12  # bytes before the first chunk
 _MOST_COLOURS = 256
 _VALUES_NAMED = 8
 _COMPRESSION_TINT = 16  # the difference of two channels in a JPEG file of a grey picture is at most about this
@@ -127,7 +128,7 @@ def read_mask_picture(path: str | os.PathLike[str]) -> MaskPicture:
         InputError: as :func:`~lsinet_monai.data.read_frame`; or several colours are hidden.
     """
     with open_image(path) as image:
-        lossy = image.format in _LOSSY or image.info.get("compression") == "jpeg"
+        lossy = _is_lossy(path, image)
         opacity = _opacity(image)
         if opacity is not None and not opacity.any() and _has_colours(image):
             raise InputError(
@@ -147,6 +148,25 @@ def read_mask_picture(path: str | os.PathLike[str]) -> MaskPicture:
         if opacity is not None and not pixels.any():
             return MaskPicture(str(path), "opacity", opacity, lossy)
         return MaskPicture(str(path), "grey" if pixels.ndim == 2 else "colour", pixels, lossy)
+
+
+def _is_lossy(path: str | os.PathLike[str], image: Image.Image) -> bool:
+    if image.format == "WEBP":
+        return not _is_lossless_webp(path)
+    # JPEG 2000 may be lossless, but a file that was cut to a rate looks the same.
+    return image.format in _LOSSY or image.info.get("compression") == "jpeg"
+
+
+def _is_lossless_webp(path: str | os.PathLike[str]) -> bool:
+    """Whether a WebP file holds a lossless picture: a chunk ``VP8L``, and not ``VP8`` (RFC 9649, section 2)."""
+    with open(path, "rb") as file:
+        file.seek(_RIFF_START)
+        while len(head := file.read(8)) == 8:
+            if head[:4] == b"VP8L":
+                return True
+            size = int.from_bytes(head[4:], "little")
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return False
 
 
 def _opacity(image: Image.Image) -> np.ndarray | None:

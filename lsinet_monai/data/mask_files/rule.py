@@ -15,7 +15,17 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, read_mask_picture
 from lsinet_monai.errors import InputError
 
-__all__ = ["COMMON_NOISE", "STANDARD", "MaskRule", "Threshold", "UnclearMasks", "Values", "select"]
+__all__ = [
+    "COMMON_NOISE",
+    "LEAST_LEVEL",
+    "STANDARD",
+    "TOO_DARK",
+    "MaskRule",
+    "Threshold",
+    "UnclearMasks",
+    "Values",
+    "select",
+]
 
 _FEW_VALUES = 8  # noise and soft edges have more
 _STANDARD_THRESHOLD = 128
@@ -219,6 +229,12 @@ class Threshold(MaskRule):
 
 COMMON_NOISE = 8
 """The compression of JPEG leaves values up to this in black."""
+
+LEAST_LEVEL = 32
+"""A polyp that is no brighter than this cannot be told from the noise of a compression."""
+
+TOO_DARK = "too dark to tell from the noise of their compression (save them as PNG)"
+"""The reason to refuse compressed masks up to this level, for messages."""
 
 STANDARD = Threshold()
 """The rule of SUN-SEG's masks, and of all that are white on black: brighter than 128 of 255 is polyp."""

@@ -256,6 +256,25 @@ def test_one_map_of_probabilities_makes_all_such(tmp_path, save):
     assert find_map_rule([*paths, tmp_path / "soft.png"], "ours") is None
 
 
+@pytest.mark.parametrize("quality", [75, 95])
+def test_lossy_webp_of_0_and_1_is_refused(save, quality):
+    paths = save(lambda m: grey(m, 1), "webp", quality=quality)
+    values = {int(value) for path in paths for value in np.unique(Image.open(path).convert("L"))}
+    assert values == {0, 1}  # though the compression has moved the edge
+    for options in ({}, {"mask_values": 1}):
+        with pytest.raises(InputError, match=r"0, 1\)?, too dark to tell from the noise of their compression .*PNG"):
+            find_mask_rule(paths, **options)
+    with pytest.raises(InputError, match=r"0, 1, too dark"):
+        read_mask(paths[0])
+    with pytest.raises(InputError, match=r"ours: the maps hold 0, 1, too dark"):
+        find_map_rule(paths, "ours")
+
+
+def test_lossless_webp_of_0_and_1_is_read(save):
+    paths = save(lambda m: grey(m, 1), "webp", lossless=True)
+    assert str(find_mask_rule(paths)) == str(find_map_rule(paths, "ours")) == "1 is polyp, 0 is background"
+
+
 def test_coloured_maps_are_refused(save):
     with pytest.raises(InputError, match=r"ours: the maps are neither grey nor clear masks.*save them as grey"):
         find_map_rule(save(lambda m: with_palette(_classes(m), [0, 0, 0, *RED, 0, 255, 0])), "ours")

@@ -51,6 +51,10 @@ FILES = [
     ("tif", {}, False),
     ("jpg", {}, True),
     ("webp", {}, True),
+    ("webp", {"lossless": True}, False),
+    ("webp", {"lossless": True, "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}, False),
+    ("webp", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}, True),
+    ("jp2", {"irreversible": True}, True),
     ("tif", {"compression": "jpeg"}, True),
 ]
 
