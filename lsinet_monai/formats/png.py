@@ -12,6 +12,7 @@ from PIL import Image
 
 from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
 from lsinet_monai.data.mask_files import UnclearMasks, list_values, match_masks
+from lsinet_monai.data.mask_files.class_lists import CLASS_LISTS
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, log_reading
 from lsinet_monai.formats.frame_names import without_uploads
@@ -41,8 +42,8 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
             clip whose frames are files are also found as in training, see
             :func:`~lsinet_monai.data.mask_files.match_masks`.
         clip: the clip.
-        labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt``; None finds it out, see
-            :func:`~lsinet_monai.data.find_mask_rule`.
+        labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt`` or another list of classes;
+            None finds it out, see :func:`~lsinet_monai.data.find_mask_rule`.
 
     Returns:
         The frames that have a file: 1 for polyp, else 0.
@@ -116,10 +117,9 @@ def is_picture(name: str) -> bool:
 
 
 def other_files(names: Iterable[str]) -> dict[str, int]:
-    """Count the files that are not read, by suffix, except for texts and hidden files."""
-    others = Counter(
-        PurePath(name).suffix.lower() for name in names if not is_picture(name) and not name.startswith(".")
-    )
+    """Count the files that are not read, by suffix, except for texts, lists of classes and hidden files."""
+    names = [name for name in names if not is_picture(name) and name not in CLASS_LISTS and not name.startswith(".")]
+    others = Counter(PurePath(name).suffix.lower() for name in names)
     return {f"*{suffix} files": count for suffix, count in sorted(others.items()) if suffix not in ("", ".txt")}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from lib.exports import FORMATS, Format
 from lib.imported_ids import ImportedIds
 from lib.store import StoredVideo, VideoStore
+from lsinet_monai.data.mask_files.class_lists import CLASS_LISTS
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
 from lsinet_monai.formats.frame_names import find_video, without_uploads
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 _MASK_FOLDER = re.compile(r"(?:^|/)(?:SegmentationClass|masks?|labels?|gt|annotations?)/", re.IGNORECASE)
 """Folders of masks, next to which an archive may have folders of frames, or of colours for each object."""
-_LABELMAP = "labelmap.txt"
 _OURS = "corrections.json"
 _LARGEST_PICTURE = 2**26
 _LARGEST_ARCHIVE = 2**32
@@ -185,7 +185,7 @@ def _read(
 
 
 def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
-    """Unpack the masks of an archive into one folder, whatever folders their names have, and CVAT's list of labels.
+    """Unpack the masks of an archive into one folder, whatever folders their names have, and their list of classes.
 
     Returns:
         what was left out, and notes.
@@ -203,10 +203,10 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
             too_many = len(entries) > video.info.frame_count
             if too_many or max(sizes, default=0) > _LARGEST_PICTURE or sum(sizes) > _LARGEST_ARCHIVE:
                 raise InputError("the archive has more or larger masks than the video has frames for")
-            labelmaps = [entry for entry in archive.infolist() if _name(entry) == _LABELMAP]
+            lists = [entry for name in CLASS_LISTS for entry in archive.infolist() if _name(entry) == name]
             if entries:
-                labelmaps = _nearest(labelmaps, _folder(entries[0]))
-            for entry in entries + [entry for entry in labelmaps[:1] if entry.file_size < _LARGEST_PICTURE]:
+                lists = _nearest(lists, _folder(entries[0]))
+            for entry in entries + [entry for entry in lists[:1] if entry.file_size < _LARGEST_PICTURE]:
                 target = folder / _name(entry)
                 if target.exists():
                     raise InputError(f"the archive has two files named {target.name}")

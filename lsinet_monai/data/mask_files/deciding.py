@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from lsinet_monai.data.mask_files.labelmap import LABELMAP, Labelmap, check_agreement
-from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, as_list, as_text
-from lsinet_monai.data.mask_files.rule import COMMON_NOISE, LEAST_LEVEL, TOO_DARK, MaskRule, Threshold, Values
+from lsinet_monai.data.mask_files.labelmap import Labelmap, check_agreement
+from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
+from lsinet_monai.data.mask_files.rule import (
+    COMMON_NOISE,
+    FULL_LEVEL,
+    LEAST_LEVEL,
+    TOO_DARK,
+    MaskRule,
+    Threshold,
+    Values,
+)
 from lsinet_monai.errors import InputError
 
 __all__ = ["Tally", "decide"]
@@ -64,6 +72,13 @@ class Tally:
             self.brightest.append((red, green, blue))
 
     @property
+    def numbers(self) -> set[int] | None:
+        """The greys or the indices in use; None for colours, and for what a compression may have changed."""
+        if self.is_lossy or self.kinds not in ({"grey"}, {"palette"}):
+            return None
+        return set(self.palette) if self.palette else set(np.flatnonzero(self.histogram).tolist())
+
+    @property
     def is_black(self) -> bool:
         """Whether all masks are black."""
         return not self.kinds
@@ -74,17 +89,27 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
 
     Args:
         tally: the values; not all masks are black.
-        labelmaps: the labels of the set's colours; empty if they are not known.
+        labelmaps: the labels of the set's values; empty if they are not known.
 
     Raises:
         InputError: the values could mean several things; the message says which values.
     """
     if "opacity" in tally.kinds and len(tally.kinds) > 1:
         raise InputError("some masks are transparent and black, others have colours or greys")
-    named = {BLACK, *(colour for labelmap in labelmaps for colour in labelmap.labels.values())}
-    if labelmaps and tally.colours and tally.colours.keys() <= named:
-        return _by_label(labelmaps)
     has_greys = len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}
+    is_white = has_greys and bool(tally.histogram[FULL_LEVEL:].any())
+    if (problems := [labelmap.problem for labelmap in labelmaps if labelmap.problem]) and not is_white:
+        raise InputError(problems[0])
+    named: set[Value] = {0, BLACK, *(value for labelmap in labelmaps for value in labelmap.labels.values())}
+    has_numbers = any(labelmap.has_numbers for labelmap in labelmaps)
+    if colours := [each.path for each in labelmaps if each.labels and has_numbers and not each.has_numbers]:
+        numbers = next(each.path for each in labelmaps if each.has_numbers)
+        raise InputError(f"{colours[0]} lists colours, but {numbers} numbers: read their masks as two sets")
+    held: Collection[Value] | None = tally.numbers if has_numbers else tally.colours
+    if labelmaps and held and set(held) <= named:
+        return _by_label(labelmaps, tally)
+    if has_numbers and held and not is_white:
+        raise InputError(f"they hold {as_list(set(held) - named)}, not in {_describe(labelmaps)}")
     # Which labels are polyp may not be clear from their names, and does not matter for greys.
     if has_greys:
         others = [name for labelmap in labelmaps for name in labelmap.not_called_polyp]
@@ -92,32 +117,42 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
         others = [name for labelmap in labelmaps for name in labelmap.others if [name] != labelmap.polyps]
     if others and not has_greys:
         unnamed = as_list(tally.colours.keys() - named) if tally.colours else "more than 256 colours"
-        raise InputError(
-            f"they hold {unnamed}, not in {labelmaps[0].path}, which has the labels "
-            f"{', '.join(labelmaps[0].labels)}: take CVAT's SegmentationClass, not SegmentationObject"
-        )
+        hint = "" if has_numbers else ": take CVAT's SegmentationClass, not SegmentationObject"
+        raise InputError(f"they hold {unnamed}, not in {_describe(labelmaps)}{hint}")
     if tally.kinds == {"palette"} and all(len(colours) == 1 for colours in tally.palette.values()):
         return _by_index({index: next(iter(colours)) for index, colours in tally.palette.items()})
     if has_greys:
         rule = _by_brightness(tally, next(iter(tally.kinds)))
-        note = f", though {LABELMAP} has the labels {', '.join(dict.fromkeys(others))}: the masks have no colours"
-        return replace(rule, note=note) if others else rule
+        if not others:
+            return rule
+        reason = "the masks have other values" if has_numbers else "the masks have no colours"
+        note = f", though {labelmaps[0].name} has the labels {', '.join(dict.fromkeys(others))}: {reason}"
+        return replace(rule, note=note)
     return _by_colour(tally)
 
 
-def _by_label(labelmaps: Sequence[Labelmap]) -> MaskRule:
+def _describe(labelmaps: Sequence[Labelmap]) -> str:
+    return f"{labelmaps[0].path}, which has the labels {', '.join(labelmaps[0].labels)}"
+
+
+def _by_label(labelmaps: Sequence[Labelmap], tally: Tally) -> MaskRule:
     polyps = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.polyps)
     others = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.others if name not in polyps)
     if not polyps:
         names = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.labels)
-        raise InputError(f"{LABELMAP} has the labels {', '.join(names)}, none of them called polyp")
+        raise InputError(f"{labelmaps[0].name} has the labels {', '.join(names)}, none of them called polyp")
     check_agreement(labelmaps)
     inside = {labelmap.labels[name] for labelmap in labelmaps for name in labelmap.polyps}
-    outside = {BLACK, *(colour for labelmap in labelmaps for colour in labelmap.labels.values())} - inside
-    if BLACK in inside:
-        raise InputError(f"{LABELMAP} says that black is polyp")
-    note = f", as {LABELMAP} says ({', '.join(polyps)}" + (f"; not {', '.join(others)})" if others else ")")
-    return Values(tuple(sorted(inside)), tuple(sorted(outside)), note=note)
+    black = 0 if labelmaps[0].has_numbers else BLACK
+    outside = {black, *(value for labelmap in labelmaps for value in labelmap.labels.values())} - inside
+    if black in inside:
+        raise InputError(f"{labelmaps[0].name} says that {'0' if black == 0 else 'black'} is polyp")
+    both = [name for each in labelmaps for name, value in each.labels.items() if value in inside and name not in polyps]
+    if both:
+        raise InputError(f"{labelmaps[0].name} gives {', '.join(polyps)} and {both[0]} one value")
+    palette = {index: min(colours) for index, colours in tally.palette.items()} if black == 0 else {}
+    note = f", as {labelmaps[0].name} says ({', '.join(polyps)}" + (f"; not {', '.join(others)})" if others else ")")
+    return Values(tuple(sorted(inside)), tuple(sorted(outside)), palette=tuple(sorted(palette.items())), note=note)
 
 
 def _by_index(palette: Mapping[int, tuple[int, int, int]]) -> MaskRule:

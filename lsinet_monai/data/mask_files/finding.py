@@ -80,7 +80,8 @@ def find_mask_rule(
 
     - black with one other value: a grey (0/1, 0/128, 0/255), an index of a palette, or a colour;
     - black with one grey or colour, with the noise of a compression or with soft edges;
-    - of several colours, if CVAT's ``labelmap.txt`` lies next to the masks or up to three folders above, and has a
+    - of several colours, greys or indices, if CVAT's ``labelmap.txt`` or another tool's list of classes (see
+      :mod:`~lsinet_monai.data.mask_files.class_lists`) lies next to the masks or up to three folders above, and has a
       label that is called polyp, or else labels with this word;
     - transparent everywhere except at the polyp.
 
@@ -185,15 +186,17 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
         paths: the files of all masks of the set. At most 64 are read, and the first one is among them.
 
     Returns:
-        The number of masks that hold each value: names of CVAT's ``labelmap.txt``, greys, or colours; indices of a
-        palette if it gives two indices one colour. If there are more than 16, thresholds, and the number of masks with
-        such pixels. Black masks and opacities do not count.
+        The number of masks that hold each value: names of CVAT's ``labelmap.txt`` or another list of classes, greys, or
+        colours; indices of a palette if it gives two indices one colour, or the list has numbers. If there are more
+        than 16, thresholds, and the number of masks with such pixels. Black masks and opacities do not count.
     """
     files = [os.fspath(path) for path in paths]
     readable = _readable(_spread(files))
     pictures = [picture for picture in readable if not picture.is_black and picture.kind != "opacity"]
-    names: dict[Value, str] = {colour: name for name, colour in agreed_labels(find_labelmaps(files)).items()}
-    by_index = any(len(set(picture.palette.values())) < len(picture.palette) for picture in pictures)
+    names: dict[Value, str] = {value: name for name, value in agreed_labels(find_labelmaps(files)).items()}
+    by_index = any(isinstance(value, int) for value in names) or any(
+        len(set(picture.palette.values())) < len(picture.palette) for picture in pictures
+    )
     counts: Counter[Value] = Counter()
     for picture in pictures:
         by_number = picture.kind == "grey" or (picture.kind == "palette" and by_index)

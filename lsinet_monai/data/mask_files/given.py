@@ -157,5 +157,5 @@ def _value(value: Any, labels: Mapping[str, Value], key: str) -> Value:
         red, green, blue = (int(channel) for channel in found.groups())
         if max(red, green, blue) <= 255:
             return red, green, blue
-    known = f"; labelmap.txt has {', '.join(labels)}" if labels else ""
+    known = f"; its labels are {', '.join(labels)}" if labels else ""
     raise InputError(f"{key}={value!r} is not a value of a mask: give {WAYS}{known}")

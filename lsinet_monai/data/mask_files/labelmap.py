@@ -1,4 +1,4 @@
-"""The labels of a set's colours, from CVAT's ``labelmap.txt``."""
+"""The labels of a set's values, from a list of classes such as CVAT's ``labelmap.txt``."""
 
 from __future__ import annotations
 
@@ -9,39 +9,47 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsinet_monai.data.mask_files.picture import as_text
+from lsinet_monai.data.mask_files.class_lists import BACKGROUNDS, CLASS_LISTS, LABELMAP, Unclear, read_class_list
+from lsinet_monai.data.mask_files.picture import Value, as_text
 from lsinet_monai.errors import InputError
 
-__all__ = ["LABELMAP", "Labelmap", "agreed_labels", "check_agreement", "find_labelmaps", "polyp_names"]
+__all__ = ["Labelmap", "agreed_labels", "check_agreement", "find_labelmaps", "polyp_names"]
 
-LABELMAP = "labelmap.txt"
 _FOLDERS_ABOVE = 3
-_LABEL = re.compile(r"([^:]*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
-_BACKGROUND = "background"
 _EXACT = {"polyp", "polyps"}
 _WORD = re.compile(r"polyps?\d*")
 _NOT = {"not", "non", "no", "without"}
 _ARTICLES = {"a", "an", "any", "the"}
 
-Colour = tuple[int, int, int]
-
 
 @dataclass(frozen=True)
 class Labelmap:
-    """A file of labels.
+    """A list of classes.
 
     Args:
         path: the file.
-        labels: the colours by name, in the file's order.
+        labels: the values by name, in the file's order: all colours, or all numbers (greys or indices).
+        problem: why the file does not say which value is which; then there are no labels.
     """
 
     path: str
-    labels: Mapping[str, Colour]
+    labels: Mapping[str, Value]
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return os.path.basename(self.path)
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the labels stand for numbers."""
+        return any(isinstance(value, int) for value in self.labels.values())
 
     @property
     def others(self) -> list[str]:
         """The names of all labels but the background."""
-        return [name for name in self.labels if _plain(name) != _BACKGROUND]
+        return [name for name in self.labels if _plain(name) not in BACKGROUNDS]
 
     @property
     def not_called_polyp(self) -> list[str]:
@@ -51,13 +59,17 @@ class Labelmap:
     @property
     def polyps(self) -> list[str]:
         """The names of the labels that are polyp, see :func:`polyp_names`."""
-        return polyp_names(self.others)
+        return polyp_names(self.others, self.name)
 
 
-def polyp_names(names: Iterable[str]) -> list[str]:
+def polyp_names(names: Iterable[str], where: str = LABELMAP) -> list[str]:
     """Choose the labels that are polyp: the one called so, or else those with this word, such as "flat polyp".
 
     A label with "not", "non", "no" or "without" right before the word is something else, such as "non-polyp".
+
+    Args:
+        names: the labels.
+        where: the name of their file, for the message.
 
     Raises:
         InputError: such a word stands further before, as in "non-pedunculated polyp", and no label is called polyp.
@@ -67,16 +79,16 @@ def polyp_names(names: Iterable[str]) -> list[str]:
         return exact
     if exact := [name for name in names if _plain(name) in _EXACT]:
         return exact
-    return [name for name in names if _is_polyp(name)]
+    return [name for name in names if _is_polyp(name, where)]
 
 
-def _is_polyp(name: str) -> bool:
+def _is_polyp(name: str, where: str) -> bool:
     words = [word for word in re.findall(r"[^\W_]+", name.lower()) if word not in _ARTICLES]
     place = next((place for place, word in enumerate(words) if _WORD.fullmatch(word)), None)
     if place is None or (place and words[place - 1] in _NOT):
         return False
     if _NOT & set(words[:place]):
-        raise InputError(f"the label {name!r} of {LABELMAP} may be polyp or not")
+        raise InputError(f"the label {name!r} of {where} may be polyp or not")
     return True
 
 
@@ -84,7 +96,7 @@ def find_labelmaps(masks: Iterable[str]) -> list[Labelmap]:
     """Find the labelmaps of some masks: of each the nearest, in its folder or up to three folders above.
 
     Returns:
-        The labelmaps that differ; those without a label are left out.
+        The labelmaps that differ; those without a label are left out, unless they have a problem.
 
     Raises:
         InputError: a file cannot be read.
@@ -93,7 +105,8 @@ def find_labelmaps(masks: Iterable[str]) -> list[Labelmap]:
     paths = dict.fromkeys(filter(None, map(_nearest, folders)))
     found: list[Labelmap] = []
     for labelmap in map(_read, paths):
-        if labelmap.labels and all(labelmap.labels != other.labels for other in found):
+        has_content = labelmap.labels or labelmap.problem
+        if has_content and all(labelmap.labels != other.labels for other in found):
             found.append(labelmap)
     return found
 
@@ -127,9 +140,9 @@ def check_agreement(labelmaps: Sequence[Labelmap], names: Collection[str] | None
                 )
 
 
-def agreed_labels(labelmaps: Sequence[Labelmap]) -> dict[str, Colour]:
-    """Return the colours by name, without names or colours on which labelmaps disagree."""
-    agreed: dict[str, Colour] = {}
+def agreed_labels(labelmaps: Sequence[Labelmap]) -> dict[str, Value]:
+    """Return the values by name, without names or values on which labelmaps disagree."""
+    agreed: dict[str, Value] = {}
     for labelmap in labelmaps:
         for name, colour in labelmap.labels.items():
             try:
@@ -146,13 +159,11 @@ def _plain(name: str) -> str:
 
 def _nearest(folder: str) -> Path | None:
     folders = [Path(folder), *Path(folder).parents][: _FOLDERS_ABOVE + 1]
-    return next((each / LABELMAP for each in folders if (each / LABELMAP).is_file()), None)
+    return next((each / name for each in folders for name in CLASS_LISTS if (each / name).is_file()), None)
 
 
 def _read(path: Path) -> Labelmap:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
-    found = filter(None, (_LABEL.fullmatch(line.strip()) for line in lines if not line.startswith("#")))
-    return Labelmap(str(path), {match[1]: (int(match[2]), int(match[3]), int(match[4])) for match in found})
+        return Labelmap(str(path), read_class_list(path))
+    except Unclear as error:
+        return Labelmap(str(path), {}, problem=f"{path} {error}: mend or remove it")

@@ -17,6 +17,7 @@ from lsinet_monai.errors import InputError
 
 __all__ = [
     "COMMON_NOISE",
+    "FULL_LEVEL",
     "LEAST_LEVEL",
     "STANDARD",
     "TOO_DARK",
@@ -29,7 +30,6 @@ __all__ = [
 
 _FEW_VALUES = 8  # noise and soft edges have more
 _STANDARD_THRESHOLD = 128
-_FULL_LEVEL = 192  # masks as bright as this reach to 255, but for noise
 _OVERSHOOT = 32  # of a compressed value
 _BLOCK, _EDGE = 8, 2  # pixels: the noise of JPEG reaches no further than a block, nor an edge of few values than two
 _COLOUR_BLOCK = 2 * _BLOCK  # JPEG often keeps colours at half the size
@@ -119,7 +119,8 @@ class Values(MaskRule):
             return f"holds {picture.content}"
         if others := counts.keys() - {*self.inside, *self.outside}:
             return f"also holds {as_list(others)}"
-        if self.palette and (recoloured := set(picture.palette.items()) - set(self.palette)):
+        colours = dict(self.palette)
+        if recoloured := [(i, colour) for i, colour in picture.palette.items() if colours.get(i, colour) != colour]:
             index, colour = min(recoloured)
             return f"has the colour {as_text(colour)} for index {index}"
         return ""
@@ -158,7 +159,7 @@ class Threshold(MaskRule):
     @property
     def above(self) -> int:
         """The threshold: half the level; 128 for masks that reach from 0 to 255, as in SUN-SEG."""
-        return _STANDARD_THRESHOLD if self.level >= _FULL_LEVEL else self.level // 2
+        return _STANDARD_THRESHOLD if self.level >= FULL_LEVEL else self.level // 2
 
     @property
     def _faint(self) -> int:
@@ -229,6 +230,9 @@ class Threshold(MaskRule):
 
 COMMON_NOISE = 8
 """The compression of JPEG leaves values up to this in black."""
+
+FULL_LEVEL = 192
+"""Masks as bright as this reach to 255, but for noise."""
 
 LEAST_LEVEL = 32
 """A polyp that is no brighter than this cannot be told from the noise of a compression."""

@@ -295,6 +295,15 @@ VALUES = [
     ("0 and 128", lambda mask: Image.fromarray(mask * 128), {}, None),
     ("a palette", with_palette, {}, None),
     ("CVAT's labelmap", with_instrument, {"labelmap.txt": b"polyp:250,50,83::\ninstrument:0,255,0::\n"}, None),
+    ("Roboflow's classes", with_instrument, {"_classes.csv": b"Pixel Value, Class\n1, polyp\n2, instrument\n"}, None),
+    ("labelme's classes", with_instrument, {"class_names.txt": b"_background_\npolyp\ninstrument\n"}, None),
+    ("a class", with_instrument, {"class_names.txt": b"_background_\nadenoma\ntool\n"}, "adenoma"),
+    (
+        "Supervisely's classes",
+        lambda mask: Image.fromarray(mask + (mask > 0)),
+        {"obj_class_to_machine_color.json": b'{"tool": [1, 1, 1], "polyp": [2, 2, 2]}'},
+        None,
+    ),
     ("a choice", with_instrument, {}, "1"),
     ("a chosen colour", lambda mask: with_instrument(mask).convert("RGB"), {}, "rgb(250 50 83)"),
 ]
@@ -309,7 +318,24 @@ def test_masks_of_any_values_are_what_people_drew(video, open_store, tmp_path, d
     report = import_masks(video, tmp_path / "masks.zip", "eve", open_store(), chosen)
     assert report.drawn == [3, 8] and not report.emptied
     assert all(((video.mask(frame).labels > 0) == (two() > 0)).all() for frame in (3, 8))
-    assert any(line.startswith("in the masks, ") for line in report.lines())
+    assert any(line.startswith("in the masks, ") for line in report.lines()) and not report.reading.left_out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("_classes.csv", b"Pixel Value, Class\n0, background\n1, instrument\n"),
+        ("class_names.txt", b"_background_\ninstrument\n"),
+        ("class_names.txt", b"instrument\npolyp\n"),
+        ("obj_class_to_machine_color.json", b'{"instrument": [1, 1, 1]}'),
+    ],
+)
+def test_an_instrument_is_no_polyp(video, open_store, tmp_path, name, content):
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.writestr(f"train/{name}", content)
+        archive.writestr("train/masks/003.png", png_of(Image.fromarray))
+    with pytest.raises(InputError, match=rf"what is polyp in the masks is not clear: .*{name} .*Give labels"):
+        import_masks(video, tmp_path / "masks.zip", "eve", open_store())
 
 
 def test_the_nearest_labelmap_of_an_archive_counts(video, open_store, tmp_path):

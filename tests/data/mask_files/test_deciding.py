@@ -30,8 +30,12 @@ def _colours(*colours: tuple[int, int, int], lossy: bool = False) -> MaskPicture
     return MaskPicture("a.png", "colour", np.array([colours], np.uint8), lossy)
 
 
-def _labelmaps(labels: dict[str, tuple[int, int, int]]) -> list[Labelmap]:
-    return [Labelmap("GT/labelmap.txt", labels)] if labels else []
+NUMBERS = {"background": 0, "instrument": 1, "polyp": 2}
+
+
+def _labelmaps(labels: dict) -> list[Labelmap]:
+    name = "_classes.csv" if int in map(type, labels.values()) else "labelmap.txt"
+    return [Labelmap(f"GT/{name}", labels)] if labels else []
 
 
 NOISE = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -65,6 +69,16 @@ DECIDED = [
      Threshold(255, note=", though labelmap.txt has the labels tool: the masks have no colours")),
     ("one grey, and another label", [_greys(1)], BACKGROUND | {"tool": GREEN},
      Values((1,), (0,), note=", though labelmap.txt has the labels tool: the masks have no colours")),
+    ("numbered greys", [_greys(1, 2), _greys(2)], NUMBERS,
+     Values((2,), (0, 1), note=", as _classes.csv says (polyp; not instrument)")),
+    ("a polyp of another number is not there", [_greys(1)], NUMBERS,
+     Values((2,), (0, 1), note=", as _classes.csv says (polyp; not instrument)")),
+    ("numbered indices", [_indices({0: BLACK, 1: RED})], NUMBERS,
+     Values((2,), (0, 1), palette=((0, BLACK), (1, RED)), note=", as _classes.csv says (polyp; not instrument)")),
+    ("white, and numbers", [_greys(255)], NUMBERS,
+     Threshold(255, note=", though _classes.csv has the labels instrument: the masks have other values")),
+    ("noise up to white, and numbers", [_greys(*NOISE, 255, 255, lossy=True)], {"_background_": 0, "polyp": 1},
+     Threshold(255, is_noisy=True)),
 ]  # fmt: skip
 
 
@@ -95,6 +109,15 @@ UNCLEAR = [
     ("objects of another label", [_colours(BLACK, RED)], BACKGROUND | {"tool": GREEN}, "not in GT/labelmap.txt"),
     ("white next to a label", [_greys(255), _colours(BLACK, RED)], BACKGROUND | {"polyp": RED, "tool": GREEN},
      r"they hold rgb\(255,255,255\), not in"),
+    ("a number that is not listed", [_greys(3)], NUMBERS,
+     "they hold 3, not in GT/_classes.csv, which has the labels background, instrument, polyp$"),
+    ("an index that is not listed", [_indices({0: BLACK, 3: RED})], NUMBERS, "they hold 3, not in GT/_classes.csv"),
+    ("a colour, and numbers", [_colours(BLACK, RED)], NUMBERS, r"they hold rgb\(255,0,0\), not in GT/_classes.csv"),
+    ("numbers, compressed", [_greys(1, 2, lossy=True)], NUMBERS, "they hold 0, 1, 2, too dark"),
+    ("no number called polyp", [_greys(1)], {"background": 0, "instrument": 1},
+     "_classes.csv has the labels background, instrument, none of them called polyp"),
+    ("number 0 is polyp", [_greys(1)], {"polyp": 0, "background": 1}, "_classes.csv says that 0 is polyp"),
+    ("one value, two labels", [_greys(1)], {"polyp": 1, "tool": 1}, "_classes.csv gives polyp and tool one value"),
     ("a black label", [_colours(BLACK, RED)], {"polyp": BLACK, "tool": RED}, "labelmap.txt says that black is polyp"),
 ]  # fmt: skip
 
@@ -105,6 +128,20 @@ UNCLEAR = [
 def test_what_is_not_clear_is_refused(masks: list[MaskPicture], labels: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         decide(Tally(masks), _labelmaps(labels))
+
+
+def test_a_list_that_is_not_clear_matters_only_where_it_is_needed() -> None:
+    lists = [Labelmap("class_names.txt", {}, problem="class_names.txt does not begin")]
+    assert decide(Tally([_greys(255)]), lists) == Threshold(255)
+    for masks in ([_greys(1)], [_indices({0: BLACK, 1: RED})], [_colours(BLACK, RED)]):
+        with pytest.raises(InputError, match=r"^class_names.txt does not begin$"):
+            decide(Tally(masks), lists)
+
+
+def test_lists_of_colours_and_of_numbers_are_two_sets() -> None:
+    lists = [Labelmap("a/labelmap.txt", {"tool": RED}), Labelmap("b/_classes.csv", {"polyp": 1})]
+    with pytest.raises(InputError, match=r"a/labelmap.txt lists colours, but b/_classes.csv numbers: .* as two sets"):
+        decide(Tally([_greys(1)]), lists)
 
 
 def test_the_values_of_a_set() -> None:

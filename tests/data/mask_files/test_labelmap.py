@@ -37,6 +37,24 @@ def test_the_nearest_labelmap_counts(tmp_path: Path) -> None:
     assert found.labels == {"polyp": (1, 2, 3)}
 
 
+def test_lists_of_classes_of_other_tools(tmp_path: Path) -> None:
+    for number, (name, text) in enumerate(
+        (
+            ("_classes.csv", "Pixel Value, Class\n1, polyp"),
+            ("class_names.txt", "tool\npolyp"),
+            ("class_names.txt", "polyp"),
+        )
+    ):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / f"{number}/{name}").write_text(text)
+    numbers, unclear = find_labelmaps([str(tmp_path / f"{number}/0.png") for number in range(3)])
+    assert numbers.labels == {"polyp": 1} and numbers.has_numbers and not numbers.problem
+    assert not unclear.labels and "class_names.txt does not begin with _background_" in unclear.problem
+    (tmp_path / "1/labelmap.txt").write_text("polyp:1,2,3::")
+    (found,) = find_labelmaps([str(tmp_path / "1/0.png")])
+    assert found.labels == {"polyp": (1, 2, 3)} and not found.has_numbers
+
+
 def test_a_labelmap_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labelmap.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"labelmap\.txt: cannot be read .*; mend or remove it"):
@@ -70,6 +88,8 @@ def test_labels_that_are_polyp(names: list[str], polyps: list[str]) -> None:
 def test_a_label_that_may_be_polyp_or_not_is_refused() -> None:
     with pytest.raises(InputError, match=r"'non-pedunculated polyp' of labelmap\.txt may be polyp or not"):
         polyp_names(["flat polyp", "non-pedunculated polyp"])
+    with pytest.raises(InputError, match=r"of class_names\.txt may be polyp or not"):
+        _ = Labelmap("a/class_names.txt", {"_background_": 0, "non-pedunculated polyp": 1}).polyps
 
 
 A = Labelmap("a/labelmap.txt", {"polyp": RED, "tool": GREEN})
