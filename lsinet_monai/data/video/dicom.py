@@ -26,7 +26,8 @@ __all__ = ["open_dicom"]
 
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 90, 91)}  # baseline, extended; JPEG 2000
 _VIDEO = {f"1.2.840.10008.1.2.4.{number}{split}" for number in range(100, 109) for split in ("", ".1")}
-_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f")  # the first bytes of a JPEG and a JPEG 2000 image, and of no other fragment
+# The first bytes of a JPEG, a JPEG 2000 codestream and a JP2 file, and of no other fragment.
+_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ")
 _ITEM = b"\xfe\xff\x00\xe0"
 
 _Place = tuple[int, int]  # offset and length in bytes
@@ -88,20 +89,20 @@ def _group(path: Path, fragments: list[_Place]) -> list[list[_Place]]:
     with path.open("rb") as file:
         for offset, length in fragments:
             file.seek(offset)
-            if file.read(2) in _FRAME_STARTS or not frames:
+            if file.read(8).startswith(_FRAME_STARTS) or not frames:
                 frames.append([])
             frames[-1].append((offset, length))
     return frames
 
 
 def _uncompressed_places(path: Path, header: Header) -> list[list[_Place]]:
-    """Find the frames of uncompressed pixel data, as far as the file reaches."""
+    """Find the frames of uncompressed pixel data, as far as the file reaches, and one more if there are more."""
     size = frame_bytes(header)
     if not size:
         raise InputError(f"{path}: its frames have no size; replace it")
     with header.open() as file:
         available = min(header.length or 0, file.seek(0, io.SEEK_END) - header.start)
-    return [[(header.start + at * size, size)] for at in range(min(header.frames or 1, available // size))]
+    return [[(header.start + at * size, size)] for at in range(min((header.frames or 1) + 1, available // size))]
 
 
 class _ImagesVideo(Video):
@@ -111,7 +112,7 @@ class _ImagesVideo(Video):
         path: the file.
         header: its attributes.
         fps: frames per second if the header has no frame times; 30 by default.
-        places: the pieces of each frame in the file.
+        places: the pieces of each frame in the file; there may be more than the header counts.
         decode: makes an image of a frame's bytes.
 
     Raises:
@@ -142,9 +143,12 @@ class _ImagesVideo(Video):
         else:
             fps = fps or DEFAULT_FPS
             self._seconds = np.arange(count) / fps
-        super().__init__(
-            path, (first.shape[0], first.shape[1]), fps, count, expected=expected, ends_early=count < expected
-        )
+        notes = []
+        if len(places) > count:
+            said = "is missing" if header.frames is None else f"is {header.frames}"
+            notes.append(f"NumberOfFrames {said}, but the file holds more frames, which are not read: mend that number")
+        size = first.shape[0], first.shape[1]
+        super().__init__(path, size, fps, count, expected=expected, ends_early=count < expected, notes=notes)
 
     def seconds(self, index: int) -> float:
         """Return the time of a frame, in seconds after the first one."""

@@ -131,6 +131,22 @@ def test_a_damaged_frame_is_skipped_and_reported(tmp_path, recipe, clip, shape):
         assert video.report.skipped == (7,)
 
 
+@pytest.mark.parametrize(("number", "said"), [(23, "NumberOfFrames is 23"), (None, "NumberOfFrames is missing")])
+@pytest.mark.parametrize("form", ["uncompressed", "JPEG"])
+def test_more_frames_than_the_header_counts_are_said(tmp_path, recipe, clip, form, number, said):
+    recipe.write_dicom_video(tmp_path / "a.dcm", form, clip, NumberOfFrames=number)
+    with open_video(tmp_path / "a.dcm") as video:
+        assert [index for index, _, _ in video] == [*range(number or 1)] and video.report.is_complete
+        assert f"{said}, but the file holds more frames, which are not read: mend that number" in str(video.report)
+
+
+def test_a_byte_of_padding_is_no_frame(tmp_path, recipe, clip, shape):
+    pixels = b"".join(frame[:, :79].tobytes() for frame in clip[:1]) + b"\0"
+    recipe.write_dicom(tmp_path / "a.dcm", pixels, EXPLICIT, **shape | {"Columns": 79, "NumberOfFrames": 1})
+    with open_video(tmp_path / "a.dcm") as video:
+        assert len(video) == 1 and not video.report.notes
+
+
 @pytest.mark.parametrize("form", ["uncompressed", "JPEG", "H.264"])
 def test_a_file_that_ends_early_is_reported(tmp_path, recipe, clip, form):
     path = tmp_path / "a.dcm"

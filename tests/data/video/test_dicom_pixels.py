@@ -103,6 +103,19 @@ def test_a_jpeg_is_decoded(clip, kind, options):
     assert (np.array(jpeg_of(HEADER)(data)) == np.array(Image.open(io.BytesIO(data)))).all()
 
 
+@pytest.mark.parametrize("photometric", ["YBR_FULL", "YBR_FULL_422", "RGB", "YBR_RCT"])
+def test_a_jpeg_2000_of_ybr_becomes_rgb(clip, photometric):
+    header = dataclasses.replace(HEADER, photometric=photometric)
+    ybr = np.array(Image.fromarray(clip[0]).convert("YCbCr"))
+    (data,) = encoded([ybr], "JPEG2000", no_jp2=True, mct=0)
+    expected = np.array(Image.fromarray(ybr, "YCbCr").convert("RGB")) if photometric.startswith("YBR_FULL") else ybr
+    assert (np.array(jpeg_of(header)(data).convert("RGB")) == expected).all()
+    # What the codestream transforms, or a JP2 file names, is known whatever the header says.
+    for options in ({"no_jp2": True, "mct": 1}, {"mct": 0}):
+        (data,) = encoded(clip[:1], "JPEG2000", **options)
+        assert (np.array(jpeg_of(header)(data).convert("RGB")) == clip[0]).all()
+
+
 def test_other_pictures_than_jpegs_are_refused(clip):
     (data,) = encoded(clip[:1], "PNG")
     with pytest.raises(OSError):
@@ -147,7 +160,15 @@ def test_run_lengths_are_decoded(tmp_path, recipe, clip, shape):
 
 
 def test_jpeg_2000_is_exact_where_it_is_lossless(tmp_path, recipe, clip, shape):
-    files = encoded(clip, "JPEG2000", irreversible=False, no_jp2=True)
+    check_exact_jpeg_2000(tmp_path, recipe, clip, shape, no_jp2=True)
+
+
+def test_jpeg_2000_may_lie_in_jp2_files(tmp_path, recipe, clip, shape):
+    check_exact_jpeg_2000(tmp_path, recipe, clip, shape, no_jp2=False)
+
+
+def check_exact_jpeg_2000(tmp_path, recipe, clip, shape, no_jp2):
+    files = encoded(clip, "JPEG2000", irreversible=False, no_jp2=no_jp2)
     recipe.write_dicom(tmp_path / "a.dcm", files, JPEG_2000, PhotometricInterpretation="YBR_RCT", **shape)
     check_exact(tmp_path / "a.dcm", clip)
 
