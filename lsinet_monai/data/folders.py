@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ __all__ = [
     "FRAME_FOLDER",
     "MASK_NAME",
     "clip_id_of",
+    "composed",
+    "find_folder",
     "frames_in",
     "natural_key",
     "say_how_read",
@@ -66,6 +69,29 @@ def frames_in(folder: Path) -> list[Path]:
     return sorted(frames, key=lambda frame: (key(frame.stem), frame.suffix))
 
 
+def composed(name: str) -> str:
+    """Write letters with their marks as one character each (Unicode's NFC), to compare names.
+
+    macOS, and archives from it, write "ä" as "a" and a mark (NFD), most other programs as one character.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def find_folder(parent: Path, name: str) -> Path:
+    """Find the folder of a name; one that is the same but for :func:`composed`, if there is none.
+
+    Returns:
+        the folder, ``parent / name`` if there is none.
+
+    Raises:
+        InputError: ``parent`` cannot be listed.
+    """
+    folder = parent / name
+    if folder.exists() or not parent.is_dir():
+        return folder
+    return next((entry for entry in subfolders(parent) if composed(entry.name) == composed(name)), folder)
+
+
 def check_no_masks(frames: Sequence[Path]) -> None:
     """Check that no mask lies among frames.
 
@@ -75,8 +101,9 @@ def check_no_masks(frames: Sequence[Path]) -> None:
     Raises:
         InputError: one of them is named like the mask of another.
     """
-    stems = {frame.stem for frame in frames}
-    masks = [frame for frame in frames if (found := MASK_NAME.fullmatch(frame.stem)) and found[1] in stems]
+    names = {frame: composed(frame.stem) for frame in frames}
+    stems = set(names.values())
+    masks = [frame for frame, name in names.items() if (found := MASK_NAME.fullmatch(name)) and found[1] in stems]
     if masks:
         count = "1 such file" if len(masks) == 1 else f"{len(masks)} such files"
         raise InputError(

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import FRAME_FOLDER, frames_in, natural_key, say_how_read, subfolders
+from lsinet_monai.data.folders import FRAME_FOLDER, find_folder, frames_in, natural_key, say_how_read, subfolders
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import find_clips
 from lsinet_monai.data.mask_files import match_masks
@@ -92,7 +92,7 @@ def _read_case(case: Path, split: str) -> Clip:
     if not frames:
         raise InputError(f"{case}: holds no frames ({', '.join(FRAME_SUFFIXES)}); remove the folder or fill it")
     say_how_read(case, frames)
-    folder = case.parent.with_name(_MASK_FOLDER) / case.name
+    folder = find_folder(case.parent.with_name(_MASK_FOLDER), case.name)
     masks, without_frame = match_masks(frames, folder)
     gifs = [path for path in folder.glob("*.[gG][iI][fF]") if not path.name.startswith(".")]
     others = [path.name for path in (*without_frame, *gifs)]

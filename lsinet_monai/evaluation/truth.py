@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lsinet_monai.data import SPLITS, find_clips
+from lsinet_monai.data.folders import composed, find_folder
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size
 from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, frame_names, read_mask
 from lsinet_monai.errors import InputError
@@ -104,6 +105,8 @@ def with_mask_rules(clips: Sequence[TruthClip], mask_values: Any = None) -> list
 def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
     """List the images of every folder below a folder, by relative path; the folder's own images are the case ``""``.
 
+    The paths have :func:`~lsinet_monai.data.folders.composed` letters.
+
     Args:
         folder: the folder.
         what: the name of its images in errors, such as "maps".
@@ -121,7 +124,7 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
     cases = {}
     for clip in found:
         images = [Path(image) for image in clip["image"]]
-        cases["" if images[0].parent == folder else str(clip["clip_id"])] = images
+        cases["" if images[0].parent == folder else composed(str(clip["clip_id"]))] = images
     return cases
 
 
@@ -173,9 +176,9 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
         )
     clips = []
     for case, masks in cases.items():
-        folder = None if frame_folder is None else frame_folder / case
+        folder = None if frame_folder is None else find_folder(frame_folder, case)
         files = folder.iterdir() if folder is not None and folder.is_dir() else ()
-        frames = {path.stem: path for path in files if path.suffix.lower() in FRAME_SUFFIXES}
+        frames = {composed(path.stem): path for path in files if path.suffix.lower() in FRAME_SUFFIXES}
         names = tuple(_by_frame(frame_names(masks), masks))
         clips.append(TruthClip(split, case or gt.resolve().name, names, tuple(masks), frames))
     return clips
@@ -184,6 +187,6 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
 def _find_negative(folder: Path) -> list[TruthClip]:
     clips = []
     for case, paths in list_cases(folder, "frames").items():
-        frames = _by_frame([path.stem for path in paths], paths)
+        frames = _by_frame([composed(path.stem) for path in paths], paths)
         clips.append(TruthClip(NEGATIVE_SPLIT, case or folder.resolve().name, tuple(frames), None, frames))
     return clips

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from lsinet_monai.data.folders import composed
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.inputs import VIDEO_SUFFIXES
 
@@ -54,8 +55,8 @@ class FrameName(NamedTuple):
 
 
 def picture_stem(file: str) -> str:
-    """Return the name of a picture without its folders, its suffixes and Roboflow's hash."""
-    name = _last(file)
+    """Return the name of a picture without its folders, its suffixes and Roboflow's hash, with composed letters."""
+    name = composed(_last(file))
     hashed = _HASHED.fullmatch(name)
     return hashed[1] if hashed else _PICTURE_SUFFIX.sub("", _SUFFIX.sub("", name))
 

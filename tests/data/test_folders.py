@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from lsinet_monai.data.folders import check_no_masks, clip_id_of, frames_in, say_how_read, subfolders, walk
+from lsinet_monai.data.folders import (
+    check_no_masks,
+    clip_id_of,
+    composed,
+    find_folder,
+    frames_in,
+    say_how_read,
+    subfolders,
+    walk,
+)
 from lsinet_monai.errors import InputError
 
 # a path, and the name of the clip there, for the root "videos"
@@ -21,6 +30,16 @@ CLIP_IDS = [
 @pytest.mark.parametrize(("path", "clip_id"), CLIP_IDS)
 def test_clip_id_of(path, clip_id):
     assert clip_id_of(Path("videos"), Path(path)) == clip_id
+
+
+def test_a_folder_is_found_however_its_letters_are_written(tmp_path):
+    assert composed("a\u0308") == composed("\u00e4") == "\u00e4"
+    (tmp_path / "fa\u0308lle").mkdir()
+    assert find_folder(tmp_path, "f\u00e4lle") == find_folder(tmp_path, "fa\u0308lle") == tmp_path / "fa\u0308lle"
+    (tmp_path / "f\u00e4lle").mkdir()
+    assert find_folder(tmp_path, "f\u00e4lle") == tmp_path / "f\u00e4lle"
+    for parent in (tmp_path, tmp_path / "none"):
+        assert find_folder(parent, "other") == parent / "other"
 
 
 def test_frames_and_folders_come_in_natural_order_without_hidden_ones(tmp_path, write_image):

@@ -30,6 +30,14 @@ def test_read_split_lists_clips_and_frames_in_natural_order(tmp_path, write_spli
     check_clips(clips, progress=False)
 
 
+def test_masks_are_found_in_a_folder_with_decomposed_letters(tmp_path, write_split):
+    write_split(tmp_path, cases=("f\u00e4lle",))
+    (tmp_path / "TrainDataset/GT/f\u00e4lle").rename(tmp_path / "TrainDataset/GT/fa\u0308lle")
+    (clip,) = read_split(tmp_path)
+    assert Path(clip["label"][0]).parent.name == "fa\u0308lle"
+    check_clips([clip], progress=False)
+
+
 def test_only_negative_clips_may_lack_masks(tmp_path, write_split, write_image):
     write_split(tmp_path / "data")
     write_image(tmp_path / "mucosa/case5/frame.png")

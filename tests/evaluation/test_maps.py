@@ -123,6 +123,16 @@ def test_maps_of_any_mode_and_extra_maps(data: Path, score: Score) -> None:
     assert [Path(notice.partition(":")[0]).name for notice in evaluation.notices] == ["image77.png", "image8.png"]
 
 
+def test_decomposed_letters_of_names_do_not_matter(data: Path) -> None:
+    maps, truth = data / "maps" / UNSEEN, data / "truth" / UNSEEN / "GT"
+    for folder, name in ((maps, "fa\u0308lle"), (truth, "f\u00e4lle")):
+        (folder / "case1").rename(folder / name)
+        (folder / name / "image9.png").rename(folder / name / f"image9_{name}.png")
+    found = find_maps("ours", data / "maps", truth_clips({}, data / "truth"))
+    assert maps / "fa\u0308lle" / "image9_fa\u0308lle.png" in found.maps[UNSEEN, "f\u00e4lle"]
+    assert not found.problems and not found.notices
+
+
 def test_find_maps(data: Path) -> None:
     clips = truth_clips({}, data / "truth")
     folder = data / "maps" / UNSEEN / "case1"

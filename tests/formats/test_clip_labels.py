@@ -26,6 +26,9 @@ NAMES = [
     (FRAMES, "image9_jpg.rf.0a1b2c.jpg", 0),
     (FRAMES, "image10.png", 1),
     (FRAMES, "masks/image9", 0),
+    (ClipInfo("clip", (4, 6), 1, files={0: "\u00e4.jpg"}), "a\u0308.png", 0),
+    (ClipInfo("clip", (4, 6), 1, files={0: "a\u0308.jpg"}), "\u00e4.png", 0),
+    (ClipInfo("f\u00e4lle.mp4", (4, 6), 9), "fa\u0308lle_3.png", 3),
     (FRAMES, "image1.png", None),
     (FRAMES, "000001.png", None),
 ]

@@ -117,6 +117,7 @@ STEMS = [
     ("image9.jpg.png", "image9"),
     ("image9_png.rf.0a.jpg", "image9"),
     ("12.5", "12.5"),
+    ("a\u0308.png", "\u00e4"),
 ]
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lsinet_monai.data.folders import MASK_NAME, frames_in
+from lsinet_monai.data.folders import MASK_NAME, composed, frames_in
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.errors import InputError
 
@@ -32,13 +32,13 @@ def match_masks(frames: Sequence[Path], folder: Path) -> tuple[list[Path], list[
     """
     masks = frames_in(folder) if folder.is_dir() else []
     stems = {frame.stem for frame in frames}
-    folded = {stem.casefold(): stem for stem in stems}
+    folded = {_fold(stem): stem for stem in stems}
     by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for mask in masks:
         names = [mask.stem, _without_suffix(mask.stem), _frame_name(mask)]
         names += [match[1] for name in names[:2] if (match := _MARK_BEFORE.fullmatch(name))]
         exact = [name for name in names if name in stems]
-        alike = [folded[name.casefold()] for name in names if name.casefold() in folded]
+        alike = [folded[_fold(name)] for name in names if _fold(name) in folded]
         by_name[[*exact, *alike, mask.stem][0]].append(mask)
     found = []
     for frame in frames:
@@ -56,12 +56,17 @@ def frame_names(masks: Iterable[Path]) -> list[str]:
         masks: all masks of the folder.
 
     Returns:
-        The names in the order of the masks.
+        The names in the order of the masks, with :func:`~lsinet_monai.data.folders.composed` letters.
     """
     masks = list(masks)
     names = [_frame_name(mask) for mask in masks]
     have_marks = all(name != mask.stem for name, mask in zip(names, masks, strict=True))
-    return names if have_marks and len(set(names)) == len(names) else [mask.stem for mask in masks]
+    found = names if have_marks and len(set(names)) == len(names) else [mask.stem for mask in masks]
+    return list(map(composed, found))
+
+
+def _fold(name: str) -> str:
+    return composed(name).casefold()
 
 
 def _frame_name(mask: Path) -> str:

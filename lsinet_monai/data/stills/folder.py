@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import frames_in
+from lsinet_monai.data.folders import composed, frames_in
 from lsinet_monai.data.frames import FRAME_SUFFIXES, frame_size
 from lsinet_monai.data.mask_files import find_mask_rule, frame_names, match_masks
 from lsinet_monai.errors import InputError
@@ -53,6 +53,7 @@ def find_stills(
     if not root.is_dir():
         raise InputError(f"stills_dir={str(root)!r} is not a folder: give one with images/ and masks/")
     pairs = _pair(root)
+    leave_out, only = ([*map(composed, leave_out)], only and [*map(composed, only)])
     unknown = sorted({*leave_out, *(only or ())} - pairs.keys())
     if unknown:
         raise InputError(
@@ -104,15 +105,15 @@ def _pair(root: Path) -> dict[str, tuple[Path, Path]]:
     masks_by_name: dict[str, Path] = {}
     for path in frames_in(root):
         name = frame_names([path])[0]
-        _add(files, path.stem, path)
-        if name != path.stem:
+        _add(files, composed(path.stem), path)
+        if name != composed(path.stem):
             _add(masks_by_name, name, path)
     if not masks_by_name:
         raise InputError(
             f"{root}: holds neither images/ and masks/, nor Frame/ and GT/, nor pictures NAME.jpg with NAME_mask.png: "
             "arrange the stills so"
         )
-    masks_found = {path.stem for path in masks_by_name.values()}
+    masks_found = {composed(path.stem) for path in masks_by_name.values()}
     alone = [path for name, path in files.items() if name not in masks_by_name and name not in masks_found]
     _check_pairs(alone, [path for name, path in masks_by_name.items() if name not in files])
     return {name: (files[name], mask) for name, mask in masks_by_name.items()}
@@ -128,7 +129,7 @@ def _pair_folders(pictures: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
         fitting, others = match_masks(found, masks / folder.relative_to(pictures))
         left_over += others
         for picture, mask in zip(found, fitting, strict=True):
-            name = picture.relative_to(pictures).with_suffix("").as_posix()
+            name = composed(picture.relative_to(pictures).with_suffix("").as_posix())
             _add(named, name, picture)
             pairs[name] = picture, mask
     _check_pairs([picture for picture, mask in pairs.values() if not mask.is_file()], left_over)

@@ -22,6 +22,8 @@ FOUND = [
     ("a_mask.jpg", "a_mask.png"),
     ("image1.jpg", "mask_image1.png"),
     ("IMAGE1.JPG", "image1.png"),
+    ("bild_\u00e4.jpg", "bild_a\u0308.png"),  # "ä" as one character, and as macOS writes it
+    ("bild_a\u0308.jpg", "BILD_\u00c4_mask.png"),
 ]
 
 
@@ -59,6 +61,8 @@ NAMED = [
     (["1_mask.png", "2_mask.png"], ["1", "2"]),
     (["1_mask.png", "2.png"], ["1_mask", "2"]),
     (["1_mask.png", "1_gt.png"], ["1_mask", "1_gt"]),
+    (["a\u0308_mask.png", "o\u0308_mask.png"], ["\u00e4", "\u00f6"]),
+    (["a\u0308.png", "o\u0308.png"], ["\u00e4", "\u00f6"]),
     ([], []),
 ]
 

@@ -31,6 +31,9 @@ LAYOUTS = {
         ["case1/a", "case2/a"],
     ),
     "marked": (["images/a.jpg"], ["masks/a_mask.PNG"], ["a"]),
+    "decomposed letters": (["images/a\u0308.jpg"], ["masks/\u00e4.png"], ["\u00e4"]),
+    "decomposed letters, flat": (["\u00e4.jpg"], ["a\u0308_mask.png"], ["\u00e4"]),
+    "flat of decomposed letters": (["a\u0308.jpg"], ["a\u0308_mask.png"], ["\u00e4"]),
     "flat": (["a.jpg", "b.png"], ["a_mask.png", "b_mask.png"], ["a", "b"]),
 }
 
