@@ -12,7 +12,15 @@ from av.video.stream import VideoStream
 from tqdm import tqdm
 
 from lsinet_monai.data.video.packets import Packets, decode, number_of, numbers_by_place, picture_streams
-from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown, place_slots
+from lsinet_monai.data.video.timeline import (
+    Timeline,
+    are_times,
+    find_restarts,
+    place_in_time,
+    place_shown,
+    place_slots,
+    times_of_decoding,
+)
 from lsinet_monai.data.video.video import DEFAULT_FPS
 from lsinet_monai.errors import InputError
 
@@ -23,13 +31,12 @@ _SHOW_PROGRESS_AFTER = 3  # seconds
 _SAME_RATE = 0.01  # relative
 _SHORTER = 1.5  # frames: a container's duration may be rounded, or leave out the last frame
 _SHORTER_STREAM = 0.5  # frames: the video stream's own duration is more exact
-_MOST_REORDERED = 4  # frames that are decoded before one that is shown earlier
 _NO_TIME = np.iinfo(np.int64).min
 
 # Formats, by FFmpeg's names.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _ANNOUNCE_DURATION = {_MOV, "matroska,webm", "flv", "asf"}  # FFmpeg guesses the duration of others
-_BARE = {"h264", "hevc", "mpegvideo"}
+_BARE, _JOINABLE = {"h264", "hevc", "mpegvideo"}, "mpegts"  # two transport streams, one after the other, are a file
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,8 @@ def scan(packets: Packets, fps: float | None) -> Scan:
     # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF may give the times of decoding instead.
     is_decoding_order = header.kind == "asf" and header.reordered and bool((np.diff(stamps) >= 0).all())
     is_guess = header.kind == "avi" or is_decoding_order
-    if not is_guess and not (stamps == _NO_TIME).any() and are_times(stamps):
+    has_restarts = header.kind == _JOINABLE and _find_joints(header, table)
+    if not is_guess and not has_restarts and not (stamps == _NO_TIME).any() and are_times(stamps):
         return _lay_out_in_time(header, table)
     times = np.array(table.dts, np.float64)
     has_decoding_times = is_decoding_order and _NO_TIME not in table.dts and bool((np.diff(times) > 0).all())
@@ -191,6 +199,17 @@ def _read_packets(packets: Packets, container: InputContainer, stream: VideoStre
     return table
 
 
+def _find_joints(header: _Header, table: _Table) -> bool:
+    """Find where recordings were joined so that the clock falls back, note it, and return whether there are any."""
+    restarts = [] if _NO_TIME in table.dts else find_restarts(np.array(table.dts, np.int64)).tolist()
+    # FFmpeg takes the other recording's packet counters for a loss. A decoder finds out what is really damaged.
+    for near in {near for at in restarts for near in range(max(0, at - 3), at + 1)}:
+        table.is_damaged[near] = False
+    if restarts:
+        header.notes += ("its clock falls back, as where recordings were joined; its frames are counted on",)
+    return bool(restarts)
+
+
 def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
     stamps = np.array(table.pts, np.int64)
     order = np.argsort(stamps)
@@ -242,7 +261,7 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets, decoding
     fps, frames = header.fps, header.frames
     seconds = np.arange(frame_count) / fps
     if decoding_times is not None and frame_count == len(decoding_times) > 1:
-        seconds = _times_of_decoding(decoding_times) * float(header.unit)
+        seconds = times_of_decoding(decoding_times) * float(header.unit)
         fps = (frame_count - 1) / float(seconds[-1])  # FFmpeg guesses it from times in milliseconds
     if pace := _find_pace(header, table):
         fps, frames = fps / pace.slots_per_frame, pace.count_frames(frames)
@@ -257,22 +276,6 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets, decoding
         first_key=_first_key(header, table, indices),
         notes=header.notes,
     )
-
-
-def _times_of_decoding(times: np.ndarray) -> np.ndarray:
-    """Return the times of frames, from 0, by the times at which they are decoded: some frames earlier than shown.
-
-    Encoders choose the first times of decoding as they like.
-
-    Args:
-        times: (N,) float64, ascending, N above 1.
-    """
-    steps = np.diff(times)
-    middle = np.sort(steps)[len(steps) // 2]
-    usual = steps[np.abs(steps - middle) <= 1].mean()
-    first = steps[:_MOST_REORDERED]
-    first[np.abs(first - usual) > 1] = usual
-    return np.concatenate([[0], np.cumsum(steps)])
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Timeline", "are_times", "place_in_time", "place_shown", "place_slots"]
+__all__ = [
+    "Timeline",
+    "are_times",
+    "find_restarts",
+    "place_in_time",
+    "place_shown",
+    "place_slots",
+    "times_of_decoding",
+]
 
 _LARGEST_REORDERING = 64  # packets between decoding and display order; H.264 and HEVC allow 16 frames
 _STEADY_SHARE = 0.9  # of the steps between packets
 _LARGEST_JITTER = 0.25  # of a step
 _FEWEST_PERIODIC = 5  # gaps that follow each other evenly, until they count as a pattern
+_CLOCK_PERIOD = 2**33  # units of the clock in a transport stream
+_MOST_REORDERED = 4  # frames that are decoded before one that is shown earlier
 _LARGEST_LOSS = 10  # lost indices per packet: more mean that the time stamps are wrong
 
 
@@ -75,6 +85,25 @@ def are_times(stamps: np.ndarray) -> bool:
     order = np.argsort(stamps, kind="stable")
     displaced = np.abs(order - np.arange(len(stamps)))
     return bool((np.diff(stamps[order]) > 0).all() and displaced.max(initial=0) <= _LARGEST_REORDERING)
+
+
+def find_restarts(decoding_times: np.ndarray) -> np.ndarray:
+    """Find the packets at which a clock falls back, as where two recordings were joined.
+
+    Args:
+        decoding_times: (N,) int64, in the unit of MPEG's clock, in decoding order. FFmpeg takes a fall of more than a
+            minute for the wrap of this clock, and adds its period.
+
+    Returns:
+        (M,) int64, ascending: the numbers of these packets. Two packets before and two after must agree, so that one
+        damaged time does not count.
+    """
+    steps = np.diff(decoding_times)
+    wraps = np.cumsum((steps > _CLOCK_PERIOD // 2).astype(np.int64) - (steps < -_CLOCK_PERIOD // 2))
+    times = decoding_times - _CLOCK_PERIOD * np.concatenate([np.zeros(min(1, len(decoding_times)), np.int64), wraps])
+    before = np.minimum(times[:-3], times[1:-2])
+    after = np.maximum(times[2:-1], times[3:])
+    return np.flatnonzero(after < before) + 2
 
 
 def place_in_time(times: np.ndarray) -> np.ndarray:
@@ -159,3 +188,19 @@ def place_shown(numbers: np.ndarray, shown: list[int]) -> np.ndarray:
     order += lost[next_lost:]
     index_of = {number: index for index, number in enumerate(order)}
     return np.array([index_of[number] for number in numbers.tolist()], np.int64)
+
+
+def times_of_decoding(times: np.ndarray) -> np.ndarray:
+    """Return the times of frames, from 0, by the times at which they are decoded: some frames earlier than shown.
+
+    Encoders choose the first times of decoding as they like.
+
+    Args:
+        times: (N,) float64, ascending, N above 1.
+    """
+    steps = np.diff(times)
+    middle = np.sort(steps)[len(steps) // 2]
+    usual = steps[np.abs(steps - middle) <= 1].mean()
+    first = steps[:_MOST_REORDERED]
+    first[np.abs(first - usual) > 1] = usual
+    return np.concatenate([[0], np.cumsum(steps)])

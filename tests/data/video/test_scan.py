@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lsinet_monai.data import open_video
 from lsinet_monai.data.video.packets import Packets
 from lsinet_monai.data.video.scan import scan
 from lsinet_monai.errors import InputError
@@ -98,6 +99,23 @@ def test_key_frames_can_be_sought_but_not_the_start(tmp_path, recipe, clip):
     keys = found.timeline.stamps[found.timeline.is_key].tolist()
     assert set(found.seek_to) == set(keys) - {keys[0]} and len(keys) == 3 and found.first_key == 0
     assert not scan_file(recipe.write_kind(tmp_path, "h264", "bare H.264", clip)).seek_to
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("starts", [(0, 0), (90, 0), (90, 45, 0)])
+def test_recordings_whose_clock_falls_back_are_counted_on(tmp_path, recipe, clip, b_frames, starts):
+    joined = tmp_path / "joined.ts"
+    for number, start in enumerate(starts):
+        times = [1000 * start + 40 * index for index in range(len(clip))]
+        path = tmp_path / f"{number}.ts"
+        recipe.write_video(path, clip, "libx264", "yuv420p", b_frames=b_frames, times=times, fps=25)
+        with joined.open("ab") as file:
+            file.write(path.read_bytes())
+    with open_video(joined) as video:
+        assert [index for index, _, _ in video] == [*range(24 * len(starts))]
+        assert [recipe.number_of(frame) for _, _, frame in video] == [*range(24)] * len(starts)
+        assert video.report.is_complete and "its clock falls back, as where recordings" in str(video.report)
+        assert recipe.number_of(video[25]) == 1 and recipe.number_of(video[23]) == 23
 
 
 def test_a_container_without_packets_is_refused(tmp_path, recipe, clip):

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsinet_monai.data.video.timeline import Timeline, are_times, place_in_time, place_shown, place_slots
+from lsinet_monai.data.video.timeline import (
+    Timeline,
+    are_times,
+    find_restarts,
+    place_in_time,
+    place_shown,
+    place_slots,
+    times_of_decoding,
+)
 
 STEADY = np.arange(40) * 3000.0
 MILLISECONDS = np.rint(np.arange(3000) * 1000 / 30)
@@ -57,6 +65,32 @@ def test_place_in_time(times, expected):
 )
 def test_are_times(stamps, expected):
     assert are_times(np.array(stamps)) is expected
+
+
+# times of decoding, and where the clock falls back
+CLOCKS = [
+    ([*range(10)], []),
+    ([*range(10), *range(10)], [10]),
+    ([*range(50, 60), *range(20, 30), *range(9)], [10, 20]),
+    ([0, 1, 2, 90, 4, 5, 6], []),  # one damaged time
+    ([0, 1, 2, -90, 4, 5, 6], []),
+    ([0, 1, 2, 500, 501, 502], []),
+    ([8000, 8001, 8002, 2**33, 2**33 + 1, 2**33 + 2], [3]),  # as FFmpeg counts a fall of more than a minute
+    ([2**33 - 2, 2**33 - 1, 2**33, 2**33 + 1], []),  # a wrap of the clock
+    ([0, 1, 2, 3 + 2**33, 4, 5, 6], []),
+    ([5, 1], []),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("times", "expected"), CLOCKS)
+def test_find_restarts(times, expected):
+    assert find_restarts(np.array(times, np.int64)).tolist() == expected
+
+
+def test_the_first_times_of_decoding_are_any():
+    times = np.array([0, 1, 2, 80, *range(120, 400, 40)], float)
+    assert times_of_decoding(times).tolist() == [40 * number for number in range(len(times))]
 
 
 # the packets' numbers in decoding order, the frames' numbers in display order, the packets' expected indices
