@@ -381,11 +381,12 @@ def draw_strip(
     for start in starts[:3]:
         stretch = clip.spoiled_at(start)
         assert stretch is not None
-        inside = np.linspace(start, start + stretch.length - 1, 5).round().astype(int).tolist()
-        indices = [start - 2, *dict.fromkeys(inside), start + stretch.length, start + stretch.length + 3]
+        end = start + stretch.length
+        inside = np.unique(np.linspace(start, end - 1, 4).round().astype(int)).tolist()
+        around = 8 - len(inside)
+        indices = [*range(start - around // 2, start), *inside, *range(end, end + around - around // 2)]
         for way in (ALONE, WHOLE):
             pictures = [draw_outlines(*drawn[index], masks[way][index]) for index in indices]
-            pictures += [Image.new("RGB", pictures[0].size)] * (8 - len(pictures))
             ImageDraw.Draw(pictures[0]).text((4, 2), f"{stretch.kind}, {stretch.length}: {way}", "white")
             rows.append(np.hstack([np.asarray(picture) for picture in pictures]))
     return Image.fromarray(np.vstack(rows))
