@@ -24,6 +24,7 @@ PATH_KEYS = (
     "stills_dir",
     "stills_held_out",
     "encoder_weights",
+    "features_dir",
     "checkpoint",
     "model_file",
     "output_dir",

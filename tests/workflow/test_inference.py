@@ -55,6 +55,7 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
         "forgetting": "usage",
         "adjacent": "previous",
         "amp_dtype": None,
+        "detect_cuts": False,
         "amp": True,
         "crop_field": True,
         "threshold": 0.3,
