@@ -68,13 +68,15 @@ def common_value(value: Any, name: str) -> Any:
         name: what it is, for the error.
 
     Raises:
-        ValueError: the rows differ, or it is None.
+        InputError: the rows differ, or it is None.
     """
     values = set(
         value.flatten().tolist() if isinstance(value, Tensor) else value if isinstance(value, Sequence) else [value]
     )
     if len(values) != 1 or None in values:
-        raise ValueError(f"all clips of a batch need the same {name}, got {value}")
+        if values <= {None}:
+            raise InputError(f"{name} is missing: each piece of a clip needs clip_id, frame_index and is_last")
+        raise InputError(f"all clips of a batch need the same {name}, got {value}")
     return values.pop()
 
 

@@ -31,6 +31,8 @@ BAD_CLIPS = [
     (CLIP.clamp(0, 1).mul(255).byte(), {}, "floating-point numbers, got tensor uint8"),
     (CLIP.clamp(0, 1).mul(255), {}, "values from 0 to 255"),
     (CLIP, {"frame_index": 0, "is_last": True}, "give its clip_id too"),
+    (CLIP, {"clip_id": ["a", "b"], "frame_index": 0}, "is_last is missing: each piece of a clip needs clip_id, frame"),
+    (CLIP, {"clip_id": ["a", "b"], "is_last": True}, "frame_index is missing: each piece of a clip needs clip_id"),
     (CLIP, {"clip_id": "a", "frame_index": 0, "is_last": True}, "name each of 2 clips once, got a$"),
     (CLIP, {"clip_id": ["a", "a"], "frame_index": 0, "is_last": True}, "name each of 2 clips once, got a, a"),
 ]
