@@ -20,6 +20,8 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["ContainerVideo"]
 
+_TILT = 0.01  # the tangent of a smaller angle is rounding
+
 _Good = Generator["tuple[int, VideoFrame] | None", None, None]
 
 
@@ -63,6 +65,8 @@ class ContainerVideo(Video):
                 f"its first {before} frames precede the first key frame and cannot be decoded; frame 0 is the one "
                 "after them, as in FFmpeg, OpenCV and CVAT"
             )
+        if _is_tilted(first):
+            notes.append("is marked to be turned by another angle than right ones, and turned by the nearest of these")
         timeline = self._timeline = found.timeline.without_first(before)
         self._seconds = found.seconds[before:] - found.seconds[before]
         self._is_damaged = frozenset(index - before for index in found.damaged)
@@ -195,6 +199,16 @@ class ContainerVideo(Video):
             index = self._timeline.index_of(frame.pts)
             if index is not None and index not in self._is_damaged and not frame.is_corrupt:
                 yield index, frame
+
+
+def _is_tilted(frame: VideoFrame) -> bool:
+    """Whether a frame's display matrix turns it by another angle than right ones, see :func:`_upright`."""
+    side_data: Any = frame.side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    (xx, xy, _), (yx, yy, _), _ = np.abs(np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).astype(np.int64))
+    return bool(min(xx + yy, xy + yx) > _TILT * max(xx + yy, xy + yx))
 
 
 def _upright(image: np.ndarray, frame: VideoFrame) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.packet import Packet
@@ -88,6 +89,7 @@ class Packets:
                 f"{self.path}: its frames of {stream.height}x{stream.width} are too large; convert it to at most "
                 f"{_MOST_PIXELS} pixels a frame"
             )
+        stream.codec_context.flags |= Flags.unaligned  # else a decoder rounds what is to be cut off at the left
         stream.codec_context.options = {"max_pixels": _OPTIONS["max_pixels"]}
         return stream
 

@@ -178,7 +178,7 @@ def _read_packets(packets: Packets, container: InputContainer, stream: VideoStre
             at = packet.stream_index
             time = packet.dts if packet.pts is None else packet.pts
             if time is not None:
-                ends[at] = max(ends.get(at, time), time + (packet.duration or usual.get(at, 0)))
+                ends[at] = max(ends.get(at, time), time + max(packet.duration or 0, usual.get(at, 0)))
             if at != stream.index:
                 continue
             if packet.is_discard:  # cut off by an edit list

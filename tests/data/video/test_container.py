@@ -7,6 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from lsinet_monai.data import open_video
 from lsinet_monai.errors import InputError
@@ -79,6 +80,29 @@ def test_rotation_flags_are_applied(tmp_path, recipe, clip, flag, expected):
     with open_video(path) as video:
         assert all((frame == expected(clip[index])).all() for index, _, frame in video)
         assert video.size == expected(clip[0]).shape[:2] and video[1].flags.c_contiguous
+
+
+def test_a_rotation_by_another_angle_than_right_ones_is_said(tmp_path, recipe, clip):
+    for angle, is_said in ((45, True), (90, False)):
+        path = tmp_path / f"{angle}.mp4"
+        recipe.write_video(path, clip[:2], prepare=lambda _, stream, angle=angle: stream.set_display_rotation(angle))
+        with open_video(path) as video:
+            assert bool(video.report.notes) is is_said
+            assert is_said is ("marked to be turned by another angle than right ones" in str(video.report))
+
+
+def test_what_is_to_be_cut_off_at_the_left_is_cut_off_exactly(tmp_path, recipe, clip):
+    recipe.write_video(tmp_path / "whole.h264", clip, "libx264", "yuv420p", kind="h264")
+    with open_video(tmp_path / "whole.h264") as video:
+        whole = [frame for _, _, frame in video]
+    with av.open(tmp_path / "whole.h264") as source:
+        stream = source.streams.video[0]
+        bitstream = BitStreamFilterContext("h264_metadata=crop_left=6:crop_right=10", stream)
+        cut = [bytes(piece) for packet in [*source.demux(stream), None] for piece in bitstream.filter(packet)]
+        (tmp_path / "cut.h264").write_bytes(b"".join(cut))
+    with open_video(tmp_path / "cut.h264") as video:
+        assert video.size == (64, 64) and len(video) == 24
+        assert all(np.abs(frame.astype(int) - whole[index][:, 6:70]).max() <= 4 for index, _, frame in video)
 
 
 @pytest.mark.parametrize(("name", "muxer"), [("a.mp4", "mp4"), ("a.mkv", "matroska"), ("a.ts", "mpegts")])

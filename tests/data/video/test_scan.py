@@ -77,6 +77,21 @@ def test_a_pause_in_a_wmv_with_b_frames_is_kept(tmp_path, recipe, clip):
     assert 11 <= steps.argmax() <= 13  # times of decoding come up to two frames late
 
 
+class _ShortPackets(Packets):
+    """Packets that say they last 10 ms, as FFmpeg says of each picture of a GIF in MKV."""
+
+    def all(self, container, *streams):
+        for packet in super().all(container, *streams):
+            packet.duration = round(0.01 / packet.time_base)
+            yield packet
+
+
+def test_packets_that_say_they_are_shorter_than_a_frame_are_no_early_end(tmp_path, recipe, clip):
+    path = recipe.write_kind(tmp_path, "mkv", "H.264, B-frames", clip)
+    found = scan(_ShortPackets(path, lambda: f"file:{path}"), None)
+    assert found.expected == found.timeline.frame_count == 24
+
+
 def test_a_file_that_ends_early_announces_more_than_it_has(tmp_path, recipe, clip):
     path = recipe.write_kind(tmp_path, "mkv", "MJPEG", clip)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
