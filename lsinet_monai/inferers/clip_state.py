@@ -38,7 +38,8 @@ class ClipReport(NamedTuple):
             f"{self.left_empty} frame{'s' * (self.left_empty != 1)} left empty, because the network gave no numbers"
         )
         writes = f"{self.skipped_writes} write{'s' * (self.skipped_writes != 1)} to memory skipped"
-        return f"{frames}; {writes}"
+        parts = [frames] * bool(self.left_empty) + [writes] * bool(self.skipped_writes)
+        return "; ".join(parts) or "nothing"
 
 
 @dataclass

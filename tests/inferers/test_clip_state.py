@@ -25,6 +25,8 @@ def test_a_report_counts_all_clips_of_a_batch() -> None:
     assert state.report() == ClipReport(left_empty=3, skipped_writes=2)
     text = "3 frames left empty, because the network gave no numbers; 2 writes to memory skipped"
     assert str(state.report()) == text
+    assert str(ClipReport(0, 1)) == "1 write to memory skipped"
+    assert str(ClipReport(0, 0)) == "nothing"
 
 
 def test_a_state_is_saved_and_loaded() -> None:
