@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.cuts import scene_likeness
-from lsinet_monai.inferers.feature_store import FeatureStore, is_one_colour
+from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.matching import Match, match_features, share_that_comes_back
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features
@@ -95,6 +95,7 @@ class _Correction:
 
     mask: np.ndarray
     thumbnail: np.ndarray
+    is_blank: bool = False
     features: Features | None = None
     is_finite: bool = True
     """Whether its features are finite. If not, its mask is carried nowhere."""
@@ -141,15 +142,16 @@ class Corrections:
         """The corrected frames and their thumbnails, uint8, (16, 16, 3), see :func:`lsinet_monai.data.thumbnail`."""
         return {frame: correction.thumbnail for frame, correction in self._corrections.items()}
 
-    def add(self, frame: int, mask: np.ndarray, thumbnail: np.ndarray) -> None:
+    def add(self, frame: int, mask: np.ndarray, thumbnail: np.ndarray, is_blank: bool = False) -> None:
         """Correct a frame, or replace its mask.
 
         Args:
             frame: its index, from 0.
             mask: bool, (H, W).
             thumbnail: see :func:`lsinet_monai.data.thumbnail`.
+            is_blank: whether all pixels of the frame have one colour.
         """
-        correction = self._corrections.setdefault(frame, _Correction(mask, thumbnail))
+        correction = self._corrections.setdefault(frame, _Correction(mask, thumbnail, is_blank))
         correction.mask, correction.values = mask, None
 
     def remove(self, frame: int) -> None:
@@ -162,7 +164,7 @@ class Corrections:
 
     def is_blank(self, frame: int) -> bool:
         """Whether a corrected frame is of one colour, and so is not written to memory."""
-        return is_one_colour(self._corrections[frame].thumbnail)
+        return self._corrections[frame].is_blank
 
     def features(self, frames: Sequence[int]) -> list[Features]:
         """The features of corrected frames, encoded in batches at the first call and then kept.

@@ -231,10 +231,10 @@ class MemoryBank:
         written = are_finite([*keys, *values])
         if usable is not None:
             written = written & usable
-        self._count_skipped((~written).to(torch.int64))
         if permanent:
             self._write_permanent([x.where(written, x.empty(x.life.shape[1])) for x in new])
         else:
+            self._count_skipped((~written).to(torch.int64))
             self._write_over_least_used(new, written)
 
     def _count_skipped(self, skipped: Tensor) -> None:

@@ -61,36 +61,48 @@ class Propagation:
     """The number of frames of the scene so far, without damaged ones."""
     last: int | None = None
     """The last frame so far that is not damaged; None if the propagation starts here."""
+    first: int = 0
+    """The first frame so far of the scene."""
     corrected: list[int] = field(default_factory=list)
     """The frames that were corrected when it began. Those corrected later do not enter its memory."""
     permanent: list[int] = field(default_factory=list)
     """Those that are in memory, where they are the permanent frames."""
 
-    def begin_scene(self, memory: MemoryBank) -> None:
-        """Go on after a cut, with an empty memory."""
-        self.memory, self.count, self.permanent = memory, 0, []
+    def begin_scene(self, frame: int, memory: MemoryBank) -> None:
+        """Go on after a cut, with an empty memory, from the first frame after it."""
+        memory.skipped_writes = self.memory.skipped_writes
+        self.memory, self.first, self.count, self.permanent = memory, frame, 0, []
 
     def take_nearest(self, frame: int, corrections: Corrections) -> None:
         """Keep in memory the corrected frames for a frame, see :func:`nearest_frames`, and no others.
 
-        A frame whose correction was taken back meanwhile does not enter the memory, and neither does one of one colour,
-        nor one beyond a cut that was found already.
+        A frame whose correction was taken back meanwhile does not enter the memory, and neither does one of one colour.
+        Where cuts are found, only frames of the same scene enter it: those that the propagation has passed, and those
+        within reach.
 
         Raises:
             InputError: a corrected frame is damaged.
         """
-        nearest = [
-            other for other in nearest_frames(self.corrected, frame) if not corrections.cuts.known_between(frame, other)
-        ]
+        nearest = nearest_frames(self._usable(frame, corrections), frame)
         if nearest == self.permanent:
             return
-        written = corrections.keys_and_values(
-            [other for other in nearest if other in corrections and not corrections.is_blank(other)]
-        )
+        written = corrections.keys_and_values(nearest)
         self.memory.drop_permanent()
         for keys, values in written:
             self.memory.write(keys, values, permanent=True)
         self.permanent = nearest
+
+    def _usable(self, frame: int, corrections: Corrections) -> list[int]:
+        known = [other for other in self.corrected if other in corrections and not corrections.is_blank(other)]
+        if not corrections.cuts.detect:
+            return known
+        passed = range(min(self.first, frame), max(self.first, frame) + 1)
+        return [
+            other
+            for other in known
+            if other in passed
+            or (abs(other - frame) <= corrections.reach and not corrections.cuts.between(frame, other))
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state: numbers, text and tensors, which ``torch.load(weights_only=True)`` reads."""
@@ -100,6 +112,7 @@ class Propagation:
             "step": self.step,
             "count": self.count,
             "last": self.last,
+            "first": self.first,
             "permanent": list(self.permanent),
         }
 
@@ -119,4 +132,5 @@ class Propagation:
         frame, step = state["frame"], state["step"]
         # Earlier versions did not save which corrected frames are in memory: theirs stay until the nearest ones change.
         permanent = state.get("permanent", nearest_frames(corrected, frame - step))
-        return cls(memory, frame, step, state["count"], state.get("last"), list(corrected), list(permanent))
+        first = state.get("first", frame)
+        return cls(memory, frame, step, state["count"], state.get("last"), first, list(corrected), list(permanent))

@@ -15,7 +15,7 @@ from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections, blend
-from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
+from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource, is_one_colour
 from lsinet_monai.inferers.input_checks import as_frame_index, as_mask, check_network, check_source
 from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
@@ -121,7 +121,7 @@ class VideoSession:
         pixels = self.source[frame]
         check_frames([pixels])
         mask = as_mask(mask, pixels.shape[:2], frame)
-        self._corrections.add(frame, mask, thumbnail(pixels))
+        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
         self._propagation = None
 
     def remove_mask(self, frame: int) -> None:
@@ -232,7 +232,7 @@ class VideoSession:
         """Start a propagation over these frames, with an empty memory."""
         self._engine = self.inferer.engine(self.network)
         memory = self.inferer.new_state().memory
-        return Propagation(memory, frames[0], frames.step, corrected=list(self._corrections.masks))
+        return Propagation(memory, frames[0], frames.step, first=frames[0], corrected=list(self._corrections.masks))
 
     def _segment(self, frame: int, propagation: Propagation) -> Tensor | None:
         """The probability of the next frame of a propagation, (1, 1, H, W), without carried masks.
@@ -245,7 +245,7 @@ class VideoSession:
         if encoded is None and not is_corrected:
             return None
         if propagation.last is not None and self._cuts.between(propagation.last, frame):
-            propagation.begin_scene(self.inferer.new_state().memory)
+            propagation.begin_scene(frame, self.inferer.new_state().memory)
         if not is_corrected:
             propagation.take_nearest(frame, self._corrections)
         propagation.last = frame

@@ -22,6 +22,7 @@ class StoredCuts:
         self.store = store
         self.detect = detect
         self._begins_scene: dict[int, bool] = {}
+        self._unusable: set[int] = set()
 
     def between(self, frame: int, other: int) -> bool:
         """Whether there is a cut between two frames, in any order. Encodes the frames between them as far as needed."""
@@ -30,10 +31,6 @@ class StoredCuts:
         step = 1 if other > frame else -1
         # From the first one on, in the direction in which its caller goes.
         return any(self.begins_scene(max(at, at + step), step) for at in range(frame, other, step))
-
-    def known_between(self, frame: int, other: int) -> bool:
-        """Whether a cut between two frames has been found already."""
-        return any(self._begins_scene.get(at, False) for at in range(min(frame, other) + 1, max(frame, other) + 1))
 
     def begins_scene(self, frame: int, step: int = 1) -> bool:
         """Whether a frame comes after a cut.
@@ -55,5 +52,10 @@ class StoredCuts:
         return earlier is not None and is_cut(earlier.features, later.features)
 
     def _usable(self, frame: int, step: int) -> EncodedFrame | None:
+        if frame in self._unusable:  # A long black stretch is encoded once.
+            return None
         encoded = self.store.get(frame, step)
-        return encoded if encoded is not None and encoded.is_finite and not encoded.is_blank else None
+        if encoded is not None and encoded.is_finite and not encoded.is_blank:
+            return encoded
+        self._unusable.add(frame)
+        return None

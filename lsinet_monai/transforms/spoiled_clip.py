@@ -113,7 +113,8 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         """What a training records of this transform, by config key."""
         clips: dict[str, Any] = {f"spoiled_clips#{name}": share for name, share in self.shares.items()}
         clips |= {"spoiled_clips#effects": self.effects, "spoiled_clips#look": self.look}
-        return {"clip_size": list(self.size), "clip_frames": self.clip_frames, **clips}
+        clips |= {"clip_frames": self.clip_frames, "loss_frames": self.loss_frames}
+        return {"clip_size": list(self.size), **clips}
 
     def randomize(self, data: Any | None = None) -> None:
         """Draw the clip's frames, which of them are spoiled and how, and whether there is a cut."""

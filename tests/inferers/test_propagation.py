@@ -88,7 +88,7 @@ def test_a_correction_that_was_taken_back_does_not_enter_the_memory(corrections:
     propagation.take_nearest(0, corrections)
     corrections.remove(9)
     propagation.take_nearest(20, corrections)
-    _assert_holds(propagation.memory, corrections, [4, 5, 6, 7, 8, 10, 11])
+    _assert_holds(propagation.memory, corrections, [3, 4, 5, 6, 7, 8, 10, 11])
     for frame in (*range(9), 10, 11):
         corrections.remove(frame)
     propagation.take_nearest(0, corrections)
@@ -103,10 +103,20 @@ def test_it_resumes_with_the_frames_in_its_memory(corrections: Corrections, vers
     propagation.count = 3
     state = propagation.state_dict()
     if version == "before the bound":
-        del state["permanent"]
+        del state["permanent"], state["first"]
     again = Propagation.from_state_dict(state, MemoryBank(2), range(12))
-    assert (again.frame, again.step, again.count) == (21, 1, 3)
+    assert (again.frame, again.step, again.count, again.first) == (21, 1, 3, 0 if version == "now" else 21)
     corrections.store.network = None  # Nothing is encoded again.
     again.take_nearest(21, corrections)
     _assert_holds(again.memory, corrections, list(range(4, 12)))
     assert again.permanent == list(range(4, 12)) and again.corrected == list(range(12))
+
+
+def test_a_scene_begins_with_an_empty_memory_and_the_count_of_skipped_writes(corrections: Corrections) -> None:
+    propagation = _start()
+    propagation.take_nearest(0, corrections)
+    propagation.memory.skipped_writes = torch.tensor([3])
+    propagation.begin_scene(7, MemoryBank(2))
+    assert propagation.memory.is_empty and propagation.permanent == []
+    assert (propagation.first, propagation.count) == (7, 0)
+    assert propagation.state_dict()["first"] == 7 and propagation.memory.skipped_writes.tolist() == [3]

@@ -565,3 +565,24 @@ def test_a_session_with_cuts_is_saved_and_loaded(small_network: LSINet, tmp_path
     loaded = VideoSession.load(tmp_path / "a.pt", small_network, session.source)
     assert loaded.inferer.detect_cuts
     _assert_same(_propagate(loaded, 5), {frame: x for frame, x in expected.items() if frame >= 5})
+
+
+@pytest.mark.usefixtures("known_scenes")
+@pytest.mark.parametrize("reach", [0, 1, 30])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_it_resumes_after_a_cut_with_the_corrections_of_the_scene(
+    small_network: LSINet, tmp_path: Path, reach: int, reverse: bool
+) -> None:
+    """Corrections on both sides of a cut: after it, only those of the scene are in memory, also when resumed."""
+    session = _cut_session(small_network, reach=reach)
+    for frame in (1, 3, 5, 9):
+        session.add_mask(frame, MASK)
+    expected = _propagate(session, reverse=reverse)
+    first, second = ((2, 11), (0, 2)) if reverse else ((0, 8), (8, 11))
+    result = _propagate(session, *first, reverse=reverse)
+    session.save(tmp_path / "a.pt")
+    loaded = VideoSession.load(tmp_path / "a.pt", small_network, session.source)
+    _assert_same(result | _propagate(loaded, *second, reverse=reverse), expected)
+    assert loaded._propagation is not None
+    scene = range(5) if reverse else range(5, 11)
+    assert loaded._propagation.permanent and set(loaded._propagation.permanent) <= set(scene)

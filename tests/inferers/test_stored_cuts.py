@@ -67,14 +67,20 @@ VIDEOS = [
 def test_cuts(small_network: LSINet, letters: str, expected: list[int], step: int) -> None:
     cuts = _cuts(small_network, letters, detect=True)
     frames = range(len(letters))
-    assert not cuts.known_between(0, len(letters) - 1)
     assert [frame for frame in frames[::step] if cuts.begins_scene(frame, step)] == expected[::step]
     for frame in frames:
         for other in frames:
             expects = any(min(frame, other) < cut <= max(frame, other) for cut in expected)
-            assert cuts.between(frame, other) == cuts.known_between(frame, other) == expects
+            assert cuts.between(frame, other) == expects
 
 
 def test_without_detection_nothing_is_read(small_network: LSINet) -> None:
     cuts = _cuts(small_network, "ab", detect=False)
     assert not cuts.between(0, 1) and cuts.store.source.read == []
+
+
+def test_frames_that_show_nothing_are_read_once(small_network: LSINet) -> None:
+    cuts = _cuts(small_network, "a" + 30 * "." + "ab", detect=True)
+    assert [frame for frame in range(33) if cuts.begins_scene(frame)] == [32]
+    read = cuts.store.source.read
+    assert max(read.count(frame) for frame in range(1, 31)) == 1

@@ -19,6 +19,7 @@ from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.propagation import nearest_frames
 from lsinet_monai.masks import (
     LesionLinker,
     LesionTracker,
@@ -36,7 +37,6 @@ __all__ = ["Worker", "without_specks"]
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # whose label images a LesionTracker needs to resume
 _MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
-_MOST_CORRECTIONS = 16  # in a session: each one makes every frame slower
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Worker:
                 tracker.frame = frame  # frames before it may be damaged
                 person = video.corrected_labels(frame)
                 if person is not None:
-                    tracker.follow(person, features)
+                    tracker.follow(person, features if np.isfinite(features).all() else None)
                     labels = _copy_ids(mask, person)
                 else:
                     labels = _as_bytes(tracker(mask, features))
@@ -269,10 +269,11 @@ class Worker:
         return left
 
     def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
-        """A session with the corrections nearest to a frame."""
+        """A session with the corrections that a propagation from a corrected frame can use."""
         session = VideoSession(model.network, source, model.image_size, self.inferer, reach=REACH)
         corrections = video.spreading_corrections
-        for other in sorted(corrections, key=lambda other: abs(other - frame))[:_MOST_CORRECTIONS]:
+        used = {frame, *nearest_frames(corrections, frame - 1), *nearest_frames(corrections, frame + 1)}
+        for other in sorted(used & corrections.keys()):
             session.add_mask(other, video.mask(other).labels > 0)
         return session
 
