@@ -404,10 +404,12 @@ class Results:
 
     Args:
         folder: None to keep nothing.
+        pictures: what the clips are made of; scores of other clips are kept apart.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, pictures: str) -> None:
         self.folder = folder
+        self.pictures = pictures
         self._scores: dict[str, Scores] = {}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -438,9 +440,8 @@ class Results:
         if self.folder is not None:
             strip.save(self.folder / f"{model.name}-{clip}.png")
 
-    @staticmethod
-    def _key(model: Model, clip: ClipId) -> str:
-        return f"{model.fingerprint} {clip} {STRENGTH:g}"
+    def _key(self, model: Model, clip: ClipId) -> str:
+        return f"{model.fingerprint} {model.image_size} {clip} {STRENGTH:g} {self.pictures}"
 
 
 def compare(options: argparse.Namespace, source: str, make: MakeClip, results: Results) -> list[dict[str, Any]]:
@@ -520,7 +521,8 @@ def main() -> None:
     cv2.setNumThreads(torch.get_num_threads())
     if "clinicdb" in options.sources and options.dataset_dir is None:
         parser.error("--sources clinicdb needs --dataset_dir")
-    results = Results(options.output)
+    pictures = f"{options.stills} {options.names} {options.split} {options.dataset_dir}"
+    results = Results(options.output, pictures)
     rows = []
     for source in options.sources:
         if source == "phantom":

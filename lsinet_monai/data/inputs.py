@@ -46,6 +46,8 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
             ``clip_id``.
     """
     check_paths(input=path)
+    if not os.fspath(path):
+        raise InputError("input is empty: give a video, or a folder of videos or frames")
     root = Path(path)
     if os.path.isfile(path):
         return [Clip(root.stem, video=str(root))]

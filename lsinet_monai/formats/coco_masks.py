@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = ["draw_annotation"]
 # How far a mask's sides may be from those of its box: tools round, and draw lines of some width.
 _BOX_MARGIN = 3.0  # pixels
 _BOX_SHARE = 0.03  # of the box's longer side
+_RUNS_HINT = "run lengths go down the columns and begin with the background's: write them as pycocotools does"
 
 
 def draw_annotation(path: Path, entry: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
@@ -41,16 +42,27 @@ def draw_annotation(path: Path, entry: Mapping[str, Any], size: tuple[int, int])
         raise InputError(f"{where}: a segmentation is damaged ({error})") from error
     if not mask.any():
         raise InputError(f"{where}: covers no pixel of the frame; remove it, or draw it again")
-    if not _fits_box(mask, entry.get("bbox")):
+    segmentation = entry["segmentation"]
+    if not any(_fits_box(extent, entry.get("bbox"), size) for extent in _extents(segmentation, mask)):
+        hint = "draw it again" if isinstance(segmentation, list) else _RUNS_HINT
         raise InputError(
-            f"{where}: its mask does not lie in its bbox {entry['bbox']}; run lengths go down the columns and begin "
-            "with the background's: write them as pycocotools does, or leave out a wrong bbox"
+            f"{where}: its mask does not lie in its bbox {entry['bbox']}; {hint}, or leave out a wrong bbox"
         )
     return mask
 
 
-def _fits_box(mask: np.ndarray, box: Any) -> bool:
-    """Whether a mask fills its box, x, y, width and height in pixels, or x and y of two corners.
+def _extents(segmentation: Any, mask: np.ndarray) -> Iterator[tuple[float, float, float, float]]:
+    """The sides of a mask, and of the points of polygons, whose thin tails and lines draw no pixel."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    yield columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    if isinstance(segmentation, list):
+        flat = np.ravel(segmentation) if not isinstance(segmentation[0], list) else np.concatenate(segmentation)
+        x, y = flat[0::2], flat[1::2]
+        yield x.min(), y.min(), x.max(), y.max()
+
+
+def _fits_box(extent: tuple[float, float, float, float], box: Any, size: tuple[int, int]) -> bool:
+    """Whether an extent is that of a box: x, y, width and height in pixels, or x and y of two corners.
 
     A box that is missing, or smaller than a pixel, says nothing.
     """
@@ -59,9 +71,8 @@ def _fits_box(mask: np.ndarray, box: Any) -> bool:
     left, top, width, height = box
     if not (np.isfinite(box).all() and width >= 1 and height >= 1):
         return True
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    own = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    limits = np.array(mask.shape[::-1] * 2)  # polygons may reach beyond the frame
+    limits = np.array(size[::-1] * 2)  # polygons may reach beyond the frame
+    own = np.clip(extent, 0, limits)
     corners = ([left, top, left + width, top + height], [left, top, width, height])
     margin = _BOX_MARGIN + _BOX_SHARE * max(width, height)
     return any(np.abs(np.clip(each, 0, limits) - own).max() <= margin for each in corners)

@@ -42,9 +42,9 @@ LARGEST_STACK = 2**30
 """The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
 _BINARY = {128, 255}
-_AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 """Values that stand for "polyp" in a mask, if they are alone."""
-_LOOKS = 16  # frames of a stack
+_AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
+_LOOKS, _FEWEST_LOOKS = 16, 5  # frames of a stack
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -271,6 +271,8 @@ def _choose_segments(
 
 def _check_background(stack: np.ndarray, polyps: np.ndarray) -> None:
     """Refuse a label that looks like the background: it is in all frames, and surrounds or covers most of them."""
+    if stack.shape[2] < _FEWEST_LOOKS:
+        return  # a polyp may fill the view for some frames
     places = sorted({int(place) for place in np.linspace(0, stack.shape[2] - 1, _LOOKS)})
     for value in polyps.tolist():
         looks = [look_at("", stack[:, :, place] == value) for place in places]
@@ -278,7 +280,7 @@ def _check_background(stack: np.ndarray, polyps: np.ndarray) -> None:
         if all(look.shows_polyp for look in looks) and np.mean(surrounds) > 0.5:
             raise InputError(
                 f"label {value} covers most of the area and border of the frames, as a background does; save the "
-                "background as 0"
+                f"background as 0, or polyps as PNG masks, for which labels={value} says so"
             )
 
 

@@ -109,7 +109,8 @@ def check_keys(call: Call) -> None:
 def check_overlays(call: Call) -> None:
     """Refuse a key of a config file that nothing uses, if a file before it has a key of nearly this name.
 
-    Other keys that nothing uses are a person's own, such as comments.
+    Other keys that nothing uses are a person's own: comments, names that begin with _, a known name with a part before
+    or behind it, such as learning_rate_old, and at the top what could be run.
 
     Raises:
         InputError: a key looks like a typing error.
@@ -121,10 +122,12 @@ def check_overlays(call: Call) -> None:
         base = ConfigParser(ConfigParser.load_config_files(files[:count]))
         known = referred | _macros([base.get(), content])
         for key, value in _changed_keys(content):
-            if key in base or key in known or _is_action(value):
-                continue
             section, _, name = key.rpartition(_SEP)
-            if hint := _near(name, _names_in(section, base, _arguments_of_component(key, base)), 0.8):
+            if key in base or key in known or (not section and _is_action(value)):
+                continue
+            names = _names_in(section, base, _arguments_of_component(key, base))
+            is_own = name.startswith("_") or any(name.startswith(f"{n}_") or name.endswith(f"_{n}") for n in names)
+            if not is_own and (hint := _near(name, names, 0.8)):
                 raise InputError(f"{key.replace(_SEP, '#')} in {file} changes nothing: {hint}")
 
 

@@ -42,6 +42,18 @@ def test_a_mask_in_its_box(box: Any) -> None:
         np.testing.assert_array_equal(_draw(segmentation, bbox=box), _square())
 
 
+@pytest.mark.parametrize(
+    ("polygons", "box"),
+    [
+        ([[10, 20, 40, 20, 40, 50, 10, 50], [70, 20, 80, 30]], [10, 20, 70, 30]),  # a line beside it
+        ([[10, 20, 40, 20, 40, 34.9, 90, 35, 40, 35.1, 40, 50, 10, 50]], [10, 20, 80, 30]),  # a thin tail
+        ([[10, 20, 40, 20, 40, 50, 10, 50]], [10, 20, 30, 30]),
+    ],
+)
+def test_a_box_around_the_points_of_polygons(polygons: list, box: list[float]) -> None:
+    assert _draw(polygons, bbox=box)[30, 20]
+
+
 def test_a_box_ends_at_the_frame() -> None:
     beyond = [[70, 20, 104, 20, 104, 50, 70, 50]]
     assert _draw(beyond, bbox=[70, 20, 34, 30])[30, 70:].all()
@@ -59,5 +71,7 @@ WRONG = [
 @pytest.mark.parametrize(("_", "segmentation"), WRONG, ids=[case[0] for case in WRONG])
 def test_a_mask_beside_its_box_is_refused(_: str, segmentation: Any) -> None:
     assert _draw(segmentation).any()  # without a box nothing tells
-    with pytest.raises(InputError, match=r"annotation 7: its mask does not lie in its bbox .* leave out a wrong bbox"):
+    with pytest.raises(
+        InputError, match=r"annotation 7: its mask does not lie in its bbox .*, or leave out a wrong bbox"
+    ):
         _draw(segmentation, bbox=[10, 20, 30, 30])

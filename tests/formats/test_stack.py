@@ -178,6 +178,8 @@ def test_a_polyp_may_fill_some_frames_and_ours_all(tmp_path: Path, clip: ClipInf
     stack[:, :, 3:8] = 1
     nibabel.Nifti1Image(stack, np.eye(4)).to_filename(tmp_path / "a.nii")
     assert read_stack(tmp_path / "a.nii", clip)[4].all()
+    nibabel.Nifti1Image(np.ones((80, 60, 3), np.uint8), np.eye(4)).to_filename(tmp_path / "c.nii")
+    assert read_stack(tmp_path / "c.nii", clip, first_frame=4)[4].all()
     with write_stack(tmp_path / "b.nii.gz", clip, range(9)) as add:
         for index in range(9):
             add(index, np.ones(clip.size, np.int32), {})

@@ -117,6 +117,7 @@ MISTYPED = [
     ({"thresold": 0.9}, "thresold in overlay.json changes nothing: did you mean threshold?"),
     ({"section#numbr": 2}, "section#numbr in overlay.json changes nothing: did you mean number?"),
     ({"+section": {"numbr": 2}}, "section#numbr in overlay.json changes nothing: did you mean number?"),
+    ({"+section": {"numbr": "$1"}}, "section#numbr in overlay.json changes nothing: did you mean number?"),
     ({"+ratio": {"denominatr": 2}}, "ratio#denominatr in overlay.json changes nothing: did you mean denominator?"),
 ]
 
@@ -124,6 +125,7 @@ MEANT = [
     {"thresholds": 0.9, "learning_rate": "@thresholds"},
     {"thresholds": 0.9, "learning_rate": "%thresholds"},
     {"thresholds": "$print('a run of its own')"},
+    {"_threshold": 0.9, "threshold_old": 0.8, "old_threshold": 0.7, "+section": {"_number": 2}},
     {"+section": {"list": [3]}, "+part": {"sizes": 4}, "colour": "blue"},
 ]
 

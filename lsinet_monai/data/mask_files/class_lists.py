@@ -21,7 +21,7 @@ from typing import Any
 from lsinet_monai.data.mask_files.picture import Value
 from lsinet_monai.errors import InputError
 
-__all__ = ["BACKGROUNDS", "CLASS_LISTS", "LABELMAP", "Unclear", "read_class_list"]
+__all__ = ["BACKGROUNDS", "CLASS_LISTS", "IGNORED", "LABELMAP", "Unclear", "read_class_list"]
 
 LABELMAP = "labelmap.txt"
 
@@ -29,7 +29,7 @@ BACKGROUNDS = ("background", "_background_")
 """What tools call the background, in small letters."""
 
 _LABEL = re.compile(r"([^:]*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
-_IGNORED, _IGNORED_INDEX = "__ignore__", 255  # labelme counts it as -1, which a PNG keeps as 255
+IGNORED, _IGNORED_INDEX = "__ignore__", 255  # labelme counts it as -1, which a PNG keeps as 255
 _HEADER = ["pixel value", "class"]
 _HIGHEST = 255
 
@@ -71,7 +71,9 @@ def _read_machine_colours(text: str) -> dict[str, Value]:
         content: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Unclear(f"is not JSON ({error})") from error
-    colours = content.items() if isinstance(content, Mapping) else [("it", content)]
+    if not isinstance(content, Mapping):
+        raise Unclear("is not a JSON object of names and colours")
+    colours = content.items()
     for name, colour in colours:
         if not (
             isinstance(colour, list) and len(colour) == 3 and all(type(c) is int and 0 <= c <= 255 for c in colour)
@@ -82,7 +84,10 @@ def _read_machine_colours(text: str) -> dict[str, Value]:
 
 
 def _read_csv(text: str) -> dict[str, Value]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), skipinitialspace=True) if row]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), skipinitialspace=True) if row]
+    except csv.Error as error:
+        raise Unclear(f"is not CSV ({error})") from error
     if not rows or [cell.lower() for cell in rows[0][:2]] != _HEADER:
         raise Unclear("does not begin with Pixel Value, Class")
     for row in rows[1:]:
@@ -97,7 +102,7 @@ def _read_names(text: str) -> dict[str, Value]:
         names.pop()
     if [name.lower() for name in names] in (["polyp"], ["polyps"]):
         return {}  # there is nothing to tell it from
-    ignored: dict[str, Value] = {_IGNORED: _IGNORED_INDEX} if names[:1] == [_IGNORED] else {}
+    ignored: dict[str, Value] = {IGNORED: _IGNORED_INDEX} if names[:1] == [IGNORED] else {}
     names = names[len(ignored) :]
     if not names or names[0].lower() not in BACKGROUNDS:
         raise Unclear(f"does not begin with {BACKGROUNDS[1]}, so it is not known with which number its names begin")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lsinet_monai.data.mask_files.class_lists import IGNORED
 from lsinet_monai.data.mask_files.labelmap import Labelmap, check_agreement
 from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
 from lsinet_monai.data.mask_files.rule import (
@@ -100,13 +101,16 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
     is_white = has_greys and bool(tally.histogram[FULL_LEVEL:].any())
     if (problems := [labelmap.problem for labelmap in labelmaps if labelmap.problem]) and not is_white:
         raise InputError(problems[0])
+    labelmaps = [labelmap for labelmap in labelmaps if labelmap.labels]
     named: set[Value] = {0, BLACK, *(value for labelmap in labelmaps for value in labelmap.labels.values())}
     has_numbers = any(labelmap.has_numbers for labelmap in labelmaps)
     if colours := [each.path for each in labelmaps if each.labels and has_numbers and not each.has_numbers]:
         numbers = next(each.path for each in labelmaps if each.has_numbers)
         raise InputError(f"{colours[0]} lists colours, but {numbers} numbers: read their masks as two sets")
     held: Collection[Value] | None = tally.numbers if has_numbers else tally.colours
-    if labelmaps and held and set(held) <= named:
+    # What labelme calls ignored is the white of masks of 0 and 255.
+    ignored = {value for labelmap in labelmaps for name, value in labelmap.labels.items() if name == IGNORED}
+    if labelmaps and held and set(held) <= named and not set(held) <= {0, *ignored}:
         return _by_label(labelmaps, tally)
     if has_numbers and held and not is_white:
         raise InputError(f"they hold {as_list(set(held) - named)}, not in {_describe(labelmaps)}")

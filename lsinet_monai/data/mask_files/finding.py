@@ -168,12 +168,13 @@ def find_map_rule(paths: Sequence[str | os.PathLike[str]], where: str) -> MaskRu
                 ) from error
         values |= set(np.flatnonzero(picture.histogram).tolist())
         is_lossy |= picture.lossy
-        if len(values - {0}) > 1 or (count >= _SAMPLE and values == {0, 255}):
+        is_dark = is_lossy and max(values) <= LEAST_LEVEL
+        if (len(values - {0}) > 1 and not is_dark) or (count >= _SAMPLE and values == {0, 255}):
             return None
+    if is_lossy and 0 < max(values, default=0) <= LEAST_LEVEL:
+        raise InputError(f"{where}: the maps hold {as_list(values)}, {TOO_DARK}")
     if 0 not in values or len(values) < 2 or values == {0, 255}:
         return None
-    if is_lossy and max(values) <= LEAST_LEVEL:
-        raise InputError(f"{where}: the maps hold {as_list(values)}, {TOO_DARK}")
     rule = Values(tuple(values - {0}), (0,))
     logger.info("%s: the maps are masks: %s", where, rule)
     return rule

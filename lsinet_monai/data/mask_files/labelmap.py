@@ -106,7 +106,7 @@ def find_labelmaps(masks: Iterable[str]) -> list[Labelmap]:
     found: list[Labelmap] = []
     for labelmap in map(_read, paths):
         has_content = labelmap.labels or labelmap.problem
-        if has_content and all(labelmap.labels != other.labels for other in found):
+        if has_content and all((labelmap.labels, labelmap.problem) != (o.labels, o.problem) for o in found):
             found.append(labelmap)
     return found
 

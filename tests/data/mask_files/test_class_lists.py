@@ -45,7 +45,8 @@ UNCLEAR = [
     (NAMES, "_background_" + "\nx" * 300, "has more than 255 names"),
     (NAMES, "_background_\npolyp\npolyp", "gives the name polyp to 1 and to 2"),
     (MACHINE, "{", "is not JSON"),
-    (MACHINE, "[1]", "it must have three numbers"),
+    (MACHINE, "[1]", "is not a JSON object of names and colours"),
+    (CSV, "Pixel Value, Class\n1, " + "x" * 200_000, "is not CSV"),
     (MACHINE, '{"polyp": [1, 1]}', r"polyp must have three numbers from 0 to 255, such as \[1, 1, 1\], not \[1, 1\]"),
     (MACHINE, '{"polyp": [1, 1, 300]}', "polyp must have three numbers"),
 ]

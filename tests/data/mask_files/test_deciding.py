@@ -75,6 +75,8 @@ DECIDED = [
      Values((2,), (0, 1), note=", as _classes.csv says (polyp; not instrument)")),
     ("numbered indices", [_indices({0: BLACK, 1: RED})], NUMBERS,
      Values((2,), (0, 1), palette=((0, BLACK), (1, RED)), note=", as _classes.csv says (polyp; not instrument)")),
+    ("white, and what labelme ignores", [_greys(255)], {"__ignore__": 255, "_background_": 0, "polyp": 1},
+     Threshold(255, note=", though _classes.csv has the labels __ignore__: the masks have other values")),
     ("white, and numbers", [_greys(255)], NUMBERS,
      Threshold(255, note=", though _classes.csv has the labels instrument: the masks have other values")),
     ("noise up to white, and numbers", [_greys(*NOISE, 255, 255, lossy=True)], {"_background_": 0, "polyp": 1},
@@ -133,6 +135,8 @@ def test_what_is_not_clear_is_refused(masks: list[MaskPicture], labels: dict, me
 def test_a_list_that_is_not_clear_matters_only_where_it_is_needed() -> None:
     lists = [Labelmap("class_names.txt", {}, problem="class_names.txt does not begin")]
     assert decide(Tally([_greys(255)]), lists) == Threshold(255)
+    numbers = Labelmap("_classes.csv", {"polyp": 1, "tool": 255})
+    assert decide(Tally([_greys(1, 255)]), [*lists, numbers]).select(_greys(1, 255)).any()
     for masks in ([_greys(1)], [_indices({0: BLACK, 1: RED})], [_colours(BLACK, RED)]):
         with pytest.raises(InputError, match=r"^class_names.txt does not begin$"):
             decide(Tally(masks), lists)
