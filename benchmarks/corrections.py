@@ -42,7 +42,7 @@ from lsinet_monai.networks import LSINet, load_checkpoint
 MODEL = Path(__file__).resolve().parents[1] / "bundle" / "models" / "model.pt"
 SPACING = 10
 LENGTH = 200  # of the video, in frames, at least: its first frames are out of reach of the frame in the middle
-SEARCH = (0.1, 1.0, 8)  # temperature, motion and radius, as in lsinet_monai.inferers.corrections
+SEARCH = (0.1, 1.0, 8)  # temperature, motion and radius, as in lsinet_monai.inferers.matching
 CHANNELS = 32
 
 

@@ -25,8 +25,8 @@ _PER_SCALE = ("keys", "values", "usage", "life")
 class StreamingStep(nn.Module):
     """Segment the next frame of a video: takes the frame and the state, returns the logit and the next state.
 
-    The logits are those of :class:`SequentialVideoInferer` with ``adjacent="previous"`` and ``forgetting="usage"``. The
-    module keeps nothing between frames: the caller passes the state on. All shapes are fixed, so that a step can be
+    The logits are those of :class:`SequentialVideoInferer` with ``adjacent="previous"``, ``forgetting="usage"``, and
+    without cuts. The module keeps nothing between frames: the caller passes the state on. All shapes are fixed, so that a step can be
     exported as one graph, see :func:`lsinet_monai.export.export_network`. The tensors of the state are, in the order of
     :attr:`state_names`:
 

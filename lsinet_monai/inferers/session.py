@@ -152,7 +152,7 @@ class VideoSession:
         """Segment the frames from ``start`` to ``end - 1``; by default all frames.
 
         A propagation that starts where the last one stopped, in the same direction, resumes with its memory, unless a
-        correction was made in between. Any other propagation starts with only the corrected frames in memory. In both
+        correction was made in between. Any other propagation starts with only corrected frames in memory. In both
         directions, frames before and after a corrected frame follow its mask. A mask that is added during a propagation
         acts on the frames that come after.
 
