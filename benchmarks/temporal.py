@@ -157,13 +157,19 @@ class CueEngine(FrameEngine):
         return list(islice(self._encoded, len(frames)))
 
     def segment(
-        self, current: Features, adjacent: Features, memory: MemoryBank, write: bool, size: tuple[int, int]
+        self,
+        current: Features,
+        adjacent: Features,
+        memory: MemoryBank,
+        write: bool,
+        size: tuple[int, int],
+        usable: Tensor | None = None,
     ) -> Tensor:
         if not self._neighbour:
             adjacent = current
         if not self._memory:
             memory, write = MemoryBank(), False
-        return super().segment(current, adjacent, memory, write, size)
+        return super().segment(current, adjacent, memory, write, size, usable)
 
 
 class CueInferer(SequentialVideoInferer):

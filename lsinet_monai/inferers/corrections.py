@@ -277,4 +277,4 @@ class Corrections:
 def _show_the_same(corrected: Features, current: Features, before: Match) -> bool:
     """Whether a frame shows what a corrected frame shows."""
     is_alike = scene_likeness(corrected.features[1], current.features[1]).item() >= _ALIKE
-    return is_alike or share_that_comes_back(corrected.features[0], current.features[0], before) >= _COME_BACK
+    return is_alike or share_that_comes_back(corrected.features[0], current.features[0], before).item() >= _COME_BACK

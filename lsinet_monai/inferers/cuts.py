@@ -1,8 +1,9 @@
 """Cuts: where a video changes to another scene, so that frames before are no help for those after.
 
-Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, by the
-encoder's features at stride 16. What comes between camera and mucosa for a while (glare, water, smoke, blur) changes
-the pixels more than these features. ``docs/experiments.md`` has the rates on cuts and on frames of one scene.
+Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, or if most
+of them come back when they are matched there and back, by the encoder's features at stride 16. What comes between camera
+and mucosa for a while (glare, water, smoke, blur) changes the pixels more than these features. ``docs/experiments.md`` has
+the rates on cuts and on frames of one scene.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.inferers.bad_frames import are_finite
+from lsinet_monai.inferers.matching import Match, share_that_comes_back
 from lsinet_monai.networks import Features
 
-__all__ = ["CUT", "find_cuts", "is_cut", "scene_likeness"]
+__all__ = ["find_cuts", "is_cut", "scene_likeness"]
 
-CUT = 0.7
-"""Between two frames of one scene :func:`scene_likeness` is at least this."""
+# Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes back
+# from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
+_ALIKE = 0.7
+_COME_BACK, _SEARCH = 0.7, 4.0
 
 # A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
 _WINDOW = 2
@@ -47,7 +51,14 @@ def scene_likeness(earlier: Tensor, later: Tensor) -> Tensor:
 
 def is_cut(earlier: Features, later: Features) -> bool:
     """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
-    return bool(scene_likeness(earlier.features[1], later.features[1]) < CUT)
+    return bool(_are_cuts(earlier.features[1], later.features[1]).item())
+
+
+def _are_cuts(earlier: Tensor, later: Tensor) -> Tensor:
+    """Whether there is a cut between frames, (B,), bool; never if the earlier one's features are NaN."""
+    pairs = zip(earlier.split(1), later.split(1), strict=True)
+    shares = [share_that_comes_back(a, b, Match.identity(a), _SEARCH) for a, b in pairs]
+    return (scene_likeness(earlier, later) < _ALIKE) & (torch.stack(shares) < _COME_BACK)
 
 
 def find_cuts(
@@ -66,14 +77,14 @@ def find_cuts(
         for each frame whether it begins another scene, and what to pass on as ``seen``: the features of the last frame
         that shows something, (1, C, h, w).
     """
-    likeness, states = [], []
+    cuts, states = [], []
     for frame, shows in zip(frames, usable, strict=True):
         features = frame.features[1]
         shows = shows & are_finite([features])
         if seen is None:
             seen = torch.full_like(features, torch.nan)
-        # A comparison with NaN, of a clip that has shown nothing yet, is never below the limit.
-        likeness.append(torch.where(shows, scene_likeness(seen, features), 1.0))
+        # A comparison with NaN, of a clip that has shown nothing yet, is never a cut.
+        cuts.append(shows & _are_cuts(seen, features))
         seen = torch.where(shows[:, None, None, None], features, seen)
         states.append(seen)
-    return (torch.cat(likeness) < CUT).tolist(), states
+    return torch.cat(cuts).tolist(), states

@@ -23,10 +23,7 @@ _MOTION = 1.0
 _RADIUS = 8
 # Two positions with this cosine or a higher one are taken for the same place.
 _SAME_PLACE = 0.5
-# Forwards and backwards, a place lies at most so many cells from where it is expected; a position that comes back to
-# within so many cells is the same.
-_SEARCH = 6.0
-_SAME_POSITION = 1.5
+_SAME_POSITION = 1.5  # cells: a position that comes back so close is the same
 _AT_ONCE = 2048  # positions, so that memory does not grow with the square of a frame's area
 
 
@@ -82,7 +79,7 @@ def match_features(corrected: Tensor, current: Tensor, before: Match) -> Match:
     )
 
 
-def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match) -> float:
+def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match, search: float = 6.0) -> Tensor:
     """Match a frame forwards and backwards, and measure how much of it comes back to where it started.
 
     Each position of the current frame goes to the most similar position of the corrected frame near its expected place,
@@ -93,9 +90,10 @@ def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match) -> 
         corrected: (1, C, h, w), the corrected frame's features at stride 8.
         current: (1, C, h, w), the features of the frame to match.
         before: as in :func:`match_features`.
+        search: how far a position of the corrected frame may be from the expected place, in cells.
 
     Returns:
-        the share of positions that come back to within 1.5 cells, in [0, 1].
+        the share of positions that come back to within 1.5 cells, in [0, 1]: a tensor without dimensions.
     """
     keys, queries = (_directions(x) for x in (corrected, current))
     places, expected = _expect(queries, before)
@@ -103,13 +101,13 @@ def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match) -> 
     best, back = queries.new_full((len(keys),), -3), torch.zeros_like(there)
     for some in torch.arange(len(queries), device=queries.device).split(_AT_ONCE):
         distances = torch.cdist(expected[some], places, compute_mode="donot_use_mm_for_euclid_dist")
-        cosines = (queries[some] @ keys.T).masked_fill(distances > _SEARCH, -2)
+        cosines = (queries[some] @ keys.T).masked_fill(distances > search, -2)
         there[some] = cosines.argmax(1)
         highest, which = cosines.max(0)
         back = torch.where(highest > best, some[which], back)
         best = torch.maximum(best, highest)
     back = back[there]
-    return float(((places[back] - places).norm(dim=1) <= _SAME_POSITION).float().mean())
+    return ((places[back] - places).norm(dim=1) <= _SAME_POSITION).float().mean()
 
 
 def _expect(like: Tensor, before: Match) -> tuple[Tensor, Tensor]:

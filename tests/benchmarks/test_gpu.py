@@ -58,7 +58,7 @@ def test_frames(
         ["mobilenetv3_small_050", "released procedure, float32"],
         *([name, f"eager, {way}"] for name in names for way in ways),
     ]
-    assert all(0 < float(row[2]) <= float(row[3]) and 0 < float(row[6]) < float(row[7]) for row in timed)
+    assert all(0 < float(row[2]) <= float(row[3]) and 0 <= float(row[6]) <= float(row[7]) for row in timed)
     agreement = {(row[0], row[1]): row[2:] for row in rows if row[1] in ways}
     for name in names:  # Nothing is captured on a CPU. In half precision the engines differ there.
         assert agreement[name, "float32, look-ahead 8"][::2] == ["0.0e+00", "0.0e+00"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers.cuts import CUT, find_cuts, scene_likeness
+from lsinet_monai.inferers.cuts import find_cuts, is_cut, scene_likeness
 from lsinet_monai.networks import Features
 
 
@@ -19,13 +19,20 @@ def _frames(*features: Tensor) -> list[Features]:
 
 def test_a_scene_is_like_itself_and_not_like_another() -> None:
     assert scene_likeness(_scene(0), _scene(0)).item() == pytest.approx(1)
-    assert scene_likeness(_scene(0), _scene(1)).item() < CUT - 0.1
+    assert scene_likeness(_scene(0), _scene(1)).item() < 0.6
 
 
 @pytest.mark.parametrize(("right", "down"), [(1, 0), (0, -2), (2, 1)])
 def test_a_scene_may_move(right: int, down: int) -> None:
     moved = _scene(0).roll((down, right), (2, 3))
-    assert scene_likeness(_scene(0), moved).item() > CUT + 0.05
+    assert scene_likeness(_scene(0), moved).item() > 0.75
+
+
+def test_a_cut_is_where_neither_likeness_nor_a_way_back_is_left() -> None:
+    (one,), (other,) = _frames(_scene(0)), _frames(_scene(1))
+    (moved,) = _frames(_scene(0).roll((0, 3), (2, 3)))  # farther than a likeness looks
+    assert scene_likeness(one.features[1], moved.features[1]).item() < 0.6
+    assert [is_cut(one, later) for later in (one, moved, other)] == [False, False, True]
 
 
 def test_a_batch_of_clips() -> None:

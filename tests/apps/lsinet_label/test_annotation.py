@@ -134,11 +134,19 @@ def interrupt(worker):
 
 
 def as_before(file):
-    """As older versions wrote it: without the lesions, the frame that waits, and the shape of the frames."""
+    """As older versions wrote it: without the lesions, the frame that waits, the shape of the frames, and cuts."""
     content = torch.load(file, weights_only=True)
-    content.pop("lesions")
-    content.pop("waiting")
-    content.pop("frame_shape")
+    for name in (
+        "lesions",
+        "waiting",
+        "waiting_usable",
+        "waiting_begins_scene",
+        "frame_shape",
+        "seen",
+        "cuts",
+        "left_empty",
+    ):
+        content.pop(name)
     assert content.keys() == {"model", "next_frame", "frame_index", "memory", "previous"}
     torch.save(content, file)
 
