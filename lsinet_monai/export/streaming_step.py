@@ -26,9 +26,9 @@ class StreamingStep(nn.Module):
     """Segment the next frame of a video: takes the frame and the state, returns the logit and the next state.
 
     The logits are those of :class:`SequentialVideoInferer` with ``adjacent="previous"``, ``forgetting="usage"``, and
-    without cuts. The module keeps nothing between frames: the caller passes the state on. All shapes are fixed, so that a step can be
-    exported as one graph, see :func:`lsinet_monai.export.export_network`. The tensors of the state are, in the order of
-    :attr:`state_names`:
+    without cuts. The module keeps nothing between frames: the caller passes the state on. All shapes are fixed, so
+    that a step can be exported as one graph, see :func:`lsinet_monai.export.export_network`. The tensors of the state
+    are, in the order of :attr:`state_names`:
 
     - ``frame_index`` (1,), int64: the number of frames so far; 0 starts a video, whatever the other tensors hold;
     - ``previous_8``, ``previous_16``, ``previous_32`` (1, 32, h, w): the features of the previous frame, by stride;

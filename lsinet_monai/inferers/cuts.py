@@ -1,9 +1,9 @@
 """Cuts: where a video changes to another scene, so that frames before are no help for those after.
 
-Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, or if most
-of them come back when they are matched there and back, by the encoder's features at stride 16. What comes between camera
-and mucosa for a while (glare, water, smoke, blur) changes the pixels more than these features. ``docs/experiments.md`` has
-the rates on cuts and on frames of one scene.
+Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, or if
+most of them come back when they are matched there and back, by the encoder's features at stride 16. What comes
+between camera and mucosa for a while (glare, water, smoke, blur) changes the pixels more than these features.
+``docs/experiments.md`` has the rates on cuts and on frames of one scene.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from lsinet_monai.networks import Features
 
 __all__ = ["find_cuts", "is_cut", "scene_likeness"]
 
-# Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes back
-# from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
+# Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes
+# back from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
 _ALIKE = 0.7
 _COME_BACK, _SEARCH = 0.7, 4.0
 
