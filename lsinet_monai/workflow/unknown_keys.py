@@ -127,7 +127,7 @@ def check_overlays(call: Call) -> None:
                 continue
             names = _names_in(section, base, _arguments_of_component(key, base))
             is_own = name.startswith("_") or any(name.startswith(f"{n}_") or name.endswith(f"_{n}") for n in names)
-            if not is_own and (hint := _near(name, names, 0.8)):
+            if name not in names and not is_own and (hint := _near(name, names, 0.8)):
                 raise InputError(f"{key.replace(_SEP, '#')} in {file} changes nothing: {hint}")
 
 

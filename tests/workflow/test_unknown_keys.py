@@ -125,6 +125,7 @@ MEANT = [
     {"thresholds": 0.9, "learning_rate": "@thresholds"},
     {"thresholds": 0.9, "learning_rate": "%thresholds"},
     {"thresholds": "$print('a run of its own')"},
+    {"+ratio": {"denominator": "@section#number"}},  # an argument that the config leaves out
     {"_threshold": 0.9, "threshold_old": 0.8, "old_threshold": 0.7, "+section": {"_number": 2}},
     {"+section": {"list": [3]}, "+part": {"sizes": 4}, "colour": "blue"},
 ]
