@@ -80,7 +80,7 @@ def painted(earlier: ReadClip, later: ReadClip, network: LSINet, image_size: int
     own = dict(session.propagate())[1] > 0.5
     session.add_mask(0, earlier.masks[-1])
     after = {found.frame: found.probability > 0.5 for found in session.propagate_from(0)}.get(1, own)
-    return int((after & ~own).sum()) > earlier.masks[-1].sum() / 2
+    return bool((after & ~own).sum() > earlier.masks[-1].sum() / 2)
 
 
 @torch.no_grad()
