@@ -102,6 +102,16 @@ def shows(page: Page, frame: int) -> None:
     page.wait_for_selector(f'#stage[aria-busy="false"][aria-label^="Frame {frame + 1}:"]')
 
 
+def escape(page: Page) -> None:
+    """Close the dialog, and wait until the step that asked has ended: a key that comes before is told to wait."""
+    page.evaluate(
+        "() => { window.dialogEnd = new Promise((done) => document.querySelector('dialog[open]')"
+        ".addEventListener('close', () => setTimeout(done))) }"
+    )
+    page.keyboard.press("Escape")
+    page.evaluate("() => window.dialogEnd.then(() => null)")
+
+
 def says(page: Page, text: str) -> None:
     page.wait_for_function("text => document.getElementById('message').textContent.includes(text)", arg=text)
 
@@ -468,7 +478,7 @@ class TestWork:
         assert f"From frame {frame + 1}, it changed" in page.inner_text("#spread")
         page.keyboard.press("f")
         assert "changed by a propagation that nobody has kept or undone" in page.inner_text("dialog[open]")
-        page.keyboard.press("Escape")
+        escape(page)
         page.keyboard.press("Shift+U")
         says(page, f"your mask of frame {frame + 1} stays")
         now = [server.labels("case-01.frames", other) for other in range(20)]
