@@ -64,8 +64,9 @@ class VideoSession:
         image_size: side, or height and width, to which frames are resized for the network.
         inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
             given. Next and previous mean in time, in reverse too.
-        reach: the number of frames on either side on which a correction acts; 0 for none. Use 0 for frames that are
-            farther apart than those of a video: carried masks make them worse (``docs/experiments.md``, "Real frames").
+        reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
+            are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
+            frames of another view make them worse (``docs/experiments.md``, "Real frames").
 
     Raises:
         InputError: the network is in training mode, the source is a path, or an argument does not take its value.

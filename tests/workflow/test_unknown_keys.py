@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from lsinet_monai.workflow.unknown_keys import find_runs
+from lsinet_monai.workflow.call import Call
+from lsinet_monai.workflow.unknown_keys import check_overlays, find_runs
 from tests.preloaded import BUNDLE, Preloaded
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
@@ -80,6 +81,14 @@ def test_find_runs(configs: str, runs: list[str]) -> None:
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / f"{name}.json") for name in configs.split()])
     assert find_runs(parser) == runs
+
+
+@pytest.mark.parametrize("configs", [*RUNS, "train fast", "train stills time", "train demo", "train cvc_clinicdb"])
+def test_the_shipped_overlays_have_no_typing_error(configs: str) -> None:
+    files = [str(CONFIGS / f"{name}.json") for name in configs.split()]
+    parser = ConfigParser()
+    parser.read_config(files)
+    check_overlays(Call(parser, config_file=files))
 
 
 def test_a_run_of_a_users_own() -> None:
