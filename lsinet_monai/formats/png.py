@@ -12,7 +12,7 @@ from PIL import Image
 
 from lsinet_monai.data import FRAME_SUFFIXES, find_mask_rule, frame_size
 from lsinet_monai.data.mask_files import UnclearMasks, list_values, match_masks
-from lsinet_monai.data.mask_files.class_lists import CLASS_LISTS
+from lsinet_monai.data.mask_files.class_list_files import CLASS_LIST_FILES
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import ClipInfo, ClipLabels, Reading, log_reading
 from lsinet_monai.formats.frame_names import without_uploads
@@ -42,7 +42,7 @@ def read_png_folder(path: str | Path, clip: ClipInfo, labels: Labels | None = No
             clip whose frames are files are also found as in training, see
             :func:`~lsinet_monai.data.mask_files.match_masks`.
         clip: the clip.
-        labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt`` or another list of classes;
+        labels: which values are polyp, such as ``1``, or names of CVAT's ``labelmap.txt`` or another class list;
             None finds it out, see :func:`~lsinet_monai.data.find_mask_rule`.
 
     Returns:
@@ -117,8 +117,10 @@ def is_picture(name: str) -> bool:
 
 
 def other_files(names: Iterable[str]) -> dict[str, int]:
-    """Count the files that are not read, by suffix, except for texts, lists of classes and hidden files."""
-    names = [name for name in names if not is_picture(name) and name not in CLASS_LISTS and not name.startswith(".")]
+    """Count the files that are not read, by suffix, except for texts, class lists and hidden files."""
+    names = [
+        name for name in names if not is_picture(name) and name not in CLASS_LIST_FILES and not name.startswith(".")
+    ]
     others = Counter(PurePath(name).suffix.lower() for name in names)
     return {f"*{suffix} files": count for suffix, count in sorted(others.items()) if suffix not in ("", ".txt")}
 

@@ -43,7 +43,7 @@ LARGEST_STACK = 2**30
 
 _BINARY = {128, 255}
 """Values that stand for "polyp" in a mask, if they are alone."""
-_AS_LABELMAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
+_AS_LABEL_MAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 _LOOKS, _FEWEST_LOOKS = 16, 5  # frames of a stack
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
@@ -290,10 +290,10 @@ def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
     if any(length != 1 for length in rest):
         raise InputError(
             f"has the axes {'x'.join(map(str, sizes))}, and a stack of masks has (width, height, frames); "
-            f"{_AS_LABELMAP}"
+            f"{_AS_LABEL_MAP}"
         )
     if (height, width) != clip.size:
-        raise InputError(f"{clip.mismatch((height, width))}; {_AS_LABELMAP}")
+        raise InputError(f"{clip.mismatch((height, width))}; {_AS_LABEL_MAP}")
     if not 0 < frames <= clip.frame_count:
         raise InputError(f"has {frames} frames, '{clip.name}' has {clip.frame_count}; give the masks of this clip")
     check_stack(clip, range(frames))

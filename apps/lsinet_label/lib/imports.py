@@ -18,7 +18,7 @@ import numpy as np
 from lib.exports import FORMATS, Format
 from lib.imported_ids import ImportedIds
 from lib.store import StoredVideo, VideoStore
-from lsinet_monai.data.mask_files.class_lists import CLASS_LISTS
+from lsinet_monai.data.mask_files.class_list_files import CLASS_LIST_FILES
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, ClipLabels, Labels, Reading, UnclearLabels, list_frames, read_labels
 from lsinet_monai.formats.frame_names import find_video, without_uploads
@@ -185,7 +185,7 @@ def _read(
 
 
 def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
-    """Unpack the masks of an archive into one folder, whatever folders their names have, and their list of classes.
+    """Unpack the masks of an archive into one folder, whatever folders their names have, and their class list.
 
     Returns:
         what was left out, and notes.
@@ -203,7 +203,7 @@ def _unpack(path: Path, folder: Path, video: StoredVideo) -> Reading:
             too_many = len(entries) > video.info.frame_count
             if too_many or max(sizes, default=0) > _LARGEST_PICTURE or sum(sizes) > _LARGEST_ARCHIVE:
                 raise InputError("the archive has more or larger masks than the video has frames for")
-            lists = [entry for name in CLASS_LISTS for entry in archive.infolist() if _name(entry) == name]
+            lists = [entry for name in CLASS_LIST_FILES for entry in archive.infolist() if _name(entry) == name]
             if entries:
                 lists = _nearest(lists, _folder(entries[0]))
             for entry in entries + [entry for entry in lists[:1] if entry.file_size < _LARGEST_PICTURE]:

@@ -1,129 +1,175 @@
-"""The files in which tools list the classes of their masks: which value stands for which label.
-
-========================================== =========================================================================
-CVAT's ``labelmap.txt``                    lines such as ``polyp:250,50,83::``
-Supervisely's                              ``{"polyp": [1, 1, 1]}``
-``obj_class_to_machine_color.json``
-Roboflow's ``_classes.csv``                a header, ``Pixel Value, Class``, and lines such as ``1, polyp``
-labelme's ``class_names.txt``              a name a line, ``_background_`` first; a line's number from 0 is the value
-========================================== =========================================================================
-"""
+"""The labels of a set's values, from a class list such as CVAT's ``labelmap.txt``."""
 
 from __future__ import annotations
 
-import csv
-import json
+import itertools
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lsinet_monai.data.mask_files.picture import Value
+from lsinet_monai.data.mask_files.class_list_files import (
+    BACKGROUNDS,
+    CLASS_LIST_FILES,
+    LABELMAP,
+    Unclear,
+    read_class_list,
+)
+from lsinet_monai.data.mask_files.picture import Value, as_text
 from lsinet_monai.errors import InputError
 
-__all__ = ["BACKGROUNDS", "CLASS_LISTS", "IGNORED", "LABELMAP", "Unclear", "read_class_list"]
+__all__ = ["ClassList", "agreed_labels", "check_agreement", "find_class_lists", "polyp_names"]
 
-LABELMAP = "labelmap.txt"
-
-BACKGROUNDS = ("background", "_background_")
-"""What tools call the background, in small letters."""
-
-_LABEL = re.compile(r"([^:]*):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(?::.*)?")
-IGNORED, _IGNORED_INDEX = "__ignore__", 255  # labelme counts it as -1, which a PNG keeps as 255
-_HEADER = ["pixel value", "class"]
-_HIGHEST = 255
+_FOLDERS_ABOVE = 3
+_EXACT = {"polyp", "polyps"}
+_WORD = re.compile(r"polyps?\d*")
+_NOT = {"not", "non", "no", "without"}
+_ARTICLES = {"a", "an", "any", "the"}
 
 
-class Unclear(ValueError):
-    """A list does not say which value stands for which label. The text says why."""
-
-
-def read_class_list(path: Path) -> dict[str, Value]:
-    """Read a list of classes.
+@dataclass(frozen=True)
+class ClassList:
+    """A class list of some masks.
 
     Args:
-        path: the file, named like one of :data:`CLASS_LISTS`.
+        path: the file.
+        labels: the values by name, in the file's order: all colours, or all numbers (greys or indices).
+        problem: why the file does not say which value is which; then there are no labels.
+    """
 
-    Returns:
-        The values by label, in the file's order: colours, or numbers, which are greys or indices of a palette.
+    path: str
+    labels: Mapping[str, Value]
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return os.path.basename(self.path)
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the labels stand for numbers."""
+        return any(isinstance(value, int) for value in self.labels.values())
+
+    @property
+    def others(self) -> list[str]:
+        """The names of all labels but the background."""
+        return [name for name in self.labels if _plain(name) not in BACKGROUNDS]
+
+    @property
+    def not_called_polyp(self) -> list[str]:
+        """The names of all labels but the background and those that are called polyp."""
+        return [name for name in self.others if _plain(name) not in _EXACT]
+
+    @property
+    def polyps(self) -> list[str]:
+        """The names of the labels that are polyp, see :func:`polyp_names`."""
+        return polyp_names(self.others, self.name)
+
+
+def polyp_names(names: Iterable[str], where: str = LABELMAP) -> list[str]:
+    """Choose the labels that are polyp: the one called so, or else those with this word, such as "flat polyp".
+
+    A label with "not", "non", "no" or "without" right before the word is something else, such as "non-polyp".
+
+    Args:
+        names: the labels.
+        where: the name of their file, for the message.
 
     Raises:
-        InputError: a ``labelmap.txt`` cannot be read.
-        Unclear: another list cannot be read, or does not say which value stands for which label.
+        InputError: such a word stands further before, as in "non-pedunculated polyp", and no label is called polyp.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        if path.name == LABELMAP:  # no other tool has a file of this name
-            raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
-        raise Unclear(f"cannot be read ({error})") from error
-    return CLASS_LISTS[path.name](text)
+    names = list(names)
+    if exact := [name for name in names if _plain(name) == "polyp"]:
+        return exact
+    if exact := [name for name in names if _plain(name) in _EXACT]:
+        return exact
+    return [name for name in names if _is_polyp(name, where)]
 
 
-def _read_labelmap(text: str) -> dict[str, Value]:
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-    found = filter(None, map(_LABEL.fullmatch, lines))
-    return {match[1]: (int(match[2]), int(match[3]), int(match[4])) for match in found}
+def _is_polyp(name: str, where: str) -> bool:
+    words = [word for word in re.findall(r"[^\W_]+", name.lower()) if word not in _ARTICLES]
+    place = next((place for place, word in enumerate(words) if _WORD.fullmatch(word)), None)
+    if place is None or (place and words[place - 1] in _NOT):
+        return False
+    if _NOT & set(words[:place]):
+        raise InputError(f"the label {name!r} of {where} may be polyp or not")
+    return True
 
 
-def _read_machine_colours(text: str) -> dict[str, Value]:
-    try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Unclear(f"is not JSON ({error})") from error
-    if not isinstance(content, Mapping):
-        raise Unclear("is not a JSON object of names and colours")
-    colours = content.items()
-    for name, colour in colours:
-        if not (
-            isinstance(colour, list) and len(colour) == 3 and all(type(c) is int and 0 <= c <= 255 for c in colour)
-        ):
-            raise Unclear(f"{name} must have three numbers from 0 to 255, such as [1, 1, 1], not {colour}")
-    are_greys = all(len(set(colour)) == 1 for _, colour in colours)
-    return {name: colour[0] if are_greys else tuple(colour) for name, colour in colours}
+def find_class_lists(masks: Iterable[str]) -> list[ClassList]:
+    """Find the class lists of some masks: of each the nearest, in its folder or up to three folders above.
 
+    Returns:
+        The class lists that differ; those without a label are left out, unless they have a problem.
 
-def _read_csv(text: str) -> dict[str, Value]:
-    try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), skipinitialspace=True) if row]
-    except csv.Error as error:
-        raise Unclear(f"is not CSV ({error})") from error
-    if not rows or [cell.lower() for cell in rows[0][:2]] != _HEADER:
-        raise Unclear("does not begin with Pixel Value, Class")
-    for row in rows[1:]:
-        if len(row) < 2 or not re.fullmatch(r"[0-9]{1,3}", row[0]) or int(row[0]) > _HIGHEST:
-            raise Unclear(f"has the line {', '.join(row)!r}, not a number from 0 to {_HIGHEST} and a name")
-    return _unique((row[1], int(row[0])) for row in rows[1:])
-
-
-def _read_names(text: str) -> dict[str, Value]:
-    names = [line.strip() for line in text.splitlines()]
-    while names and not names[-1]:
-        names.pop()
-    if [name.lower() for name in names] in (["polyp"], ["polyps"]):
-        return {}  # there is nothing to tell it from
-    ignored: dict[str, Value] = {IGNORED: _IGNORED_INDEX} if names[:1] == [IGNORED] else {}
-    names = names[len(ignored) :]
-    if not names or names[0].lower() not in BACKGROUNDS:
-        raise Unclear(f"does not begin with {BACKGROUNDS[1]}, so it is not known with which number its names begin")
-    if len(names) > _HIGHEST:
-        raise Unclear(f"has more than {_HIGHEST} names")
-    return ignored | _unique((name, index) for index, name in enumerate(names) if name)
-
-
-def _unique(classes: Iterable[tuple[str, int]]) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for name, value in classes:
-        if name in found:
-            raise Unclear(f"gives the name {name} to {found[name]} and to {value}")
-        found[name] = value
+    Raises:
+        InputError: a file cannot be read.
+    """
+    folders = dict.fromkeys(os.path.dirname(os.path.abspath(mask)) for mask in masks)
+    paths = dict.fromkeys(filter(None, map(_nearest, folders)))
+    found: list[ClassList] = []
+    for class_list in map(_read, paths):
+        has_content = class_list.labels or class_list.problem
+        if has_content and all((class_list.labels, class_list.problem) != (o.labels, o.problem) for o in found):
+            found.append(class_list)
     return found
 
 
-CLASS_LISTS: dict[str, Callable[[str], dict[str, Value]]] = {
-    LABELMAP: _read_labelmap,
-    "obj_class_to_machine_color.json": _read_machine_colours,
-    "_classes.csv": _read_csv,
-    "class_names.txt": _read_names,
-}
-"""The names of lists of classes, and what reads their text. Of several in one folder, the first one counts."""
+def check_agreement(class_lists: Sequence[ClassList], names: Collection[str] | None = None) -> None:
+    """Check that all class lists of a set give polyp the same colour.
+
+    Args:
+        class_lists: the class lists of the set.
+        names: the labels that are polyp; None takes those that each class list calls so.
+
+    Raises:
+        InputError: they give it different colours, or one of them gives its colour to another label.
+    """
+    given = None if names is None else {_plain(name) for name in names}
+    polyps = [each.polyps if given is None else [n for n in each.labels if _plain(n) in given] for each in class_lists]
+    for (one, here), (other, there) in itertools.permutations(zip(class_lists, polyps, strict=True), 2):
+        colours = {_plain(name): colour for name, colour in other.labels.items()}
+        for name in here:
+            colour = one.labels[name]
+            theirs = colours.get(_plain(name), colour)
+            if theirs != colour:
+                raise InputError(
+                    f"{name} is {as_text(colour)} in {one.path}, but {as_text(theirs)} in {other.path}: "
+                    "mend one of the two, or read their masks as two sets"
+                )
+            if others := [label for label in other.labels if other.labels[label] == colour and label not in there]:
+                raise InputError(
+                    f"{as_text(colour)} is {name} in {one.path}, but {others[0]} in {other.path}: "
+                    "mend one of the two, or read their masks as two sets"
+                )
+
+
+def agreed_labels(class_lists: Sequence[ClassList]) -> dict[str, Value]:
+    """Return the values by name, without names or values on which class lists disagree."""
+    agreed: dict[str, Value] = {}
+    for class_list in class_lists:
+        for name, colour in class_list.labels.items():
+            try:
+                check_agreement(class_lists, [name])
+            except InputError:
+                continue
+            agreed[name] = colour
+    return agreed
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _nearest(folder: str) -> Path | None:
+    folders = [Path(folder), *Path(folder).parents][: _FOLDERS_ABOVE + 1]
+    return next((each / name for each in folders for name in CLASS_LIST_FILES if (each / name).is_file()), None)
+
+
+def _read(path: Path) -> ClassList:
+    try:
+        return ClassList(str(path), read_class_list(path))
+    except Unclear as error:
+        return ClassList(str(path), {}, problem=f"{path} {error}: mend or remove it")

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lsinet_monai.data.mask_files.class_lists import IGNORED
-from lsinet_monai.data.mask_files.labelmap import Labelmap, check_agreement
+from lsinet_monai.data.mask_files.class_list_files import IGNORED
+from lsinet_monai.data.mask_files.class_lists import ClassList, check_agreement
 from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
 from lsinet_monai.data.mask_files.rule import (
     COMMON_NOISE,
@@ -85,12 +85,12 @@ class Tally:
         return not self.kinds
 
 
-def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
+def decide(tally: Tally, class_lists: Sequence[ClassList]) -> MaskRule:
     """Decide which values are polyp.
 
     Args:
         tally: the values; not all masks are black.
-        labelmaps: the labels of the set's values; empty if they are not known.
+        class_lists: the labels of the set's values; empty if they are not known.
 
     Raises:
         InputError: the values could mean several things; the message says which values.
@@ -99,30 +99,30 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
         raise InputError("some masks are transparent and black, others have colours or greys")
     has_greys = len(tally.kinds) == 1 and tally.kinds <= {"grey", "opacity"}
     is_white = has_greys and bool(tally.histogram[FULL_LEVEL:].any())
-    if (problems := [labelmap.problem for labelmap in labelmaps if labelmap.problem]) and not is_white:
+    if (problems := [class_list.problem for class_list in class_lists if class_list.problem]) and not is_white:
         raise InputError(problems[0])
-    labelmaps = [labelmap for labelmap in labelmaps if labelmap.labels]
-    named: set[Value] = {0, BLACK, *(value for labelmap in labelmaps for value in labelmap.labels.values())}
-    has_numbers = any(labelmap.has_numbers for labelmap in labelmaps)
-    if colours := [each.path for each in labelmaps if each.labels and has_numbers and not each.has_numbers]:
-        numbers = next(each.path for each in labelmaps if each.has_numbers)
+    class_lists = [each for each in class_lists if each.labels]
+    named: set[Value] = {0, BLACK, *(value for class_list in class_lists for value in class_list.labels.values())}
+    has_numbers = any(class_list.has_numbers for class_list in class_lists)
+    if colours := [each.path for each in class_lists if each.labels and has_numbers and not each.has_numbers]:
+        numbers = next(each.path for each in class_lists if each.has_numbers)
         raise InputError(f"{colours[0]} lists colours, but {numbers} numbers: read their masks as two sets")
     held: Collection[Value] | None = tally.numbers if has_numbers else tally.colours
     # What labelme calls ignored is the white of masks of 0 and 255.
-    ignored = {value for labelmap in labelmaps for name, value in labelmap.labels.items() if name == IGNORED}
-    if labelmaps and held and set(held) <= named and not set(held) <= {0, *ignored}:
-        return _by_label(labelmaps, tally)
+    ignored = {value for class_list in class_lists for name, value in class_list.labels.items() if name == IGNORED}
+    if class_lists and held and set(held) <= named and not set(held) <= {0, *ignored}:
+        return _by_label(class_lists, tally)
     if has_numbers and held and not is_white:
-        raise InputError(f"they hold {as_list(set(held) - named)}, not in {_describe(labelmaps)}")
+        raise InputError(f"they hold {as_list(set(held) - named)}, not in {_describe(class_lists)}")
     # Which labels are polyp may not be clear from their names, and does not matter for greys.
     if has_greys:
-        others = [name for labelmap in labelmaps for name in labelmap.not_called_polyp]
+        others = [name for class_list in class_lists for name in class_list.not_called_polyp]
     else:
-        others = [name for labelmap in labelmaps for name in labelmap.others if [name] != labelmap.polyps]
+        others = [name for class_list in class_lists for name in class_list.others if [name] != class_list.polyps]
     if others and not has_greys:
         unnamed = as_list(tally.colours.keys() - named) if tally.colours else "more than 256 colours"
         hint = "" if has_numbers else ": take CVAT's SegmentationClass, not SegmentationObject"
-        raise InputError(f"they hold {unnamed}, not in {_describe(labelmaps)}{hint}")
+        raise InputError(f"they hold {unnamed}, not in {_describe(class_lists)}{hint}")
     if tally.kinds == {"palette"} and all(len(colours) == 1 for colours in tally.palette.values()):
         return _by_index({index: next(iter(colours)) for index, colours in tally.palette.items()})
     if has_greys:
@@ -130,32 +130,32 @@ def decide(tally: Tally, labelmaps: Sequence[Labelmap]) -> MaskRule:
         if not others:
             return rule
         reason = "the masks have other values" if has_numbers else "the masks have no colours"
-        note = f", though {labelmaps[0].name} has the labels {', '.join(dict.fromkeys(others))}: {reason}"
+        note = f", though {class_lists[0].name} has the labels {', '.join(dict.fromkeys(others))}: {reason}"
         return replace(rule, note=note)
     return _by_colour(tally)
 
 
-def _describe(labelmaps: Sequence[Labelmap]) -> str:
-    return f"{labelmaps[0].path}, which has the labels {', '.join(labelmaps[0].labels)}"
+def _describe(class_lists: Sequence[ClassList]) -> str:
+    return f"{class_lists[0].path}, which has the labels {', '.join(class_lists[0].labels)}"
 
 
-def _by_label(labelmaps: Sequence[Labelmap], tally: Tally) -> MaskRule:
-    polyps = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.polyps)
-    others = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.others if name not in polyps)
+def _by_label(class_lists: Sequence[ClassList], tally: Tally) -> MaskRule:
+    polyps = dict.fromkeys(name for class_list in class_lists for name in class_list.polyps)
+    others = dict.fromkeys(name for class_list in class_lists for name in class_list.others if name not in polyps)
     if not polyps:
-        names = dict.fromkeys(name for labelmap in labelmaps for name in labelmap.labels)
-        raise InputError(f"{labelmaps[0].name} has the labels {', '.join(names)}, none of them called polyp")
-    check_agreement(labelmaps)
-    inside = {labelmap.labels[name] for labelmap in labelmaps for name in labelmap.polyps}
-    black = 0 if labelmaps[0].has_numbers else BLACK
-    outside = {black, *(value for labelmap in labelmaps for value in labelmap.labels.values())} - inside
+        names = dict.fromkeys(name for class_list in class_lists for name in class_list.labels)
+        raise InputError(f"{class_lists[0].name} has the labels {', '.join(names)}, none of them called polyp")
+    check_agreement(class_lists)
+    inside = {class_list.labels[name] for class_list in class_lists for name in class_list.polyps}
+    black = 0 if class_lists[0].has_numbers else BLACK
+    outside = {black, *(value for class_list in class_lists for value in class_list.labels.values())} - inside
     if black in inside:
-        raise InputError(f"{labelmaps[0].name} says that {'0' if black == 0 else 'black'} is polyp")
-    both = [name for each in labelmaps for name, value in each.labels.items() if value in inside and name not in polyps]
-    if both:
-        raise InputError(f"{labelmaps[0].name} gives {', '.join(polyps)} and {both[0]} one value")
+        raise InputError(f"{class_lists[0].name} says that {'0' if black == 0 else 'black'} is polyp")
+    values = [item for each in class_lists for item in each.labels.items()]
+    if both := [name for name, value in values if value in inside and name not in polyps]:
+        raise InputError(f"{class_lists[0].name} gives {', '.join(polyps)} and {both[0]} one value")
     palette = {index: min(colours) for index, colours in tally.palette.items()} if black == 0 else {}
-    note = f", as {labelmaps[0].name} says ({', '.join(polyps)}" + (f"; not {', '.join(others)})" if others else ")")
+    note = f", as {class_lists[0].name} says ({', '.join(polyps)}" + (f"; not {', '.join(others)})" if others else ")")
     return Values(tuple(sorted(inside)), tuple(sorted(outside)), palette=tuple(sorted(palette.items())), note=note)
 
 

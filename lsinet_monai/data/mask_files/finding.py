@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from lsinet_monai.data.mask_files.class_lists import ClassList, agreed_labels, check_agreement, find_class_lists
 from lsinet_monai.data.mask_files.deciding import Tally, decide
 from lsinet_monai.data.mask_files.given import WAYS, GivenValues, given_rule
-from lsinet_monai.data.mask_files.labelmap import Labelmap, agreed_labels, check_agreement, find_labelmaps
 from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, in_order, read_mask_picture
 from lsinet_monai.data.mask_files.polarity import Look, find_inverted, look_at, mostly_inverted
 from lsinet_monai.data.mask_files.rule import (
@@ -59,7 +59,7 @@ def read_mask(path: str | os.PathLike[str], rule: MaskRule | None = None) -> np.
     if picture.kind == "grey" and picture.pixels.min() == picture.pixels.max() >= _CONSTANT:
         return STANDARD.select(picture)
     try:
-        rule = decide(Tally([picture]), find_labelmaps([str(path)]))
+        rule = decide(Tally([picture]), find_class_lists([str(path)]))
     except InputError as error:
         raise _ambiguous(str(path), str(error), "mask_values") from None
     if found := rule.misfit(picture):
@@ -80,9 +80,9 @@ def find_mask_rule(
 
     - black with one other value: a grey (0/1, 0/128, 0/255), an index of a palette, or a colour;
     - black with one grey or colour, with the noise of a compression or with soft edges;
-    - of several colours, greys or indices, if CVAT's ``labelmap.txt`` or another tool's list of classes (see
-      :mod:`~lsinet_monai.data.mask_files.class_lists`) lies next to the masks or up to three folders above, and has a
-      label that is called polyp, or else labels with this word;
+    - of several colours, greys or indices, if CVAT's ``labelmap.txt`` or another tool's class list (see
+      :mod:`~lsinet_monai.data.mask_files.class_list_files`) lies next to the masks or up to three folders above, and
+      has a label that is called polyp, or else labels with this word;
     - transparent everywhere except at the polyp.
 
     Args:
@@ -104,8 +104,8 @@ def find_mask_rule(
     if not files:
         return STANDARD
     where = where or os.path.commonpath([os.path.dirname(file) or "." for file in files])
-    labelmaps = find_labelmaps(files)
-    rule = None if mask_values is None else _given(mask_values, labelmaps, key)
+    class_lists = find_class_lists(files)
+    rule = None if mask_values is None else _given(mask_values, class_lists, key)
     if isinstance(rule, GivenValues) and rule.has_numbers:
         rule = rule.with_palette(_readable(_spread(files)))
     if rule is None:
@@ -115,7 +115,7 @@ def find_mask_rule(
                 raise _without_polyp(where, len(files), "all are black", key)
             return STANDARD
         try:
-            rule = decide(tally, labelmaps)
+            rule = decide(tally, class_lists)
         except InputError as error:
             raise _ambiguous(where, str(error), key) from None
     looks = []
@@ -187,14 +187,14 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
         paths: the files of all masks of the set. At most 64 are read, and the first one is among them.
 
     Returns:
-        The number of masks that hold each value: names of CVAT's ``labelmap.txt`` or another list of classes, greys, or
+        The number of masks that hold each value: names of CVAT's ``labelmap.txt`` or another class list, greys, or
         colours; indices of a palette if it gives two indices one colour, or the list has numbers. If there are more
         than 16, thresholds, and the number of masks with such pixels. Black masks and opacities do not count.
     """
     files = [os.fspath(path) for path in paths]
     readable = _readable(_spread(files))
     pictures = [picture for picture in readable if not picture.is_black and picture.kind != "opacity"]
-    names: dict[Value, str] = {value: name for name, value in agreed_labels(find_labelmaps(files)).items()}
+    names: dict[Value, str] = {value: name for name, value in agreed_labels(find_class_lists(files)).items()}
     by_index = any(isinstance(value, int) for value in names) or any(
         len(set(picture.palette.values())) < len(picture.palette) for picture in pictures
     )
@@ -210,10 +210,10 @@ def list_values(paths: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
     return {names.get(value) or as_text(value): counts[value] for value in in_order(counts)}
 
 
-def _given(mask_values: Any, labelmaps: Sequence[Labelmap], key: str) -> MaskRule:
+def _given(mask_values: Any, class_lists: Sequence[ClassList], key: str) -> MaskRule:
     names = [mask_values] if isinstance(mask_values, str) else mask_values if isinstance(mask_values, Sequence) else []
-    check_agreement(labelmaps, [str(name) for name in names])
-    return given_rule(mask_values, agreed_labels(labelmaps), key)
+    check_agreement(class_lists, [str(name) for name in names])
+    return given_rule(mask_values, agreed_labels(class_lists), key)
 
 
 def _tally(files: Sequence[str]) -> Tally:

@@ -338,7 +338,7 @@ def test_an_instrument_is_no_polyp(video, open_store, tmp_path, name, content):
         import_masks(video, tmp_path / "masks.zip", "eve", open_store())
 
 
-def test_the_nearest_labelmap_of_an_archive_counts(video, open_store, tmp_path):
+def test_the_nearest_class_list_of_an_archive_counts(video, open_store, tmp_path):
     with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
         archive.writestr("a/labelmap.txt", b"polyp:0,255,0::\ntool:250,50,83::\n")
         archive.writestr(f"{video.info.clip.name}/labelmap.txt", b"polyp:250,50,83::\ntool:0,255,0::\n")

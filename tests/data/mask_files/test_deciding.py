@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lsinet_monai.data.mask_files.class_lists import ClassList
 from lsinet_monai.data.mask_files.deciding import Tally, decide
-from lsinet_monai.data.mask_files.labelmap import Labelmap
 from lsinet_monai.data.mask_files.picture import MaskPicture
 from lsinet_monai.data.mask_files.rule import MaskRule, Threshold, Values
 from lsinet_monai.errors import InputError
@@ -33,9 +33,9 @@ def _colours(*colours: tuple[int, int, int], lossy: bool = False) -> MaskPicture
 NUMBERS = {"background": 0, "instrument": 1, "polyp": 2}
 
 
-def _labelmaps(labels: dict) -> list[Labelmap]:
+def _class_lists(labels: dict) -> list[ClassList]:
     name = "_classes.csv" if int in map(type, labels.values()) else "labelmap.txt"
-    return [Labelmap(f"GT/{name}", labels)] if labels else []
+    return [ClassList(f"GT/{name}", labels)] if labels else []
 
 
 NOISE = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -86,7 +86,7 @@ DECIDED = [
 
 @pytest.mark.parametrize(("masks", "labels", "rule"), [case[1:] for case in DECIDED], ids=[case[0] for case in DECIDED])
 def test_what_is_polyp(masks: list[MaskPicture], labels: dict, rule: MaskRule) -> None:
-    assert decide(Tally(masks), _labelmaps(labels)) == rule
+    assert decide(Tally(masks), _class_lists(labels)) == rule
 
 
 # what the set holds, its masks, its labels, the message
@@ -129,13 +129,13 @@ UNCLEAR = [
 )
 def test_what_is_not_clear_is_refused(masks: list[MaskPicture], labels: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        decide(Tally(masks), _labelmaps(labels))
+        decide(Tally(masks), _class_lists(labels))
 
 
 def test_a_list_that_is_not_clear_matters_only_where_it_is_needed() -> None:
-    lists = [Labelmap("class_names.txt", {}, problem="class_names.txt does not begin")]
+    lists = [ClassList("class_names.txt", {}, problem="class_names.txt does not begin")]
     assert decide(Tally([_greys(255)]), lists) == Threshold(255)
-    numbers = Labelmap("_classes.csv", {"polyp": 1, "tool": 255})
+    numbers = ClassList("_classes.csv", {"polyp": 1, "tool": 255})
     assert decide(Tally([_greys(1, 255)]), [*lists, numbers]).select(_greys(1, 255)).any()
     for masks in ([_greys(1)], [_indices({0: BLACK, 1: RED})], [_colours(BLACK, RED)]):
         with pytest.raises(InputError, match=r"^class_names.txt does not begin$"):
@@ -143,7 +143,7 @@ def test_a_list_that_is_not_clear_matters_only_where_it_is_needed() -> None:
 
 
 def test_lists_of_colours_and_of_numbers_are_two_sets() -> None:
-    lists = [Labelmap("a/labelmap.txt", {"tool": RED}), Labelmap("b/_classes.csv", {"polyp": 1})]
+    lists = [ClassList("a/labelmap.txt", {"tool": RED}), ClassList("b/_classes.csv", {"polyp": 1})]
     with pytest.raises(InputError, match=r"a/labelmap.txt lists colours, but b/_classes.csv numbers: .* as two sets"):
         decide(Tally([_greys(1)]), lists)
 

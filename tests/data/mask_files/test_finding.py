@@ -170,7 +170,7 @@ LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ninstrument:0,25
     ("TrainDataset/GT/case1", "Polyp (flat)", None),
     ("GT", "lesion", "lesion"),
 ])  # fmt: skip
-def test_labelmap_says_which_colour_is_polyp(tmp_path, save, folder, label, mask_values):
+def test_a_class_list_says_which_colour_is_polyp(tmp_path, save, folder, label, mask_values):
     (tmp_path / folder.partition("/")[0] / "labelmap.txt").parent.mkdir(parents=True)
     (tmp_path / folder.partition("/")[0] / "labelmap.txt").write_text(LABELMAP.format(label))
     paths = save(lambda m: with_palette(_classes(m), [0, 0, 0, *RED, 0, 255, 0]), folder=folder)
@@ -180,7 +180,7 @@ def test_labelmap_says_which_colour_is_polyp(tmp_path, save, folder, label, mask
         np.testing.assert_array_equal(rule.read(path), mask)
 
 
-def test_cases_whose_labelmaps_disagree_are_refused(tmp_path, save):
+def test_cases_whose_class_lists_disagree_are_refused(tmp_path, save):
     paths = []
     for case, labels in (("case1", "polyp:255,0,0\ntool:0,255,0"), ("case2", "polyp:0,255,0\ntool:255,0,0")):
         paths += save(lambda m: coloured(m, RED), folder=f"GT/{case}")
