@@ -30,14 +30,14 @@ class Changes:
         for frame in frames:
             if frame not in self._before:
                 self._before[frame] = encode_mask(self._video.mask(frame).labels)
-                self._replaced[frame] = self._video.spreads.replaceable(frame)
+                self._replaced[frame] = self._video.propagations.replaceable(frame)
 
     def note_spread(self) -> None:
         """Note what was replaced, so that it can be undone."""
         if self._frame in self._video.spreading_corrections:
-            self._video.spreads.note(self._frame, self._replaced)
+            self._video.propagations.note(self._frame, self._replaced)
         elif self._frame is not None:
-            self._video.spreads.follow(self._replaced)
+            self._video.propagations.follow(self._replaced)
 
     def note(self) -> list[dict[str, Any]]:
         """Store how much each mask now differs from the one of the frame before, and what was replaced.

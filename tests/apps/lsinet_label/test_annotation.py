@@ -314,10 +314,10 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
     video.save_correction(5, drawn(), "ann")
     changed, _ = run(annotated(job("propagate", 5)))
     after = masks(annotated)
-    spread = video.spreads.last_open()
+    spread = video.propagations.last_open()
     assert changed and spread["frame"] == 5
     for entry in changed:
-        assert (video.spreads.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
+        assert (video.propagations.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
     video.stretches.undo(spread["act"], "ann")
     for working in (annotated, worker()):
         kept = masks(working)
@@ -325,7 +325,7 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
         assert all((kept[frame] == before[frame]).all() for frame in range(12) if frame != 5)
         found = working.videos[VIDEO].values.per_frame("scores")
         assert [found[frame] for frame in range(12) if frame != 5] == values[:5] + values[6:]
-        assert working.videos[VIDEO].spreads.last_open() is None
+        assert working.videos[VIDEO].propagations.last_open() is None
 
 
 def test_a_propagation_ends_at_checked_frames_and_at_the_given_ones(annotated):
@@ -359,7 +359,7 @@ def test_a_cancelled_propagation_can_be_undone(annotated):
     work = annotated(job("propagate", 5))
     stop_after(work, 2)
     assert len(video.propagated_frames()) == 2
-    video.stretches.undo(video.spreads.last_open()["act"], "ann")
+    video.stretches.undo(video.propagations.last_open()["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
 
 
@@ -371,9 +371,9 @@ def test_a_cancelled_propagation_says_what_it_changed(annotated):
     stop_after(annotated(stopped), 2)
     assert {entry["frame"] for entry in stopped.changed} <= {3, 4} and stopped.changed
     assert stopped.note.startswith(f"{len(stopped.changed)} frame")
-    assert video.spreads.last_open()["frames"] == [3, 4]
+    assert video.propagations.last_open()["frames"] == [3, 4]
     run(annotated(job("propagate", 5)))  # to its end: both are undone together
-    assert video.spreads.last_open()["frames"] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert video.propagations.last_open()["frames"] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
 
 
 @pytest.mark.slow
@@ -382,9 +382,9 @@ def test_the_same_propagation_again_changes_nothing(annotated):
     before = masks(annotated)
     video.save_correction(5, drawn(), "ann")
     run(annotated(job("propagate", 5)))
-    after, spread = masks(annotated), video.spreads.last_open()
+    after, spread = masks(annotated), video.propagations.last_open()
     changed, _ = run(annotated(job("propagate", 5)))
-    assert changed == [] and (masks(annotated) == after).all() and video.spreads.last_open() == spread
+    assert changed == [] and (masks(annotated) == after).all() and video.propagations.last_open() == spread
     video.stretches.undo(spread["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
 
@@ -415,7 +415,7 @@ def test_no_mask_outlives_its_correction(annotated, withdraw, is_early):
     withdraw(video)
     assert {9, 10, 11, 0} < video.orphans()
     changed, _ = run(annotated(job("propagate", 5)))
-    assert video.propagated_frames() == [] and video.spreads.last_open() is None and people == [2]
+    assert video.propagated_frames() == [] and video.propagations.last_open() is None and people == [2]
     others = sorted(set(range(12)) - video.corrections.keys())
     assert {9, 10, 11} <= set(others) and (masks(annotated)[others] == before[others]).all()
     assert {entry["frame"] for entry in changed} <= set(others) and (masks(annotated)[8] == checked).all()
@@ -444,7 +444,7 @@ def test_an_undone_spread_brings_no_mask_of_a_lost_correction_back(annotated):
     video.take_back(2, "ann")
     run(annotated(job("propagate", 2)))
     assert {tuple(video.values.sources(frame)) for frame in video.propagated_frames()} == {(7,)}
-    video.stretches.undo(video.spreads.last_open()["act"], "ann")
+    video.stretches.undo(video.propagations.last_open()["act"], "ann")
     assert not set(video.propagated_frames()) & {3, 4, 5, 6, 8, 9, 10, 11} and not video.orphans()
     assert (masks(annotated)[8:] == original[8:]).all()
 

@@ -37,7 +37,7 @@ def get_mask(
     video = app.videos[image_id]
     mask = video.mask(frame, original)
     if before is not None:
-        mask = mask._replace(labels=video.spreads.before(before, frame))
+        mask = mask._replace(labels=video.propagations.before(before, frame))
     headers = {"X-Mask-Source": mask.source, "X-Mask-Version": str(mask.version), "Cache-Control": "no-store"}
     return Response(encode_mask(mask.labels), media_type="image/png", headers=headers)
 

@@ -89,7 +89,7 @@ def post_keep(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, 
         NotFound: there is no such video, or the act is not known any more.
         Conflict: the act is no propagation, or the video is final.
     """
-    return {"act": wanted.act, "frames": app.videos[image_id].spreads.keep(wanted.act, current_user())}
+    return {"act": wanted.act, "frames": app.videos[image_id].propagations.keep(wanted.act, current_user())}
 
 
 @router.post("/videos/{image_id}/undo", summary="Undo an act on a stretch, or a propagation", dependencies=[ANNOTATOR])

@@ -21,13 +21,13 @@ all. A correction is on the disk before the server answers its save.
 
 The modules: ``video_info`` (``video.json``), ``history`` (``history.jsonl``), ``masks`` (the PNG files),
 ``frame_values`` (``frames.json``), ``lesions`` (ids, names, merges), ``stretches`` (what people do to many frames at
-once), ``spreads`` (propagations that can be undone), ``undo_log`` (``undo/``), ``video`` (changes that touch several of
+once), ``propagations`` (those that can be undone), ``undo_log`` (``undo/``), ``video`` (changes that touch several of
 these), ``summary`` (what clients see), ``videos`` (all videos).
 """
 
 from lib.store.lesions import Lesions
 from lib.store.masks import CHECKED, Correction, Mask, Masks, decode_mask, encode_mask
-from lib.store.spreads import Replaced
+from lib.store.propagations import Replaced
 from lib.store.stretches import Act
 from lib.store.summary import describe_video, summarise_video
 from lib.store.video import LABEL_SUFFIXES, LABEL_TAGS, REACH, StoredVideo

@@ -15,7 +15,7 @@ import numpy as np
 from lib.errors import Conflict
 from lib.store.files import utc_now
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks
-from lib.store.undo_log import UndoLog, backup_of, digest
+from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 
@@ -143,7 +143,7 @@ class Stretches:
         with self._video.lock:
             for folder in reversed(self._log.finished()):
                 content = self._log.read(folder)
-                if content["name"] != "spread":
+                if content["name"] != PROPAGATION:
                     frames = sorted({entry["frame"] for entry in content["entries"]})
                     return {"act": int(folder.name), "name": content["name"], "frames": frames}
         return None
@@ -168,8 +168,7 @@ class Stretches:
             content = self._log.read(folder)
             entries = content["entries"]
             for entry in entries:
-                now = self._masks.content(entry["kind"], entry["frame"])
-                if entry["after"] != (None if now is None else digest(now)):
+                if entry["after"] != digest(self._masks.content(entry["kind"], entry["frame"])):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
             if content["name"] == "merge":
                 if content["after"] != self._video.lesions.merged():
@@ -248,8 +247,7 @@ class Stretches:
             try:
                 for frame in range(first, last + 1):
                     if change(frame, partial(backup, frame=frame)):
-                        content = self._masks.content(entries[-1]["kind"], frame)
-                        entries[-1]["after"] = None if content is None else digest(content)
+                        entries[-1]["after"] = digest(self._masks.content(entries[-1]["kind"], frame))
                 act.withdrawn = sorted(set(drawn) - self._video.spreading_corrections.keys())
                 act.spread = [frame for frame in act.withdrawn if self._video.has_spread(frame)]
                 self._log.write(folder, {"name": name, "entries": entries, "spread": act.spread})

@@ -19,7 +19,10 @@ from lsinet_monai.utils.files import atomic_write
 if TYPE_CHECKING:
     from lib.store.video_info import VideoInfo
 
-__all__ = ["UndoLog", "backup_of", "digest"]
+__all__ = ["PROPAGATION", "UndoLog", "backup_of", "digest"]
+
+PROPAGATION = "spread"
+"""The name of a propagation among the acts, as ``act.json`` has it."""
 
 _KEPT = 50  # acts that can be undone
 
@@ -95,8 +98,10 @@ def backup_of(folder: Path, kind: str, frame: int) -> Path:
     return folder / f"{frame:06d}.{kind}.png"
 
 
-def digest(content: bytes) -> str:
-    """Identify a mask and who saved it, but for the version, which an undo raises, too."""
+def digest(content: bytes | None) -> str | None:
+    """Identify a mask and who saved it, but for the version, which an undo raises, too; None if there is no mask."""
+    if content is None:
+        return None
     with Image.open(io.BytesIO(content)) as image:
         texts = {name: text for name, text in getattr(image, "text", {}).items() if name != "Version"}
         return hashlib.sha256(np.array(image).tobytes() + json.dumps(texts, sort_keys=True).encode()).hexdigest()

@@ -16,7 +16,7 @@ from lib.store.frame_values import FrameValues
 from lib.store.history import History
 from lib.store.lesions import Lesions
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, NEW, PREDICTED, PROPAGATED, Correction, Mask, Masks
-from lib.store.spreads import Spreads
+from lib.store.propagations import Propagations
 from lib.store.stretches import Stretches
 from lib.store.undo_log import UndoLog
 from lib.store.video_info import VideoInfo
@@ -49,7 +49,7 @@ class StoredVideo:
         values: scores and doubts of the frames.
         lesions: their ids, names and colours.
         stretches: what people do to many frames at once.
-        spreads: the propagations that can be undone.
+        propagations: the propagations that can be undone.
     """
 
     def __init__(self, image_id: str, path: Path, folder: Path) -> None:
@@ -64,7 +64,7 @@ class StoredVideo:
         self.lesions = Lesions(self.lock, self.info, self.values, self.history)
         log = UndoLog(folder / "undo")
         self.stretches = Stretches(self, self._masks, log)
-        self.spreads = Spreads(self, self._masks, log)
+        self.propagations = Propagations(self, self._masks, log)
 
     def _set_aside(self) -> None:
         """Move the data and labels of the previous video with this name to another folder."""

@@ -87,10 +87,10 @@ def test_a_lesion_gets_a_new_id(client, services, annotated, png):
 
 
 def test_a_propagation_is_kept(client, annotated, drawn):
-    before = {4: annotated.spreads.replaceable(4)}
+    before = {4: annotated.propagations.replaceable(4)}
     annotated.save_correction(3, drawn(7), "ann")
     annotated.write_prediction("propagated", 4, drawn(7))
-    annotated.spreads.note(3, before)
+    annotated.propagations.note(3, before)
     assert client.get(f"videos/{VIDEO}").json()["spread"] == {"act": 1, "frame": 3, "frames": [4]}
     assert client.post(f"videos/{VIDEO}/keep", json={"act": 1}).json() == {"act": 1, "frames": [4]}
     assert client.get(f"videos/{VIDEO}").json()["spread"] is None

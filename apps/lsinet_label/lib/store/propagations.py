@@ -10,14 +10,12 @@ import numpy as np
 
 from lib.errors import Conflict
 from lib.store.masks import PROPAGATED, Masks, decode_mask
-from lib.store.undo_log import UndoLog, backup_of, digest
+from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
 
-__all__ = ["Replaced", "Spreads"]
-
-_SPREAD = "spread"  # the name of such an act
+__all__ = ["Propagations", "Replaced"]
 
 
 class Replaced(NamedTuple):
@@ -28,7 +26,7 @@ class Replaced(NamedTuple):
     values: dict[str, Any] | None
 
 
-class Spreads:
+class Propagations:
     """The propagations of one video that can be undone.
 
     Args:
@@ -74,9 +72,9 @@ class Spreads:
                 if other not in entries:
                     self._log.keep(folder, PROPAGATED, other, old.content)
                     entries[other] = {"frame": other, "kind": PROPAGATED, "values": old.values}
-                entries[other]["after"] = self._mark(other)
+                entries[other]["after"] = digest(self._masks.content(PROPAGATED, other))
             ordered = [entries[other] for other in sorted(entries)]
-            self._log.write(folder, {"name": _SPREAD, "frame": frame, "version": version, "entries": ordered})
+            self._log.write(folder, {"name": PROPAGATION, "frame": frame, "version": version, "entries": ordered})
 
     def follow(self, frames: Iterable[int]) -> None:
         """Note that frames follow their corrections again after another one was taken back.
@@ -90,7 +88,7 @@ class Spreads:
             frames = set(frames)
             for entry in content["entries"]:
                 if entry["frame"] in frames:
-                    entry["after"] = self._mark(entry["frame"])
+                    entry["after"] = digest(self._masks.content(PROPAGATED, entry["frame"]))
             if content["frame"] not in self._video.spreading_corrections:
                 content["closed"] = True
             self._log.write(folder, content)
@@ -99,13 +97,9 @@ class Spreads:
         """The folder and the content of the last propagation."""
         for folder in reversed(self._log.finished()):
             content = self._log.read(folder)
-            if content["name"] == _SPREAD and content["entries"]:
+            if content["name"] == PROPAGATION and content["entries"]:
                 return folder, content
         return None
-
-    def _mark(self, frame: int) -> str | None:
-        content = self._masks.content(PROPAGATED, frame)
-        return None if content is None else digest(content)
 
     def last_open(self) -> dict[str, Any] | None:
         """The last propagation, until a person keeps or undoes it, or takes its correction back.
@@ -141,7 +135,7 @@ class Spreads:
         with self._video.lock:
             self._video.info.check_not_final()
             content = self._log.read(folder)
-            if content["name"] != _SPREAD:
+            if content["name"] != PROPAGATION:
                 raise Conflict(f"step {act} is no propagation: give the number of one")
             frames = [entry["frame"] for entry in content["entries"]]
             if not content.get("kept"):
