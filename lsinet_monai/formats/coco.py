@@ -116,8 +116,8 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
     Args:
         path: the file.
         clip: the clip. :func:`~lsinet_monai.formats.coco_images.frames_of_images` says which image is which frame.
-        labels: the categories that are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; by default the
-            one that is called ``polyp``.
+        labels: the categories that are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; by default
+            those whose names mean polyp.
 
     Returns:
         The frames that are images of the file. A frame is left out if it shows only categories of which nobody said

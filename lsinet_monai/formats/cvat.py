@@ -141,8 +141,8 @@ def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         path: the file, "CVAT for video 1.1" of a task, a job or a project: ``annotations.xml`` in the archive that CVAT
             exports. Of a project, :func:`~lsinet_monai.formats.cvat_meta.choose_task` takes the clip's task.
         clip: the clip.
-        labels: the labels that are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; by default the one
-            that is called ``polyp``.
+        labels: the labels that are polyps, see :class:`~lsinet_monai.formats.labels.LabelChoice`; by default those
+            whose names mean polyp.
 
     Returns:
         The frames of CVAT's task or job, also those without a lesion. A frame is left out if it shows only labels of

@@ -1,7 +1,7 @@
 """Which labels of another tool's file are polyps.
 
 Files of other tools label instruments, bleeding, and much more. Only polyps become masks, so a label is taken if it is
-chosen, or else if it is called ``polyp``. What is neither is a question for a person, never a mask.
+chosen, or else if its name means polyp. What is neither is a question for a person, never a mask.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lsinet_monai.data.mask_files.polyp_names import polyp_names
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import Reading
 
 __all__ = ["POLYP", "LabelChoice", "Labels", "UnclearLabels", "parse_labels"]
 
 POLYP = "polyp"
-_POLYPS = {"polyp", "polyps"}
 _LARGEST_ID = 2**31 - 1
 _COMMA = re.compile(r",(?![^(]*\))")  # not in rgb(250,50,83)
 
@@ -43,22 +43,19 @@ class LabelChoice:
     """A person's choice of labels, applied to the labels of a file.
 
     Args:
-        labels: the chosen labels; None takes the labels that are called ``polyp``, in any case.
+        labels: the chosen labels; None takes those whose names mean polyp, see
+            :func:`~lsinet_monai.data.mask_files.polyp_names.polyp_names`.
         found: the labels of the file, and how many shapes each has. Labels that it only declares have 0.
 
     Raises:
-        UnclearLabels: if a chosen label is not in the file, or none is chosen and none is called ``polyp``.
+        UnclearLabels: if a chosen label is not in the file; or none is chosen, and the names do not say which is polyp.
         InputError: if a mapping has another value.
     """
 
     def __init__(self, labels: Labels | None, found: Mapping[str, int]) -> None:
         names = ", ".join(f"{name!r} ({count})" for name, count in found.items()) or "none"
         if labels is None:
-            self._roles: dict[str, str | int | None] = {
-                name: POLYP for name in found if name.strip().lower() in _POLYPS
-            }
-            if not self._roles and any(found.values()):
-                raise UnclearLabels(f"does not say which labels are polyps: choose labels=NAME, from {names}", found)
+            self._roles: dict[str, str | int | None] = dict.fromkeys(_polyp_names(found, names), POLYP)
             return
         if isinstance(labels, str):
             labels = [labels]
@@ -96,6 +93,17 @@ class LabelChoice:
         """Return the id of the lesion that a label stands for, if the person gave one."""
         role = self._roles.get(label)
         return role if isinstance(role, int) else None
+
+
+def _polyp_names(found: Mapping[str, int], names: str) -> list[str]:
+    unclear = ""
+    try:
+        polyps = polyp_names(found)
+    except InputError as error:
+        polyps, unclear = [], f" ({error})"
+    if not polyps and any(found.values()):
+        raise UnclearLabels(f"does not say which labels are polyps{unclear}: choose labels=NAME, from {names}", found)
+    return polyps
 
 
 def parse_labels(text: str) -> Labels:

@@ -26,6 +26,20 @@ def test_choice(labels: Any, polyps: set[str], others: set[str]) -> None:
     assert choice.lesion("tool") == (4 if labels == {"tool": 4, "bleeding": None} else None)
 
 
+# the labels of a file, and those that are polyps: as with the class lists of masks
+NAMES = [
+    ({"flat polyp": 1, "Polyp_2": 1, "non-polyp": 1, "polypectomy snare": 1}, {"flat polyp", "Polyp_2"}),
+    ({"Polyps": 1, "flat polyp": 1}, {"Polyps"}),
+    ({"polyp": 1, "non-pedunculated polyp": 1}, {"polyp"}),
+]
+
+
+@pytest.mark.parametrize(("found", "polyps"), NAMES)
+def test_labels_whose_names_mean_polyp(found: dict[str, int], polyps: set[str]) -> None:
+    choice = LabelChoice(None, found)
+    assert {name for name in found if choice.is_polyp(name)} == polyps
+
+
 BAD = [
     (
         "adenoma",
@@ -33,6 +47,12 @@ BAD = [
         r"has no label 'adenoma': choose from its labels, 'Polyp' \(3\), 'tool' \(2\), 'bleeding' \(0\)",
     ),
     (None, {"lesion": 1}, r"does not say which labels are polyps: choose labels=NAME, from 'lesion' \(1\)"),
+    (None, {"non-polyp": 1}, r"does not say which labels are polyps: choose labels=NAME, from 'non-polyp' \(1\)"),
+    (
+        None,
+        {"flat polyp": 2, "non-pedunculated polyp": 1},
+        r"are polyps \(the label 'non-pedunculated polyp' may be polyp or not\): choose labels=NAME, from 'flat polyp'",
+    ),
     ({"tool": "instrument"}, FOUND, "'tool' must be 'polyp', a lesion's id or null, not 'instrument'"),
     ({"tool": 0}, FOUND, "not 0"),
     ({"tool": True}, FOUND, "not True"),
@@ -47,7 +67,7 @@ def test_refused(labels: Any, found: dict[str, int], message: str) -> None:
 
 
 def test_a_file_without_shapes_asks_nothing() -> None:
-    assert not LabelChoice(None, {"lesion": 0}).is_polyp("lesion")
+    assert not LabelChoice(None, {"lesion": 0, "non-flat polyp": 0}).is_polyp("lesion")
 
 
 TEXTS = [

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.data.mask_files.picture import Value
+from lsinet_monai.data.mask_files.polyp_names import is_called_polyp
 from lsinet_monai.errors import InputError
 
 __all__ = ["BACKGROUNDS", "CLASS_LIST_FILES", "IGNORED", "LABELMAP", "Unclear", "read_class_list"]
@@ -100,7 +101,7 @@ def _read_names(text: str) -> dict[str, Value]:
     names = [line.strip() for line in text.splitlines()]
     while names and not names[-1]:
         names.pop()
-    if [name.lower() for name in names] in (["polyp"], ["polyps"]):
+    if len(names) == 1 and is_called_polyp(names[0]):
         return {}  # there is nothing to tell it from
     ignored: dict[str, Value] = {IGNORED: _IGNORED_INDEX} if names[:1] == [IGNORED] else {}
     names = names[len(ignored) :]

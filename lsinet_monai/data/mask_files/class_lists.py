@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsinet_monai.data.mask_files.class_list_files import (
-    BACKGROUNDS,
-    CLASS_LIST_FILES,
-    LABELMAP,
-    Unclear,
-    read_class_list,
-)
+from lsinet_monai.data.mask_files.class_list_files import BACKGROUNDS, CLASS_LIST_FILES, Unclear, read_class_list
 from lsinet_monai.data.mask_files.picture import Value, as_text
+from lsinet_monai.data.mask_files.polyp_names import is_called_polyp, plain_name, polyp_names
 from lsinet_monai.errors import InputError
 
-__all__ = ["ClassList", "agreed_labels", "check_agreement", "find_class_lists", "polyp_names"]
+__all__ = ["ClassList", "agreed_labels", "check_agreement", "find_class_lists"]
 
 _FOLDERS_ABOVE = 3
-_EXACT = {"polyp", "polyps"}
-_WORD = re.compile(r"polyps?\d*")
-_NOT = {"not", "non", "no", "without"}
-_ARTICLES = {"a", "an", "any", "the"}
 
 
 @dataclass(frozen=True)
@@ -55,47 +45,17 @@ class ClassList:
     @property
     def others(self) -> list[str]:
         """The names of all labels but the background."""
-        return [name for name in self.labels if _plain(name) not in BACKGROUNDS]
+        return [name for name in self.labels if plain_name(name) not in BACKGROUNDS]
 
     @property
     def not_called_polyp(self) -> list[str]:
         """The names of all labels but the background and those that are called polyp."""
-        return [name for name in self.others if _plain(name) not in _EXACT]
+        return [name for name in self.others if not is_called_polyp(name)]
 
     @property
     def polyps(self) -> list[str]:
         """The names of the labels that are polyp, see :func:`polyp_names`."""
         return polyp_names(self.others, self.name)
-
-
-def polyp_names(names: Iterable[str], where: str = LABELMAP) -> list[str]:
-    """Choose the labels that are polyp: the one called so, or else those with this word, such as "flat polyp".
-
-    A label with "not", "non", "no" or "without" right before the word is something else, such as "non-polyp".
-
-    Args:
-        names: the labels.
-        where: the name of their file, for the message.
-
-    Raises:
-        InputError: such a word stands further before, as in "non-pedunculated polyp", and no label is called polyp.
-    """
-    names = list(names)
-    if exact := [name for name in names if _plain(name) == "polyp"]:
-        return exact
-    if exact := [name for name in names if _plain(name) in _EXACT]:
-        return exact
-    return [name for name in names if _is_polyp(name, where)]
-
-
-def _is_polyp(name: str, where: str) -> bool:
-    words = [word for word in re.findall(r"[^\W_]+", name.lower()) if word not in _ARTICLES]
-    place = next((place for place, word in enumerate(words) if _WORD.fullmatch(word)), None)
-    if place is None or (place and words[place - 1] in _NOT):
-        return False
-    if _NOT & set(words[:place]):
-        raise InputError(f"the label {name!r} of {where} may be polyp or not")
-    return True
 
 
 def find_class_lists(masks: Iterable[str]) -> list[ClassList]:
@@ -127,13 +87,15 @@ def check_agreement(class_lists: Sequence[ClassList], names: Collection[str] | N
     Raises:
         InputError: they give it different colours, or one of them gives its colour to another label.
     """
-    given = None if names is None else {_plain(name) for name in names}
-    polyps = [each.polyps if given is None else [n for n in each.labels if _plain(n) in given] for each in class_lists]
+    polyps = [each.polyps for each in class_lists]
+    if names is not None:
+        given = {plain_name(name) for name in names}
+        polyps = [[name for name in each.labels if plain_name(name) in given] for each in class_lists]
     for (one, here), (other, there) in itertools.permutations(zip(class_lists, polyps, strict=True), 2):
-        colours = {_plain(name): colour for name, colour in other.labels.items()}
+        colours = {plain_name(name): colour for name, colour in other.labels.items()}
         for name in here:
             colour = one.labels[name]
-            theirs = colours.get(_plain(name), colour)
+            theirs = colours.get(plain_name(name), colour)
             if theirs != colour:
                 raise InputError(
                     f"{name} is {as_text(colour)} in {one.path}, but {as_text(theirs)} in {other.path}: "
@@ -157,10 +119,6 @@ def agreed_labels(class_lists: Sequence[ClassList]) -> dict[str, Value]:
                 continue
             agreed[name] = colour
     return agreed
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower()
 
 
 def _nearest(folder: str) -> Path | None:

@@ -9,7 +9,6 @@ from lsinet_monai.data.mask_files.class_lists import (
     agreed_labels,
     check_agreement,
     find_class_lists,
-    polyp_names,
 )
 from lsinet_monai.errors import InputError
 
@@ -69,26 +68,8 @@ def test_the_class_list_of_each_folder_counts(tmp_path: Path) -> None:
     assert [(Path(each.path).parent.name, [*each.labels]) for each in found] == [("0", ["polyp"]), ("2", ["tool"])]
 
 
-# the labels of a set, and those that are polyp
-NAMES = [
-    (["tool"], []),
-    (["polyp", "not polyp", "non-polyp", "polypectomy snare", "flat polyp"], ["polyp"]),
-    (["Polyp ", "polyps"], ["Polyp "]),
-    (["Polyps", "flat polyp"], ["Polyps"]),
-    (["flat polyp", "polyp_2", "Polyp (Is)", "polyp3", "tool"], ["flat polyp", "polyp_2", "Polyp (Is)", "polyp3"]),
-    (["not polyp", "non-polyp", "no_polyp", "not a polyp", "polypectomy snare", "without polyps"], []),
-]
-
-
-@pytest.mark.parametrize(("names", "polyps"), NAMES)
-def test_labels_that_are_polyp(names: list[str], polyps: list[str]) -> None:
-    assert polyp_names(names) == polyps
-
-
-def test_a_label_that_may_be_polyp_or_not_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'non-pedunculated polyp' of labelmap\.txt may be polyp or not"):
-        polyp_names(["flat polyp", "non-pedunculated polyp"])
-    with pytest.raises(InputError, match=r"of class_names\.txt may be polyp or not"):
+def test_a_label_that_may_be_polyp_or_not_is_refused_with_its_file() -> None:
+    with pytest.raises(InputError, match=r"'non-pedunculated polyp' of class_names\.txt may be polyp or not"):
         _ = ClassList("a/class_names.txt", {"_background_": 0, "non-pedunculated polyp": 1}).polyps
 
 
