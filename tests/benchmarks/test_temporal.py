@@ -52,8 +52,26 @@ def test_along_the_flow_a_lost_frame_is_found_again(temporal: Any) -> None:
     smoothed = temporal.smooth_along_flow(frames, probabilities, 0.8)
     assert smoothed.shape == probabilities.shape and smoothed.min() >= 0 and smoothed.max() <= 1
     assert ((smoothed[15] > 0.5) ^ truth[15]).mean() < 0.02
-    still = np.repeat(probabilities[:1], 30, 0)
-    assert np.allclose(temporal.smooth(still, 3), still, atol=1e-6)
+
+
+# the function, its strength, and the weight of a frame by its distance
+SMOOTHERS = [
+    ("smooth", 1.5, lambda distance: np.exp(-(distance**2) / (2 * 1.5**2))),
+    ("smooth_along_flow", 0.8, lambda distance: 0.8**distance),
+]
+
+
+@pytest.mark.parametrize(("name", "strength", "weight"), SMOOTHERS)
+def test_weights_in_time(temporal: Any, name: str, strength: float, weight: Any) -> None:
+    """Where nothing moves, a mark in one frame is shared among the frames, and one in all of them stays."""
+    time = np.arange(31)
+    probabilities = np.zeros((31, 48, 80), np.float32)
+    probabilities[15, 10:30], probabilities[:, 35:] = 1, 0.6
+    arguments = [probabilities, strength] if name == "smooth" else [a_moving_disc(1)[0] * 31, probabilities, strength]
+    smoothed = getattr(temporal, name)(*arguments)
+    shares = [weight(abs(frame - 15)) / weight(abs(frame - time)).sum() for frame in time]
+    assert smoothed[:, 20, 40] == pytest.approx(np.array(shares), abs=0.001)
+    assert smoothed[:, 42, 40] == pytest.approx(0.6)
 
 
 def test_columns(temporal: Any) -> None:
