@@ -10,7 +10,7 @@ import numpy as np
 
 from lsinet_monai.data.mask_files.class_list_files import IGNORED
 from lsinet_monai.data.mask_files.class_lists import ClassList, check_agreement
-from lsinet_monai.data.mask_files.picture import BLACK, MaskPicture, Value, as_list, as_text
+from lsinet_monai.data.mask_files.picture import BLACK, FEW_VALUES, MaskPicture, Value, as_list, as_text
 from lsinet_monai.data.mask_files.rule import (
     COMMON_NOISE,
     FULL_LEVEL,
@@ -23,8 +23,6 @@ from lsinet_monai.data.mask_files.rule import (
 from lsinet_monai.errors import InputError
 
 __all__ = ["Tally", "decide"]
-
-_FEW_VALUES = 8  # noise and soft edges have more
 
 
 class Tally:
@@ -186,8 +184,8 @@ def _by_brightness(tally: Tally, kind: str, hue: tuple[int, int, int] | None = N
     if level <= LEAST_LEVEL:
         raise InputError(f"{found}, {TOO_DARK}" if tally.is_lossy else found)
     faint = tally.histogram[1 : level // 8 + 1].any()
-    is_dark = tally.histogram[0] or (faint and len(values) > _FEW_VALUES)
-    are_classes = faint and not tally.is_lossy and len(values) <= _FEW_VALUES
+    is_dark = tally.histogram[0] or (faint and len(values) > FEW_VALUES)
+    are_classes = faint and not tally.is_lossy and len(values) <= FEW_VALUES
     if not is_dark or are_classes:
         raise InputError(found)
     # Subsampled colours leave noise also far from edges.
@@ -204,13 +202,13 @@ def _common_level(histogram: np.ndarray) -> int:
 
 def _by_colour(tally: Tally) -> MaskRule:
     """Black is background, and the one other colour polyp."""
-    if tally.colours is not None and (len(tally.colours) <= _FEW_VALUES or not tally.is_lossy):
+    if tally.colours is not None and (len(tally.colours) <= FEW_VALUES or not tally.is_lossy):
         others = tally.colours.keys() - {BLACK}
         if BLACK not in tally.colours:
             raise InputError(f"they hold {as_list(tally.colours)}, and no black as background")
         if len(others) == 1:
             return Values(tuple(others), (BLACK,))
-        if len(tally.colours) <= _FEW_VALUES:
+        if len(tally.colours) <= FEW_VALUES:
             raise InputError(f"they hold {as_list(tally.colours)}")
     if tally.brightest:
         red, green, blue = (int(value) for value in np.median(tally.brightest, axis=0))

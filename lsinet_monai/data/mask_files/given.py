@@ -69,7 +69,7 @@ class GivenValues(MaskRule):
         others = None if found is None else found.keys() - {*self.inside, 0, BLACK}
         if picture.lossy and not picture.is_black and others != set():
             listed = f", such as {as_list(others)}" if others else ""
-            return f"is compressed, so that pixels of a value also hold others{listed} (give >128 or <128)"
+            return f"is compressed, so that pixels of a value may also hold others{listed} (give >128 or <128)"
         return ""
 
     def _other_palette(self, picture: MaskPicture) -> str:

@@ -7,22 +7,27 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageChops
 
 from lsinet_monai.data.frames import open_image, over_black
+from lsinet_monai.data.jpeg2000 import is_reversible
 from lsinet_monai.errors import InputError
 
-__all__ = ["BLACK", "MaskPicture", "Value", "as_list", "as_text", "in_order", "read_mask_picture"]
+__all__ = ["BLACK", "FEW_VALUES", "MaskPicture", "Value", "as_list", "as_text", "in_order", "read_mask_picture"]
 
 Value = int | tuple[int, int, int]
 """The value of a pixel: a grey, an opacity or the index of a palette, from 0 to 255; or red, green and blue."""
 
 BLACK = (0, 0, 0)
 
-_LOSSY = ("JPEG", "JPEG2000", "MPO", "WEBP")  # but for lossless WebP
+FEW_VALUES = 8
+"""Noise and soft edges have more."""
+
+_LOSSY = ("JPEG", "MPO")
 _RIFF_START = 12  # bytes before the first chunk
 _MOST_COLOURS = 256
 _VALUES_NAMED = 8
@@ -153,7 +158,9 @@ def read_mask_picture(path: str | os.PathLike[str]) -> MaskPicture:
 def _is_lossy(path: str | os.PathLike[str], image: Image.Image) -> bool:
     if image.format == "WEBP":
         return not _is_lossless_webp(path)
-    # JPEG 2000 may be lossless, but a file that was cut to a rate looks the same.
+    if image.format == "JPEG2000":
+        # A reversible file that was cut to a size looks the same, but holds noise.
+        return not is_reversible(Path(path).read_bytes()) or image.getcolors(FEW_VALUES) is None
     return image.format in _LOSSY or image.info.get("compression") == "jpeg"
 
 

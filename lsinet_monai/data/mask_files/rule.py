@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from lsinet_monai.data.mask_files.picture import MaskPicture, Value, as_list, as_text, read_mask_picture
+from lsinet_monai.data.mask_files.picture import FEW_VALUES, MaskPicture, Value, as_list, as_text, read_mask_picture
 from lsinet_monai.errors import InputError
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "select",
 ]
 
-_FEW_VALUES = 8  # noise and soft edges have more
 _STANDARD_THRESHOLD = 128
 _OVERSHOOT = 32  # of a compressed value
 _BLOCK, _EDGE = 8, 2  # pixels: the noise of JPEG reaches no further than a block, nor an edge of few values than two
@@ -198,10 +197,10 @@ class Threshold(MaskRule):
             return "" if is_empty else f"holds {as_list(found)}, none of them near {self.level}"
         if over > _FEW * bright:
             return f"also holds brighter values, up to {max(found)}"
-        if faint and not may_have_noise and len(found) <= _FEW_VALUES:
+        if faint and not may_have_noise and len(found) <= FEW_VALUES:
             return f"also holds {as_list(found - {0, self.level})}"
         values = picture.brightness
-        if not picture.lossy and len(found) <= _FEW_VALUES:
+        if not picture.lossy and len(found) <= FEW_VALUES:
             stray = _far(values, (values > 0) & (values != self.level), values == self.level, _EDGE)
         elif faint + between > (_FEW * bright if may_have_noise else 0):
             block = _COLOUR_BLOCK if self.hue is not None and picture.lossy else _BLOCK

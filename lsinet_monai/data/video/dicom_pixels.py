@@ -13,6 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
+from lsinet_monai.data.jpeg2000 import CODESTREAM, transforms_colours
 from lsinet_monai.data.video.dicom_header import RLE, Header
 from lsinet_monai.errors import InputError
 
@@ -22,9 +23,6 @@ _MODES = {"MONOCHROME1": "L", "MONOCHROME2": "L", "RGB": "RGB", "YBR_FULL": "YCb
 _HALVED, _PALETTE = "YBR_FULL_422", "PALETTE COLOR"
 # The other terms of DICOM PS3.3, C.7.6.3.1.2. Any other text may be a part of a damaged file that names the patient.
 _KNOWN = {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "HSV", "ARGB", "CMYK", "XYB"}
-
-_CODESTREAM, _CODING_STYLE, _FIRST_TILE = b"\xff\x4f", b"\xff\x52", b"\xff\x90"  # markers of JPEG 2000
-_TRANSFORM = 8  # bytes from the marker of the coding style to whether colours are transformed
 
 _FULL_SIZE = 0  # Pillow's number for components of one size
 
@@ -119,16 +117,8 @@ def jpeg_of(header: Header) -> Callable[[bytes], Image.Image]:
             picture.load()
             picture = Image.frombytes("RGB", picture.size, picture.tobytes())
         is_ybr = header.photometric in ("YBR_FULL", _HALVED) and picture.mode == "RGB"
-        if is_ybr and data.startswith(_CODESTREAM) and not _is_transformed(data):
+        if is_ybr and data.startswith(CODESTREAM) and not transforms_colours(data):
             picture = Image.frombytes("YCbCr", picture.size, picture.tobytes())
         return picture
 
     return image
-
-
-def _is_transformed(codestream: bytes) -> bool:
-    """Whether a JPEG 2000 codestream says that its colours are transformed (ISO/IEC 15444-1, A.6.1)."""
-    at = len(_CODESTREAM)
-    while (marker := codestream[at : at + 2]) not in (_CODING_STYLE, _FIRST_TILE, b""):
-        at += 2 + max(2, int.from_bytes(codestream[at + 2 : at + 4], "big"))
-    return marker == _CODING_STYLE and codestream[at + _TRANSFORM : at + _TRANSFORM + 1] != b"\0"

@@ -270,9 +270,25 @@ def test_lossy_webp_of_0_and_1_is_refused(save, quality):
         find_map_rule(paths, "ours")
 
 
-def test_lossless_webp_of_0_and_1_is_read(save):
-    paths = save(lambda m: grey(m, 1), "webp", lossless=True)
+LOSSLESS = [("webp", {"lossless": True}), ("jp2", {"irreversible": False})]
+
+
+@pytest.mark.parametrize(("suffix", "options"), LOSSLESS)
+def test_lossless_masks_of_0_and_1_are_read(save, suffix, options):
+    paths = save(lambda m: grey(m, 1), suffix, **options)
     assert str(find_mask_rule(paths)) == str(find_map_rule(paths, "ours")) == "1 is polyp, 0 is background"
+    rule = find_mask_rule(paths, mask_values=1)
+    assert all((read_mask(path, rule) == mask).all() for path, mask in zip(paths, DISCS, strict=True))
+    paths = save(lambda m: Image.fromarray(_classes(m)), suffix, **options)
+    rule = find_mask_rule(paths, mask_values=2)
+    assert all((read_mask(path, rule) == (_classes(mask) == 2)).all() for path, mask in zip(paths, DISCS, strict=True))
+
+
+def test_lossy_jpeg_2000_of_0_and_1_is_refused(save):
+    paths = save(lambda m: grey(m, 1), "jp2", irreversible=True)
+    for options in ({}, {"mask_values": 1}):
+        with pytest.raises(InputError, match=r"0, 1\)?, too dark to tell from the noise of their compression .*PNG"):
+            find_mask_rule(paths, **options)
 
 
 def test_coloured_maps_are_refused(save):

@@ -55,6 +55,8 @@ FILES = [
     ("webp", {"lossless": True, "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}, False),
     ("webp", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}, True),
     ("jp2", {"irreversible": True}, True),
+    ("jp2", {"irreversible": False}, False),
+    ("jp2", {"irreversible": False, "no_jp2": True}, False),
     ("tif", {"compression": "jpeg"}, True),
 ]
 
@@ -64,6 +66,14 @@ def test_a_compression_that_may_change_values(tmp_path: Path, suffix: str, optio
     grey(MASK, 255).save(tmp_path / f"a.{suffix}", **options)
     picture = read_mask_picture(tmp_path / f"a.{suffix}")
     assert picture.lossy is lossy and picture.kind == "grey"
+
+
+@pytest.mark.parametrize(("values", "lossy"), [(8, False), (9, True)])
+def test_reversible_jpeg_2000_of_many_values_may_have_been_cut_to_a_size(
+    tmp_path: Path, values: int, lossy: bool
+) -> None:
+    Image.fromarray((np.arange(400).reshape(20, 20) % values).astype(np.uint8)).save(tmp_path / "a.jp2")
+    assert read_mask_picture(tmp_path / "a.jp2").lossy is lossy
 
 
 def test_the_tint_of_a_jpeg_is_not_a_colour(tmp_path: Path) -> None:
