@@ -80,16 +80,24 @@ def composed(name: str) -> str:
 def find_folder(parent: Path, name: str) -> Path:
     """Find the folder of a name; one that is the same but for :func:`composed`, if there is none.
 
+    Args:
+        parent: where to begin.
+        name: the path of the folder below ``parent``, such as ``clinic/case1``.
+
     Returns:
         the folder, ``parent / name`` if there is none.
 
     Raises:
-        InputError: ``parent`` cannot be listed.
+        InputError: a folder on the way cannot be listed.
     """
-    folder = parent / name
-    if folder.exists() or not parent.is_dir():
-        return folder
-    return next((entry for entry in subfolders(parent) if composed(entry.name) == composed(name)), folder)
+    folder = parent
+    for part in Path(name).parts:
+        inner = folder / part
+        if not inner.exists() and folder.is_dir():
+            same = (entry for entry in subfolders(folder) if composed(entry.name) == composed(part))
+            inner = next(same, inner)
+        folder = inner
+    return folder if folder.exists() else parent / name
 
 
 def check_no_masks(frames: Sequence[Path]) -> None:

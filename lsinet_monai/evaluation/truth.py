@@ -112,7 +112,8 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
         what: the name of its images in errors, such as "maps".
 
     Raises:
-        InputError: the folder is missing, or neither it nor a folder in it holds an image.
+        InputError: the folder is missing, neither it nor a folder in it holds an image, or two folders differ only in
+            how their letters are written.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a folder of {what}")
@@ -121,10 +122,15 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
     except InputError as error:
         suffixes = ", ".join(FRAME_SUFFIXES)
         raise InputError(f"{folder}: holds no {what} ({suffixes}), nor do its folders") from error
-    cases = {}
+    cases: dict[str, list[Path]] = {}
     for clip in found:
         images = [Path(image) for image in clip["image"]]
-        cases["" if images[0].parent == folder else composed(str(clip["clip_id"]))] = images
+        case = "" if images[0].parent == folder else composed(str(clip["clip_id"]))
+        if case in cases:
+            raise InputError(
+                f"{images[0].parent}: has the name of another folder, but for how its letters are written: rename one"
+            )
+        cases[case] = images
     return cases
 
 
@@ -180,7 +186,7 @@ def _read_truth(gt: Path, frame_folder: Path | None, split: str) -> list[TruthCl
         files = folder.iterdir() if folder is not None and folder.is_dir() else ()
         frames = {composed(path.stem): path for path in files if path.suffix.lower() in FRAME_SUFFIXES}
         names = tuple(_by_frame(frame_names(masks), masks))
-        clips.append(TruthClip(split, case or gt.resolve().name, names, tuple(masks), frames))
+        clips.append(TruthClip(split, case or composed(gt.resolve().name), names, tuple(masks), frames))
     return clips
 
 
@@ -188,5 +194,5 @@ def _find_negative(folder: Path) -> list[TruthClip]:
     clips = []
     for case, paths in list_cases(folder, "frames").items():
         frames = _by_frame([composed(path.stem) for path in paths], paths)
-        clips.append(TruthClip(NEGATIVE_SPLIT, case or folder.resolve().name, tuple(frames), None, frames))
+        clips.append(TruthClip(NEGATIVE_SPLIT, case or composed(folder.resolve().name), tuple(frames), None, frames))
     return clips

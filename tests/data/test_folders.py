@@ -42,6 +42,14 @@ def test_a_folder_is_found_however_its_letters_are_written(tmp_path):
         assert find_folder(parent, "other") == parent / "other"
 
 
+def test_a_nested_folder_is_found_however_its_letters_are_written(tmp_path):
+    inner = tmp_path / "ka\u0308se/fall/fa\u0308lle"
+    inner.mkdir(parents=True)
+    assert find_folder(tmp_path, "k\u00e4se/fall/f\u00e4lle") == inner
+    assert find_folder(tmp_path, "k\u00e4se/fall/other") == tmp_path / "k\u00e4se/fall/other"
+    assert find_folder(tmp_path, "") == tmp_path
+
+
 def test_frames_and_folders_come_in_natural_order_without_hidden_ones(tmp_path, write_image):
     for name in ("10.png", "9.JPG", "9.png", ".1.png", "b10/1.png", "b9/1.png", ".b/1.png"):
         write_image(tmp_path / name)

@@ -52,6 +52,41 @@ def test_list_cases(data: Path) -> None:
         list_cases(data / "none", "maps")
 
 
+NFC, NFD = "k\u00e4se/f\u00e4lle", "ka\u0308se/fa\u0308lle"
+
+
+@pytest.mark.parametrize(("of_masks", "of_others"), [(NFC, NFD), (NFD, NFC)])
+def test_nested_cases_match_however_their_letters_are_written(data: Path, of_masks: str, of_others: str) -> None:
+    split = data / "truth" / UNSEEN
+    for folder, name in ((split / "GT", of_masks), (data / "maps" / UNSEEN, of_others)):
+        (folder / name).parent.mkdir()
+        (folder / "case1").rename(folder / name)
+    frame = split / "Frame" / of_others / "image9.jpg"
+    _save(frame, np.zeros((20, 24, 3), np.uint8))
+    clips = truth_clips({}, data / "truth")
+    clip = next(clip for clip in clips if clip.key == (UNSEEN, NFC))
+    assert clip.frames == {"image9": frame}
+    found = find_maps("ours", data / "maps", clips)
+    assert found.maps[clip.key][0] == data / "maps" / UNSEEN / of_others / "image8.png"
+    assert not found.problems and not found.notices
+
+
+@pytest.mark.parametrize("is_negative", [False, True])
+def test_one_case_that_is_the_given_folder_matches_too(data: Path, is_negative: bool) -> None:
+    truth = data / "lone/fa\u0308lle"
+    (data / "lone").mkdir()
+    (data / "truth" / UNSEEN / "GT/case1").rename(truth)
+    clips = truth_clips({}, data / "truth", truth) if is_negative else truth_clips({}, truth)
+    assert clips[-1].case == "f\u00e4lle"
+
+
+def test_two_cases_of_one_name_are_refused(data: Path) -> None:
+    for name in ("fa\u0308lle", "f\u00e4lle"):
+        _save(data / "both" / name / "1.png", np.zeros((20, 24), np.uint8))
+    with pytest.raises(InputError, match="has the name of another folder, but for how its letters are written: rename"):
+        list_cases(data / "both", "maps")
+
+
 @pytest.mark.parametrize("truth", [f"truth/{UNSEEN}/GT", f"truth/{UNSEEN}"])
 def test_a_lone_folder_is_the_split_all(data: Path, truth: str, score: Score) -> None:
     (scores,) = score(truth, f"maps/{UNSEEN}").scores()["ours"].items()
