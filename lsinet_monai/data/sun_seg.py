@@ -140,7 +140,7 @@ def read_negative_clips(negative_dir: str | os.PathLike[str], clips: Sequence[Cl
     return found
 
 
-def find_test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
+def find_test_splits(dataset_dir: str | os.PathLike[str] | None) -> list[str]:
     """List the test splits that a dataset has.
 
     Args:
@@ -150,9 +150,11 @@ def find_test_splits(dataset_dir: str | os.PathLike[str]) -> list[str]:
         the test splits of :data:`SPLITS` whose ``Frame`` folder exists.
 
     Raises:
-        InputError: the dataset has no test split.
+        InputError: no dataset is given, or it has no test split.
     """
     check_paths(dataset_dir=dataset_dir)
+    if not dataset_dir:  # as in a training on stills
+        raise InputError(f"dataset_dir={dataset_dir!r}: give a dataset with a test split, {', '.join(SPLITS[1:])}")
     root = Path(dataset_dir)
     splits = [split for split in SPLITS[1:] if (root / split / FRAME_FOLDER).is_dir()]
     if not splits:

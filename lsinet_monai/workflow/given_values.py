@@ -33,6 +33,7 @@ PATH_KEYS = (
 """The keys of the shipped configs whose values are paths."""
 
 _NEEDED = ("bundle_root", "input", "model_file", "output_dir", "filepath")
+_MAY_BE_EMPTY = ("dataset_dir", "features_dir")  # the guide says what they mean then
 
 _SEP = ReferenceResolver.sep
 _REFERENCE = "_reference"
@@ -47,17 +48,15 @@ def read_given_values(call: Call) -> None:
     - The values of :data:`PATH_KEYS` are taken as typed, except that ``~`` at the start is expanded. Fire turns some
       into numbers and lists, and cuts others at a ``#``; MONAI reads ``#`` as ``::``, and evaluates what begins with
       ``$`` or ``@``. A value stays an expression or a reference only if it is a valid one and no such file exists.
-      Values in config files change only at ``~``.
+      Values in config files change only at ``~``. An empty text is not a path.
 
     MONAI reads a ``%`` at the start of a value before any code of this package runs.
 
     Raises:
-        InputError: a path that a run needs has no value; or a path of a ``ConfigWorkflow`` made in Python may have had
-            a ``#``.
+        InputError: a path that a run needs has no value, a path is empty that has no meaning then, or a path of a
+            ``ConfigWorkflow`` made in Python may have had a ``#``.
     """
     for key, value in call.given.items():
-        if value == "" and key in _NEEDED:
-            raise InputError(f"{key} is empty: a path is needed; leave the key out to take the usual one")
         if value in (None, "null", "true", "false") and key in call.parser and not _is_existing_path(key, call):
             if value in (None, "null"):
                 if key in _NEEDED:
@@ -90,6 +89,8 @@ def _read_path(key: str, call: Call) -> None:
         value = _as_typed(call.typed.get(key), call.given[key], value)
     elif isinstance(value, str) and "::" in value and value[0] not in "$@":
         value = _as_in_file(key, value, call)
+    if value == "" and key not in _MAY_BE_EMPTY:
+        raise InputError(f"{key} is empty: a path is needed; leave the key out to take the usual one")
     if isinstance(value, str) and not _is_config_syntax(value, parser, is_given):
         _set(parser, key, os.path.expanduser(value))
 

@@ -78,6 +78,14 @@ def test_test_splits_are_those_present(tmp_path, write_split):
     assert find_test_splits(tmp_path) == ["TestEasyDataset/Unseen", "TestHardDataset/Seen"]
 
 
+@pytest.mark.parametrize("dataset_dir", [None, ""])
+def test_test_splits_need_a_dataset(tmp_path, monkeypatch, write_split, dataset_dir):
+    write_split(tmp_path, "TestHardDataset/Seen")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"dataset_dir={dataset_dir!r}: give a dataset with a test split, TestEasy"):
+        find_test_splits(dataset_dir)
+
+
 def test_masks_without_a_frame_are_told(tmp_path, caplog, write_split):
     write_split(tmp_path)
     read_split(tmp_path)

@@ -143,6 +143,17 @@ def test_a_workflow_made_in_python_does_not_guess(config: Path) -> None:
     assert "output_dir 'a::b' does not exist, and may have had a #" in str(find_input_error(caught.value))
 
 
+@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_an_empty_path_is_refused_unless_it_means_none(command: Callable[..., Any], key: str, in_file: bool) -> None:
+    Path("overlay.json").write_text(json.dumps({key: "" if in_file else "a", "seen#key": f"@{key}"}))
+    found = command("" if in_file else f"--{key} ''", "['config.json','overlay.json']")
+    if key in ("dataset_dir", "features_dir"):
+        assert found["key"] == ""
+    else:
+        assert found == f"{key} is empty: a path is needed; leave the key out to take the usual one"
+
+
 def test_expand_home() -> None:
     values = {"input": "~/a", "output_dir": "a~b", "checkpoint": Path("~"), "text": "~"}
     assert expand_home(values) == {**values, "input": f"{HOME}/a"}
