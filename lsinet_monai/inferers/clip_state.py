@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.bad_frames import are_left_empty
 from lsinet_monai.inferers.input_checks import check_saved
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.smoothing import SmoothedLogit
 from lsinet_monai.networks import Features
 
-__all__ = ["ClipReport", "ClipState"]
+__all__ = ["ClipReport", "ClipState", "EncodedFrame"]
 
 
 class ClipReport(NamedTuple):
@@ -42,6 +44,18 @@ class ClipReport(NamedTuple):
         return "; ".join(parts) or "nothing"
 
 
+class EncodedFrame(NamedTuple):
+    """An encoded frame, and what the inferer has found out about it."""
+
+    features: Features
+    usable: Tensor | None
+    """(B,), bool: whether it may be written to memory."""
+    begins_scene: bool
+    """Whether it comes after a cut."""
+    seen: Tensor | None
+    """See :attr:`ClipState.seen`."""
+
+
 @dataclass
 class ClipState:
     """The state between two frames of a clip, or of a batch of clips."""
@@ -65,6 +79,10 @@ class ClipState:
     """(B, 3, H, W) of the frames; None before the first one."""
     left_empty: Tensor | None = None
     """(B,), int64: how many frames of each clip were left empty, because their logits were not finite."""
+    clearest: ClearestFrame | None = None
+    """The clearest of the frames before, where an adjacent frame is chosen by that."""
+    smoothed: SmoothedLogit | None = None
+    """The smoothed logits up to the frame segmented last, where masks are smoothed."""
 
     @property
     def scene_index(self) -> int:
@@ -76,8 +94,20 @@ class ClipState:
         skipped = self.memory.skipped_writes
         self.memory = MemoryBank(self.memory.memory_frames, self.memory.forgetting)
         self.memory.skipped_writes = skipped
-        self.previous = None
+        self.previous, self.clearest, self.smoothed = None, None, None
         self.cuts.append(self.frame_index)
+
+    def wait(self, frame: EncodedFrame) -> None:
+        """Let a frame wait for the frame after it."""
+        self.waiting, self.waiting_usable, self.waiting_begins_scene = frame[:3]
+
+    def take_waiting(self) -> EncodedFrame | None:
+        """Take the waiting frame out of the state, if there is one."""
+        if self.waiting is None:
+            return None
+        waiting = EncodedFrame(self.waiting, self.waiting_usable, self.waiting_begins_scene, self.seen)
+        self.waiting, self.waiting_usable, self.waiting_begins_scene = None, None, False
+        return waiting
 
     def count_left_empty(self, logit: Tensor) -> None:
         """Count a frame, by its logit (B, 1, H, W), if it was left empty."""
@@ -95,6 +125,8 @@ class ClipState:
             "frame_index": self.frame_index,
             "memory": self.memory.state_dict(),
             "previous": _copy(self.previous),
+            "clearest": None if self.clearest is None else self.clearest.to_list(),
+            "smoothed": None if self.smoothed is None else list(self.smoothed),
             "waiting": _copy(self.waiting),
             "waiting_usable": self.waiting_usable,
             "waiting_begins_scene": self.waiting_begins_scene,
@@ -118,6 +150,9 @@ class ClipState:
         self.memory.load_state_dict(state["memory"])
         self.frame_index = state["frame_index"]
         self.previous = _to_features(state["previous"])
+        clearest, smoothed = state.get("clearest"), state.get("smoothed")
+        self.clearest = None if clearest is None else ClearestFrame.from_list(clearest)
+        self.smoothed = None if smoothed is None else SmoothedLogit(*smoothed)
         self.waiting = _to_features(state.get("waiting"))
         self.waiting_usable = state.get("waiting_usable")
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)

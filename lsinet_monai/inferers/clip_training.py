@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.adjacent import Adjacent, ClearestFrame, choose_adjacent
 from lsinet_monai.inferers.frame_step import AmpDtype
-from lsinet_monai.inferers.sequential import Adjacent
 from lsinet_monai.inferers.training import TrainingInferer
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.encoder import STRIDES
@@ -116,26 +116,27 @@ class ClipTrainingInferer(TrainingInferer):
     ) -> list[tuple[Tensor, ...]]:
         first = len(frames) - self.loss_frames
         memory: list[_Written] = []
+        clearest: ClearestFrame | None = None
         results = []
         for index, current in enumerate(frames):
             is_trained = index >= first
             with torch.set_grad_enabled(is_trained and torch.is_grad_enabled()):
                 if is_trained:
                     current = _with_gradients(current, network)
-                logits = network.decode(current, self._adjacent(frames, index), _read(current, memory))
+                logits = network.decode(current, self._adjacent(frames, index, clearest), _read(current, memory))
                 written = current.keys, network.values_for_memory(current, logits)
                 if is_trained:
                     results.append(network.upsample_logits(logits, size))
             if given is not None and (given[1] == index).any():
                 written = _write_given(current, network, written, given[0], given[1] == index)
             memory.append(written)
+            if self.adjacent == "clearest":
+                clearest = ClearestFrame.after(clearest, current)
         return results
 
-    def _adjacent(self, frames: list[Features], index: int) -> Features:
-        """The adjacent frame; at a clip's end the one on its other side, and for a single frame the frame itself."""
-        if self.adjacent == "next" and index + 1 < len(frames):
-            return frames[index + 1]
-        return frames[max(index - 1, 0)]
+    def _adjacent(self, frames: list[Features], index: int, clearest: ClearestFrame | None) -> Features:
+        following = frames[index + 1] if self.adjacent != "previous" and index + 1 < len(frames) else None
+        return choose_adjacent(frames[index], following, frames[index - 1] if index else None, clearest)
 
 
 @torch.no_grad()

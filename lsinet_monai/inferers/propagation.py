@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
+from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.smoothing import SmoothedLogit, smooth
+from lsinet_monai.networks import Features
 
 __all__ = ["MOST_CORRECTED", "PropagatedFrame", "Propagation", "nearest_frames"]
 
@@ -63,6 +67,10 @@ class Propagation:
     """The last frame so far that is not damaged; None if the propagation starts here."""
     first: int = 0
     """The first frame so far of the scene."""
+    clearest: ClearestFrame | None = None
+    """The clearest frame of the scene so far, see :attr:`ClipState.clearest`."""
+    smoothed: SmoothedLogit | None = None
+    """The smoothed logits up to the last frame; None after a corrected one, whose mask they do not hold."""
     corrected: list[int] = field(default_factory=list)
     """The frames that were corrected when it began. Those corrected later do not enter its memory."""
     permanent: list[int] = field(default_factory=list)
@@ -72,6 +80,7 @@ class Propagation:
         """Go on after a cut, with an empty memory, from the first frame after it."""
         memory.skipped_writes = self.memory.skipped_writes
         self.memory, self.first, self.count, self.permanent = memory, frame, 0, []
+        self.clearest, self.smoothed = None, None
 
     def take_nearest(self, frame: int, corrections: Corrections) -> None:
         """Keep in memory the corrected frames for a frame, see :func:`nearest_frames`, and no others.
@@ -91,6 +100,16 @@ class Propagation:
         for keys, values in written:
             self.memory.write(keys, values, permanent=True)
         self.permanent = nearest
+
+    def find_clearest(self, frame: Features, usable: Tensor) -> None:
+        """Compare the last frame with the clearest one before, see :meth:`ClearestFrame.after`."""
+        self.clearest = ClearestFrame.after(self.clearest, frame, usable)
+
+    def smooth(self, logit: Tensor, frame: Features, usable: Tensor, share: float) -> Tensor:
+        """Smooth the logit of the last frame, (1, 1, H, W), see :func:`smooth`; with a share of 0 it stays."""
+        if share:
+            logit, self.smoothed = smooth(self.smoothed, logit, frame, share, usable)
+        return logit
 
     def _usable(self, frame: int, corrections: Corrections) -> list[int]:
         known = [other for other in self.corrected if other in corrections and not corrections.is_blank(other)]
@@ -113,6 +132,8 @@ class Propagation:
             "count": self.count,
             "last": self.last,
             "first": self.first,
+            "clearest": None if self.clearest is None else self.clearest.to_list(),
+            "smoothed": None if self.smoothed is None else list(self.smoothed),
             "permanent": list(self.permanent),
         }
 
@@ -132,5 +153,16 @@ class Propagation:
         frame, step = state["frame"], state["step"]
         # Earlier versions did not save which corrected frames are in memory: theirs stay until the nearest ones change.
         permanent = state.get("permanent", nearest_frames(corrected, frame - step))
-        first = state.get("first", frame)
-        return cls(memory, frame, step, state["count"], state.get("last"), first, list(corrected), list(permanent))
+        clearest, smoothed = state.get("clearest"), state.get("smoothed")
+        return cls(
+            memory,
+            frame,
+            step,
+            count=state["count"],
+            last=state.get("last"),
+            first=state.get("first", frame),
+            clearest=None if clearest is None else ClearestFrame.from_list(clearest),
+            smoothed=None if smoothed is None else SmoothedLogit(*smoothed),
+            corrected=list(corrected),
+            permanent=list(permanent),
+        )

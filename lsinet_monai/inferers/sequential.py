@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.adjacent import Adjacent, ClearestFrame, choose_adjacent
 from lsinet_monai.inferers.bad_frames import are_blank
-from lsinet_monai.inferers.clip_state import ClipReport, ClipState
+from lsinet_monai.inferers.clip_state import ClipReport, ClipState, EncodedFrame
 from lsinet_monai.inferers.cuts import find_cuts
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
@@ -24,6 +25,7 @@ from lsinet_monai.inferers.input_checks import (
     common_value,
 )
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
+from lsinet_monai.inferers.smoothing import smooth
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.utils.config_values import as_bool, check_choice, check_numbers
 
@@ -38,20 +40,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-Adjacent = Literal["next", "previous"]
-
-
-class _Encoded(NamedTuple):
-    """An encoded frame, and what the inferer has found out about it."""
-
-    features: Features
-    usable: Tensor | None
-    """(B,), bool: whether it may be written to memory."""
-    begins_scene: bool
-    """Whether it comes after a cut."""
-    seen: Tensor | None
-    """See :attr:`ClipState.seen`."""
 
 
 class SequentialVideoInferer(Inferer):
@@ -69,7 +57,8 @@ class SequentialVideoInferer(Inferer):
         memory_frames: the number of frames that the memory holds.
         adjacent: ``"next"``, as in the released program: the frame adjacent to frame t is t + 1, and for the last frame
             the one before it. ``"previous"``: it is t - 1, and for frame 0 the frame itself, so that no mask needs a
-            later frame.
+            later frame. ``"clearest"``: the next frame, or one of those before it that is much clearer, see
+            :class:`ClearestFrame`.
         forgetting: how a full memory makes room, see :class:`MemoryBank`.
         encode_batch: the number of frames to encode in one pass. A larger number is faster on a GPU, and in half
             precision on a CPU, but delays the masks of a stream by as many frames: use 1 for live video. Apart from
@@ -79,6 +68,8 @@ class SequentialVideoInferer(Inferer):
         detect_cuts: find cuts, see :mod:`lsinet_monai.inferers.cuts`, and segment the frames after a cut as if a clip
             began there: memory starts again, and no adjacent frame is taken from the other side. One clip at a time. On
             a GPU this waits for the encoder once per ``encode_batch`` frames.
+        smoothing: average the logits over the frames before, see :mod:`lsinet_monai.inferers.smoothing`: the share of
+            their weight that is left per frame, in [0, 1). 0 for none.
 
     On a GPU the encoder and a frame's step run as CUDA graphs, see :mod:`lsinet_monai.inferers.captured`: after a frame
     or two of each size, Python no longer launches their kernels one by one. ``forgetting="released"`` has no graph for
@@ -103,8 +94,9 @@ class SequentialVideoInferer(Inferer):
         encode_batch: int = 1,
         amp_dtype: AmpDtype | None = None,
         detect_cuts: bool = False,
+        smoothing: float = 0.0,
     ) -> None:
-        check_numbers(memory_interval=memory_interval, encode_batch=encode_batch)
+        check_numbers(memory_interval=memory_interval, encode_batch=encode_batch, smoothing=smoothing)
         check_choice(get_args(Adjacent), adjacent=adjacent)
         check_choice((*get_args(AmpDtype), None), amp_dtype=amp_dtype)
         MemoryBank(memory_frames, forgetting)  # It checks these two.
@@ -119,6 +111,7 @@ class SequentialVideoInferer(Inferer):
         self.forgetting: Forgetting = forgetting
         self.encode_batch = encode_batch
         self.amp_dtype: AmpDtype | None = amp_dtype
+        self.smoothing = smoothing
         self._states: dict[tuple[str, ...], ClipState] = {}
         self._reports: dict[tuple[str, ...], ClipReport] = {}
         self._engines = FrameEngines()
@@ -133,6 +126,7 @@ class SequentialVideoInferer(Inferer):
             "adjacent": self.adjacent,
             "amp_dtype": self.amp_dtype,
             "detect_cuts": self.detect_cuts,
+            "smoothing": self.smoothing,
         }
 
     def new_state(self) -> ClipState:
@@ -201,8 +195,8 @@ class SequentialVideoInferer(Inferer):
             network: in evaluation mode.
             clip_id: the clip of each row's piece; not needed for whole clips.
             frame_index: the index of the piece's first frame in its clip, the same for all rows.
-            is_last: whether the clip ends with this piece, the same for all rows. With ``adjacent="next"`` every other
-                piece has one frame more than it gets masks for, and the next piece begins with this frame.
+            is_last: whether the clip ends with this piece, the same for all rows. Without ``adjacent="previous"`` every
+                other piece has one frame more than it gets masks for, and the next piece begins with this frame.
 
         Returns:
             logits (B, 1, T, H, W); (B, 1, T - 1, H, W) for a piece with one frame more.
@@ -224,10 +218,10 @@ class SequentialVideoInferer(Inferer):
             raise ValueError(f"clip_id must name each of {frames.shape[0]} clips once, got {', '.join(map(str, key))}")
         first = int(common_value(frame_index, "frame_index"))
         last = bool(common_value(is_last, "is_last"))
-        if self.adjacent == "next" and not last and frames.shape[2] < 2:
+        if self.adjacent != "previous" and not last and frames.shape[2] < 2:
             raise ValueError(
                 f"the piece of {', '.join(key)} at frame {first} is not the last one and holds 1 frame: with "
-                "adjacent='next' it must hold one frame more than the masks that it gives"
+                f"adjacent={self.adjacent!r} it must hold one frame more than the masks that it gives"
             )
         state = self.new_state() if first == 0 else self._states.get(key)
         expected = state.frame_index if state else 0
@@ -253,11 +247,11 @@ class SequentialVideoInferer(Inferer):
 
         Args:
             frames: each (B, 3, H, W), of one size, from ``state.frame_index`` on. The first logit comes after
-                ``encode_batch`` frames, and with ``adjacent="next"`` after 2 at least.
+                ``encode_batch`` frames, and after 2 at least but with ``adjacent="previous"``.
             network: in evaluation mode.
             state: the clip's state; a new clip if not given.
-            is_last: whether the clip ends with these frames. If it does not, and with ``adjacent="next"``, the last
-                frame gets no logit yet but waits in the state. The next call's frames begin with it.
+            is_last: whether the clip ends with these frames. If it does not, and without ``adjacent="previous"``, the
+                last frame gets no logit yet but waits in the state. The next call's frames begin with it.
 
         Yields:
             the logit of each frame in order, (B, 1, H, W).
@@ -286,19 +280,19 @@ class SequentialVideoInferer(Inferer):
                 yield self._step(current, None, engine, state, shape)
             else:
                 # Before the yield, so that the caller may save the state there.
-                waiting = _take_waiting(state)
-                state.waiting, state.waiting_usable, state.waiting_begins_scene = current[:3]
+                waiting = state.take_waiting()
+                state.wait(current)
                 if waiting is not None:
                     following = None if current.begins_scene else current.features
                     yield self._step(waiting, following, engine, state, shape)
-        if is_last and (waiting := _take_waiting(state)) is not None:
+        if is_last and (waiting := state.take_waiting()) is not None:
             yield self._step(waiting, None, engine, state, shape)
         if is_last and (report := state.report()):
             logger.warning("a clip of %d frames: %s", state.frame_index, report)
 
     def _encode(
         self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int, seen: Tensor | None
-    ) -> Iterator[_Encoded]:
+    ) -> Iterator[EncodedFrame]:
         while batch := list(islice(frames, self.encode_batch)):
             check_frame_tensors(batch, shape, index)
             index += len(batch)
@@ -307,13 +301,13 @@ class SequentialVideoInferer(Inferer):
             if self.detect_cuts:
                 cuts, states = find_cuts(seen, features, usable)
                 seen = states[-1]
-                yield from map(_Encoded, features, usable, cuts, states)
+                yield from map(EncodedFrame, features, usable, cuts, states)
             else:
-                yield from (_Encoded(*pair, False, None) for pair in zip(features, usable, strict=True))
+                yield from (EncodedFrame(*pair, False, None) for pair in zip(features, usable, strict=True))
 
     def _step(
         self,
-        current: _Encoded,
+        current: EncodedFrame,
         following: Features | None,
         engine: FrameEngine,
         state: ClipState,
@@ -321,28 +315,24 @@ class SequentialVideoInferer(Inferer):
     ) -> Tensor:
         """Segment the next frame of a clip.
 
-        Its adjacent frame is the following one. Without one it is the frame before, and without that the frame itself.
+        Its adjacent frame is the following one, or the clearest. Without one it is the frame before, and without that
+        the frame itself.
         """
         if current.begins_scene:
             state.begin_scene()
         write = state.scene_index % self.memory_interval == 0
-        adjacent = following or state.previous or current.features
+        adjacent = choose_adjacent(current.features, following, state.previous, state.clearest)
         size = (shape[-2], shape[-1])
         logit = engine.segment(current.features, adjacent, state.memory, write, size, current.usable)
         state.count_left_empty(logit)
+        if self.adjacent == "clearest":
+            state.clearest = ClearestFrame.after(state.clearest, current.features, current.usable)
+        if self.smoothing:
+            logit, state.smoothed = smooth(state.smoothed, logit, current.features, self.smoothing, current.usable)
         state.previous = current.features
         state.frame_index += 1
         state.frame_shape = shape
         return logit
-
-
-def _take_waiting(state: ClipState) -> _Encoded | None:
-    """Take the waiting frame out of a state."""
-    if state.waiting is None:
-        return None
-    waiting = _Encoded(state.waiting, state.waiting_usable, state.waiting_begins_scene, state.seen)
-    state.waiting, state.waiting_usable, state.waiting_begins_scene = None, None, False
-    return waiting
 
 
 def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:

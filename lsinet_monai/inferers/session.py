@@ -14,6 +14,7 @@ from torch import Tensor
 from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.adjacent import choose_adjacent
 from lsinet_monai.inferers.corrections import Corrections, blend
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource, is_one_colour
 from lsinet_monai.inferers.input_checks import as_frame_index, as_mask, check_network, check_source
@@ -28,8 +29,6 @@ from lsinet_monai.utils.config_values import check_numbers
 __all__ = ["PropagatedFrame", "VideoSession"]
 
 logger = logging.getLogger(__name__)
-
-_OPTIONS = ("memory_interval", "memory_frames", "adjacent", "forgetting", "encode_batch", "amp_dtype", "detect_cuts")
 
 
 class VideoSession:
@@ -63,7 +62,8 @@ class VideoSession:
             gives no finite numbers gets an empty mask and acts on no other frame; the log names it.
         image_size: side, or height and width, to which frames are resized for the network.
         inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
-            given. Next and previous mean in time, in reverse too.
+            given. Next and previous mean in time, in reverse too; masks are smoothed in the direction of the
+            propagation, anew from each corrected frame.
         reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
             are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
             frames of another view make them worse (``docs/experiments.md``, "Real frames").
@@ -253,20 +253,32 @@ class VideoSession:
         write = propagation.count % self.inferer.memory_interval == 0
         propagation.count += 1
         if encoded is None:
+            propagation.smoothed = None
             return self._corrections.mask(frame).float()
-        adjacent = self._adjacent(frame, propagation.step)
-        usable = torch.tensor([False], device=self._store.device) if encoded.is_blank else None
+        adjacent = self._adjacent(frame, encoded.features, propagation)
+        usable = torch.tensor([not encoded.is_blank], device=self._store.device)
         logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size, usable)
+        logit = propagation.smooth(logit, encoded.features, usable, self.inferer.smoothing)
+        if self.inferer.adjacent == "clearest":
+            propagation.find_clearest(encoded.features, usable)
         return logit_to_probability(logit, encoded.size)
 
-    def _adjacent(self, frame: int, step: int) -> Features:
-        """Features of the adjacent frame; at a gap, a cut or the video's end, the inferer's fallback."""
-        sides = (frame + 1, frame - 1, frame) if self.inferer.adjacent == "next" else (frame - 1, frame)
-        encoded = (self._features(side, step) for side in sides if self._is_beside(frame, side))
-        return next(features for features in encoded if features is not None)
+    def _adjacent(self, frame: int, current: Features, propagation: Propagation) -> Features:
+        """The adjacent frame; at a gap, a cut or the video's end, the inferer's fallback."""
+        step = propagation.step
+        # Next and previous mean in time; the clearest frame is one before in the propagation's direction.
+        ahead = step if self.inferer.adjacent == "clearest" else 1
+        following = None if self.inferer.adjacent == "previous" else self._beside(frame, frame + ahead, step)
+        previous = None
+        if following is None and propagation.clearest is None:
+            previous = self._beside(frame, frame - ahead, step)
+        return choose_adjacent(current, following, previous, propagation.clearest)
 
-    def _is_beside(self, frame: int, other: int) -> bool:
-        return 0 <= other < len(self.source) and not self._cuts.between(frame, other)
+    def _beside(self, frame: int, other: int, step: int) -> Features | None:
+        """Features of a frame beside another one; None if there is none in this scene, or if it is damaged."""
+        if not 0 <= other < len(self.source) or self._cuts.between(frame, other):
+            return None
+        return self._features(other, step)
 
     def _features(self, frame: int, step: int) -> Features | None:
         """Features of a frame; None if it is damaged. Those of a corrected frame are kept, and not encoded again."""
@@ -301,7 +313,7 @@ class VideoSession:
         saved = SavedSession(
             image_size=self.image_size,
             reach=self.reach,
-            inferer={name: getattr(self.inferer, name) for name in _OPTIONS},
+            inferer={**self.inferer.settings, "encode_batch": self.inferer.encode_batch},
             masks=self._corrections.masks,
             thumbnails=self._corrections.thumbnails,
             propagation=None if self._propagation is None else self._propagation.state_dict(),

@@ -142,6 +142,7 @@ NUMBERS: dict[str, _Rule] = {
     "threshold": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
     "cache_gb": ("a number of 0 or more", lambda value: _is_number(value) and value >= 0),
     "drop_path_rate": _FRACTION,
+    "smoothing": _FRACTION,
     "validation_fraction": _FRACTION,
     "learning_rate": _POSITIVE,
     "clip_gradients": _POSITIVE,

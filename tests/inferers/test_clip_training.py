@@ -12,7 +12,7 @@ from lsinet_monai.inferers import ClipTrainingInferer, SequentialVideoInferer
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.memory import read_from, to_elements
 
-ADJACENT = ["next", "previous"]
+ADJACENT = ["next", "previous", "clearest"]
 FRAMES = 6
 
 

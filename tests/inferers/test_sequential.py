@@ -17,11 +17,12 @@ from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import InfererReset
 from lsinet_monai.inferers import SequentialVideoInferer, are_left_empty
+from lsinet_monai.inferers.clarity import clarity
 from lsinet_monai.networks import LSINet, load_checkpoint
 from lsinet_monai.networks.memory import to_elements
 from lsinet_monai.ops import read_memory
 
-ADJACENT = ["next", "previous"]
+ADJACENT = ["next", "previous", "clearest"]
 FRAMES = 8
 # A small memory that is written often, so that a short clip fills it and it forgets.
 SMALL = {"memory_interval": 2, "memory_frames": 2}
@@ -32,6 +33,7 @@ BAD_ARGUMENTS = [
     ({"adjacent": "both"}, "adjacent"),
     ({"forgetting": "never"}, "forgetting"),
     ({"encode_batch": 0}, "encode_batch"),
+    ({"smoothing": 1}, "smoothing"),
     ({"amp_dtype": "int8"}, "amp_dtype"),
 ]
 # (shape, further arguments, a part of the error)
@@ -58,7 +60,7 @@ def _clip(frames: int = FRAMES, batch: int = 1, seed: int = 0) -> Tensor:
 def _pieces(clip: Tensor, clip_id: Sequence[str], length: int, adjacent: str) -> list[dict[str, Any]]:
     """Cut a clip into batches that get ``length`` masks each."""
     rows, frames = len(clip_id), clip.shape[2]
-    ahead = 1 if adjacent == "next" else 0
+    ahead = 0 if adjacent == "previous" else 1
     return [
         {
             "image": clip[:, :, first : first + length + ahead],
@@ -109,6 +111,10 @@ def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> T
     results = []
     for t, frame in enumerate(frames):
         neighbour = t + 1 if adjacent == "next" and t + 1 < len(frames) else max(t - 1, 0)
+        if adjacent == "clearest" and len(frames) > 1:
+            others = [other for other in range(min(t + 2, len(frames))) if other != t]
+            worth = {other: float(clarity(network.encode(frames[other]))) - 0.02 * abs(other - t) for other in others}
+            neighbour = max(others, key=lambda other: worth[other])
         current = network.encode(frame)
         read = []
         for scale, (key, value) in enumerate(zip(current.keys, current.values, strict=True)):
@@ -129,7 +135,7 @@ def _reference(clip: Tensor, network: LSINet, adjacent: str, interval: int) -> T
 @pytest.mark.parametrize("frames", [1, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 @pytest.mark.parametrize("forgetting", ["usage", "released"])
 def test_against_the_definition(small_network: LSINet, frames: int, adjacent: str, forgetting: str) -> None:
-    clip = _clip(frames)
+    clip = _clip(frames) * torch.tensor([1, 0.2, 0.3, 1, 0.1, 0.6, 0.4])[:frames, None, None]  # Some are clearer.
     logits = SequentialVideoInferer(3, adjacent=adjacent, forgetting=forgetting)(clip, small_network)
     assert logits.shape == (1, 1, frames, 64, 64)
     torch.testing.assert_close(logits, _reference(clip, small_network, adjacent, 3), atol=1e-4, rtol=1e-4)
@@ -201,6 +207,16 @@ def test_each_frame_is_encoded_once(small_network: LSINet, monkeypatch: pytest.M
     encoded.clear()
     _Evaluator(small_network, adjacent=adjacent).run(_pieces(clip, ["a"], 3, adjacent))
     assert torch.equal(torch.stack(encoded, 2), clip)
+
+
+def test_smoothed_masks_are_the_same_in_pieces(small_network: LSINet) -> None:
+    options: dict[str, Any] = {"adjacent": "clearest", "smoothing": 0.4, **SMALL}
+    whole = SequentialVideoInferer(**options)(_clip(), small_network)
+    pieces = _Evaluator(small_network, **options).run(_pieces(_clip(), ["a"], 3, "clearest"))
+    torch.testing.assert_close(pieces["a"], whole[0], atol=1e-4, rtol=0)
+    sharp = SequentialVideoInferer(**options | {"smoothing": 0})(_clip(), small_network)
+    torch.testing.assert_close(whole[:, :, 0], sharp[:, :, 0])
+    assert not torch.allclose(whole[:, :, 1:], sharp[:, :, 1:], atol=1e-3)
 
 
 @pytest.mark.parametrize(("adjacent", "unchanged"), [("previous", 6), ("next", 5)])

@@ -69,9 +69,11 @@ def _assert_same(result: dict[int, np.ndarray], expected: dict[int, np.ndarray])
 
 
 @pytest.mark.parametrize("encode_batch", [1, 4])
-@pytest.mark.parametrize("adjacent", ["next", "previous"])
-def test_without_corrections_it_is_the_inferer(small_network: LSINet, adjacent: str, encode_batch: int) -> None:
-    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch, **OFTEN)
+@pytest.mark.parametrize(("adjacent", "smoothing"), [("next", 0), ("previous", 0), ("clearest", 0.4)])
+def test_without_corrections_it_is_the_inferer(
+    small_network: LSINet, adjacent: str, smoothing: float, encode_batch: int
+) -> None:
+    inferer = SequentialVideoInferer(adjacent=adjacent, encode_batch=encode_batch, smoothing=smoothing, **OFTEN)
     clip = frames_to_tensor(_frames(), IMAGE)[None]
     logits = F.interpolate(inferer(clip, small_network)[0, 0][:, None], SIZE, mode="bilinear", align_corners=False)
     expected = dict(enumerate(torch.sigmoid(logits)[:, 0].numpy()))
@@ -334,8 +336,11 @@ def test_a_correction_that_is_taken_back_leaves_nothing(small_network: LSINet) -
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_it_resumes_with_its_memory(small_network: LSINet, tmp_path: Path, reverse: bool) -> None:
-    session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN))
+@pytest.mark.parametrize("options", [{}, {"adjacent": "clearest", "smoothing": 0.4}])
+def test_it_resumes_with_its_memory(
+    small_network: LSINet, tmp_path: Path, options: dict[str, Any], reverse: bool
+) -> None:
+    session = _session(small_network, inferer=SequentialVideoInferer(**OFTEN, **options))
     session.add_mask(2, MASK)
     whole = _propagate(session, reverse=reverse)
     first, second = ((5, FRAMES), (0, 5)) if reverse else ((0, 5), (5, FRAMES))
@@ -524,7 +529,7 @@ def _scene(seed: int) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("known_scenes")
-@pytest.mark.parametrize("adjacent", ["next", "previous"])
+@pytest.mark.parametrize("adjacent", ["next", "previous", "clearest"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_after_a_cut_it_is_as_if_the_video_began(small_network: LSINet, adjacent: str, reverse: bool) -> None:
     session = _cut_session(small_network, adjacent)

@@ -56,6 +56,7 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
         "adjacent": "previous",
         "amp_dtype": None,
         "detect_cuts": False,
+        "smoothing": 0.0,
         "amp": True,
         "crop_field": True,
         "threshold": 0.3,
