@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, phantom_clips
 from lsinet_monai.data import write_phantom
-from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.inferers import VideoSession, encode_frames
 from lsinet_monai.inferers.corrections import blend
 from lsinet_monai.masks import has_polyp

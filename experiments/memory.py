@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from experiments.clips import FOLDS, ReadClip, held_out_clips, phantom_clips
-from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.inferers import MemoryBank, encode_frames
 from lsinet_monai.inferers.memory_bank import Forgetting
 from lsinet_monai.inferers.sequential import segment_frame

@@ -17,13 +17,11 @@ from lsinet_monai.data.clips import (
 )
 from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
 from lsinet_monai.data.folders import natural_key
+from lsinet_monai.data.frame_tensors import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor
 from lsinet_monai.data.frames import (
     FRAME_SUFFIXES,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     check_frame,
     frame_size,
-    frames_to_tensor,
     read_frame,
     read_map,
     resize_frame,

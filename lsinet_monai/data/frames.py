@@ -1,4 +1,4 @@
-"""Frames, masks and probability maps: from a file to an array, and from arrays to the network's input."""
+"""Frames, masks and probability maps: from a file to an array."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from monai.utils import ensure_tuple_rep
 from PIL import ExifTags, Image, ImageOps
 
 from lsinet_monai.errors import InputError
@@ -19,8 +17,6 @@ from lsinet_monai.utils.tensors import describe
 
 __all__ = [
     "FRAME_SUFFIXES",
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
     "ImageFacts",
     "check_frame",
     "check_frames",
@@ -28,24 +24,16 @@ __all__ = [
     "exceeds_8_bits",
     "find_pictures",
     "frame_size",
-    "frames_to_tensor",
     "open_image",
     "over_black",
     "read_frame",
     "read_map",
     "resize_frame",
-    "tensor_to_frame",
     "to_rgb",
 ]
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
 """The suffixes of frames' file names, in lower or upper case."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's red, green and blue, in [0, 1]; the encoder was trained on pixels less this mean."""
-
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's red, green and blue, in [0, 1]."""
 
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_KIND, _TIFF_OLD_KIND, _TIFF_DESCRIPTION = 254, 255, 270
@@ -308,41 +296,3 @@ def check_frames(frames: Sequence[object]) -> None:
     if wrong is not None or len(frames) == 0:
         given = "none" if wrong is None else describe(wrong)
         raise InputError(f"frames must be arrays, uint8 (H, W, 3), RGB from 0 to 255, got {given}")
-
-
-def frames_to_tensor(frames: Sequence[np.ndarray], image_size: int | Sequence[int]) -> torch.Tensor:
-    """Resize frames to the network's input size, and normalise them with ImageNet's mean and standard deviation.
-
-    The constants are fixed, so the result for a frame does not depend on the other frames.
-
-    Args:
-        frames: T frames, uint8, (H, W, 3), RGB; their sizes may differ.
-        image_size: side, or height and width, of the result in pixels.
-
-    Returns:
-        float32, (3, T, height, width): pixels in [0, 1], less ImageNet's mean, over its standard deviation.
-
-    Raises:
-        InputError: there are no frames, or one is not such an array.
-    """
-    check_frames(frames)
-    height, width = ensure_tuple_rep(image_size, 2)
-    clip = torch.from_numpy(np.stack([resize_frame(frame, (height, width)) for frame in frames]))
-    mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (
-        clip.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(mean).div_(std)
-    )
-
-
-def tensor_to_frame(frame: torch.Tensor) -> np.ndarray:
-    """Undo the normalisation of :func:`frames_to_tensor`.
-
-    Args:
-        frame: one normalised frame, (3, H, W).
-
-    Returns:
-        uint8, (H, W, 3), RGB; values outside [0, 255] are clipped.
-    """
-    pixels = frame.detach().cpu().float().movedim(0, -1).numpy()
-    scaled = pixels * np.array(IMAGENET_STD, np.float32) + np.array(IMAGENET_MEAN, np.float32)
-    return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

@@ -17,7 +17,8 @@ from torch.utils.data import IterableDataset
 
 from lsinet_monai.data.clips import Clip
 from lsinet_monai.data.field_of_view import FieldOfView, find_field_of_view
-from lsinet_monai.data.frames import frames_to_tensor, read_frame, resize_frame
+from lsinet_monai.data.frame_tensors import frames_to_tensor
+from lsinet_monai.data.frames import read_frame, resize_frame
 from lsinet_monai.data.mask_files import read_mask
 from lsinet_monai.data.video import Video, open_video
 from lsinet_monai.data.video.prefetch import Prefetch
@@ -36,7 +37,7 @@ class _Frame:
     index: int
     seconds: float | None
     pixels: np.ndarray  # as read
-    resized: np.ndarray
+    image: np.ndarray  # cropped and resized, as far as this happens on the CPU
     mask: np.ndarray | None = None
 
 
@@ -78,6 +79,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         lookahead: add the first frame of the next piece to ``image``, as the adjacent frame of the last one.
         crop_field: crop ``image`` to the field of view; also the text of a switch, from the command line.
         num_workers: threads that read the frames of folders in parallel; 0 reads them one by one.
+        device: where ``image`` is made, see :func:`~lsinet_monai.data.frames_to_tensor`; the rest stays on the CPU.
 
     Attributes:
         failed: why videos could not be read, by ``clip_id``.
@@ -95,6 +97,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         lookahead: bool = True,
         crop_field: bool = False,
         num_workers: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
         check_numbers(piece_frames=piece_frames, num_workers=num_workers)
         self.clips = list(clips)
@@ -103,6 +106,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         self.lookahead = lookahead
         self.crop_field = as_bool(crop_field, "crop_field")
         self.num_workers = num_workers
+        self.device = torch.device(device)
         self.failed: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -142,7 +146,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
                 mask = read_mask(clip.label[index], clip.mask_rule)
             elif clip.negative:
                 mask = np.zeros(pixels.shape[:2], bool)
-            return _Frame(index, None, pixels, self._resize(pixels, field), mask)
+            return _Frame(index, None, pixels, self._prepare(pixels, field), mask)
 
         about = {"frame_count": len(paths), "field": field, "fps": None, "reading": None}
         indices = range(clip.resume.next_index, len(paths))
@@ -159,7 +163,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
             "reading": {"frames_expected": report.expected, "ends_early": report.ends_early},
         }
         frames = (
-            _Frame(index, seconds, pixels, self._resize(pixels, field))
+            _Frame(index, seconds, pixels, self._prepare(pixels, field))
             for index, seconds, pixels in video.frames(clip.resume.next_index)
         )
         any_pieces = False
@@ -169,8 +173,9 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         if not any_pieces:
             raise InputError(f"{video.path}: no frame can be decoded; replace it")
 
-    def _resize(self, pixels: np.ndarray, field: FieldOfView | None) -> np.ndarray:
-        return resize_frame(field.crop(pixels) if field and self.crop_field else pixels, self.image_size)
+    def _prepare(self, pixels: np.ndarray, field: FieldOfView | None) -> np.ndarray:
+        pixels = field.crop(pixels) if field and self.crop_field else pixels
+        return pixels if self.device.type == "cuda" else resize_frame(pixels, self.image_size)
 
     def _cut(self, clip: Clip, frames: Iterator[_Frame], about: dict[str, Any]) -> Iterator[dict[str, Any]]:
         done = clip.resume.frames_done
@@ -180,7 +185,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
             following = next(frames, None)
             ahead = [following] if following and self.lookahead else []
             batch = {
-                "image": frames_to_tensor([frame.resized for frame in piece + ahead], self.image_size)[None],
+                "image": frames_to_tensor([frame.image for frame in piece + ahead], self.image_size, self.device)[None],
                 "clip_id": [clip.clip_id],
                 "frame_index": [done],
                 "is_last": [following is None],

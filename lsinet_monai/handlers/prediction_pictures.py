@@ -8,7 +8,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 from torch.utils.tensorboard import SummaryWriter
 
-from lsinet_monai.data.frames import resize_frame, tensor_to_frame
+from lsinet_monai.data.frame_tensors import tensor_to_frame
+from lsinet_monai.data.frames import resize_frame
 from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.utils.config_values import check_numbers
 from lsinet_monai.writers.overlay_drawing import overlay

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.frame_step import encode_frames
@@ -130,7 +130,7 @@ class FeatureStore:
     def _encode(self, frames: dict[int, np.ndarray]) -> dict[int, EncodedFrame]:
         if not frames:
             return {}
-        clip = frames_to_tensor(list(frames.values()), self.image_size).to(self.device)
+        clip = frames_to_tensor(list(frames.values()), self.image_size, self.device)
         encoded = self._encode_frames(clip.unsqueeze(0).unbind(2))
         finite = torch.cat([are_finite([*x.features, *x.keys, *x.values]) for x in encoded]).tolist()
         for index, is_finite in zip(frames, finite, strict=True):

@@ -1,6 +1,6 @@
 """Transforms: from a training sample's paths to augmented tensors."""
 
-from lsinet_monai.data.frames import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor
+from lsinet_monai.data.frame_tensors import IMAGENET_MEAN, IMAGENET_STD, frames_to_tensor
 from lsinet_monai.transforms.augment import (
     FramesToTensord,
     RandColourd,

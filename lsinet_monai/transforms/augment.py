@@ -24,7 +24,8 @@ from monai.utils import ensure_tuple_rep
 from PIL import Image, ImageEnhance
 
 from lsinet_monai.data.cache import FrameCache
-from lsinet_monai.data.frames import frames_to_tensor, resize_frame
+from lsinet_monai.data.frame_tensors import frames_to_tensor
+from lsinet_monai.data.frames import resize_frame
 from lsinet_monai.transforms.load import LoadFramesd
 
 __all__ = [

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from lsinet_monai.data.cache import FrameCache
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.data.stills import EFFECTS, SpoiledClip, StillClip, Stretch, check_effects
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import check_numbers

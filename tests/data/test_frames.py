@@ -6,10 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 from PIL import ExifTags, Image
 
-from lsinet_monai.data import check_frame, frame_size, frames_to_tensor, read_frame, read_map, read_mask, resize_frame
+from lsinet_monai.data import check_frame, frame_size, read_frame, read_map, read_mask, resize_frame
 from lsinet_monai.data.frames import check_image
 from lsinet_monai.errors import InputError
 
@@ -127,34 +126,6 @@ def test_shrinking_averages():
     small = resize_frame(stripes, (4, 8))
     assert small.shape == (4, 8)
     assert np.abs(small[:, 1:-1].astype(int) - 100).max() <= 1
-
-
-# frames, a part of the error
-NOT_FRAMES = [
-    ([], "got none"),
-    ([np.zeros((70, 80, 3), np.float32)], r"got array float32 \(70, 80, 3\)"),
-    ([np.zeros((70, 80, 3), np.uint8), np.zeros((70, 80), np.uint8)], r"got array uint8 \(70, 80\)"),
-    ([np.zeros((3, 70, 80), np.uint8)], r"got array uint8 \(3, 70, 80\)"),
-    ([np.zeros((70, 80, 4), np.uint8)], r"got array uint8 \(70, 80, 4\)"),
-    ([torch.zeros(70, 80, 3, dtype=torch.uint8)], "got tensor uint8"),
-]
-
-
-@pytest.mark.parametrize(("frames", "said"), NOT_FRAMES)
-def test_frames_to_tensor_takes_pictures_only(frames, said):
-    with pytest.raises(InputError, match=rf"^frames must be arrays, uint8 \(H, W, 3\), RGB from 0 to 255, {said}"):
-        frames_to_tensor(frames, 64)
-
-
-@pytest.mark.parametrize("image_size", [16, (16, 16), [16, 24]])
-def test_frames_to_tensor_normalises_each_channel(image_size):
-    frames = [np.full((10, 12, 3), RED, np.uint8), np.zeros((20, 8, 3), np.uint8)]
-    tensor = frames_to_tensor(frames, image_size)
-    height, width = (16, 16) if isinstance(image_size, int) else image_size
-    assert tensor.shape == (3, 2, height, width) and tensor.dtype == torch.float32 and tensor.is_contiguous()
-    red = (200 / 255 - 0.485) / 0.229
-    torch.testing.assert_close(tensor[0, 0], torch.full((height, width), red))
-    torch.testing.assert_close(tensor[2, 1], torch.full((height, width), -0.406 / 0.225))
 
 
 # Orientations ------------------------------------------------------------------------------------------------------

@@ -126,6 +126,19 @@ def test_through_a_data_loader(video: Clip) -> None:
     assert (piece["clip_id"], piece["is_last"], piece["index"]) == (["v"], [False], [0, 1, 2, 3])
 
 
+def test_frames_for_a_gpu_are_resized_there(video: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def frames_to_tensor(frames: list[np.ndarray], image_size: tuple[int, int], device: torch.device) -> torch.Tensor:
+        given.append(([frame.shape for frame in frames], image_size, device))
+        return torch.zeros(3, len(frames), *image_size)
+
+    monkeypatch.setattr("lsinet_monai.data.pieces.frames_to_tensor", frames_to_tensor)
+    pieces = list(ClipPieces([video], 32, 50, device="cuda:1"))
+    shapes = [frame.shape for frame in pieces[0]["frame"]]
+    assert given == [(shapes, (32, 32), torch.device("cuda:1"))] and shapes[0] != (32, 32, 3)
+
+
 def test_damaged_frames_are_left_out(tmp_path: Path, recipe: ModuleType, frames: list[np.ndarray]) -> None:
     path = tmp_path / "damaged.avi"
     recipe.write_video(path, frames, "mjpeg", "yuvj444p", options={"qscale": "2"})

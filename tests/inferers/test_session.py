@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.data import phantom_clip
-from lsinet_monai.data.frames import frames_to_tensor
+from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession, encode_frames, segment_frame
 from lsinet_monai.masks import logit_to_probability, mask_change

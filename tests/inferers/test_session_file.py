@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lsinet_monai.data.frames import frames_to_tensor, resize_frame
+from lsinet_monai.data.frame_tensors import frames_to_tensor
+from lsinet_monai.data.frames import resize_frame
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
 from lsinet_monai.masks import logit_to_probability

@@ -295,7 +295,7 @@ def _predict(
     def tensors() -> Iterator[Tensor]:
         for index, _, frame in source.frames(first):
             waiting.append((index, (frame.shape[0], frame.shape[1]), frame_quality(frame)))
-            yield frames_to_tensor([frame], model.image_size).movedim(1, 0).to(device)
+            yield frames_to_tensor([frame], model.image_size, device).movedim(1, 0)
 
     for logits in inferer.stream(tensors(), model.network, state):
         index, size, quality = waiting.popleft()
