@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy import ndimage, spatial
+from torch import Tensor
 
 from lsinet_monai.errors import InputError
 
@@ -33,6 +35,8 @@ class FieldOfView:
 
     box: tuple[int, int, int, int]
     mask: np.ndarray
+    _masks: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """The mask on each device that asked for it."""
 
     def crop(self, frame: np.ndarray) -> np.ndarray:
         """Cut the bounding box out of a frame, (H, W, 3), or out of a mask, (H, W).
@@ -47,42 +51,45 @@ class FieldOfView:
         top, left, bottom, right = self.box
         return frame[top:bottom, left:right]
 
-    def restore(self, probability: np.ndarray) -> np.ndarray:
+    def restore(self, probability: Tensor) -> Tensor:
         """Put the probability map of a cropped frame back in its place.
 
         Args:
             probability: (height, width) of the bounding box, in [0, 1].
 
         Returns:
-            (H, W), of the same type; 0 outside the field of view.
+            (H, W), of the same type and on the same device; 0 outside the field of view.
 
         Raises:
             InputError: the map is of another size than the bounding box.
         """
         top, left, bottom, right = self.box
         self._check(probability, (bottom - top, right - left))
-        whole = np.zeros(self.mask.shape, probability.dtype)
+        whole = probability.new_zeros(self.mask.shape)
         whole[top:bottom, left:right] = probability
         return self.blacken(whole)
 
-    def blacken(self, probability: np.ndarray) -> np.ndarray:
+    def blacken(self, probability: Tensor) -> Tensor:
         """Set the probability map of a whole frame to 0 outside the field of view.
 
         Args:
             probability: (H, W), in [0, 1].
 
         Returns:
-            A new array of the same type.
+            A new tensor of the same type, on the same device.
 
         Raises:
             InputError: the map is of another size than the video's frames.
         """
         self._check(probability, self.mask.shape)
-        return np.where(self.mask, probability, probability.dtype.type(0))
+        device = probability.device
+        if device not in self._masks:
+            self._masks[device] = torch.from_numpy(self.mask).to(device)
+        return torch.where(self._masks[device], probability, 0)
 
-    def _check(self, image: np.ndarray, size: tuple[int, ...]) -> None:
+    def _check(self, image: np.ndarray | Tensor, size: tuple[int, ...]) -> None:
         if image.shape[:2] != size:
-            raise InputError(f"an image of {image.shape[:2]} pixels does not fit the field of view, {size}")
+            raise InputError(f"an image of {tuple(image.shape[:2])} pixels does not fit the field of view, {size}")
 
 
 def find_field_of_view(frames: Iterable[np.ndarray]) -> FieldOfView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from lsinet_monai.formats import ClipInfo, check_stack, frame_file
 from lsinet_monai.inferers import SequentialVideoInferer, are_left_empty
 from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.utils.config_values import check_paths
-from lsinet_monai.writers import ClipWriter, Outputs, forget_clip
+from lsinet_monai.writers import ClipWriter, FrameMap, Outputs, fetch_map, forget_clip
 
 __all__ = ["ClipResultsSaver", "settings_for"]
 
@@ -137,17 +137,25 @@ class ClipResultsSaver:
     def _write(self, writer: ClipWriter, batch: Mapping[str, Any], logits: Tensor) -> None:
         paths = self.clips[writer.clip_id].image
         field = batch["field"]
-        rows = zip(
-            batch["frame"], logits, batch["index"], batch["seconds"], are_left_empty(logits).tolist(), strict=True
-        )
-        for frame, logit, index, seconds, left_empty in rows:
-            frame = np.asarray(frame)
+        left_empty = are_left_empty(logits).tolist()
+        frames = [np.asarray(frame) for frame in batch["frame"]]
+
+        def fetch(frame: np.ndarray, logit: Tensor) -> Callable[[], FrameMap]:
             size = field.crop(frame).shape[:2] if batch["is_cropped"] else frame.shape[:2]
-            probability = logit_to_probability(logit, size).cpu().numpy()
+            probability = logit_to_probability(logit, size)
             if field is not None:
                 probability = field.restore(probability) if batch["is_cropped"] else field.blacken(probability)
+            outputs = self.outputs
+            return fetch_map(probability, outputs.threshold, outputs.write_maps, outputs.write_overlay)
+
+        maps: Iterable[Callable[[], FrameMap]] = map(fetch, frames, logits)
+        if logits.is_cuda:
+            maps = list(maps)  # All are on their way before the first one is waited for.
+        for frame, map_, index, seconds, is_empty in zip(
+            frames, maps, batch["index"], batch["seconds"], left_empty, strict=True
+        ):
             name = Path(paths[index]).name if paths else frame_file(index)
-            writer.write(name, frame, probability, index, seconds, left_empty)
+            writer.write(name, frame, map_(), index, seconds, is_empty)
 
     def _finish(self, batch: Mapping[str, Any]) -> None:
         assert self.writer is not None

@@ -11,7 +11,7 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["frame_score", "has_polyp", "polyp_intervals", "uncertainty"]
 
-_UNCERTAIN = (0.05, 0.95)
+UNCERTAIN = (0.05, 0.95)
 
 
 def frame_score(probability: torch.Tensor | np.ndarray) -> float:
@@ -79,7 +79,7 @@ def uncertainty(probability: torch.Tensor | np.ndarray) -> float:
     values = _as_array(probability)
     if np.isnan(values).any():
         raise InputError("the probability map contains NaN: check the logits that it was made from")
-    p = values[(values >= _UNCERTAIN[0]) & (values <= _UNCERTAIN[1])]
+    p = values[(values >= UNCERTAIN[0]) & (values <= UNCERTAIN[1])]
     if not p.size:
         return 0.0
     return float(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).mean(dtype=np.float64))

@@ -2,6 +2,7 @@
 
 from .clip_writer import ClipWriter
 from .exports import EXPORTS, check_exports, write_exports
+from .frame_maps import FrameMap, fetch_map
 from .frame_records import FrameRecord, read_records
 from .output_dir import check_model_file, prepare_output_dir
 from .outputs import Outputs
@@ -14,10 +15,12 @@ __all__ = [
     "PREDICTION_COLOUR",
     "TRUTH_COLOUR",
     "ClipWriter",
+    "FrameMap",
     "FrameRecord",
     "Outputs",
     "check_exports",
     "check_model_file",
+    "fetch_map",
     "forget_clip",
     "frames_on_disk",
     "outline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -12,14 +13,18 @@ import numpy as np
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, check_stack, write_png
-from lsinet_monai.masks import frame_score, has_polyp, uncertainty
+from lsinet_monai.masks import has_polyp
+from lsinet_monai.utils.cores import available_cores
 from lsinet_monai.writers.clip_overlay import ClipOverlay
 from lsinet_monai.writers.exports import check_exports, write_exports
+from lsinet_monai.writers.frame_maps import FrameMap, measure_map
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile
 from lsinet_monai.writers.summary import SUMMARY_FILE, summarise, write_summary
 from lsinet_monai.writers.unfinished import UnfinishedRun
 
 __all__ = ["ClipWriter"]
+
+_MOST_THREADS = 8
 
 
 class ClipWriter:
@@ -34,9 +39,9 @@ class ClipWriter:
     =============================================  =================================================================
 
     ``<frame>`` is the frame's name without its extension. Each file appears complete or not at all. Masks and maps are
-    encoded in threads, while the next frame is segmented, and are there when the next frame is written; the overlay,
-    the exports and finally the summary when the context ends. If it ends with an exception, only the masks and maps
-    written so far stay. Memory holds a few numbers per frame.
+    encoded in threads, one frame per thread at most, while the next frames are segmented, and are there after
+    :meth:`flush`; the overlay, the exports and finally the summary when the context ends. If it ends with an exception,
+    only the masks and maps written so far stay. Memory holds a few numbers per frame.
 
     With ``frames_done``, a stopped run can resume from its last :meth:`flush`, and ends with the same results as a run
     without a stop. Until the summary is written, ``OUTPUT_DIR/<clip_id>/.unfinished`` keeps the files that it needs::
@@ -117,8 +122,9 @@ class ClipWriter:
         self._records = self._run.rewind(frames_done or 0, needs_overlay=self._overlay is not None)
         self._stems = {record.stem for record in self._records}
         self._record_file = RecordFile(self._run.record_file, self._records)
-        self._threads = ThreadPoolExecutor(2, "write_png")
-        self._last: tuple[FrameRecord, list[Future[None]]] | None = None
+        self._most_pending = min(max(2, available_cores()), _MOST_THREADS)
+        self._threads = ThreadPoolExecutor(self._most_pending, "write_png")
+        self._pending: deque[tuple[FrameRecord, list[Future[None]]]] = deque()
 
     def __enter__(self) -> ClipWriter:
         return self
@@ -160,18 +166,19 @@ class ClipWriter:
         self,
         name: str,
         frame: np.ndarray,
-        probability: np.ndarray,
+        probability: np.ndarray | FrameMap,
         index: int | None = None,
         seconds: float | None = None,
         left_empty: bool = False,
     ) -> None:
-        """Write one frame's results; frames come in the clip's order. Errors of its files come with the next call.
+        """Write one frame's results; frames come in the clip's order. Errors of its files come with a later call.
 
         Args:
             name: the frame's file name; its extension is dropped. For a frame of a video use
                 :func:`lsinet_monai.formats.frame_file`.
             frame: RGB, uint8, (H, W, 3).
-            probability: the probability of a polyp, float32, (H, W), in [0, 1].
+            probability: the probability of a polyp, float32, (H, W), in [0, 1]; or what :func:`fetch_map` brought of
+                it, with this writer's threshold and all that it needs.
             index: its index in the clip, above those before; by default the one after the last.
             seconds: its time; by default the index times ``frame_seconds``, if that is known.
             left_empty: the network gave no finite numbers for it, so the map is zero. The summary says so.
@@ -180,7 +187,7 @@ class ClipWriter:
             InputError: the clip already has a frame of this name, the index is not above the last one, or the map does
                 not match the frame or has values outside [0, 1].
         """
-        self._finish_last()
+        self._finish_frames(self._most_pending - 1)
         stem = Path(name).stem
         where = f"frame '{name}' of clip '{self.clip_id}'"
         least = self._records[-1].index + 1 if self._records else 0
@@ -189,9 +196,12 @@ class ClipWriter:
             raise InputError(f"{where} would overwrite the results of another frame '{stem}': rename one of them")
         if index < least:
             raise InputError(f"{where} has the index {index}, but {least} or more comes next: pass frames in order")
-        if frame.shape != (*probability.shape, 3):
-            raise InputError(f"{where} has shape {frame.shape}, its map {probability.shape}: pass (H, W, 3) and (H, W)")
-        if not (probability.min() >= 0 and probability.max() <= 1):
+        map_ = probability
+        if not isinstance(map_, FrameMap):
+            map_ = measure_map(map_, self.threshold, self.write_maps)
+        if frame.shape != (*map_.mask.shape, 3):
+            raise InputError(f"{where} has shape {frame.shape}, its map {map_.mask.shape}: pass (H, W, 3) and (H, W)")
+        if not map_.numbers.are_probabilities:
             raise InputError(f"the probability map of {where} has values outside [0, 1], or nan: pass sigmoid(logits)")
         if {"nifti", "nrrd"} & set(self.exports):
             # Refuse a stack that is too large now, not after an hour.
@@ -201,53 +211,53 @@ class ClipWriter:
         if seconds is None and self.frame_seconds is not None:
             seconds = index * self.frame_seconds
 
-        mask = probability > self.threshold
-        height, width = mask.shape
+        height, width = map_.mask.shape
         record = FrameRecord(
             index,
             name,
             seconds,
             height,
             width,
-            area=float(mask.mean()),
-            score=frame_score(probability),
-            uncertainty=uncertainty(probability),
-            has_polyp=has_polyp(mask, self.min_area),
+            area=map_.numbers.area,
+            score=map_.numbers.score,
+            uncertainty=map_.numbers.uncertainty,
+            has_polyp=has_polyp(map_.mask, self.min_area),
             left_empty=left_empty,
         )
-        pictures = {}
-        if self.write_masks:
-            pictures["masks"] = mask.astype(np.uint8) * 255
-        if self.write_maps:
-            pictures["maps"] = np.rint(255 * probability).astype(np.uint8)
+        pictures = {"masks": map_.mask if self.write_masks else None, "maps": map_.levels if self.write_maps else None}
         files = [
             self._threads.submit(write_png, self.output_dir / kind / self.clip_id / f"{stem}.png", picture)
             for kind, picture in pictures.items()
+            if picture is not None
         ]
-        self._last = record, files
+        self._pending.append((record, files))
         self._records.append(record)
         self._stems.add(stem)
         if self._overlay:
-            self._overlay.add(self._records, frame, probability)
+            assert map_.probability is not None
+            self._overlay.add(self._records, frame, map_.probability)
 
-    def _finish_last(self) -> None:
-        if self._last is None:
-            return
-        (record, files), self._last = self._last, None
-        try:
-            for file in files:
-                file.result()
-        except BaseException:
-            self._records.remove(record)
-            self._stems.remove(record.stem)
-            raise
-        # Last of all: a frame with a line is done.
-        self._record_file.append(record)
+    def _finish_frames(self, most_pending: int) -> None:
+        """Finish the frames whose files are there, in order; wait until at most so many are not."""
+        while self._pending and (len(self._pending) > most_pending or all(file.done() for file in self._pending[0][1])):
+            record, files = self._pending[0]
+            try:
+                for file in files:
+                    file.result()
+            except BaseException:
+                # Later frames may have files, but a run resumes before this one.
+                del self._records[-len(self._pending) :]
+                self._stems -= {pending.stem for pending, _ in self._pending}
+                self._pending.clear()
+                raise
+            self._pending.popleft()
+            # Last of all: a frame with a line is done.
+            self._record_file.append(record)
 
     def flush(self) -> None:
         """Store all frames so far on disk, so that a run can resume from here; the overlay grows by a segment."""
         try:
-            self._finish_last()
+            self._finish_frames(0)
         finally:
             if self._overlay:
                 self._overlay.end_segment(len(self._records))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ignite.engine import Engine
 from PIL import Image
 
@@ -16,6 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ClipResultsSaver
 from lsinet_monai.inferers import EMPTY_LOGIT, SequentialVideoInferer
 from lsinet_monai.writers import Outputs
+from lsinet_monai.writers.frame_maps import _Copies
 from tests.clip_runs import CLIPS, piece, segment
 
 WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summary.json"}
@@ -118,3 +120,33 @@ def test_a_frame_that_was_left_empty_is_flagged(tmp_path: Path) -> None:
     assert [frame["left_empty"] for frame in summary["frames"]] == [False, True, False]
     assert (summary["counts"]["frames_left_empty"], summary["skipped_writes"], summary["cuts"]) == (1, 0, [])
     assert not np.array(Image.open(tmp_path / "maps/case1/1.png")).any()
+
+
+def _fetch_by_copies(*arguments: Any) -> Any:
+    """Fetch a map as from a GPU, wherever it is."""
+    return _Copies(*arguments).wait
+
+
+@pytest.mark.parametrize("is_cropped", [False, True])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_maps_that_come_from_a_device_give_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, is_cropped: bool
+) -> None:
+    inside = np.zeros((40, 50), bool)
+    inside[10:30, 5:40] = True
+    field = FieldOfView((10, 5, 30, 40), inside)
+    logits = 4 * torch.randn(1, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for name, where in (("expected", "cpu"), ("found", device)):
+        if name == "found":
+            monkeypatch.setattr("lsinet_monai.handlers.clip_results_saver.fetch_map", _fetch_by_copies)
+        engine = Engine(lambda engine, batch, where=where: {"pred": logits.to(where)})
+        ClipResultsSaver(CLIPS, tmp_path / name).attach(engine)
+        engine.run([piece("video", 0, 3, True, field=field, is_cropped=is_cropped)])
+    for index in range(3):
+        for kind in ("masks", "maps"):
+            found, expected = (
+                np.array(Image.open(tmp_path / name / f"{kind}/video/{index:06d}.png"), int)
+                for name in ("found", "expected")
+            )
+            assert np.abs(found - expected).max() <= (1 if kind == "maps" else 0)
+    assert (tmp_path / "found/overlays/video.mp4").exists()
