@@ -24,9 +24,9 @@ __all__ = ["MAX_GRAPHS", "CapturedCalls", "CudaGraphs", "GraphBackend", "TensorF
 
 logger = logging.getLogger(__name__)
 
-MAX_GRAPHS = 8
-"""How many graphs a network has at most: for two image sizes the encoder with two batch sizes, and a frame with and
-without a write. A new graph takes the place of the one used longest ago."""
+MAX_GRAPHS = 12
+"""How many graphs a network has at most: for two image sizes the encoder and the search for cuts with two batch sizes,
+and a frame with and without a write. A new graph takes the place of the one used longest ago."""
 
 _WARM_UPS = 3
 

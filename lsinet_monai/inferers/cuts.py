@@ -8,7 +8,7 @@ between camera and mucosa for a while (glare, water, smoke, blur) changes the pi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.matching import Match, share_that_comes_back
 from lsinet_monai.networks import Features
 
-__all__ = ["find_cuts", "is_cut", "scene_likeness"]
+__all__ = ["find_cuts", "follow_scene", "is_cut", "scene_likeness"]
 
 # Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes
 # back from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
@@ -61,8 +61,32 @@ def _are_cuts(earlier: Tensor, later: Tensor) -> Tensor:
     return (scene_likeness(earlier, later) < _ALIKE) & (torch.stack(shares) < _COME_BACK)
 
 
+def follow_scene(seen: Tensor, features: Sequence[Tensor], usable: Sequence[Tensor]) -> list[Tensor]:
+    """Compare each frame of a clip with the one before it: see :func:`find_cuts`. On a GPU this does not wait.
+
+    Args:
+        seen: (1, C, h, w), the features of the last frame before that shows something; NaN at a clip's start.
+        features: of consecutive frames, each (1, C, h, w).
+        usable: for each frame whether it shows something, (1,), bool.
+
+    Returns:
+        whether each frame begins another scene, (T,), bool; then for each frame what :func:`find_cuts` passes on.
+    """
+    cuts, states = [], []
+    for current, is_usable in zip(features, usable, strict=True):
+        shows = is_usable & are_finite([current])
+        # A comparison with NaN, of a clip that has shown nothing yet, is never a cut.
+        cuts.append(shows & _are_cuts(seen, current))
+        seen = torch.where(shows[:, None, None, None], current, seen)
+        states.append(seen)
+    return [torch.cat(cuts), *states]
+
+
 def find_cuts(
-    seen: Tensor | None, frames: Sequence[Features], usable: Sequence[Tensor]
+    seen: Tensor | None,
+    frames: Sequence[Features],
+    usable: Sequence[Tensor],
+    follow: Callable[[Tensor, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]] = follow_scene,
 ) -> tuple[list[bool], list[Tensor]]:
     """Find the frames of a clip that begin another scene. On a GPU this waits once for all of them.
 
@@ -72,19 +96,12 @@ def find_cuts(
         seen: the second result for the frame before these; None at a clip's start.
         frames: consecutive frames of one clip, each a batch of one.
         usable: for each frame whether it shows something, (1,), bool.
+        follow: what computes :func:`follow_scene`, such as a graph.
 
     Returns:
         for each frame whether it begins another scene, and what to pass on as ``seen``: the features of the last frame
         that shows something, (1, C, h, w).
     """
-    cuts, states = [], []
-    for frame, shows in zip(frames, usable, strict=True):
-        features = frame.features[1]
-        shows = shows & are_finite([features])
-        if seen is None:
-            seen = torch.full_like(features, torch.nan)
-        # A comparison with NaN, of a clip that has shown nothing yet, is never a cut.
-        cuts.append(shows & _are_cuts(seen, features))
-        seen = torch.where(shows[:, None, None, None], features, seen)
-        states.append(seen)
-    return torch.cat(cuts).tolist(), states
+    features = [frame.features[1] for frame in frames]
+    cuts, *states = follow(torch.full_like(features[0], torch.nan) if seen is None else seen, features, usable)
+    return cuts.tolist(), states

@@ -113,7 +113,8 @@ def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match, sea
 def _expect(like: Tensor, before: Match) -> tuple[Tensor, Tensor]:
     """The grid's places, and where each of its positions is expected: both (h * w, 2), x and y."""
     height, width = before.displacement.shape[-2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    # Made where they are used, because a copy from the CPU would wait for a GPU.
+    y, x = torch.meshgrid(*(torch.arange(n, device=like.device) for n in (height, width)), indexing="ij")
     places = torch.stack([x.flatten(), y.flatten()], 1).to(like)
     return places, places + before.displacement.flatten(2)[0].T
 

@@ -299,7 +299,7 @@ class SequentialVideoInferer(Inferer):
             features = engine.encode(batch)
             usable = [~are_blank(frame) for frame in batch]
             if self.detect_cuts:
-                cuts, states = find_cuts(seen, features, usable)
+                cuts, states = find_cuts(seen, features, usable, engine.follow_scene)
                 seen = states[-1]
                 yield from map(EncodedFrame, features, usable, cuts, states)
             else:

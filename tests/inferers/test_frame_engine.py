@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.captured import CapturedCalls
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.networks import LSINet
@@ -68,6 +69,23 @@ def test_graphs_change_nothing(
     for clip, wanted in zip(clips, expected, strict=True):
         torch.testing.assert_close(_segment(inferer, clip, small_network), wanted, atol=1e-4, rtol=0)
     assert backend.replays > 30
+
+
+def test_graphs_find_the_same_cuts(small_network: LSINet, capture: Callable[[], Any]) -> None:
+    clip = torch.cat([_clip(7), _clip(8, seed=3)], 2)
+    clip[:, :, 3] = 0.5  # a frame of one colour
+    options: dict[str, Any] = {"encode_batch": 2, "detect_cuts": True, **SMALL}
+
+    def segment() -> tuple[Tensor, list[int]]:
+        inferer = SequentialVideoInferer(**options)
+        logits = inferer(clip, small_network, "a", 0, True)
+        return logits, list(inferer.report("a").cuts)
+
+    expected, expected_cuts = segment()
+    backend = capture()
+    found, cuts = segment()
+    assert cuts == expected_cuts and backend.captures == 4
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_clips_in_turn_and_a_saved_one(small_network: LSINet, capture: Callable[[], Any]) -> None:
@@ -196,9 +214,12 @@ def test_nothing_waits_for_the_gpu(
         for write in (True, True, False, False, True, True):
             frames = [torch.empty(1, 3, *size, device="cuda") for _ in range(2)]
             current, adjacent = engine.encode(frames)
+            seen = [x.features[1] for x in (current, adjacent)]
+            cuts, *_ = engine.follow_scene(seen[0], seen, [~are_blank(frame) for frame in frames])
+            assert cuts.shape == (2,)
             logit = engine.segment(current, adjacent, memory, write, size)
             assert logit.shape == (1, 1, *size)
-    assert backend.captures == 3
+    assert backend.captures == 4
 
 
 @pytest.mark.gpu
@@ -211,7 +232,9 @@ def test_graphs_change_nothing_on_cuda(
     options: dict[str, Any] = {"adjacent": adjacent, "encode_batch": encode_batch, **SMALL}
     inferer, eager = SequentialVideoInferer(**options), SequentialVideoInferer(**options)
     monkeypatch.setattr(eager, "engine", lambda network: FrameEngine(network, None, None))
-    for clip in (_clip(9), _clip(4, seed=1), _clip(7, batch=2), _clip(9, size=72), _clip(9, seed=2)):
+    two_scenes = torch.cat([_clip(9, seed=2), _clip(5)], 2)
+    for clip in (_clip(9), _clip(4, seed=1), _clip(7, batch=2), _clip(9, size=72), two_scenes):
+        inferer.detect_cuts = eager.detect_cuts = len(clip) == 1
         found = _segment(inferer, clip.cuda(), network)
         expected = _segment(eager, clip.cuda(), network)
         torch.testing.assert_close(found[0], expected[0], atol=1e-3, rtol=1e-3)
