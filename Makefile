@@ -39,10 +39,11 @@ check-kernels: $(INSTALLED)
 # Tests and benchmarks of what runs on a GPU, with the active Python and the packages that it has. The limits add up to six
 # minutes; a benchmark leaves out the rows for which it has no time.
 gpu-check:
-	timeout 120 $(ACTIVE) -m pytest -o addopts=--import-mode=importlib -m gpu tests/ops tests/inferers tests/bundle
-	timeout 105 $(ACTIVE) benchmarks/video_inference.py --device cuda --seconds 75
-	timeout 45 $(ACTIVE) benchmarks/deform_conv.py --device cuda
-	timeout 90 $(ACTIVE) benchmarks/training.py --device cuda --backbone pvt_v2_b5 --batch-size 8 --seconds 70
+	timeout 110 $(ACTIVE) -m pytest -o addopts=--import-mode=importlib -m gpu tests/bundle tests/data tests/handlers tests/inferers tests/ops tests/writers
+	timeout 75 $(ACTIVE) benchmarks/video_inference.py --device cuda --seconds 50
+	timeout 70 $(ACTIVE) benchmarks/file_to_masks.py --device cuda --amp-dtype bfloat16
+	timeout 40 $(ACTIVE) benchmarks/deform_conv.py --device cuda
+	timeout 65 $(ACTIVE) benchmarks/training.py --device cuda --backbone pvt_v2_b5 --batch-size 8 --seconds 45
 
 # Tests the wheel, without extras, in a clean environment outside the repository.
 release-check: $(INSTALLED)

@@ -72,7 +72,7 @@ def _resize_all_on_device(frames: Sequence[np.ndarray], size: tuple[int, int], d
         pinned = torch.empty(frame.shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
         np.copyto(pinned.numpy(), frame)
         resized.append(resize_on_device(pinned.to(device, non_blocking=True), size))
-    return torch.stack(resized, 1)
+    return torch.stack(resized, 1).contiguous()
 
 
 def resize_on_device(frame: Tensor, size: tuple[int, int]) -> Tensor:

@@ -78,7 +78,7 @@ def test_percentiles(benchmark: Any) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("script", ["video_inference", "deform_conv", "training"])
+@pytest.mark.parametrize("script", ["video_inference", "file_to_masks", "deform_conv", "training"])
 def test_no_gpu_is_one_line(benchmark: Any, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(sys, "argv", [script, "--device", "cuda"])
     with pytest.raises(SystemExit, match=r"^error: PyTorch cannot use --device cuda: [^\n]+$"):
@@ -113,6 +113,26 @@ def test_rows_of_the_operator(
     deform_conv.main()
     (row,) = (row for row in _rows(capsys.readouterr().out) if row[0] == "8 -> 8")
     assert len(row) == 10 and row[:4] == ["8 -> 8", "4x4", "1", "float32"]
+
+
+@pytest.mark.slow
+def test_a_file_to_masks(
+    benchmark: Any, small_network: LSINet, empty_folder: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    file_to_masks = benchmark("file_to_masks")
+    monkeypatch.setattr(benchmark("video_io"), "HEIGHT", 256)
+    monkeypatch.setattr(benchmark("video_io"), "WIDTH", 320)
+    monkeypatch.setattr(file_to_masks, "STAGE_FRAMES", 8)
+    model = empty_folder / "small.pt"
+    save_model(small_network, model, 64)
+    file_to_masks.measure(CPU, "mobilenetv3_small_050", 64, [model], 6, 3, None, 4)
+    rows = _rows(capsys.readouterr().out)
+    runs = [row for row in rows if row[0] in ("mobilenetv3_small_050", "small.pt")]
+    assert len(runs) == 2 and all(float(row[1]) > 0 and float(row[2]) < float(row[3]) for row in runs)
+    *stages, whole = rows[-6:]
+    assert [float(row[1]) > 0 for row in stages] == [True] * 5
+    assert float(whole[1]) == pytest.approx(1000 / float(runs[0][1]), rel=0.02)
 
 
 def test_make_gpu_check_installs_nothing() -> None:
