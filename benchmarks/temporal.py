@@ -11,9 +11,12 @@ glare, water, smoke or an instrument, or by a look away. The truth is what is vi
 The rows, for each model:
 
 - ``a frame by itself``: the better of this network and the shipped one, each frame alone;
-- ``without memory``: the memory holds the frame itself only;
-- ``without neighbour``: the adjacent frame is the frame itself;
-- ``causal``: the adjacent frame is the one before; ``the whole``: it is the one after;
+- ``the whole``: as the bundle's inference does it;
+- ``without memory``: the same, but the memory holds the frame itself only;
+- ``without neighbour``: the same, but the adjacent frame is the frame itself;
+- ``causal``: the same, but the adjacent frame is the one before, for live video;
+- ``not smoothed``: the same, without smoothing;
+- ``as published``: the adjacent frame is the next one, nothing is smoothed, and cuts are not looked for;
 - ``smoothed``: the probabilities of single frames, averaged over time by a Gaussian;
 - ``smoothed along the flow``: averaged over both directions of time with exponential weights, while each place is
   followed from frame to frame by optical flow (DIS: Kroeger et al., ECCV 2016). Weights that also fall where the
@@ -184,12 +187,16 @@ class CueInferer(SequentialVideoInferer):
 
 
 ALONE, WHOLE = "a frame by itself", "the whole"
+# As in bundle/configs/inference.json.
+INFERENCE = {"adjacent": "clearest", "smoothing": 0.35, "detect_cuts": True}
 CUES: dict[str, dict[str, Any]] = {
     ALONE: {"neighbour": False, "memory": False},
-    "without memory": {"memory": False},
-    "without neighbour": {"neighbour": False},
-    "causal": {"adjacent": "previous"},
-    WHOLE: {},
+    "as published": {},
+    "not smoothed": INFERENCE | {"smoothing": 0},
+    "without memory": INFERENCE | {"memory": False},
+    "without neighbour": INFERENCE | {"neighbour": False},
+    "causal": INFERENCE | {"adjacent": "previous"},
+    WHOLE: INFERENCE,
 }
 
 
