@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip, resize_frame
@@ -40,16 +42,15 @@ def test_frames_to_tensor_normalises_each_channel(image_size: int | Sequence[int
     torch.testing.assert_close(tensor[2, 1], torch.full((height, width), -0.406 / 0.225))
 
 
-# the frame's size, the result's, how many values may differ from Pillow's, and by how much
-RESIZES = [
-    ((1080, 1920), (352, 352), 0.001, 1),
-    ((720, 1280), (352, 352), 0.005, 1),
-    ((576, 720), (352, 352), 0.01, 1),
-    ((480, 640), (352, 352), 0.02, 1),
-    ((576, 720), (512, 640), 0.05, 2),  # many halves
-    ((300, 280), (352, 352), 0.02, 1),
-    ((120, 200), (512, 640), 0.02, 1),
-    ((352, 352), (352, 352), 0, 0),
+RESIZES = [  # the frame's size, and the result's
+    ((1080, 1920), (352, 352)),
+    ((1080, 1350), (256, 320)),
+    ((576, 720), (512, 640)),  # many halves
+    ((480, 640), (352, 352)),
+    ((300, 280), (352, 352)),  # one side grows
+    ((120, 200), (512, 640)),
+    ((352, 352), (352, 352)),
+    ((97, 131), (64, 89)),
 ]
 
 
@@ -61,22 +62,27 @@ def _frame(height: int, width: int) -> np.ndarray:
     return np.clip(large + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("frame_size", "size", "share", "most"), RESIZES)
-def test_a_device_resizes_as_pillow_does(
-    frame_size: tuple[int, int], size: tuple[int, int], share: float, most: int
-) -> None:
+@pytest.mark.parametrize(("frame_size", "size"), RESIZES)
+def test_a_device_resizes_as_pillow_does(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
     frame = _frame(*frame_size)
     found = resize_on_device(torch.from_numpy(frame), size)
-    apart = (found - torch.from_numpy(resize_frame(frame, size)).permute(2, 0, 1)).abs()
-    assert found.shape == (3, *size) and found.dtype == torch.float32
-    assert apart.max() <= most and (apart > 0).float().mean() <= share
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found, resize_frame(frame, size).transpose(2, 0, 1))
+
+
+@given(st.tuples(*[st.integers(1, 150)] * 2), st.tuples(*[st.integers(1, 150)] * 2), st.integers(0, 99))
+def test_at_any_size(frame_size: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    frame = np.random.default_rng(seed).integers(0, 256, (*frame_size, 3), np.uint8)
+    found = resize_on_device(torch.from_numpy(frame), size)
+    # Pillow 13 begins with the height where that shrinks most.
+    assert np.abs(found.numpy() - resize_frame(frame, size).transpose(2, 0, 1)).max() <= 1
 
 
 def test_a_device_takes_frames_as_they_are() -> None:
     frames = [_frame(480, 640), _frame(48, 64)[::-1, 5:]]  # the second is a view
     expected = [torch.from_numpy(resize_frame(frame, (256, 352))).permute(2, 0, 1) for frame in frames]
     found = _resize_all_on_device(frames, (256, 352), torch.device("cpu"))
-    assert found.is_contiguous() and (found - torch.stack(expected, 1)).abs().max() <= 1
+    assert found.is_contiguous() and torch.equal(found, torch.stack(expected, 1).float())
 
 
 def test_other_devices_get_what_the_cpu_made() -> None:
@@ -90,8 +96,7 @@ def test_on_cuda_the_frames_are_those_of_the_cpu() -> None:
     found = frames_to_tensor(frames, (256, 352), "cuda")
     expected = frames_to_tensor(frames, (256, 352))
     assert found.device.type == "cuda" and found.shape == expected.shape and found.is_contiguous()
-    apart = 255 * 0.229 * (found.cpu() - expected).abs()
-    assert apart.max() < 1.1 and (apart > 0.5).float().mean() < 0.02
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-6, rtol=1e-6)  # a division less exact by a bit
 
 
 def test_tensor_to_frame_undoes_the_normalisation() -> None:
