@@ -56,7 +56,9 @@ class Worker:
     model: ServedModel
     on_labels: Callable[[StoredVideo, bool], Iterator[int]]
     threshold: float = 0.5
-    inferer: SequentialVideoInferer = field(default_factory=lambda: SequentialVideoInferer(detect_cuts=True))
+    inferer: SequentialVideoInferer = field(
+        default_factory=lambda: SequentialVideoInferer(adjacent="clearest", detect_cuts=True, smoothing=0.35)
+    )
 
     def __call__(self, job: Job) -> Work:
         """Make the work of a job: to annotate, to propagate corrections, or to write labels.
