@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lsinet_monai.networks import Features
 
-__all__ = ["clarity"]
+__all__ = ["clarity", "clarity_at"]
 
 
 def clarity(frame: Features, usable: Tensor | None = None) -> Tensor:
@@ -26,7 +26,11 @@ def clarity(frame: Features, usable: Tensor | None = None) -> Tensor:
         (B,), float32: the logarithm of the features' standard deviation over positions, mean over channels, summed over
         the strides 16 and 32; -inf for a frame that is not usable or not finite.
     """
-    scales = [x.float().flatten(2).std(2).mean(1).log() for x in frame.features[1:]]
-    result = torch.stack(scales).sum(0)
+    result = torch.stack([clarity_at(x) for x in frame.features[1:]]).sum(0)
     shows = result.isfinite() if usable is None else result.isfinite() & usable
     return torch.where(shows, result, -torch.inf)
+
+
+def clarity_at(features: Tensor) -> Tensor:
+    """The part of one stride in :func:`clarity`: (B, C, h, w) -> (B,), float32; -inf for features of one value."""
+    return features.float().flatten(2).std(2).mean(1).log()

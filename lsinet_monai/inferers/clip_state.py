@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.bad_frames import are_left_empty
+from lsinet_monai.inferers.cuts import SeenFrame
 from lsinet_monai.inferers.input_checks import check_saved
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.smoothing import SmoothedLogit
@@ -52,7 +53,7 @@ class EncodedFrame(NamedTuple):
     """(B,), bool: whether it may be written to memory."""
     begins_scene: bool
     """Whether it comes after a cut."""
-    seen: Tensor | None
+    seen: SeenFrame | None
     """See :attr:`ClipState.seen`."""
 
 
@@ -71,8 +72,8 @@ class ClipState:
     """(B,), bool: whether the waiting frame may be written to memory."""
     waiting_begins_scene: bool = False
     """Whether the waiting frame comes after a cut."""
-    seen: Tensor | None = None
-    """(1, C, h, w): the features with which the next frame is compared to find a cut, see :func:`find_cuts`."""
+    seen: SeenFrame | None = None
+    """What the next frame is compared with to find a cut, see :func:`find_cuts`."""
     cuts: list[int] = field(default_factory=list)
     """The indices of the frames so far that came after a cut."""
     frame_shape: tuple[int, ...] | None = None
@@ -130,7 +131,7 @@ class ClipState:
             "waiting": _copy(self.waiting),
             "waiting_usable": self.waiting_usable,
             "waiting_begins_scene": self.waiting_begins_scene,
-            "seen": self.seen,
+            "seen": None if self.seen is None else list(self.seen),
             "cuts": list(self.cuts),
             "left_empty": self.left_empty,
             "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
@@ -156,7 +157,9 @@ class ClipState:
         self.waiting = _to_features(state.get("waiting"))
         self.waiting_usable = state.get("waiting_usable")
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
-        self.seen = state.get("seen")
+        seen = state.get("seen")
+        # Earlier versions saved the features alone, and passed over no unclear frames.
+        self.seen = SeenFrame(seen, seen.new_zeros(1)) if isinstance(seen, Tensor) else seen and SeenFrame(*seen)
         self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")

@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensor
 
 from lsinet_monai.inferers.bad_frames import leave_empty
 from lsinet_monai.inferers.captured import CapturedCalls, TensorFunction
-from lsinet_monai.inferers.cuts import follow_scene
+from lsinet_monai.inferers.cuts import SeenFrame, follow_scene
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
 from lsinet_monai.inferers.memory_bank import MemoryBank
@@ -58,13 +58,14 @@ class FrameEngine:
         kinds = (tuple(outputs[start : start + 3]) for start in range(0, 9, 3))
         return Features(*kinds).split(len(frames))
 
-    def follow_scene(self, seen: Tensor, features: Sequence[Tensor], usable: Sequence[Tensor]) -> Sequence[Tensor]:
+    def follow_scene(self, seen: SeenFrame, features: Sequence[Tensor], usable: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compare frames to find cuts: see :func:`follow_scene`."""
 
-        def follow(seen: Tensor, *frames: Tensor) -> list[Tensor]:
-            return follow_scene(seen, frames[: len(frames) // 2], frames[len(frames) // 2 :])
+        def follow(features: Tensor, passed: Tensor, *frames: Tensor) -> list[Tensor]:
+            half = len(frames) // 2
+            return follow_scene(SeenFrame(features, passed), frames[:half], frames[half:])
 
-        inputs = [seen, *features, *usable]
+        inputs = [*seen, *features, *usable]
         return self._run("the search for cuts", None, follow, inputs) or follow(*inputs)
 
     def segment(

@@ -15,7 +15,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.adjacent import Adjacent, ClearestFrame, choose_adjacent
 from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.clip_state import ClipReport, ClipState, EncodedFrame
-from lsinet_monai.inferers.cuts import find_cuts
+from lsinet_monai.inferers.cuts import SeenFrame, find_cuts
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import (
@@ -291,7 +291,7 @@ class SequentialVideoInferer(Inferer):
             logger.warning("a clip of %d frames: %s", state.frame_index, report)
 
     def _encode(
-        self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int, seen: Tensor | None
+        self, frames: Iterator[Tensor], engine: FrameEngine, shape: tuple[int, ...], index: int, seen: SeenFrame | None
     ) -> Iterator[EncodedFrame]:
         while batch := list(islice(frames, self.encode_batch)):
             check_frame_tensors(batch, shape, index)

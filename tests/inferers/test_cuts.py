@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers.cuts import find_cuts, is_cut, scene_likeness
+from lsinet_monai.inferers.cuts import MOST_PASSED, find_cuts, is_cut, scene_likeness
 from lsinet_monai.networks import Features
 
 
@@ -58,4 +58,22 @@ def test_frames_that_show_nothing_are_passed_over() -> None:
         first, halfway = find_cuts(None, frames[:2], usable[:2])
         second, _ = find_cuts(halfway[-1], frames[2:], usable[2:])
         assert first + second == cuts
-        assert torch.equal(states[-1], {"a": a, "b": b}[pattern[-1]])
+        assert torch.equal(states[-1].features, {"a": a, "b": b}[pattern[-1]])
+
+
+def test_frames_that_are_much_less_clear_are_passed_over() -> None:
+    a, b = _scene(0), _scene(1)
+    shown = {"a": a, "b": b, "s": 0.3 * _scene(2), "t": 0.3 * _scene(3)}  # "s" and "t" show little.
+    for pattern, expected in [("assa", [0, 0, 0, 0]), ("assb", [0, 0, 0, 1]), ("sta", [0, 1, 1]), ("ast", [0, 0, 0])]:
+        frames = _frames(*(shown[letter] for letter in pattern))
+        cuts, states = find_cuts(None, frames, len(pattern) * [torch.tensor([True])])
+        assert cuts == [bool(x) for x in expected]
+        last = max(index for index, letter in enumerate(pattern) if letter in "ab" or "a" not in pattern[:index])
+        assert torch.equal(states[-1].features, shown[pattern[last]])
+        assert states[-1].passed.item() == len(pattern) - 1 - last
+
+
+def test_a_scene_that_stays_unclear_counts_after_a_while() -> None:
+    frames = _frames(_scene(0), *[0.3 * _scene(2)] * (MOST_PASSED + 2))
+    cuts, _ = find_cuts(None, frames, len(frames) * [torch.tensor([True])])
+    assert [index for index, is_cut in enumerate(cuts) if is_cut] == [MOST_PASSED + 1]

@@ -19,6 +19,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession
 from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.captured import CapturedCalls
+from lsinet_monai.inferers.cuts import SeenFrame
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.half_precision import halve_encoder
@@ -214,8 +215,9 @@ def test_nothing_waits_for_the_gpu(
         for write in (True, True, False, False, True, True):
             frames = [torch.empty(1, 3, *size, device="cuda") for _ in range(2)]
             current, adjacent = engine.encode(frames)
-            seen = [x.features[1] for x in (current, adjacent)]
-            cuts, *_ = engine.follow_scene(seen[0], seen, [~are_blank(frame) for frame in frames])
+            features = [x.features[1] for x in (current, adjacent)]
+            seen = SeenFrame(features[0], features[0].new_zeros(1))
+            cuts, *_ = engine.follow_scene(seen, features, [~are_blank(frame) for frame in frames])
             assert cuts.shape == (2,)
             logit = engine.segment(current, adjacent, memory, write, size)
             assert logit.shape == (1, 1, *size)

@@ -13,11 +13,12 @@ from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features, LSINet
 
-SCENES = torch.randn(3, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+SCENES = torch.randn(4, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+SCENES[3] *= 0.3
 
 
 class Video:
-    """A video in letters: a to c are scenes, "!" is damaged, "." is black, and "x" has no finite features."""
+    """A video in letters: a to c are scenes, "d" is unclear, "!" damaged, "." black, and "x" has no finite features."""
 
     def __init__(self, letters: str) -> None:
         self.letters = letters
@@ -32,7 +33,7 @@ class Video:
             raise InputError("damaged")
         frame = np.zeros((64, 64, 3), np.uint8)
         if self.letters[index] != ".":
-            frame[0, 0] = 10 * (1 + "abcx".index(self.letters[index]))
+            frame[0, 0] = 10 * (1 + "abcdx".index(self.letters[index]))
         return frame
 
 
@@ -42,7 +43,7 @@ def _encode(frames: Sequence[Tensor]) -> list[Features]:
     def features(frame: Tensor) -> Tensor:
         # As frames_to_tensor normalises a value of red.
         scene = round((float(frame[0, 0, 0, 0]) * 0.229 + 0.485) * 255 / 10) - 1
-        return SCENES[scene : scene + 1] if 0 <= scene < 3 else torch.full((1, 32, 8, 8), torch.nan)
+        return SCENES[scene : scene + 1] if 0 <= scene < 4 else torch.full((1, 32, 8, 8), torch.nan)
 
     return [Features((x, x, x), (x,), (x,)) for x in map(features, frames)]
 
@@ -59,6 +60,8 @@ VIDEOS = [
     ("aa!b", [3]),
     ("a.xb!.b", [3]),
     (".xab", [3]),
+    ("addaab", [5]),
+    ("ad!db", [4]),
 ]
 
 
