@@ -25,7 +25,7 @@ __all__ = ["find_cuts", "follow_scene", "is_cut", "scene_likeness"]
 # Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes
 # back from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
 _ALIKE = 0.7
-_COME_BACK, _SEARCH = 0.65, 4.0
+_COME_BACK, _SEARCH = 0.7, 4.0
 
 # A frame counts as much less clear if the spread of its features is lower by a fifth. Between sequences of ClinicDB's
 # training set, and between stills, it falls by less.
