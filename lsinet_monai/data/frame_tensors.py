@@ -52,7 +52,7 @@ def frames_to_tensor(
     else:
         pixels = torch.from_numpy(np.stack([resize_frame(frame, (height, width)) for frame in frames]))
         clip = pixels.permute(3, 0, 1, 2).to(device, torch.float32, memory_format=torch.contiguous_format)
-    mean, std = _mean_and_std(device)
+    mean, std = _mean_and_std(clip.device)
     return clip.div_(255).sub_(mean).div_(std)
 
 

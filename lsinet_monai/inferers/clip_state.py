@@ -127,7 +127,7 @@ class ClipState:
             "memory": self.memory.state_dict(),
             "previous": _copy(self.previous),
             "clearest": None if self.clearest is None else self.clearest.to_list(),
-            "smoothed": None if self.smoothed is None else list(self.smoothed),
+            "smoothed": None if self.smoothed is None else [x.clone() for x in self.smoothed],
             "waiting": _copy(self.waiting),
             "waiting_usable": self.waiting_usable,
             "waiting_begins_scene": self.waiting_begins_scene,

@@ -27,11 +27,11 @@ __all__ = ["find_cuts", "follow_scene", "is_cut", "scene_likeness"]
 _ALIKE = 0.7
 _COME_BACK, _SEARCH = 0.7, 4.0
 
-# A frame counts as much less clear if the spread of its features is lower by a fifth. Between sequences of ClinicDB's
-# training set, and between stills, it falls by less.
-_LESS_CLEAR = 0.22
-MOST_PASSED = 50
-"""So many frames in a row, two seconds, may be passed over because they are less clear; those after them count."""
+# What comes between camera and mucosa for a while lowers the spread of the features by a fifth or more, and leaves a
+# likeness of at least this. Of the cuts between sequences of ClinicDB's training set, and between stills, few do both.
+_LESS_CLEAR, _STILL_ALIKE = 0.22, 0.5
+MOST_PASSED = 25
+"""So many frames in a row, a second, may be passed over because they are less clear; those after them count."""
 
 # A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
 _WINDOW = 2
@@ -79,8 +79,9 @@ class SeenFrame(NamedTuple):
 
 
 def shows_less(seen: Tensor, current: Tensor) -> Tensor:
-    """Whether a frame is much less clear than another, by their features at stride 16: (B,), bool."""
-    return clarity_at(current) < clarity_at(seen) - _LESS_CLEAR
+    """Whether a frame may be a much less clear one of the same scene, by features at stride 16: (B,), bool."""
+    is_unclear = clarity_at(current) < clarity_at(seen) - _LESS_CLEAR
+    return is_unclear & (scene_likeness(seen, current) >= _STILL_ALIKE)
 
 
 def follow_scene(seen: SeenFrame, features: Sequence[Tensor], usable: Sequence[Tensor]) -> list[Tensor]:
@@ -118,8 +119,8 @@ def find_cuts(
     """Find the frames of a clip that begin another scene. On a GPU this waits once for all of them.
 
     Frames that are not finite or not usable are passed over: the frame after them is compared with the one before. So
-    are up to :data:`MOST_PASSED` frames in a row that are much less clear than it: what comes between camera and mucosa
-    for a while is no cut.
+    are up to :data:`MOST_PASSED` frames in a row that are much less clear than it, and not all unlike it: what comes
+    between camera and mucosa for a while is no cut. So a cut to an unclear scene may be found up to a second late.
 
     Args:
         seen: the second result for the frame before these; None at a clip's start.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lsinet_monai.inferers.adjacent import ClearestFrame
@@ -101,6 +102,14 @@ class Propagation:
             self.memory.write(keys, values, permanent=True)
         self.permanent = nearest
 
+    def to(self, device: torch.device) -> None:
+        """Move the state to a device."""
+        self.memory.to(device)
+        if self.clearest is not None:
+            self.clearest = ClearestFrame.from_list([x.to(device) for x in self.clearest.to_list()])
+        if self.smoothed is not None:
+            self.smoothed = SmoothedLogit(*(x.to(device) for x in self.smoothed))
+
     def find_clearest(self, frame: Features, usable: Tensor) -> None:
         """Compare the last frame with the clearest one before, see :meth:`ClearestFrame.after`."""
         self.clearest = ClearestFrame.after(self.clearest, frame, usable)
@@ -133,7 +142,7 @@ class Propagation:
             "last": self.last,
             "first": self.first,
             "clearest": None if self.clearest is None else self.clearest.to_list(),
-            "smoothed": None if self.smoothed is None else list(self.smoothed),
+            "smoothed": None if self.smoothed is None else [x.clone() for x in self.smoothed],
             "permanent": list(self.permanent),
         }
 

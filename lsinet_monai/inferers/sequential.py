@@ -321,7 +321,8 @@ class SequentialVideoInferer(Inferer):
         if current.begins_scene:
             state.begin_scene()
         write = state.scene_index % self.memory_interval == 0
-        adjacent = choose_adjacent(current.features, following, state.previous, state.clearest)
+        clearest = state.clearest if self.adjacent == "clearest" else None
+        adjacent = choose_adjacent(current.features, following, state.previous, clearest)
         size = (shape[-2], shape[-1])
         logit = engine.segment(current.features, adjacent, state.memory, write, size, current.usable)
         state.count_left_empty(logit)

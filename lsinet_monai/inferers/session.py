@@ -63,7 +63,7 @@ class VideoSession:
         image_size: side, or height and width, to which frames are resized for the network.
         inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
             given. Next and previous mean in time, in reverse too; masks are smoothed in the direction of the
-            propagation, anew from each corrected frame.
+            propagation, and start again at each corrected frame.
         reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
             are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
             frames of another view make them worse (``docs/experiments.md``, "Real frames").
@@ -256,7 +256,7 @@ class VideoSession:
             propagation.smoothed = None
             return self._corrections.mask(frame).float()
         adjacent = self._adjacent(frame, encoded.features, propagation)
-        usable = torch.tensor([not encoded.is_blank], device=self._store.device)
+        usable = torch.full((1,), not encoded.is_blank, device=self._store.device)
         logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size, usable)
         logit = propagation.smooth(logit, encoded.features, usable, self.inferer.smoothing)
         if self.inferer.adjacent == "clearest":
@@ -339,7 +339,7 @@ class VideoSession:
         if saved.propagation is not None:
             memory = session.inferer.new_state().memory
             session._propagation = Propagation.from_state_dict(saved.propagation, memory, list(saved.masks))
-            memory.to(session._store.device)
+            session._propagation.to(session._store.device)
         return session
 
 

@@ -1,8 +1,11 @@
 """Smoothing over time: a frame that shows little keeps more of the masks before it.
 
 A frame's logit is averaged with those before it, which lose weight from frame to frame. Clear frames weigh more than
-others, see :func:`~lsinet_monai.inferers.clarity.clarity`. Frames that do not follow one another as those of a video do
-are not smoothed. No later frame is needed.
+others, see :func:`~lsinet_monai.inferers.clarity.clarity`. Clips whose frames do not follow one another as those of a
+video do are not smoothed. No later frame is needed.
+
+At a cut the caller starts again, as the inferer does with ``detect_cuts``. Otherwise the first frames after it keep a
+share of the scene before.
 """
 
 from __future__ import annotations
@@ -55,20 +58,20 @@ def smooth(
         usable: (B,), bool: whether the frame shows something; all if not given.
 
     Returns:
-        the smoothed logit, (B, 1, H, W), and what to go on with. A frame that shows nothing or was left empty keeps its
-        logit, and the next one goes on from the frames before it.
+        the smoothed logit, (B, 1, H, W), and the state for the next one. A frame that shows nothing or was left empty
+        keeps its logit and leaves the state as it was.
     """
     features = frame.features[1].float()
     features = F.normalize((features - features.mean((2, 3), keepdim=True)).flatten(1), dim=1)
     weight = torch.where(are_left_empty(logit[:, 0]), 0, (_BY_CLARITY * clarity(frame, usable)).exp())
     if before is None:
-        return logit, SmoothedLogit(logit, weight, torch.full_like(weight, torch.nan), features)
+        return logit, SmoothedLogit(logit.clone(), weight, torch.full_like(weight, torch.nan), features)
     counts, is_first = weight > 0, before.weight == 0
     alike = (before.features * features).sum(1)
     alike = torch.where(before.alike.isnan(), alike, torch.lerp(before.alike, alike, _PACE_STEP))
     kept = share * before.weight * ((alike - _APART) / (_FOLLOWING - _APART)).clamp(0, 1)
     kept = torch.where(is_first, 0, kept)
-    mean = torch.lerp(logit, before.logit, (kept / (kept + weight))[:, None, None, None])
+    mean = torch.lerp(logit, before.logit, (kept / (kept + weight)).to(logit.dtype)[:, None, None, None])
     found = SmoothedLogit(mean, kept + weight, torch.where(is_first, torch.nan, alike), features)
     result = SmoothedLogit(*(_where(counts, x, y) for x, y in zip(found, before, strict=True)))
     return _where(counts, mean, logit), result

@@ -11,7 +11,9 @@ __all__ = ["StoredCuts"]
 class StoredCuts:
     """Finds the cuts between frames of a store, and keeps what it has found.
 
-    Frames that are damaged, not finite, of one colour or much less clear are passed over, as in :func:`find_cuts`.
+    Frames that are damaged, not finite, of one colour or much less clear are passed over, as in :func:`find_cuts`. A
+    propagation may begin at any frame. So where the frames before one are not known, up to 25 of them tell whether it
+    comes after an unclear stretch rather than after a cut.
 
     Args:
         store: the video's encoded frames.

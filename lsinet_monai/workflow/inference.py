@@ -89,7 +89,13 @@ def record_settings(
     }
 
 
-_EXPORTED = {"adjacent": "previous", "forgetting": "usage", "amp_dtype": None}
+_EXPORTED = {
+    "adjacent": "previous",
+    "forgetting": "usage",
+    "amp_dtype": None,
+    "detect_cuts": False,
+    "smoothing": 0,
+}
 
 
 def check_exported(**settings: Any) -> None:

@@ -111,7 +111,8 @@ class UnfinishedRun:
             leftover.unlink()
         segments = self.segments()
         for segment, stop in segments.items():
-            if stop > frames_done:
+            # One that ended when a write failed may hold frames beyond those that were counted.
+            if stop > frames_done or int(segment.stem.partition("-")[0]) >= frames_done:
                 segment.unlink()
         if len(records) < frames_done or (needs_overlay and frames_done not in {0, *segments.values()}):
             raise InputError(

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import torch
 
+from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.bad_frames import EMPTY_LOGIT
 from lsinet_monai.inferers.clip_state import ClipReport, ClipState
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.smoothing import smooth
 from lsinet_monai.networks import Features
 
 
@@ -35,8 +37,12 @@ def test_a_state_is_saved_and_loaded() -> None:
     )
     state.count_left_empty(torch.full((2, 1, 8, 8), EMPTY_LOGIT))
     state.memory.write(_frame(float("nan")).keys, _frame(0.0).values)
+    state.clearest = ClearestFrame.after(None, _frame(3.0))
+    _, state.smoothed = smooth(None, torch.full((2, 1, 8, 8), 4.0), _frame(3.0), 0.4)
     other = ClipState(MemoryBank(2))
     other.load_state_dict(state.state_dict())
+    assert other.clearest is not None and other.clearest.features[0].unique().tolist() == [3.0]
+    assert other.smoothed is not None and other.smoothed.logit.unique().tolist() == [4.0]
     assert (other.frame_index, other.frame_shape, other.report()) == (5, (2, 3, 64, 64), state.report())
     assert other.waiting is not None and torch.equal(other.waiting.features[0], torch.full((2, 4, 4, 4), 2.0))
     assert other.waiting_usable is not None and other.waiting_usable.tolist() == [True, False]

@@ -13,6 +13,11 @@ def _scene(seed: int) -> Tensor:
     return 5 + torch.randn(1, 32, 12, 12, generator=torch.Generator().manual_seed(seed))
 
 
+def _haze(scene: Tensor) -> Tensor:
+    """A scene behind something that lowers its contrast, and has a pattern of its own."""
+    return 0.3 * (0.7 * scene + 0.7 * _scene(9))
+
+
 def _frames(*features: Tensor) -> list[Features]:
     return [Features((x, x, x), (), ()) for x in features]
 
@@ -63,17 +68,20 @@ def test_frames_that_show_nothing_are_passed_over() -> None:
 
 def test_frames_that_are_much_less_clear_are_passed_over() -> None:
     a, b = _scene(0), _scene(1)
-    shown = {"a": a, "b": b, "s": 0.3 * _scene(2), "t": 0.3 * _scene(3)}  # "s" and "t" show little.
-    for pattern, expected in [("assa", [0, 0, 0, 0]), ("assb", [0, 0, 0, 1]), ("sta", [0, 1, 1]), ("ast", [0, 0, 0])]:
+    # "h" is haze before the first scene, and "u" another scene that is unclear.
+    shown = {"a": a, "b": b, "h": _haze(a), "u": 0.3 * _scene(2)}
+    for pattern, expected in [("ahha", [0, 0, 0, 0]), ("ahhb", [0, 0, 0, 1]), ("ahh", [0, 0, 0]), ("aua", [0, 1, 1])]:
         frames = _frames(*(shown[letter] for letter in pattern))
         cuts, states = find_cuts(None, frames, len(pattern) * [torch.tensor([True])])
         assert cuts == [bool(x) for x in expected]
-        last = max(index for index, letter in enumerate(pattern) if letter in "ab" or "a" not in pattern[:index])
+        last = max(index for index, letter in enumerate(pattern) if letter != "h")
         assert torch.equal(states[-1].features, shown[pattern[last]])
         assert states[-1].passed.item() == len(pattern) - 1 - last
 
 
 def test_a_scene_that_stays_unclear_counts_after_a_while() -> None:
-    frames = _frames(_scene(0), *[0.3 * _scene(2)] * (MOST_PASSED + 2))
-    cuts, _ = find_cuts(None, frames, len(frames) * [torch.tensor([True])])
-    assert [index for index, is_cut in enumerate(cuts) if is_cut] == [MOST_PASSED + 1]
+    frames = _frames(_scene(0), *[_haze(_scene(0))] * (MOST_PASSED + 2), _scene(1))
+    cuts, states = find_cuts(None, frames, len(frames) * [torch.tensor([True])])
+    # The last frame is compared with an unclear one, which counts by then.
+    assert [index for index, is_cut in enumerate(cuts) if is_cut] == [MOST_PASSED + 3]
+    assert states[MOST_PASSED].passed == MOST_PASSED and states[MOST_PASSED + 1].passed == 0

@@ -77,7 +77,7 @@ def test_a_clear_frame_weighs_more(clear: dict[int, float]) -> None:
 
 
 @pytest.mark.usefixtures("clear")
-def test_a_frame_that_shows_nothing_stays_and_the_next_goes_on() -> None:
+def test_a_frame_that_shows_nothing_leaves_the_state() -> None:
     logits, frames = _logits(4), _frames(4, 0.1)
     found = _smooth(logits, frames, {2: torch.tensor([False])})
     without = _smooth(logits[:2] + logits[3:], frames[:2] + frames[3:])
@@ -86,7 +86,7 @@ def test_a_frame_that_shows_nothing_stays_and_the_next_goes_on() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 2])
-def test_a_frame_without_numbers_stays_empty_and_the_next_goes_on(index: int) -> None:
+def test_a_frame_without_numbers_stays_empty_and_leaves_the_state(index: int) -> None:
     logits, frames = _logits(4), _frames(4, 0.1)
     logits[index] = torch.full_like(logits[index], EMPTY_LOGIT)
     frames[index] = Features(tuple(torch.full_like(x, math.nan) for x in frames[index].features), (), ())
@@ -110,3 +110,16 @@ def test_clips_of_a_batch_are_smoothed_apart() -> None:
         )
         for found, expected in zip(together, alone, strict=True):
             torch.testing.assert_close(found[row : row + 1], expected)
+
+
+def test_the_result_is_no_part_of_the_state() -> None:
+    frames = _frames(2, 0.1)
+    first, state = smooth(None, torch.ones(1, 1, 24, 24), frames[0], SHARE)
+    first.zero_()
+    assert (state.logit == 1).all()
+
+
+def test_a_network_in_double_precision() -> None:
+    frames = [Features(tuple(x.double() for x in frame.features), (), ()) for frame in _frames(2, 0.1)]
+    _, state = smooth(None, _logits(2)[0].double(), frames[0], SHARE)
+    assert smooth(state, _logits(2)[1].double(), frames[1], SHARE)[0].dtype == torch.float64

@@ -14,11 +14,11 @@ from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features, LSINet
 
 SCENES = torch.randn(4, 32, 8, 8, generator=torch.Generator().manual_seed(0))
-SCENES[3] *= 0.3
+SCENES[3] = 0.2 * (SCENES[0] + SCENES[3])
 
 
 class Video:
-    """A video in letters: a to c are scenes, "d" is unclear, "!" damaged, "." black, and "x" has no finite features."""
+    """A video in letters: a to c are scenes, "d" is "a" in haze, "!" damaged, "." black, "x" without finite features."""
 
     def __init__(self, letters: str) -> None:
         self.letters = letters

@@ -72,6 +72,6 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
 
 
 def test_check_exported() -> None:
-    check_exported(adjacent="previous", forgetting="usage", amp_dtype=None)
+    check_exported(adjacent="previous", forgetting="usage", amp_dtype=None, detect_cuts=False, smoothing=0)
     with pytest.raises(InputError, match=r"^adjacent='next': exports support only 'previous'; leave adjacent out"):
         check_exported(forgetting="usage", adjacent="next")
