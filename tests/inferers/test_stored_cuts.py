@@ -18,7 +18,7 @@ SCENES[3] = 0.2 * (SCENES[0] + SCENES[3])
 
 
 class Video:
-    """A video in letters: a to c are scenes, "d" is "a" in haze, "!" damaged, "." black, "x" without finite features."""
+    """A video in letters: a to c are scenes, "d" is "a" in haze, "!" damaged, "." black, "x" not finite."""
 
     def __init__(self, letters: str) -> None:
         self.letters = letters

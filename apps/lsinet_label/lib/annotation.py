@@ -83,12 +83,12 @@ class Worker:
         video.info.check_not_final()
         mark, model = self.model.load()
         state = self.inferer.new_state()
-        progress = AnnotationProgress(video.folder / "annotate.pt", mark)
+        progress = AnnotationProgress(video.folder / "annotate.pt", mark, self.inferer.settings)
         resumed = progress.resume(state, self.model.device)
         tracker, count = LesionTracker(), video.info.frame_count
         before: np.ndarray | None = None
         if resumed is None:
-            progress.path.unlink(missing_ok=True)  # of another model, whose masks are now removed
+            progress.path.unlink(missing_ok=True)  # of another model or other settings, whose masks are now removed
             video.begin_annotation()
             first = 0
             tracker.next_id = video.lesions.next_id_after_people()

@@ -22,15 +22,16 @@ class AnnotationProgress:
     Args:
         path: the file.
         model: identifies the model. An annotation resumes only with the model that began it.
+        settings: the inferer's, which must be the same too.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, settings: Mapping[str, Any]) -> None:
         self.path = path
-        self._model = model
+        self._began_with = {"model": model, "inferer": dict(settings)}
 
     def save(self, state: ClipState, next_frame: int, lesions: Mapping[str, Any]) -> None:
         """Store the inferer's state, the next frame, and the state of the lesions' tracker."""
-        content = {"model": self._model, "next_frame": next_frame, "lesions": lesions}
+        content = {**self._began_with, "next_frame": next_frame, "lesions": lesions}
         write_torch_file(content | state.state_dict(), self.path)
 
     def resume(self, state: ClipState, device: str) -> tuple[int, dict[str, Any] | None] | None:
@@ -38,7 +39,7 @@ class AnnotationProgress:
 
         Returns:
             the frame to resume at, and the state of the lesions' tracker, which files of earlier versions lack; or None
-            if there is no readable state of this model.
+            if there is no readable state of this model and these settings.
         """
         if not self.path.exists():
             return None
@@ -47,7 +48,7 @@ class AnnotationProgress:
         except InputError as error:
             logger.warning("'%s' cannot be read (%s): the annotation starts again at the first frame", self.path, error)
             return None
-        if content["model"] != self._model:
+        if any(content.get(name) != value for name, value in self._began_with.items()):
             return None
         state.load_state_dict(content)
         return int(content["next_frame"]), content.get("lesions")

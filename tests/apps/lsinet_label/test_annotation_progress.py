@@ -6,6 +6,8 @@ from lib.annotation_progress import AnnotationProgress
 
 from lsinet_monai.inferers import SequentialVideoInferer
 
+SETTINGS = {"smoothing": 0.35}
+
 
 @pytest.fixture
 def state(small_network):
@@ -17,17 +19,18 @@ def state(small_network):
     return state
 
 
-def test_an_annotation_resumes_with_its_model_alone(tmp_path, state):
-    progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1")
+def test_an_annotation_resumes_with_its_model_and_settings_alone(tmp_path, state):
+    progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1", SETTINGS)
     again = SequentialVideoInferer(memory_interval=1).new_state()
     assert progress.resume(again, "cpu") is None
     progress.save(state, 3, 7)
-    assert AnnotationProgress(tmp_path / "annotate.pt", "model 2").resume(again, "cpu") is None
+    assert AnnotationProgress(tmp_path / "annotate.pt", "model 2", SETTINGS).resume(again, "cpu") is None
+    assert AnnotationProgress(tmp_path / "annotate.pt", "model 1", {"smoothing": 0}).resume(again, "cpu") is None
     assert progress.resume(again, "cpu") == (3, 7) and again.frame_index == state.frame_index
 
 
 def test_a_damaged_file_starts_it_again(tmp_path, state, caplog):
-    progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1")
+    progress = AnnotationProgress(tmp_path / "annotate.pt", "model 1", SETTINGS)
     progress.save(state, 3, 7)
     progress.path.write_bytes(progress.path.read_bytes()[:100])
     assert progress.resume(SequentialVideoInferer(memory_interval=1).new_state(), "cpu") is None
