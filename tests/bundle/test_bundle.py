@@ -70,10 +70,10 @@ def _write_frames(folder: Path, frames: dict[str, tuple[tuple[int, int], str]]) 
         Image.fromarray(pixels, "RGBA").resize(size[::-1]).convert(mode).save(folder / name)
 
 
-def _probabilities(frames: list[np.ndarray], model_file: Path) -> np.ndarray:
-    """The inferer's result for a whole clip at once, at the frames' size."""
+def _probabilities(frames: list[np.ndarray], model_file: Path, settings: dict[str, Any]) -> np.ndarray:
+    """The result of an inferer with these settings for a whole clip at once, at the frames' size."""
     network, image_size = load_checkpoint(model_file)
-    logits = SequentialVideoInferer()(frames_to_tensor(frames, image_size)[None], network)
+    logits = SequentialVideoInferer(**settings)(frames_to_tensor(frames, image_size)[None], network)
     size = frames[0].shape[:2]
     return torch.sigmoid(F.interpolate(logits[0, 0, :, None], size, mode="bilinear"))[:, 0].numpy()
 
@@ -159,7 +159,7 @@ def test_without_validation_the_last_network_is_saved_and_an_earlier_file_kept(r
 def test_evaluation_of_a_model_file(run, phantom: Path, model_file: Path) -> None:
     run("evaluating", dataset_dir=str(phantom), checkpoint=str(model_file), output_dir="out", piece_frames=2)
     (clip,) = read_split(phantom, "TestEasyDataset/Unseen")
-    predictions = _probabilities([read_frame(path) for path in clip["image"]], model_file) > 0.5
+    predictions = _probabilities([read_frame(path) for path in clip["image"]], model_file, {}) > 0.5
     masks = [read_mask(path) for path in clip["label"]]
     dice = np.mean([2 * (p & m).sum() / (p.sum() + m.sum()) for p, m in zip(predictions, masks, strict=True)])
     scores = json.loads(Path("out/scores.json").read_text())
@@ -241,9 +241,11 @@ def test_inference_over_a_layout(run, model_file: Path, frames: dict[str, Any], 
 def test_maps_are_the_inferers_probabilities(run, phantom: Path, model_file: Path, piece_frames: int) -> None:
     folder = next((phantom / "TrainDataset" / "Frame").iterdir())
     options = {"output_dir": "out", "threshold": 0.4, "piece_frames": piece_frames}
-    run("inference", input=str(folder), checkpoint=str(model_file), **options)
+    workflow = run("inference", input=str(folder), checkpoint=str(model_file), **options)
+    settings = workflow.parser.get_parsed_content("inferer").settings
+    assert (settings["adjacent"], settings["smoothing"], settings["detect_cuts"]) == ("clearest", 0.35, True)
     paths = sorted(folder.iterdir())
-    probabilities = _probabilities([read_frame(path) for path in paths], model_file)
+    probabilities = _probabilities([read_frame(path) for path in paths], model_file, settings)
     for path, probability in zip(paths, probabilities, strict=True):
         values = np.array(Image.open(f"out/maps/{folder.name}/{path.stem}.png"), float)
         assert np.abs(values - 255 * probability).max() <= 0.51  # rounded, of sums in another order
