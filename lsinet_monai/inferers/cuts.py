@@ -29,7 +29,7 @@ _COME_BACK, _SEARCH = 0.7, 4.0
 
 # What comes between camera and mucosa for a while lowers the spread of the features by a fifth or more, and leaves a
 # likeness of at least this. Of the cuts between sequences of ClinicDB's training set, and between stills, few do both.
-_LESS_CLEAR, _STILL_ALIKE = 0.22, 0.5
+_LESS_CLEAR, _STILL_ALIKE = 0.22, 0.46
 MOST_PASSED = 25
 """So many frames in a row, a second, may be passed over because they are less clear; those after them count."""
 
