@@ -119,8 +119,8 @@ def find_cuts(
     """Find the frames of a clip that begin another scene. On a GPU this waits once for all of them.
 
     Frames that are not finite or not usable are passed over: the frame after them is compared with the one before. So
-    are up to :data:`MOST_PASSED` frames in a row that are much less clear than it, and not all unlike it: what comes
-    between camera and mucosa for a while is no cut. So a cut to an unclear scene may be found up to a second late.
+    are up to :data:`MOST_PASSED` frames in a row that are much less clear than it and still resemble it: what comes
+    between camera and mucosa for a while is no cut. A cut to an unclear scene may be found up to a second late.
 
     Args:
         seen: the second result for the frame before these; None at a clip's start.

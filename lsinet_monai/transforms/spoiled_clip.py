@@ -59,7 +59,8 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         look: see :class:`~lsinet_monai.data.StillClip`.
 
     Raises:
-        InputError: a share is not in [0, 1], an effect is not known, or ``loss_frames`` is not below ``clip_frames``.
+        InputError: a share is not in [0, 1], an effect is not known, or ``loss_frames`` is not below ``clip_frames``; on
+            a call, the mask has values of 0 and 1, which would all count as background.
     """
 
     def __init__(
@@ -155,6 +156,10 @@ class RandSpoiledClipd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with a clip in place of the still, and its masks in place of the mask."""
         d = dict(data)
+        if d[self.mask_key].max() == 1:
+            raise InputError(
+                f"'{self.mask_key}' is a mask of 0 and 1: give one of 0 to 255, as FrameCache.read_mask reads"
+            )
         self.randomize()
         key = self.keys[0]
         pictures = self._draw(d[key], d[self.mask_key], self._times[self._cut :], self._is_empty)

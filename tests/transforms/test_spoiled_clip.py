@@ -143,3 +143,12 @@ def test_clips_that_look_away_from_the_polyp() -> None:
 def test_bad_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RandSpoiledClipd("image", "label", SIZE, **options)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_a_mask_of_0_and_1_is_refused(dtype: type) -> None:
+    sample = _sample()
+    sample["label"] = (sample["label"] > 0).astype(dtype)
+    transform = RandSpoiledClipd("image", "label", SIZE)
+    with pytest.raises(InputError, match="'label' is a mask of 0 and 1: give one of 0 to 255"):
+        transform(sample)
