@@ -59,8 +59,8 @@ class RandSpoiledClipd(Randomizable, MapTransform):
         look: see :class:`~lsinet_monai.data.StillClip`.
 
     Raises:
-        InputError: a share is not in [0, 1], an effect is not known, or ``loss_frames`` is not below ``clip_frames``; on
-            a call, the mask has values of 0 and 1, which would all count as background.
+        InputError: a share is not in [0, 1], an effect is not known, or ``loss_frames`` is not below ``clip_frames``;
+            on a call, the mask has values of 0 and 1, which would all count as background.
     """
 
     def __init__(
