@@ -174,10 +174,10 @@ def make_small_network() -> Callable[..., LSINet]:
 
     from lsinet_monai.networks import LSINet
 
-    def make(backbone: str, mask_embedding: bool = False) -> LSINet:
+    def make(backbone: str, mask_embedding: bool = False, prompt_head: bool = False) -> LSINet:
         with torch.random.fork_rng():
             torch.manual_seed(0)  # what PyTorch initialises is the same in each run, too
-            network = LSINet(backbone, drop_path_rate=0.0, mask_embedding=mask_embedding)
+            network = LSINet(backbone, drop_path_rate=0.0, mask_embedding=mask_embedding, prompt_head=prompt_head)
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in network.parameters():

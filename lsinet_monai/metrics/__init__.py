@@ -11,6 +11,7 @@ from lsinet_monai.metrics.benchmark import (
     released_map,
     too_short_notice,
 )
+from lsinet_monai.metrics.clicks import Click, next_click
 from lsinet_monai.metrics.clinical import ClinicalCounts, ClinicalScorer, clinical_scores
 from lsinet_monai.metrics.clip_dice import ClipDice, frame_dice
 from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, ClipScores, split_scores
@@ -20,6 +21,7 @@ from lsinet_monai.utils.renamed import renamed
 __all__ = [
     "BENCHMARK_SCORES",
     "THRESHOLDS",
+    "Click",
     "ClinicalCounts",
     "ClinicalScorer",
     "ClipDice",
@@ -33,6 +35,7 @@ __all__ = [
     "fixed_mask_dice",
     "frame_dice",
     "frame_measures",
+    "next_click",
     "released_map",
     "split_scores",
     "too_short_notice",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ConvNorm", "upsample"]
+__all__ = ["ConvNorm", "pad_frames", "upsample"]
 
 
 class ConvNorm(nn.Sequential):
@@ -34,3 +34,16 @@ def upsample(x: Tensor, scale: float, align_corners: bool = False) -> Tensor:
         align_corners: see :func:`torch.nn.functional.interpolate`.
     """
     return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=align_corners)
+
+
+def pad_frames(frames: Tensor, stride: int) -> Tensor:
+    """Pad frames to multiples of a stride, by repeating the border at the right and the bottom.
+
+    Args:
+        frames: (B, C, H, W).
+        stride: in pixels.
+    """
+    height, width = frames.shape[-2:]
+    if height % stride or width % stride:
+        return F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
+    return frames

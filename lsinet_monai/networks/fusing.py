@@ -41,8 +41,9 @@ def fuse_norms(network: LSINet) -> LSINet:
     fused = copy.deepcopy(network)
     if _can_be_fused(network.encoder.backbone, network.encoder.fixed_size or (_SIDE, _SIDE)):
         _fuse(fused.encoder.backbone)
-    for part in (fused.encoder.receptive_field, fused.harmonisation, fused.decoder):
-        _fuse(part)
+    for part in (fused.encoder.receptive_field, fused.harmonisation, fused.decoder, fused.prompt_head):
+        if part is not None:
+            _fuse(part)
     fused.fused_from = network.fingerprint()
     return fused.eval()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.tensors import describe, value_range
 
-__all__ = ["MIN_SIZE", "check_frame_values", "check_frames", "check_sample"]
+__all__ = ["MIN_SIZE", "check_fixed_size", "check_frame_values", "check_frames", "check_sample"]
 
 MIN_SIZE = 64
 """The smallest height and width of a frame."""
@@ -46,6 +46,25 @@ def check_frames(frames: Any, device: torch.device) -> None:
         raise InputError(f"frames must be floating-point numbers, got {describe(frames)}: {_HOW_TO_NORMALISE}")
     if frames.device != device:
         raise InputError(f"the frames are on {frames.device}, and the network is on {device}: move one to the other")
+
+
+def check_fixed_size(frames: Tensor, fixed_size: tuple[int, int] | None, backbone: str) -> None:
+    """Check that frames have the only size that their backbone takes, if there is only one.
+
+    Args:
+        frames: (B, 3, H, W).
+        fixed_size: height and width; None if any size is fine.
+        backbone: its name.
+
+    Raises:
+        InputError: they have another size.
+    """
+    size = tuple(frames.shape[-2:])
+    if fixed_size not in (None, size):
+        raise InputError(
+            f"backbone={backbone!r} takes frames of {fixed_size} only, got {size}: set image_size to that, or choose "
+            "another backbone"
+        )
 
 
 def check_frame_values(frames: Tensor, are_checked: bool) -> bool:

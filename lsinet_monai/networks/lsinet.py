@@ -6,56 +6,35 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lsinet_monai.errors import InputError
 from lsinet_monai.networks.alignment import Alignment
-from lsinet_monai.networks.blocks import upsample
+from lsinet_monai.networks.blocks import pad_frames, upsample
 from lsinet_monai.networks.decoder import Decoder
 from lsinet_monai.networks.encoder import STRIDES, Encoder
+from lsinet_monai.networks.features import Features, join_features, join_scales, memory_elements
 from lsinet_monai.networks.harmonisation import Harmonisation
-from lsinet_monai.networks.input_checks import check_frame_values, check_frames, check_sample
+from lsinet_monai.networks.input_checks import check_fixed_size, check_frame_values, check_frames, check_sample
 from lsinet_monai.networks.memory import (
     KeysAndValues,
     MaskEmbedding,
     read_from,
-    to_elements,
     weight_by_mask,
     weight_one_scale,
 )
 from lsinet_monai.networks.normalisation import choose_statistics, is_imagenet
+from lsinet_monai.networks.prompt_head import PromptHead, check_prompt_head, check_prompts
 from lsinet_monai.utils.config_values import as_bool, check_numbers, check_paths
 
-__all__ = ["OUTPUTS", "Features", "LSINet"]
+__all__ = ["OUTPUTS", "LSINet"]
 
 OUTPUTS = ("S_g", "S_5", "S_4", "S_3")
 """The names of the network's four outputs, coarse to fine; the last is the prediction."""
 
 _OUTPUT_STRIDES = (STRIDES[0], *reversed(STRIDES))
-
-
-class Features(NamedTuple):
-    """An encoded frame: per entry a tuple of three tensors, at strides 8, 16 and 32."""
-
-    features: tuple[Tensor, ...]
-    """(B, 32, h, w): the encoder's features."""
-    keys: tuple[Tensor, ...]
-    """(B, 4, h, w)."""
-    values: tuple[Tensor, ...]
-    """(B, 16, h, w), not weighted by a mask."""
-
-    def read_own(self) -> tuple[Tensor, ...]:
-        """Let the frame read itself, as the first frame of a clip does: three of (B, 16, h, w)."""
-        return read_from(self.keys, *_memory_elements(self.keys, self.values))
-
-    def split(self, count: int) -> list[Features]:
-        """Split a batch of ``count`` * B frames into ``count`` batches of B."""
-        kinds = [[x.chunk(count) for x in scales] for scales in self]
-        return [Features(*(tuple(x[i] for x in scales) for scales in kinds)) for i in range(count)]
 
 
 class LSINet(nn.Module):
@@ -84,6 +63,7 @@ class LSINet(nn.Module):
         std: the standard deviations that belong to ``mean``.
         mask_embedding: add an embedding of its mask to what is written to memory of a frame. The released network has
             none. It starts at zero, so until it is trained it changes no mask.
+        prompt_head: add a head for :meth:`refine`, which segments from points and boxes. It changes no other result.
 
     Raises:
         InputError: timm does not have the backbone, or it lacks these strides; or its weights cannot be found; or
@@ -106,6 +86,7 @@ class LSINet(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         mask_embedding: bool = False,
+        prompt_head: bool = False,
     ) -> None:
         super().__init__()
         check_numbers(drop_path_rate=drop_path_rate)
@@ -122,6 +103,9 @@ class LSINet(nn.Module):
         self.mask_embedding: MaskEmbedding | None = None
         if as_bool(mask_embedding, "mask_embedding"):
             self.add_mask_embedding()
+        self.prompt_head: PromptHead | None = None
+        if as_bool(prompt_head, "prompt_head"):
+            self.add_prompt_head()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -139,17 +123,30 @@ class LSINet(nn.Module):
             self.mask_embedding = MaskEmbedding().to(weight.device, weight.dtype).train(self.training)
             self.config["mask_embedding"] = True
 
+    def add_prompt_head(self) -> None:
+        """Give a network that has no prompt head a new one, to train it. Its masks stay the same."""
+        if self.prompt_head is None:
+            weight = self.decoder.guide.score.weight
+            self.prompt_head = PromptHead().to(weight.device, weight.dtype).train(self.training)
+            self.config["prompt_head"] = True
+
     def freeze_encoder(self) -> LSINet:
         """Let the encoder's weights need no gradients, so that an optimiser leaves them out. Returns the network."""
         self.encoder.requires_grad_(False)
         return self
 
     def fingerprint(self) -> str:
-        """A hash of the arguments and weights, the same on every device and in every memory format."""
+        """A hash of the arguments and weights, the same on every device and in every memory format.
+
+        It leaves the prompt head out, on which no mask depends but those that a person asks for with prompts.
+        """
         if self.fused_from is not None:
             return self.fused_from
-        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode())
+        config = {name: value for name, value in self.config.items() if name != "prompt_head"}
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, value in sorted(self.state_dict().items()):
+            if name.startswith("prompt_head."):
+                continue
             digest.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
         return digest.hexdigest()
 
@@ -193,15 +190,15 @@ class LSINet(nn.Module):
         values = memory_features.values
         if memory_mask is not None:
             values = self.values_by_mask(memory_features, memory_mask)
-        elements = _memory_elements(memory_features.keys, values)
+        elements = memory_elements(memory_features.keys, values)
         read = read_from(features.keys, *elements)
         if not every_frame:
             return self.upsample_logits(self.decode(features, adjacent_features, read), size)
         reads = [read, read_from(adjacent_features.keys, *elements), memory_features.read_own()]
         logits = self.decode(
-            _join([features, adjacent_features, memory_features]),
-            _join([adjacent_features, features, features]),
-            _join_scales(reads),
+            join_features([features, adjacent_features, memory_features]),
+            join_features([adjacent_features, features, features]),
+            join_scales(reads),
         )
         return tuple(x.unflatten(0, (3, -1))[:, :, 0].transpose(0, 1) for x in self.upsample_logits(logits, size))
 
@@ -233,16 +230,8 @@ class LSINet(nn.Module):
         frames = frames.to(weight.dtype)
         if weight.dtype.itemsize == 2:
             amp_dtype = None
-        stride = STRIDES[-1]
-        height, width = frames.shape[-2:]
-        if self.encoder.fixed_size not in (None, (height, width)):
-            raise InputError(
-                f"backbone={self.config['backbone']!r} takes frames of {self.encoder.fixed_size} only, got "
-                f"{height, width}: set image_size to that, or choose another backbone"
-            )
-        if height % stride or width % stride:
-            frames = F.pad(frames, (0, -width % stride, 0, -height % stride), mode="replicate")
-        features = self.encoder(frames, amp_dtype, batches)
+        check_fixed_size(frames, self.encoder.fixed_size, self.config["backbone"])
+        features = self.encoder(pad_frames(frames, STRIDES[-1]), amp_dtype, batches)
         return Features(features, *self.keys_and_values(features))
 
     def check_frames(self, frames: Tensor) -> None:
@@ -309,6 +298,38 @@ class LSINet(nn.Module):
         """
         return weight_by_mask(features.values, mask, self.mask_embedding)
 
+    def refine(
+        self,
+        features: Features,
+        detail: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        box: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Segment one lesion of an encoded frame from points, a box and the mask so far.
+
+        Args:
+            features: the encoded frame.
+            detail: what ``network.prompt_head.see_frame(frames)`` computed of it, (B, 24, h, w).
+            points: (B, N, 2) as x, y in pixels of the frame at the encoder's input, from its upper left corner.
+            labels: (B, N): 1 for a point in the lesion, 0 for one outside, -1 for a place that no point takes.
+            box: (B, 4) around the lesion, as left, top, right, bottom in the same pixels; a box without an area counts
+                as none.
+            mask: (B, 1, h, w) in [0, 1], the lesion's mask so far: the sigmoid of an earlier result, or one from
+                :func:`reduce_mask`; nothing if not given.
+
+        Returns:
+            the lesion's logit, (B, 1, h, w) at stride 4 of the padded frame, float32.
+
+        Raises:
+            InputError: the network has no prompt head, or the prompts do not have these shapes.
+        """
+        head = check_prompt_head(self.prompt_head)
+        check_prompts(points, labels, box, mask, detail)
+        scales = [x.to(detail.dtype) for x in features.features]
+        return head(scales, detail, points, labels, box, None if mask is None else mask.to(detail.dtype)).float()
+
     @staticmethod
     def upsample_logits(logits: Sequence[Tensor], size: tuple[int, int] | torch.Size) -> tuple[Tensor, ...]:
         """Resize the logits of :meth:`decode` bilinearly to the frame.
@@ -326,17 +347,3 @@ class LSINet(nn.Module):
         return tuple(
             upsample(x, stride)[..., :height, :width] for x, stride in zip(logits, _OUTPUT_STRIDES, strict=True)
         )
-
-
-def _memory_elements(keys: Sequence[Tensor], values: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    return [to_elements(k) for k in keys], [to_elements(v) for v in values]
-
-
-def _join_scales(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Concatenate several batches, scale by scale."""
-    return tuple(torch.cat(scale) for scale in zip(*parts, strict=True))
-
-
-def _join(parts: Sequence[Features]) -> Features:
-    """Concatenate several batches of features."""
-    return Features(*(_join_scales(kind) for kind in zip(*parts, strict=True)))

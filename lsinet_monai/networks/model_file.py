@@ -87,7 +87,10 @@ def create_network(
         InputError: see :class:`LSINet` and :func:`load_checkpoint`.
     """
     if checkpoint is not None:
-        return load_checkpoint(checkpoint, mask_embedding=mask_embedding).network
+        network = load_checkpoint(checkpoint, mask_embedding=mask_embedding).network
+        if network.prompt_head is not None:
+            network.prompt_head.requires_grad_(False)  # no loss of this training is about prompts
+        return network
     is_channels_last = as_bool(channels_last, "channels_last")
     network = LSINet(
         backbone, as_bool(pretrained, "pretrained"), encoder_weights, drop_path_rate, mean, std, mask_embedding

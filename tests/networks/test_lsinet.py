@@ -147,6 +147,43 @@ def test_a_mask_embedding_is_off_by_default_and_starts_at_zero(small_network: LS
             torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
+def test_a_prompt_head_is_off_by_default_and_changes_no_mask(small_network: LSINet) -> None:
+    assert not [name for name in small_network.state_dict() if "prompt_head" in name]
+    with_head = copy.deepcopy(small_network)
+    with_head.add_prompt_head()
+    assert with_head.config == {**small_network.config, "prompt_head": True}
+    assert with_head.fingerprint() == small_network.fingerprint()
+    LSINet(**with_head.config).load_state_dict(with_head.state_dict())
+    frames = [_frames(1, 3, 64, 96, seed=seed) for seed in range(3)]
+    with torch.no_grad():
+        for before, after in zip(small_network(*frames), with_head(*frames), strict=True):
+            torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_refine_segments_an_encoded_frame(small_network: LSINet, dtype: torch.dtype) -> None:
+    network = copy.deepcopy(small_network)
+    network.add_prompt_head()
+    network.to(dtype).eval()
+    frame = _frames(1, 3, 72, 100)  # is padded to 96 x 128
+    features, detail = network.encode(frame), network.prompt_head.see_frame(frame)
+    points, labels = torch.tensor([[[20.0, 30.0], [90.0, 10.0]]]), torch.tensor([[1, 0]])
+    logit = network.refine(features, detail, points, labels)
+    assert logit.shape == (1, 1, 24, 32) and logit.dtype == torch.float32
+    again = network.refine(features, detail, points, labels, torch.tensor([[5.0, 5.0, 60.0, 60.0]]), logit.sigmoid())
+    assert again.shape == logit.shape and not torch.equal(again, logit)
+
+
+@torch.no_grad()
+def test_refine_needs_a_prompt_head(small_network: LSINet) -> None:
+    frame = _frames(1, 3, 64, 64)
+    with pytest.raises(InputError, match="no prompt head"):
+        small_network.refine(
+            small_network.encode(frame), torch.zeros(1, 24, 16, 16), torch.zeros(1, 1, 2), torch.ones(1, 1)
+        )
+
+
 @torch.no_grad()
 def test_the_mask_embedding_is_added_to_what_is_written(small_network: LSINet) -> None:
     network = copy.deepcopy(small_network)

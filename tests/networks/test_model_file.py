@@ -211,6 +211,18 @@ def test_a_model_file_turns_the_mask_embedding_on(tmp_path: Path) -> None:
     assert loaded.fingerprint() == network.fingerprint()
 
 
+def test_a_model_file_turns_the_prompt_head_on_and_a_training_leaves_it_as_it_is(tmp_path: Path) -> None:
+    network = LSINet(BACKBONE, prompt_head=True)
+    save_model(network, tmp_path / "model.pt", 64)
+    loaded = load_checkpoint(tmp_path / "model.pt").network
+    assert loaded.prompt_head is not None
+    expected = network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
+    created = create_network(checkpoint=tmp_path / "model.pt")
+    trained = {name.split(".")[0] for name, value in created.named_parameters() if value.requires_grad}
+    assert "encoder" in trained and "prompt_head" not in trained
+
+
 @pytest.mark.parametrize("make", [load_checkpoint, lambda path, **options: create_network(checkpoint=path, **options)])
 def test_a_file_without_mask_embedding_gets_one_to_train(
     tmp_path: Path, network: LSINet, saved: bytes, caplog: pytest.LogCaptureFixture, make
