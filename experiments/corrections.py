@@ -33,7 +33,7 @@ from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, pha
 from lsinet_monai.data import write_phantom
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.inferers import VideoSession, encode_frames
-from lsinet_monai.inferers.corrections import blend
+from lsinet_monai.inferers.mask_carrying import blend
 from lsinet_monai.masks import has_polyp
 from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint

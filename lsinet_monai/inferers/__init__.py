@@ -7,6 +7,7 @@ from lsinet_monai.inferers.clip_state import ClipReport, ClipState
 from lsinet_monai.inferers.clip_training import FEATURE_KEYS, ClipTrainingInferer
 from lsinet_monai.inferers.feature_store import FrameSource
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.prompted_frame import PromptedFrame
 from lsinet_monai.inferers.sequential import SequentialVideoInferer, encode_frames, segment_frame
 from lsinet_monai.inferers.session import PropagatedFrame, VideoSession
 from lsinet_monai.inferers.stored_clips import StoredClips
@@ -21,6 +22,7 @@ __all__ = [
     "ClipTrainingInferer",
     "FrameSource",
     "MemoryBank",
+    "PromptedFrame",
     "PropagatedFrame",
     "SequentialVideoInferer",
     "StoredClips",

@@ -1,16 +1,8 @@
-"""Corrections: a person's masks, and how they act on the frames around theirs.
-
-Through the memory a mask has little effect: at 352 x 352 it scales a value by about 2% at most (see
-:func:`lsinet_monai.networks.memory.weight_one_scale`). Therefore each corrected mask is also carried to its neighbours,
-by matching the encoder's features: each position of a neighbour finds its place in the corrected frame and takes the
-mask from there. Trust in the mask falls with distance in time and with difference in features. ``docs/experiments.md``
-compares this with other ways.
-"""
+"""The corrected frames of a video: a person's masks, which of them are in memory, and where they are carried to."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,13 +13,16 @@ from torch.nn import functional as F
 from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.cuts import scene_likeness
 from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.mask_carrying import carry_mask
 from lsinet_monai.inferers.matching import Match, match_features, share_that_comes_back
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features
-from lsinet_monai.networks.blocks import upsample
 from lsinet_monai.networks.encoder import STRIDES
 
-__all__ = ["Corrections", "blend", "carry_mask"]
+__all__ = ["MOST_CORRECTED", "Corrections", "nearest_frames"]
+
+MOST_CORRECTED = 8
+"""The number of corrected frames that the memory of a propagation holds at most."""
 
 # Frames are matched on the finest grid.
 _STRIDE = STRIDES[0]
@@ -38,55 +33,23 @@ _COME_BACK = 0.6
 _ALIKE = 0.75
 
 
-def carry_mask(
-    mask: Tensor, match: Match, distance: int, reach: int, image_size: tuple[int, int], size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Carry a corrected frame's mask to a frame that was matched with it.
+def nearest_frames(corrected: Collection[int], frame: int) -> list[int]:
+    """The corrected frames nearest to the stretch between two of them in which a frame lies.
+
+    They are the same for all frames of the stretch, whose ends are among them.
 
     Args:
-        mask: (1, 1, H', W') in [0, 1], of the corrected frame, at any size.
-        match: the match of the frame that receives the mask.
-        distance: the number of frames between the two.
-        reach: the distance at which 1% of the trust is left. Trust falls like a Gaussian with a standard deviation of a
-            third of the reach.
-        image_size: height and width of the frames at the encoder's input, without its padding.
-        size: height and width of the frame that receives the mask.
+        corrected: the corrected frames.
+        frame: the frame.
 
     Returns:
-        the carried mask, and the trust in it, both (1, 1, H, W) in [0, 1].
+        :data:`MOST_CORRECTED` frames, or all if there are fewer, in order. Of two that are as near the earlier one is
+        taken.
     """
-    displacement, likeness = (_to_frame(x, image_size, size) for x in match)
-    cells = displacement.new_tensor([side / _STRIDE for side in reversed(image_size)])
-    # In grid_sample's coordinates a frame is 2 wide and 2 high.
-    moved = displacement.movedim(1, 3) * (2 / cells)
-    places = F.affine_grid(torch.eye(2, 3, device=moved.device)[None], [1, 1, *size], align_corners=False) + moved
-    carried = F.grid_sample(mask.to(moved), places, padding_mode="border", align_corners=False)
-    return carried, likeness * math.exp(-0.5 * (3 * distance / reach) ** 2)
-
-
-def _to_frame(x: Tensor, image_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Resize from the grid of stride 8, which may have padding, to a frame's size."""
-    height, width = image_size
-    return F.interpolate(upsample(x, _STRIDE)[..., :height, :width], size, mode="bilinear", align_corners=False)
-
-
-def blend(probability: Tensor, carried: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Blend the network's probability with the masks that are carried to a frame.
-
-    Several masks are averaged, weighted by their trust. Their average has the trust of the most trusted of them.
-
-    Args:
-        probability: (1, 1, H, W) in [0, 1].
-        carried: pairs of mask and trust from :func:`carry_mask`; may be empty.
-
-    Returns:
-        (1, 1, H, W) in [0, 1].
-    """
-    if not carried:
-        return probability
-    masks, trusts = (torch.cat(x) for x in zip(*carried, strict=True))
-    mask = (masks * trusts).sum(0, keepdim=True) / trusts.sum(0, keepdim=True).clamp(min=1e-6)
-    return torch.lerp(probability, mask, trusts.amax(0, keepdim=True))
+    start = max((other for other in corrected if other <= frame), default=frame)
+    end = min((other for other in corrected if other >= frame), default=frame)
+    by_distance = sorted(corrected, key=lambda other: (max(start - other, other - end), other))
+    return sorted(by_distance[:MOST_CORRECTED])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A propagation through a video: its place, its memory, and which corrected frames are in memory."""
+"""A propagation through a video: its place and its memory, and how it segments its next frame."""
 
 from __future__ import annotations
 
@@ -10,35 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers.adjacent import ClearestFrame
-from lsinet_monai.inferers.corrections import Corrections
+from lsinet_monai.inferers.adjacent import ClearestFrame, choose_adjacent
+from lsinet_monai.inferers.corrections import Corrections, nearest_frames
+from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.smoothing import SmoothedLogit, smooth
+from lsinet_monai.inferers.stored_cuts import StoredCuts
+from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.networks import Features
 
-__all__ = ["MOST_CORRECTED", "PropagatedFrame", "Propagation", "nearest_frames"]
-
-MOST_CORRECTED = 8
-"""The number of corrected frames that the memory of a propagation holds at most."""
-
-
-def nearest_frames(corrected: Collection[int], frame: int) -> list[int]:
-    """The corrected frames nearest to the stretch between two of them in which a frame lies.
-
-    They are the same for all frames of the stretch, whose ends are among them.
-
-    Args:
-        corrected: the corrected frames.
-        frame: the frame.
-
-    Returns:
-        :data:`MOST_CORRECTED` frames, or all if there are fewer, in order. Of two that are as near the earlier one is
-        taken.
-    """
-    start = max((other for other in corrected if other <= frame), default=frame)
-    end = min((other for other in corrected if other >= frame), default=frame)
-    by_distance = sorted(corrected, key=lambda other: (max(start - other, other - end), other))
-    return sorted(by_distance[:MOST_CORRECTED])
+__all__ = ["PropagatedFrame", "Propagation", "Propagator"]
 
 
 class PropagatedFrame(NamedTuple):
@@ -175,3 +157,88 @@ class Propagation:
             corrected=list(corrected),
             permanent=list(permanent),
         )
+
+
+class Propagator:
+    """Segments the frames of a video one after the other, from and to any frame.
+
+    Args:
+        store: the video's encoded frames.
+        inferer: its options say when to write to the memory and which frame is adjacent.
+        cuts: the video's cuts.
+        corrections: the corrected frames.
+    """
+
+    def __init__(
+        self, store: FeatureStore, inferer: SequentialVideoInferer, cuts: StoredCuts, corrections: Corrections
+    ) -> None:
+        self._store = store
+        self._inferer = inferer
+        self._cuts = cuts
+        self._corrections = corrections
+        self.engine = inferer.engine(store.network)
+
+    def begin(self, frames: range) -> Propagation:
+        """Begin a propagation over these frames, with an empty memory."""
+        self.engine = self._inferer.engine(self._store.network)
+        memory = self._inferer.new_state().memory
+        return Propagation(memory, frames[0], frames.step, first=frames[0], corrected=list(self._corrections.masks))
+
+    def segment(self, frame: int, propagation: Propagation) -> Tensor | None:
+        """Segment the next frame of a propagation, and take it into the propagation's state.
+
+        Returns:
+            its probability, (1, 1, H, W), without carried masks; for a corrected frame the mask, for a damaged one
+            None.
+
+        Raises:
+            InputError: a corrected frame is damaged.
+        """
+        is_corrected = frame in self._corrections
+        propagation.frame = frame + propagation.step
+        encoded = None if is_corrected else self._store.get(frame, propagation.step)
+        if encoded is None and not is_corrected:
+            return None
+        if propagation.last is not None and self._cuts.between(propagation.last, frame):
+            propagation.begin_scene(frame, self._inferer.new_state().memory)
+        if not is_corrected:
+            propagation.take_nearest(frame, self._corrections)
+        propagation.last = frame
+        write = propagation.count % self._inferer.memory_interval == 0
+        propagation.count += 1
+        if encoded is None:
+            propagation.smoothed = None
+            return self._corrections.mask(frame).float()
+        adjacent = self._adjacent(frame, encoded.features, propagation)
+        usable = torch.full((1,), not encoded.is_blank, device=self._store.device)
+        logit = self.engine.segment(
+            encoded.features, adjacent, propagation.memory, write, self._store.image_size, usable
+        )
+        logit = propagation.smooth(logit, encoded.features, usable, self._inferer.smoothing)
+        if self._inferer.adjacent == "clearest":
+            propagation.find_clearest(encoded.features, usable)
+        return logit_to_probability(logit, encoded.size)
+
+    def _adjacent(self, frame: int, current: Features, propagation: Propagation) -> Features:
+        """The adjacent frame; at a gap, a cut or the video's end, the inferer's fallback."""
+        step = propagation.step
+        # Next and previous mean in time; the clearest frame is one before in the propagation's direction.
+        ahead = step if self._inferer.adjacent == "clearest" else 1
+        following = None if self._inferer.adjacent == "previous" else self._beside(frame, frame + ahead, step)
+        previous = None
+        if following is None and propagation.clearest is None:
+            previous = self._beside(frame, frame - ahead, step)
+        return choose_adjacent(current, following, previous, propagation.clearest)
+
+    def _beside(self, frame: int, other: int, step: int) -> Features | None:
+        """Features of a frame beside another one; None if there is none in this scene, or if it is damaged."""
+        if not 0 <= other < len(self._store.source) or self._cuts.between(frame, other):
+            return None
+        return self._features(other, step)
+
+    def _features(self, frame: int, step: int) -> Features | None:
+        """Features of a frame; None if it is damaged. Those of a corrected frame are kept, and not encoded again."""
+        if frame in self._corrections:
+            return self._corrections.features([frame])[0]
+        encoded = self._store.get(frame, step)
+        return None if encoded is None else encoded.features

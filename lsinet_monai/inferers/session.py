@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +15,17 @@ from torch import Tensor
 from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers.adjacent import choose_adjacent
-from lsinet_monai.inferers.corrections import Corrections, blend
+from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource, is_one_colour
 from lsinet_monai.inferers.input_checks import as_frame_index, as_mask, check_network, check_source
-from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation
+from lsinet_monai.inferers.mask_carrying import blend
+from lsinet_monai.inferers.prompted_frame import PromptedFrame
+from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation, Propagator
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
 from lsinet_monai.inferers.stored_cuts import StoredCuts
-from lsinet_monai.masks import logit_to_probability, mask_change
-from lsinet_monai.networks import Features, LSINet
+from lsinet_monai.masks import mask_change
+from lsinet_monai.networks import LSINet
 from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["PropagatedFrame", "VideoSession"]
@@ -43,7 +45,7 @@ class VideoSession:
 
     The session returns the mask of a corrected frame as it was given, and carries it to the frames around it: up to
     ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask with the
-    network's own probability, see :mod:`lsinet_monai.inferers.corrections`. A frame out of reach of all corrections
+    network's own probability, see :mod:`lsinet_monai.inferers.mask_carrying`. A frame out of reach of all corrections
     gets the network's own probability; without corrections this is exactly the result of ``inferer``.
 
     Corrected frames are also in memory, where no other frame makes room for them, but not more than 8 at a time, so
@@ -91,11 +93,14 @@ class VideoSession:
         batch = self.inferer.encode_batch
         # To carry a mask backwards, all frames within its reach are encoded; the propagation then needs them forwards.
         capacity = reach + batch + 3
-        self._store = FeatureStore(network, source, self.image_size, capacity, batch, lambda x: self._engine.encode(x))
+        self._store = FeatureStore(
+            network, source, self.image_size, capacity, batch, lambda x: self._propagator.engine.encode(x)
+        )
         self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
         self._corrections = Corrections(self._store, reach, self._cuts)
+        self._prompted: dict[int, PromptedFrame] = {}
         self._propagation: Propagation | None = None
-        self._engine = self.inferer.engine(network)
+        self._propagator = Propagator(self._store, self.inferer, self._cuts, self._corrections)
 
     # Corrections -----------------------------------------------------------------------------------------------------
 
@@ -118,12 +123,51 @@ class VideoSession:
             InputError: the frame does not exist or is damaged, or the mask has another size or a float type.
         """
         frame = as_frame_index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
-        self._check_frames(frame)
-        pixels = self.source[frame]
-        check_frames([pixels])
-        mask = as_mask(mask, pixels.shape[:2], frame)
-        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
-        self._propagation = None
+        pixels = self._read(frame)
+        self._correct(frame, as_mask(mask, pixels.shape[:2], frame), pixels)
+        self._prompted.pop(frame, None)
+
+    def add_points(
+        self,
+        frame: int,
+        points: Any,
+        labels: Any,
+        box: Any = None,
+        lesion: int = 1,
+        mask: np.ndarray | Tensor | None = None,
+    ) -> np.ndarray:
+        """Segment a lesion of a frame from points and a box, and correct the frame with all its lesions together.
+
+        A further point costs one pass of the prompt head, see :class:`lsinet_monai.inferers.PromptedFrame`.
+
+        Args:
+            frame: its index, from 0.
+            points: all points of this lesion in this frame so far, (N, 2) as x, y in the frame's pixels, in the order
+                of the clicks; may be empty if there is a box.
+            labels: (N,): 1 for a point in the lesion, 0 for one outside.
+            box: left, top, right and bottom of the lesion in the same pixels.
+            lesion: its number, so that a frame can have several.
+            mask: (H, W), bool or integer, the lesion's mask to start from. If not given, a frame's first lesion starts
+                from the mask that the frame has from :meth:`add_mask`, and others start from nothing.
+
+        Returns:
+            the lesion's mask, bool, (H, W).
+
+        Raises:
+            InputError: the network has no prompt head; the frame does not exist or is damaged; or the prompts do not
+                have these shapes, lie outside the frame, or there are none.
+        """
+        frame = as_frame_index(frame)
+        pixels = self._read(frame)
+        prompted = self._prompted.get(frame)
+        if prompted is None:
+            encoded = self._store.get(frame)
+            features = None if encoded is None else encoded.features
+            prompted = PromptedFrame(self.network, pixels, self.image_size, features, self.masks.get(frame))
+        found = prompted.segment(points, labels, box, mask, lesion)
+        self._prompted[frame] = prompted
+        self._correct(frame, prompted.mask, pixels)
+        return found
 
     def remove_mask(self, frame: int) -> None:
         """Take a correction back. It acted on the frames of :meth:`reached_from`.
@@ -133,6 +177,7 @@ class VideoSession:
         """
         self._check_corrected(frame)
         self._corrections.remove(frame)
+        self._prompted.pop(frame, None)
         self._propagation = None
 
     def reached_from(self, frame: int) -> range:
@@ -177,10 +222,10 @@ class VideoSession:
         frames = range(end - 1, start - 1, -1) if reverse else range(start, end)
         propagation = self._propagation
         if propagation is None or (propagation.frame, propagation.step) != (frames[0], frames.step):
-            propagation = self._new_propagation(frames)
+            propagation = self._propagator.begin(frames)
         self._propagation = propagation
         for frame in frames:
-            own = self._segment(frame, propagation)
+            own = self._propagator.segment(frame, propagation)
             if own is not None:
                 yield frame, _to_numpy(blend(own, self._corrections.carried_to(frame)))
         if skipped := self.skipped_writes:
@@ -218,76 +263,28 @@ class VideoSession:
         for frames in (range(frame - 1, reached.start - 1, -1), range(frame + 1, reached.stop)):
             if not frames:
                 continue
-            propagation = self._new_propagation(frames)
+            propagation = self._propagator.begin(frames)
             for other in frames:
                 if self._cuts.between(other - frames.step, other):
                     break
-                own = self._segment(other, propagation)
+                own = self._propagator.segment(other, propagation)
                 if own is None:
                     continue
                 after = _to_numpy(blend(own, self._corrections.carried_to(other)))
                 before = _to_numpy(blend(own, self._corrections.carried_to(other, without=frame)))
                 yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
 
-    def _new_propagation(self, frames: range) -> Propagation:
-        """Start a propagation over these frames, with an empty memory."""
-        self._engine = self.inferer.engine(self.network)
-        memory = self.inferer.new_state().memory
-        return Propagation(memory, frames[0], frames.step, first=frames[0], corrected=list(self._corrections.masks))
-
-    def _segment(self, frame: int, propagation: Propagation) -> Tensor | None:
-        """The probability of the next frame of a propagation, (1, 1, H, W), without carried masks.
-
-        For a corrected frame it is the mask, for a damaged one None.
-        """
-        is_corrected = frame in self._corrections
-        propagation.frame = frame + propagation.step
-        encoded = None if is_corrected else self._store.get(frame, propagation.step)
-        if encoded is None and not is_corrected:
-            return None
-        if propagation.last is not None and self._cuts.between(propagation.last, frame):
-            propagation.begin_scene(frame, self.inferer.new_state().memory)
-        if not is_corrected:
-            propagation.take_nearest(frame, self._corrections)
-        propagation.last = frame
-        write = propagation.count % self.inferer.memory_interval == 0
-        propagation.count += 1
-        if encoded is None:
-            propagation.smoothed = None
-            return self._corrections.mask(frame).float()
-        adjacent = self._adjacent(frame, encoded.features, propagation)
-        usable = torch.full((1,), not encoded.is_blank, device=self._store.device)
-        logit = self._engine.segment(encoded.features, adjacent, propagation.memory, write, self.image_size, usable)
-        logit = propagation.smooth(logit, encoded.features, usable, self.inferer.smoothing)
-        if self.inferer.adjacent == "clearest":
-            propagation.find_clearest(encoded.features, usable)
-        return logit_to_probability(logit, encoded.size)
-
-    def _adjacent(self, frame: int, current: Features, propagation: Propagation) -> Features:
-        """The adjacent frame; at a gap, a cut or the video's end, the inferer's fallback."""
-        step = propagation.step
-        # Next and previous mean in time; the clearest frame is one before in the propagation's direction.
-        ahead = step if self.inferer.adjacent == "clearest" else 1
-        following = None if self.inferer.adjacent == "previous" else self._beside(frame, frame + ahead, step)
-        previous = None
-        if following is None and propagation.clearest is None:
-            previous = self._beside(frame, frame - ahead, step)
-        return choose_adjacent(current, following, previous, propagation.clearest)
-
-    def _beside(self, frame: int, other: int, step: int) -> Features | None:
-        """Features of a frame beside another one; None if there is none in this scene, or if it is damaged."""
-        if not 0 <= other < len(self.source) or self._cuts.between(frame, other):
-            return None
-        return self._features(other, step)
-
-    def _features(self, frame: int, step: int) -> Features | None:
-        """Features of a frame; None if it is damaged. Those of a corrected frame are kept, and not encoded again."""
-        if frame in self._corrections:
-            return self._corrections.features([frame])[0]
-        encoded = self._store.get(frame, step)
-        return None if encoded is None else encoded.features
+    def _correct(self, frame: int, mask: np.ndarray, pixels: np.ndarray) -> None:
+        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
+        self._propagation = None
 
     # Checks ----------------------------------------------------------------------------------------------------------
+
+    def _read(self, frame: int) -> np.ndarray:
+        self._check_frames(frame)
+        pixels = self.source[frame]
+        check_frames([pixels])
+        return pixels
 
     def _check_frames(self, *frames: int) -> None:
         for frame in frames:

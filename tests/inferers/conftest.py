@@ -25,6 +25,12 @@ def embedding_network(make_small_network: Callable[..., LSINet]) -> LSINet:
     return make_small_network("mobilenetv3_small_050", mask_embedding=True)
 
 
+@pytest.fixture(scope="session")
+def prompt_network(make_small_network: Callable[..., LSINet]) -> LSINet:
+    """The same network with a prompt head."""
+    return make_small_network("mobilenetv3_small_050", prompt_head=True)
+
+
 class Replays:
     """Stands for CUDA graphs on a CPU: a replay calls the function again, on the same inputs into the same outputs."""
 

@@ -5,64 +5,35 @@ from math import exp
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from lsinet_monai.inferers.corrections import Corrections, blend, carry_mask
+from lsinet_monai.inferers.corrections import MOST_CORRECTED, Corrections, nearest_frames
 from lsinet_monai.inferers.feature_store import FeatureStore
-from lsinet_monai.inferers.matching import Match
 from lsinet_monai.networks import LSINet
 
-SIDE = 16
+TENS = range(0, 200, 10)
 
-
-def _features(seed: int = 0) -> Tensor:
-    """Positions that all look different."""
-    return torch.randn(1, 32, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
-
-
-def _move(x: Tensor, right: int, down: int) -> Tensor:
-    return x.roll((down, right), (2, 3))
-
-
-def _rectangle(top: int, left: int, height: int = 64, width: int = 64) -> Tensor:
-    mask = torch.zeros(1, 1, height, width)
-    mask[..., top : top + 16, left : left + 20] = 1
-    return mask
-
-
-def _inside(x: Tensor, margin: int) -> Tensor:
-    return x[..., margin:-margin, margin:-margin]
-
-
-# image size, whose grid has padding where 32 does not divide it, and frame size
-@pytest.mark.parametrize("image_size", [(128, 128), (96, 160), (72, 100)])
-@pytest.mark.parametrize("size", [(64, 64), (48, 96)])
-def test_a_mask_moves_as_the_frame_did(image_size: tuple[int, int], size: tuple[int, int]) -> None:
-    height, width = (-(-side // 32) * 4 for side in image_size)
-    match = Match(torch.zeros(1, 2, height, width), torch.ones(1, 1, height, width))
-    match.displacement[:, 0] = -image_size[1] / 8 / 4  # a quarter of the frame, in cells of 8 pixels
-    mask = _rectangle(20, 10, *size)
-    carried, trust = carry_mask(mask, match, 10, 30, image_size, size)
-    torch.testing.assert_close(carried, _rectangle(20, 10 + size[1] // 4, *size), atol=1e-4, rtol=0)
-    torch.testing.assert_close(trust, torch.full((1, 1, *size), exp(-0.5)))  # a third of the reach away
-
-
-ONE, NONE = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
-# the carried masks and the trust in each, and the probability that results from 0.2
-BLENDS = [
-    ([], 0.2),
-    ([(ONE, 0.0)], 0.2),
-    ([(ONE, 1.0)], 1.0),
-    ([(NONE, 0.5)], 0.1),
-    ([(ONE, 0.5), (ONE, 0.25)], 0.6),  # no more than by the first alone
-    ([(ONE, 0.6), (NONE, 0.2)], 0.2 + 0.6 * (0.75 - 0.2)),
+# corrected frames, a frame, and the corrected frames nearest to its stretch
+NEAREST = [
+    ([], 5, []),
+    ([9, 3], 5, [3, 9]),
+    (range(8), 100, list(range(8))),
+    (range(9), 100, list(range(1, 9))),
+    (range(50, 59), 0, list(range(50, 58))),
+    (TENS, 101, [70, 80, 90, 100, 110, 120, 130, 140]),  # both ends of the stretch are as near
+    (TENS, 109, [70, 80, 90, 100, 110, 120, 130, 140]),
+    (TENS, 5, [0, 10, 20, 30, 40, 50, 60, 70]),
+    (TENS, 195, [120, 130, 140, 150, 160, 170, 180, 190]),
+    ([*range(8), 500, 900], 9, [*range(1, 8), 500]),
+    ([*range(8), 500, 900], 499, [*range(1, 8), 500]),
+    ([*range(8), 500, 900], 501, [2, 3, 4, 5, 6, 7, 500, 900]),
+    ([*range(0, 40, 4), 1000], 1001, [*range(12, 40, 4), 1000]),
 ]
 
 
-@pytest.mark.parametrize(("carried", "expected"), BLENDS)
-def test_blend(carried: list[tuple[Tensor, float]], expected: float) -> None:
-    blended = blend(0.2 * ONE, [(mask, trust * ONE) for mask, trust in carried])
-    torch.testing.assert_close(blended, expected * ONE)
+@pytest.mark.parametrize(("corrected", "frame", "expected"), NEAREST)
+def test_nearest_frames(corrected: list[int], frame: int, expected: list[int]) -> None:
+    assert nearest_frames(corrected, frame) == expected
+    assert len(expected) <= MOST_CORRECTED == 8
 
 
 # corrected frames, a frame, the frame to leave out, and the corrected frames whose masks it gets with a reach of 3

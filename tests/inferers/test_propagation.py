@@ -7,34 +7,9 @@ import torch
 from lsinet_monai.inferers import MemoryBank
 from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.feature_store import FeatureStore
-from lsinet_monai.inferers.propagation import MOST_CORRECTED, Propagation, nearest_frames
+from lsinet_monai.inferers.propagation import Propagation
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import LSINet
-
-TENS = range(0, 200, 10)
-
-# corrected frames, a frame, and the corrected frames nearest to its stretch
-NEAREST = [
-    ([], 5, []),
-    ([9, 3], 5, [3, 9]),
-    (range(8), 100, list(range(8))),
-    (range(9), 100, list(range(1, 9))),
-    (range(50, 59), 0, list(range(50, 58))),
-    (TENS, 101, [70, 80, 90, 100, 110, 120, 130, 140]),  # both ends of the stretch are as near
-    (TENS, 109, [70, 80, 90, 100, 110, 120, 130, 140]),
-    (TENS, 5, [0, 10, 20, 30, 40, 50, 60, 70]),
-    (TENS, 195, [120, 130, 140, 150, 160, 170, 180, 190]),
-    ([*range(8), 500, 900], 9, [*range(1, 8), 500]),
-    ([*range(8), 500, 900], 499, [*range(1, 8), 500]),
-    ([*range(8), 500, 900], 501, [2, 3, 4, 5, 6, 7, 500, 900]),
-    ([*range(0, 40, 4), 1000], 1001, [*range(12, 40, 4), 1000]),
-]
-
-
-@pytest.mark.parametrize(("corrected", "frame", "expected"), NEAREST)
-def test_nearest_frames(corrected: list[int], frame: int, expected: list[int]) -> None:
-    assert nearest_frames(corrected, frame) == expected
-    assert len(expected) <= MOST_CORRECTED == 8
 
 
 def _corrections(store: FeatureStore) -> Corrections:

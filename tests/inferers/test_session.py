@@ -591,3 +591,44 @@ def test_it_resumes_after_a_cut_with_the_corrections_of_the_scene(
     assert loaded._propagation is not None
     scene = range(5) if reverse else range(5, 11)
     assert loaded._propagation.permanent and set(loaded._propagation.permanent) <= set(scene)
+
+
+def test_points_correct_a_frame_as_a_mask_does(prompt_network: LSINet) -> None:
+    session, other = (_session(prompt_network) for _ in range(2))
+    found = session.add_points(4, [[20, 30], [50, 10]], [1, 0])
+    assert found.dtype == bool and found.shape == SIZE
+    assert np.array_equal(session.masks[4], found)
+    other.add_mask(4, found)
+    for (frame, probability), (_, expected) in zip(session.propagate(), other.propagate(), strict=True):
+        np.testing.assert_array_equal(probability, expected, err_msg=f"frame {frame}")
+
+
+def test_a_frames_lesions_are_one_correction(prompt_network: LSINet) -> None:
+    session = _session(prompt_network)
+    one = session.add_points(4, [[20, 30]], [1])
+    two = session.add_points(4, [], [], box=[30, 20, 60, 45], lesion=2)
+    assert np.array_equal(session.masks[4], one | two)
+    session.remove_mask(4)
+    assert np.array_equal(session.add_points(4, [], [], box=[30, 20, 60, 45], lesion=2), two)
+    assert np.array_equal(session.masks[4], two)  # the lesion before is gone with the mask
+
+
+def test_points_start_from_the_mask_of_a_person(prompt_network: LSINet) -> None:
+    session, other = (_session(prompt_network) for _ in range(2))
+    half = np.zeros(SIZE, bool)
+    half[:, :30] = True
+    session.add_mask(4, half)
+    refined = session.add_points(4, [[20, 30]], [1])
+    assert np.array_equal(refined, other.add_points(4, [[20, 30]], [1], mask=half))
+    assert not np.array_equal(refined, other.add_points(5, [[20, 30]], [1]))
+
+
+def test_refused_points_leave_the_corrections_as_they_are(prompt_network: LSINet, small_network: LSINet) -> None:
+    session = _session(prompt_network)
+    with pytest.raises(InputError, match="must lie in the frame"):
+        session.add_points(4, [[2000, 30]], [1])
+    with pytest.raises(InputError, match="there is no frame 4000"):
+        session.add_points(4000, [[20, 30]], [1])
+    assert not session.masks
+    with pytest.raises(InputError, match="no prompt head"):
+        _session(small_network).add_points(4, [[20, 30]], [1])

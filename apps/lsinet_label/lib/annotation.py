@@ -19,7 +19,7 @@ from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
-from lsinet_monai.inferers.propagation import nearest_frames
+from lsinet_monai.inferers.corrections import nearest_frames
 from lsinet_monai.masks import (
     LesionLinker,
     LesionTracker,

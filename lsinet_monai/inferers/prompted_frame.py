@@ -1,0 +1,187 @@
+"""A frame in which a person points at lesions: from clicks and boxes to masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lsinet_monai.data.frame_tensors import frames_to_tensor
+from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.input_checks import as_mask
+from lsinet_monai.networks import Features, LSINet, reduce_mask
+from lsinet_monai.networks.prompt_head import (
+    NEGATIVE,
+    NO_POINT,
+    POSITIVE,
+    PROMPT_STRIDE,
+    check_prompt_head,
+)
+
+__all__ = ["PromptedFrame"]
+
+Point = tuple[float, float, int]
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class _Lesion:
+    """What a person has asked for, and the masks that followed, one after each point."""
+
+    start: Tensor | None
+    """(1, 1, h, w), the mask before the first point."""
+    box: Box | None
+    points: list[Point] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+    """The logit of the box alone, if there is one, then those after each point."""
+
+
+class PromptedFrame:
+    """An encoded frame, and the lesions in it at which a person has pointed.
+
+    A mask is refined point by point: each step sees all points so far and the mask of the step before. The steps are
+    kept, so a further point costs one step, and to take back the last one costs none. The result depends on the prompts
+    alone, and not on the calls before.
+
+    Args:
+        network: in evaluation mode, with a prompt head.
+        pixels: the frame, uint8, (H, W, 3), RGB.
+        image_size: height and width to which the frame is resized for the network.
+        features: the encoded frame; encoded here if not given.
+        mask: bool, (H, W), the mask that the frame has so far, from which its first lesion starts.
+
+    Raises:
+        InputError: the network has no prompt head.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        network: LSINet,
+        pixels: np.ndarray,
+        image_size: tuple[int, int],
+        features: Features | None = None,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        self.network = network
+        self.image_size = image_size
+        self.size = (pixels.shape[0], pixels.shape[1])
+        device = next(network.parameters()).device
+        tensor = frames_to_tensor([pixels], image_size, device)[:, 0].unsqueeze(0)
+        self._detail = check_prompt_head(network.prompt_head).see_frame(tensor)
+        self._features = network.encode(tensor) if features is None else features
+        self._lesions: dict[int, _Lesion] = {}
+        self._first = None if mask is None else self._as_start(mask)
+
+    def segment(
+        self,
+        points: Any,
+        labels: Any,
+        box: Any = None,
+        mask: np.ndarray | Tensor | None = None,
+        lesion: int = 1,
+    ) -> np.ndarray:
+        """Segment a lesion from all that a person has pointed at so far.
+
+        Args:
+            points: (N, 2) as x, y in the frame's pixels, in the order of the clicks; may be empty if there is a box.
+            labels: (N,): 1 for a point in the lesion, 0 for one outside.
+            box: left, top, right and bottom of the lesion in the same pixels.
+            mask: (H, W), bool or integer, what to start from. If not given, the frame's first lesion starts from the
+                mask that the frame had, and others from nothing.
+            lesion: the lesion's number.
+
+        Returns:
+            its mask, bool, (H, W).
+
+        Raises:
+            InputError: the prompts do not have these shapes, lie outside the frame, or there are none.
+        """
+        clicks = self._as_points(points, labels)
+        corners = None if box is None else self._as_box(box)
+        if not clicks and corners is None:
+            raise InputError("there is nothing to segment: give points, a box, or both")
+        known = self._lesions.get(lesion)
+        start = self._first if next(iter(self._lesions), lesion) == lesion else None
+        if mask is not None:
+            start = self._as_start(as_mask(mask, self.size, 0))
+        if known is None or known.box != corners or not _are_equal(known.start, start):
+            known = _Lesion(start, corners)
+        same = 0
+        while same < min(len(clicks), len(known.points)) and clicks[same] == known.points[same]:
+            same += 1
+        kept = known.logits[: same + (corners is not None)]
+        self._lesions[lesion] = known = _Lesion(start, corners, clicks, kept)
+        first = len(kept) + (corners is None)
+        for count in range(first, len(clicks) + 1):
+            known.logits.append(self._step(known, count))
+        return self._to_mask(known.logits[-1])
+
+    def remove(self, lesion: int) -> None:
+        """Forget a lesion; one that is not known is no error."""
+        self._lesions.pop(lesion, None)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """All lesions together, bool, (H, W)."""
+        found = np.zeros(self.size, bool)
+        for lesion in self._lesions.values():
+            found |= self._to_mask(lesion.logits[-1])
+        return found
+
+    @torch.no_grad()
+    def _step(self, lesion: _Lesion, count: int) -> Tensor:
+        """The logit after the first ``count`` points."""
+        before = torch.sigmoid(lesion.logits[-1]) if lesion.logits else lesion.start
+        scale = [self.image_size[1] / self.size[1], self.image_size[0] / self.size[0]]
+        shown = lesion.points[:count] or [(0.0, 0.0, NO_POINT)]
+        device = self._detail.device
+        points = torch.tensor([[[x * scale[0], y * scale[1]] for x, y, _ in shown]], device=device)
+        labels = torch.tensor([[label for *_, label in shown]], device=device)
+        box = None
+        if lesion.box is not None:
+            corners = zip(lesion.box, scale * 2, strict=True)
+            box = torch.tensor([[side * factor for side, factor in corners]], device=device)
+        return self.network.refine(self._features, self._detail, points, labels, box, before)
+
+    def _to_mask(self, logit: Tensor) -> np.ndarray:
+        height, width = self.image_size
+        whole = F.interpolate(logit, scale_factor=PROMPT_STRIDE, mode="bilinear")[..., :height, :width]
+        resized = F.interpolate(whole, self.size, mode="bilinear")
+        return (resized > 0)[0, 0].cpu().numpy()
+
+    def _as_start(self, mask: np.ndarray) -> Tensor:
+        found = torch.from_numpy(mask)[None, None].to(self._detail.device, torch.float32)
+        return reduce_mask(found, self.image_size)
+
+    def _as_points(self, points: Any, labels: Any) -> list[Point]:
+        places, kinds = np.asarray(points, float), np.asarray(labels)
+        if not places.size and not kinds.size:
+            return []
+        if places.ndim != 2 or places.shape[1] != 2 or kinds.shape != places.shape[:1]:
+            raise InputError(f"points must be (N, 2) as x, y, and labels (N,), got {places.shape} and {kinds.shape}")
+        if not np.isin(kinds, (POSITIVE, NEGATIVE)).all():
+            raise InputError(f"labels must be 1 for points in the lesion and 0 for others, got {kinds.tolist()}")
+        self._check_inside(places, f"points={places.tolist()}")
+        return [(float(x), float(y), int(kind)) for (x, y), kind in zip(places, kinds, strict=True)]
+
+    def _as_box(self, box: Any) -> Box:
+        corners = np.asarray(box, float)
+        if corners.shape != (4,) or not (corners[:2] < corners[2:]).all():
+            raise InputError(f"box={corners.tolist()} must be left, top, right, bottom, with an area")
+        self._check_inside(corners.reshape(2, 2), f"box={corners.tolist()}")
+        left, top, right, bottom = corners.tolist()
+        return left, top, right, bottom
+
+    def _check_inside(self, places: np.ndarray, name: str) -> None:
+        height, width = self.size
+        if not ((places >= 0) & (places <= (width, height))).all():
+            raise InputError(f"{name} must lie in the frame, which is {width} x {height} pixels")
+
+
+def _are_equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
