@@ -1,4 +1,4 @@
-"""Frames as JPEG images: browsers cannot play every video that the app can read."""
+"""Single frames of videos, as pixels or as JPEG images: browsers cannot play every video that the app can read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from lsinet_monai.data import Video, open_video, resize_frame
@@ -17,7 +18,7 @@ _QUALITY = 90
 
 
 class FrameImages:
-    """Frames as JPEG files. The last few videos stay open, because reading the next frame is then fast.
+    """Frames by index. The last few videos stay open, because reading the next frame is then fast.
 
     Args:
         most_open: how many videos stay open.
@@ -45,21 +46,37 @@ class FrameImages:
             InputError: the video or the frame cannot be read.
         """
         with self._at_once:
-            video, lock = self._video(path)
-            with lock:
-                try:
-                    pixels = video.frame(frame)
-                except ValueError as error:
-                    if "is closed" not in str(error):
-                        raise
-                    # Another request has closed this video to make room for its own.
-                    with open_video(path) as reopened:
-                        pixels = reopened.frame(frame)
+            pixels = self._read(path, frame)
             if width is not None and width < pixels.shape[1]:
                 pixels = resize_frame(pixels, (max(1, round(pixels.shape[0] * width / pixels.shape[1])), width))
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, format="JPEG", quality=_QUALITY)
             return file.getvalue()
+
+    def pixels(self, path: Path, frame: int) -> np.ndarray:
+        """A frame's pixels, uint8, (H, W, 3), RGB.
+
+        Args:
+            path: the video.
+            frame: its index.
+
+        Raises:
+            InputError: the video or the frame cannot be read.
+        """
+        with self._at_once:
+            return self._read(path, frame)
+
+    def _read(self, path: Path, frame: int) -> np.ndarray:
+        video, lock = self._video(path)
+        with lock:
+            try:
+                return video.frame(frame)
+            except ValueError as error:
+                if "is closed" not in str(error):
+                    raise
+        # Another request has closed this video to make room for its own.
+        with open_video(path) as reopened:
+            return reopened.frame(frame)
 
     def _video(self, path: Path) -> tuple[Video, threading.Lock]:
         key = path, path.stat().st_mtime_ns

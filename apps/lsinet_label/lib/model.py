@@ -51,8 +51,9 @@ class ServedModel:
 
         Returns:
             ``path``, its file's name; ``available``; ``how`` to get one; ``sha256``, see
-            :func:`lsinet_monai.utils.shipped_model.model_hash`; and ``about``: its name and hash and, for the shipped
-            model, the terms of its use. Without a model ``path``, ``sha256`` and ``about`` are None.
+            :func:`lsinet_monai.utils.shipped_model.model_hash`; ``about``: its name and hash and, for the shipped
+            model, the terms of its use; and ``points``: whether it segments from points and boxes. Without a model
+            ``path``, ``sha256`` and ``about`` are None. Before the first :meth:`load`, ``points`` reads the file.
         """
         path = self.path()
         how = (
@@ -67,7 +68,14 @@ class ServedModel:
             "how": how,
             "sha256": model_hash(path) if path else None,
             "about": describe_model(path) if path else None,
+            "points": path is not None and self._takes_points(),
         }
+
+    def _takes_points(self) -> bool:
+        try:
+            return self.load()[1].network.prompt_head is not None
+        except InputError:  # load() reports it to those who need the model
+            return False
 
     def load(self) -> tuple[str, LoadedModel]:
         """Load the model in service.

@@ -48,6 +48,11 @@ def test_a_replaced_video_is_opened_again(studies):
     assert images.jpeg(folder, 0) != before
 
 
+def test_a_frames_pixels(studies):
+    with open_video(studies / "p1_a.frames") as video:
+        assert (FrameImages().pixels(studies / "p1_a.frames", 3) == video.frame(3)).all()
+
+
 def test_a_damaged_frame(studies):
     (studies / "p1_a.frames" / "004.png").write_bytes(b"no image")
     with pytest.raises(InputError):

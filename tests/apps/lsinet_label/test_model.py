@@ -31,7 +31,7 @@ def test_a_file_is_loaded_once_and_again_when_it_changes(model, tmp_path, small_
     mark, loaded = model.load()
     assert mark.startswith("given.pt ") and loaded.image_size == 64 and model.load()[1] is loaded
     sha256 = hashlib.sha256((tmp_path / "given.pt").read_bytes()).hexdigest()[:16]
-    state = {"path": "given.pt", "available": True, "how": "in service", "sha256": sha256}
+    state = {"path": "given.pt", "available": True, "how": "in service", "sha256": sha256, "points": False}
     assert model.state() == state | {"about": f"given.pt ({sha256})"} and mark.endswith(f" {sha256}")
     os.utime(tmp_path / "given.pt", (1, 1))
     assert model.load()[0] != mark and model.load()[1] is not loaded

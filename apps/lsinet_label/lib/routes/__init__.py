@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from monailabel.config import settings
 
-from lib.routes import import_export, jobs, lesions, masks, monai_label, page, status, stretches, videos
+from lib.routes import import_export, jobs, lesions, masks, monai_label, page, prompts, status, stretches, videos
 from lib.routes.services import Services, include_first
 from lib.security import Guard
 
@@ -27,6 +27,6 @@ def add_routes(app: FastAPI, guard: Guard, services: Services) -> None:
     app.state.lsinet = services
     prefix = settings.MONAI_LABEL_API_STR
     include_first(app, monai_label.make_router(), prefix)
-    for module in (status, videos, masks, lesions, stretches, import_export, jobs, page):
+    for module in (status, videos, masks, prompts, lesions, stretches, import_export, jobs, page):
         include_first(app, module.router, prefix)
     app.mount(f"{prefix}/lsinet/static", page.PageFiles(), name="lsinet")

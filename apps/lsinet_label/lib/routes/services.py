@@ -14,6 +14,7 @@ from lib.datastore import VideoDatastore
 from lib.frame_images import FrameImages
 from lib.job import Job
 from lib.model import ServedModel
+from lib.prompted_frames import PromptedFrames
 from lib.queue import JobQueue
 from lib.security import GuardedRoute
 from lib.store import StoredVideo, VideoStore
@@ -39,6 +40,7 @@ class Services:
         tasks: the names that a call may start, by the kind of MONAI Label's tasks: ``train``, ``batch_infer``,
             ``scoring``.
         images: decodes frames.
+        prompted: segments lesions that people point at.
     """
 
     datastore: VideoDatastore
@@ -48,6 +50,10 @@ class Services:
     on_final: Callable[[StoredVideo], Job | None]
     tasks: Mapping[str, Collection[str]] = field(default_factory=dict)
     images: FrameImages = field(default_factory=FrameImages)
+    prompted: PromptedFrames = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompted", PromptedFrames(self.images, self.model))  # the class is frozen
 
     def all_videos(self) -> list[StoredVideo]:
         """The videos in the order of their ids."""

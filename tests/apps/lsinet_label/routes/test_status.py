@@ -16,7 +16,8 @@ def test_the_status_says_how_to_get_a_model(client, services):
     model = client.get("status").json()["model"]
     sha256 = hashlib.sha256(b"").hexdigest()[:16]
     assert model == {
-        "path": "model.pt", "available": True, "how": "in service", "sha256": sha256, "about": f"model.pt ({sha256})"
+        "path": "model.pt", "available": True, "how": "in service", "sha256": sha256, "about": f"model.pt ({sha256})",
+        "points": False,
     }  # fmt: skip
 
 
