@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     network, image_size = load_checkpoint(arguments.model)
-    held_out = read_held_out(arguments.held_out) if arguments.held_out else set()
+    held_out = read_held_out(arguments.held_out) if arguments.held_out else []
     clips = [clip for clip in find_stills(arguments.stills) if Path(clip.image[0]).stem not in held_out]
     arguments.work.mkdir(parents=True, exist_ok=True)
     model = LoadedModel(fuse_norms(network), image_size)

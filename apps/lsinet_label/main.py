@@ -20,10 +20,13 @@ from lib.call_files import uploaded_file
 from lib.datastore import VideoDatastore
 from lib.device_turns import DeviceTurns
 from lib.exports import write_each_mask
+from lib.frame_images import FrameImages
 from lib.imports import import_masks
 from lib.infers import AllVideosInferTask, VideoInferTask
 from lib.job import Job
 from lib.model import ServedModel
+from lib.points_infer import PointsInferTask
+from lib.prompted_frames import PromptedFrames
 from lib.queue import JobQueue
 from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
@@ -43,6 +46,7 @@ from lib.trainers import FineTuneTask
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import as_bool, check_device, check_numbers
@@ -108,6 +112,8 @@ class LSINetLabel(MONAILabelApp):
         self.model = ServedModel(
             Path(conf.get("checkpoint") or _BUNDLE / "models" / "model.pt").expanduser(), own / ".models", device
         )
+        self._images = FrameImages()
+        self.prompted = PromptedFrames(self._images, self.model)
         self._turns = DeviceTurns(own / ".jobs")
         worker = Worker(self.videos, self.model, self._write_labels, threshold)
         self.jobs = JobQueue(own / ".jobs", worker, self._on_end, self._turns)
@@ -129,9 +135,12 @@ class LSINetLabel(MONAILabelApp):
         """The videos' folder."""
         return VideoDatastore(self.studies, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, self._removal)
 
-    def init_infers(self) -> dict[str, VideoInferTask]:
-        """Inference of one video."""
-        return {"lsinet": VideoInferTask(self.videos, self.jobs, self.model, self.datastore)}
+    def init_infers(self) -> dict[str, InferTask]:
+        """Inference of one video, and of one lesion from points."""
+        return {
+            "lsinet": VideoInferTask(self.videos, self.jobs, self.model, self.datastore),
+            "lsinet_points": PointsInferTask(self.videos, self.model, self.prompted),
+        }
 
     def init_batch_infer(self) -> AllVideosInferTask:
         """Inference of many videos."""
@@ -158,7 +167,7 @@ class LSINetLabel(MONAILabelApp):
         return described | {"model": state}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Answer an inference request, see :class:`lib.infers.VideoInferTask`. ``image`` is an id, never a path.
+        """Answer an inference request, see :mod:`lib.infers` and :mod:`lib.points_infer`. ``image`` is an id, no path.
 
         Raises:
             NotFound: there is no such video.
@@ -249,8 +258,9 @@ class LSINetLabel(MONAILabelApp):
         """What answers calls: the guard before them, and the app's parts behind them."""
         paths = ServerPaths([Path(self.studies), Path(self.app_dir), self.model.checkpoint.parent, _BUNDLE])
         guard = Guard(self.datastore(), self._largest_upload, self._allow_network, paths)
-        tasks = {"train": self._trainers, "batch_infer": self._infers, "scoring": self._scoring_methods}
-        return guard, Services(self.datastore(), self.videos, self.jobs, self.model, self.save_final, tasks)
+        tasks = {"train": self._trainers, "batch_infer": ["lsinet"], "scoring": self._scoring_methods}
+        parts = self.datastore(), self.videos, self.jobs, self.model, self.save_final, self._images, self.prompted
+        return guard, Services(*parts, tasks)
 
     # What the app's parts ask for ------------------------------------------------------------------------------------
 

@@ -37,10 +37,10 @@ class Services:
         jobs: the queue.
         model: the model in service.
         on_final: called with a video that was marked as final or opened again. Returns the job that follows.
-        tasks: the names that a call may start, by the kind of MONAI Label's tasks: ``train``, ``batch_infer``,
-            ``scoring``.
         images: decodes frames.
         prompted: segments lesions that people point at.
+        tasks: the names that a call may start, by the kind of MONAI Label's tasks: ``train``, ``batch_infer``,
+            ``scoring``.
     """
 
     datastore: VideoDatastore
@@ -48,12 +48,9 @@ class Services:
     jobs: JobQueue
     model: ServedModel
     on_final: Callable[[StoredVideo], Job | None]
+    images: FrameImages
+    prompted: PromptedFrames
     tasks: Mapping[str, Collection[str]] = field(default_factory=dict)
-    images: FrameImages = field(default_factory=FrameImages)
-    prompted: PromptedFrames = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "prompted", PromptedFrames(self.images, self.model))  # the class is frozen
 
     def all_videos(self) -> list[StoredVideo]:
         """The videos in the order of their ids."""

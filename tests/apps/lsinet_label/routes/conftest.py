@@ -12,7 +12,9 @@ pytest.importorskip("monailabel")
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from lib.datastore import VideoDatastore
+from lib.frame_images import FrameImages
 from lib.model import ServedModel
+from lib.prompted_frames import PromptedFrames
 from lib.queue import JobQueue
 from lib.routes import Services, add_routes
 from lib.security import Guard
@@ -31,7 +33,8 @@ def services(studies: Path, tmp_path: Path) -> Services:
     def on_final(video):
         return jobs.submit(video.id, "label") if video.info.is_final else None
 
-    return Services(datastore, videos, jobs, model, on_final)
+    images = FrameImages()
+    return Services(datastore, videos, jobs, model, on_final, images, PromptedFrames(images, model))
 
 
 @pytest.fixture(scope="session")
