@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,10 @@ from tqdm import tqdm
 
 from lsinet_monai.data import Clip, StillClip, find_stills, frames_to_tensor, read_frame, read_held_out, read_mask
 from lsinet_monai.data.frames import resize_frame
+from lsinet_monai.inferers.prompt_window import Window, choose_window, crop, paste
 from lsinet_monai.metrics import next_click
-from lsinet_monai.networks import LoadedModel, PromptHead, fuse_norms, load_checkpoint, reduce_mask
+from lsinet_monai.networks import LoadedModel, PromptHead, fuse_norms, load_checkpoint
+from lsinet_monai.networks.prompt_head import PROMPT_STRIDE
 from lsinet_monai.optimizers import WarmupCosine
 from lsinet_monai.utils.files import write_torch_file
 
@@ -42,20 +45,41 @@ SMALLEST_PART = 150  # pixels of a lesion of several in a frame
 MOST_POINTS = 10
 DECAY = 0.995  # of the average of the weights
 SAVE_STEPS = 50
+SURE = 9.0  # the logit of a given mask
+WINDOWED = 0.65  # of the batches see windows about small lesions, see lsinet_monai.inferers.prompt_window
 
 
 class Sample(NamedTuple):
     """A frame and what a round of clicks starts from."""
 
-    frame: Tensor
-    """(3, H, W), normalised."""
+    pixels: np.ndarray
+    """uint8, (H, W, 3), at the network's size."""
     features: list[Tensor]
     truth: np.ndarray
     """bool, (H, W): one lesion, or all of the frame."""
     mask: Tensor
-    """(1, H / 4, W / 4), the mask so far."""
+    """(1, H, W), the logit of the mask so far."""
     box: Tensor
     """(4,); zeros for none."""
+    still: np.ndarray | None
+    """The picture at its own size, for windows; None if ``pixels`` is all that there is."""
+
+    def look(self, window: Window) -> Tensor:
+        """The window's pixels as the encoder takes them, (1, 3, H, W)."""
+        height, width = self.truth.shape
+        picture = self.pixels if self.still is None else self.still
+        across, down = picture.shape[1] / width, picture.shape[0] / height
+        left, top = window.left * across, window.top * down
+        box = left, top, left + window.width * across, top + window.height * down
+        pixels = self.pixels
+        if window != (0, 0, width, height):
+            pixels = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR, box))
+        return frames_to_tensor([pixels], (height, width)).movedim(1, 0)
+
+
+def mirror(picture: np.ndarray, index: int) -> np.ndarray:
+    """Mirror every second picture."""
+    return picture[:, ::-1] if index % 2 else picture
 
 
 def draw_frame(clip: Clip, index: int, number: int, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,8 +89,7 @@ def draw_frame(clip: Clip, index: int, number: int, side: int) -> tuple[np.ndarr
     if number == 0:
         frame = resize_frame(still, (side, side))
         grey = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BILINEAR)
-        step = -1 if index % 2 else 1  # every second one is mirrored
-        return frame[:, ::step], np.asarray(grey)[:, ::step]
+        return mirror(frame, index), mirror(np.asarray(grey), index)
     for attempt in range(6):
         seed = (1000 * number + index) * 7 + attempt
         look = 1.0 if number % 2 else 0.5
@@ -82,7 +105,10 @@ def encode_pictures(clips: Sequence[Clip], model: LoadedModel, number: int, fold
     """Encode each picture once more, and write the arrays of this pass."""
     side = model.image_size
     assert isinstance(side, int)
-    kinds = {"pixels": ((side, side, 3), np.uint8), "mask": ((side, side), np.uint8)}
+    kinds: dict[str, tuple[tuple[int, ...], Any]] = {
+        "pixels": ((side, side, 3), np.uint8),
+        "mask": ((side, side), np.uint8),
+    }
     for stride in (8, 16, 32):
         kinds[f"stride{stride}"] = (32, side // stride, side // stride), np.float16
     kinds["logit"] = (side // 8, side // 8), np.float16
@@ -101,11 +127,12 @@ def encode_pictures(clips: Sequence[Clip], model: LoadedModel, number: int, fold
     (folder / f"{number}.done").touch()
 
 
-def draw_sample(passes: Sequence[dict[str, np.ndarray]], rng: np.random.Generator) -> Sample:
+def draw_sample(passes: Sequence[dict[str, np.ndarray]], clips: Sequence[Clip], rng: np.random.Generator) -> Sample:
     """Draw a frame, the lesion to segment in it, and what to start from."""
     while True:
-        arrays = passes[rng.integers(len(passes))]
-        index = rng.integers(len(arrays["mask"]))
+        number = int(rng.integers(len(passes)))
+        arrays = passes[number]
+        index = int(rng.integers(len(arrays["mask"])))
         truth = arrays["mask"][index] > 127
         if truth.sum() >= SMALLEST:
             break
@@ -115,24 +142,24 @@ def draw_sample(passes: Sequence[dict[str, np.ndarray]], rng: np.random.Generato
     if is_part:
         truth = parts == rng.choice(large)
     side = len(truth)
-    mask, box = torch.zeros(1, side // 4, side // 4), torch.zeros(4)
+    mask, box = torch.full((1, side, side), -SURE), torch.zeros(4)
     start = rng.random()
     if start < 0.35 and not is_part:
         logit = torch.from_numpy(np.array(arrays["logit"][index], np.float32))[None, None]
-        mask = F.interpolate(logit, scale_factor=2, mode="bilinear").sigmoid()[0]
+        mask = F.interpolate(logit, (side, side), mode="bilinear")[0]
     elif start < 0.45:
         spoiled = ndimage.shift(truth.astype(np.uint8), rng.normal(0, 12, 2), order=0) > 0
         change = ndimage.binary_dilation if rng.random() < 0.5 else ndimage.binary_erosion
         spoiled = change(spoiled, iterations=int(rng.integers(3, 16)))
-        mask = reduce_mask(torch.from_numpy(spoiled)[None, None].float(), (side, side))[0]
+        mask = (torch.from_numpy(spoiled)[None].float() - 0.5) * 2 * SURE
     elif start < 0.6:
         y, x = np.nonzero(truth)
         corners = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
         extent = np.tile(corners[2:] - corners[:2], 2)
         box = torch.from_numpy(corners + rng.normal(0, 0.05, 4) * extent).float()
-    frame = frames_to_tensor([np.array(arrays["pixels"][index])], side)[:, 0]
     features = [torch.from_numpy(np.array(arrays[name][index], np.float32)) for name in ARRAYS[2:5]]
-    return Sample(frame, features, truth, mask, box)
+    still = np.ascontiguousarray(mirror(read_frame(clips[index].image[0]), index)) if number == 0 else None
+    return Sample(np.array(arrays["pixels"][index]), features, truth, mask, box, still)
 
 
 class Training:
@@ -184,35 +211,94 @@ class Training:
                 else:
                     mean.copy_(value)
         self.steps += 1
-        return float(loss)
+        return loss.item()
 
 
-def train(training: Training, passes: Sequence[dict[str, np.ndarray]], steps: int, batch: int, seed: int) -> None:
-    """Train until all steps are done; each round of clicks is a step."""
+class Batch:
+    """Samples, the clicks on them, and their masks so far.
+
+    Args:
+        samples: the samples, at the network's size.
+        rng: the source of randomness.
+    """
+
+    def __init__(self, samples: Sequence[Sample], rng: np.random.Generator) -> None:
+        self.samples, self.rng = samples, rng
+        self.features = [torch.stack(scale) for scale in zip(*(sample.features for sample in samples), strict=True)]
+        self.truth = torch.from_numpy(np.stack([sample.truth for sample in samples])).float()[:, None]
+        self.box = torch.stack([sample.box for sample in samples])
+        self.canvas = torch.stack([sample.mask for sample in samples])
+        self.points = torch.zeros(len(samples), MOST_POINTS, 2)
+        self.labels = torch.full((len(samples), MOST_POINTS), -1)
+        self.size = (self.truth.shape[-2], self.truth.shape[-1])
+        # A whole batch of rounds sees windows, or none does.
+        self.sees_windows = rng.random() < WINDOWED
+
+    def click(self, number: int) -> None:
+        """Add a click to each sample, into its largest error."""
+        for i, sample in enumerate(self.samples):
+            if number == 0 and self.box[i].any() and self.rng.random() < 0.7:
+                continue  # the box alone
+            rng = self.rng if self.rng.random() < 0.5 else None
+            click = next_click(self.canvas[i, 0].numpy() > 0, sample.truth, rng)
+            if click is not None:
+                self.points[i, number], self.labels[i, number] = torch.tensor([click.x, click.y]), click.label
+
+    def windows(self) -> list[Window]:
+        """The part of each frame that the next mask is computed in."""
+        height, width = self.size
+        found = []
+        for i in range(len(self.samples)):
+            if not self.sees_windows or self.rng.random() < 0.1:
+                found.append(Window(0, 0, width, height))
+                continue
+            inside = self.points[i][self.labels[i] == 1].tolist()
+            box = self.box[i].tolist() if self.box[i].any() else None
+            found.append(choose_window(self.canvas[i, 0].numpy() > 0, inside, box))
+        return found
+
+    def inputs(self, windows: Sequence[Window]) -> tuple[Tensor, dict[str, Any], Tensor]:
+        """What the head gets of the windows: frames; features, points and so on; and the truth there."""
+        height, width = self.size
+        corner = torch.tensor([[window.left, window.top] for window in windows])
+        zoom = torch.tensor([[width / window.width, height / window.height] for window in windows])
+        points = (self.points - corner[:, None]) * zoom[:, None]
+        is_outside = ((points < 0) | (points > torch.tensor([width, height]))).any(-1)
+        has_box = self.box.any(1, keepdim=True)
+        prompts = {
+            "features": [crop(scale, windows, self.size) for scale in self.features],
+            "points": points,
+            "labels": self.labels.masked_fill(is_outside, -1),
+            "box": torch.where(has_box, (self.box - corner.repeat(1, 2)) * zoom.repeat(1, 2), 0.0),
+            "mask": F.avg_pool2d(crop(self.canvas.sigmoid(), windows, self.size), PROMPT_STRIDE),
+        }
+        frames = [sample.look(window) for sample, window in zip(self.samples, windows, strict=True)]
+        return torch.cat(frames), prompts, crop(self.truth, windows, self.size)
+
+    def take(self, logit: Tensor, windows: Sequence[Window]) -> None:
+        """Take the logits of the windows, (B, 1, h, w), into the masks so far."""
+        enlarged = F.interpolate(logit, self.size, mode="bilinear")
+        rows = [paste(self.canvas[i : i + 1], enlarged[i : i + 1], window) for i, window in enumerate(windows)]
+        self.canvas = torch.cat(rows)
+
+
+def train(training: Training, draw: Callable[[np.random.Generator], Sample], steps: int, size: int, seed: int) -> None:
+    """Train until all steps are done, in batches of ``size`` samples; each round of clicks is a step."""
     progress = tqdm(total=steps, initial=training.steps, unit="step")
     while training.steps < steps:
         rng = np.random.default_rng((seed, training.steps))
-        samples = [draw_sample(passes, rng) for _ in range(batch)]
-        frames = torch.stack([sample.frame for sample in samples]).contiguous(memory_format=torch.channels_last)
-        features = [torch.stack(scale) for scale in zip(*(sample.features for sample in samples), strict=True)]
-        truth = torch.from_numpy(np.stack([sample.truth for sample in samples])).float()[:, None]
-        mask, box = (torch.stack([getattr(sample, name) for sample in samples]) for name in ("mask", "box"))
-        points, labels = torch.zeros(batch, MOST_POINTS, 2), torch.full((batch, MOST_POINTS), -1)
-        found = F.interpolate(mask, truth.shape[-2:], mode="bilinear")[:, 0].numpy() > 0.5
+        batch = Batch([draw(rng) for _ in range(size)], rng)
         for number in range(int(rng.choice([2, 3, 4, 6, 8], p=[0.3, 0.3, 0.2, 0.1, 0.1]))):
-            for i, sample in enumerate(samples):
-                if number == 0 and box[i].any() and rng.random() < 0.7:
-                    continue  # the box alone
-                click = next_click(found[i], sample.truth, rng if rng.random() < 0.5 else None)
-                if click is not None:
-                    points[i, number], labels[i, number] = torch.tensor([click.x, click.y]), click.label
+            batch.click(number)
+            windows = batch.windows()
+            frames, prompts, truth = batch.inputs(windows)
             training.head.train()
-            seen, shown = training.head.see_frame(frames), slice(number + 1)
-            logit = training.head(features, seen, points[:, shown], labels[:, shown], box, mask)
+            logit = training.head(
+                detail=training.head.see_frame(frames.contiguous(memory_format=torch.channels_last)), **prompts
+            )
             progress.set_postfix(loss=f"{training.step(logit, truth):.3f}")
             progress.update()
-            mask = logit.detach().sigmoid()
-            found = F.interpolate(logit.detach(), truth.shape[-2:], mode="bilinear")[:, 0].numpy() > 0
+            batch.take(logit.detach(), windows)
             if training.steps % SAVE_STEPS == 0:
                 training.save()
             if training.steps >= steps:
@@ -245,7 +331,7 @@ def main() -> None:
         for number in range(arguments.passes)
     ]
     training = Training(arguments.work, arguments.steps, arguments.learning_rate, arguments.seed)
-    train(training, passes, arguments.steps, arguments.batch, arguments.seed)
+    train(training, partial(draw_sample, passes, clips), arguments.steps, arguments.batch, arguments.seed)
     training.save()
     network.add_prompt_head()
     assert network.prompt_head is not None

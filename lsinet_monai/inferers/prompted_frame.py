@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.input_checks import as_mask
-from lsinet_monai.networks import Features, LSINet, reduce_mask
+from lsinet_monai.inferers.prompt_window import Window, choose_window, crop, paste
+from lsinet_monai.networks import Features, LSINet
+from lsinet_monai.networks.encoder import STRIDES
 from lsinet_monai.networks.prompt_head import (
     NEGATIVE,
     NO_POINT,
@@ -24,6 +27,9 @@ from lsinet_monai.networks.prompt_head import (
 
 __all__ = ["PromptedFrame"]
 
+_SURE = 9.0
+"""The logit of a pixel that a given mask has; its negative where nothing is known of a lesion."""
+
 Point = tuple[float, float, int]
 Box = tuple[float, float, float, float]
 
@@ -33,19 +39,20 @@ class _Lesion:
     """What a person has asked for, and the masks that followed, one after each point."""
 
     start: Tensor | None
-    """(1, 1, h, w), the mask before the first point."""
+    """The logit before the first point."""
     box: Box | None
     points: list[Point] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
-    """The logit of the box alone, if there is one, then those after each point."""
+    """The logit of the box alone, if there is one, then those after each point: (1, 1, H, W) of the encoder's input."""
 
 
 class PromptedFrame:
     """An encoded frame, and the lesions in it at which a person has pointed.
 
-    A mask is refined point by point: each step sees all points so far and the mask of the step before. The steps are
-    kept, so a further point costs one step, and to take back the last one costs none. The result depends on the prompts
-    alone, and not on the calls before.
+    A mask is refined point by point: each step sees all points so far and the mask of the step before. Once it is known
+    where a small lesion is, a step sees a window about it larger, see :mod:`lsinet_monai.inferers.prompt_window`. The
+    steps are kept, so a further point costs one step, and to take back the last one costs none. The result depends on
+    the prompts alone, and not on the calls before.
 
     Args:
         network: in evaluation mode, with a prompt head.
@@ -70,10 +77,13 @@ class PromptedFrame:
         self.network = network
         self.image_size = image_size
         self.size = (pixels.shape[0], pixels.shape[1])
-        device = next(network.parameters()).device
-        tensor = frames_to_tensor([pixels], image_size, device)[:, 0].unsqueeze(0)
-        self._detail = check_prompt_head(network.prompt_head).see_frame(tensor)
+        self._pixels = pixels
+        self._head = check_prompt_head(network.prompt_head)
+        self._device = next(network.parameters()).device
+        self._whole = Window(0, 0, image_size[1], image_size[0])
+        tensor = self._to_tensor(self._whole)
         self._features = network.encode(tensor) if features is None else features
+        self._seen = {self._whole: (self._features, self._head.see_frame(tensor))}  # and the last window's
         self._lesions: dict[int, _Lesion] = {}
         self._first = None if mask is None else self._as_start(mask)
 
@@ -135,28 +145,65 @@ class PromptedFrame:
 
     @torch.no_grad()
     def _step(self, lesion: _Lesion, count: int) -> Tensor:
-        """The logit after the first ``count`` points."""
-        before = torch.sigmoid(lesion.logits[-1]) if lesion.logits else lesion.start
-        scale = [self.image_size[1] / self.size[1], self.image_size[0] / self.size[0]]
-        shown = lesion.points[:count] or [(0.0, 0.0, NO_POINT)]
-        device = self._detail.device
-        points = torch.tensor([[[x * scale[0], y * scale[1]] for x, y, _ in shown]], device=device)
-        labels = torch.tensor([[label for *_, label in shown]], device=device)
+        """The logit after the first ``count`` points, (1, 1, H, W) of the encoder's input."""
+        before = lesion.logits[-1] if lesion.logits else lesion.start
+        height, width = self.image_size
+        across, down = width / self.size[1], height / self.size[0]
+        points = [(x * across, y * down, label) for x, y, label in lesion.points[:count]]
         box = None
         if lesion.box is not None:
-            corners = zip(lesion.box, scale * 2, strict=True)
-            box = torch.tensor([[side * factor for side, factor in corners]], device=device)
-        return self.network.refine(self._features, self._detail, points, labels, box, before)
+            box = [side * scale for side, scale in zip(lesion.box, (across, down) * 2, strict=True)]
+        if before is None:
+            before = torch.full((1, 1, height, width), -_SURE, device=self._device)
+        mask = (before > 0)[0, 0].cpu().numpy()
+        window = choose_window(mask, [(x, y) for x, y, label in points if label == POSITIVE], box)
+        features, detail = self._see(window)
+        probability = F.pad(before.sigmoid(), (0, -width % STRIDES[-1], 0, -height % STRIDES[-1]))
+        so_far = F.avg_pool2d(crop(probability, [window], self.image_size), PROMPT_STRIDE)
+        zoom = width / window.width, height / window.height
+        shown = [((x - window.left) * zoom[0], (y - window.top) * zoom[1], label) for x, y, label in points]
+        shown = [(x, y, label) for x, y, label in shown if 0 <= x <= width and 0 <= y <= height]
+        shown = shown or [(0.0, 0.0, NO_POINT)]
+        corners = None
+        if box is not None:
+            offsets = (window.left, window.top) * 2
+            corners = self._tensor([[(x - at) * z for x, at, z in zip(box, offsets, zoom * 2, strict=True)]])
+        places, labels = self._tensor([[point[:2] for point in shown]]), self._tensor([[point[2] for point in shown]])
+        logit = self.network.refine(features, detail, places, labels, corners, so_far)
+        enlarged = F.interpolate(logit, scale_factor=PROMPT_STRIDE, mode="bilinear")[..., :height, :width]
+        return paste(before, enlarged, window)
+
+    def _see(self, window: Window) -> tuple[Features, Tensor]:
+        """The features of a window, and its detail; those of the last window are kept."""
+        if window not in self._seen:
+            features = self._features
+            cropped = tuple(crop(x, [window], self.image_size) for x in features.features)
+            detail = self._head.see_frame(self._to_tensor(window))
+            self._seen = {self._whole: self._seen[self._whole], window: (features._replace(features=cropped), detail)}
+        return self._seen[window]
+
+    def _to_tensor(self, window: Window) -> Tensor:
+        """The frame's pixels in a window, as the encoder takes them: (1, 3, H, W)."""
+        pixels = self._pixels
+        if window != self._whole:
+            (height, width), (high, wide) = self.size, self.image_size
+            left, right = window.left * width / wide, (window.left + window.width) * width / wide
+            top, bottom = window.top * height / high, (window.top + window.height) * height / high
+            size, box = (wide, high), (left, top, right, bottom)
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box))
+        return frames_to_tensor([pixels], self.image_size, self._device)[:, 0].unsqueeze(0)
+
+    def _tensor(self, values: list[list[Any]]) -> Tensor:
+        return torch.tensor(values, device=self._device)
 
     def _to_mask(self, logit: Tensor) -> np.ndarray:
-        height, width = self.image_size
-        whole = F.interpolate(logit, scale_factor=PROMPT_STRIDE, mode="bilinear")[..., :height, :width]
-        resized = F.interpolate(whole, self.size, mode="bilinear")
-        return (resized > 0)[0, 0].cpu().numpy()
+        return (F.interpolate(logit, self.size, mode="bilinear") > 0)[0, 0].cpu().numpy()
 
     def _as_start(self, mask: np.ndarray) -> Tensor:
-        found = torch.from_numpy(mask)[None, None].to(self._detail.device, torch.float32)
-        return reduce_mask(found, self.image_size)
+        """The logit of a given mask, (1, 1, H, W) of the encoder's input."""
+        found = torch.from_numpy(mask)[None, None].to(self._device, torch.float32)
+        resized = F.interpolate(found, self.image_size, mode="bilinear", antialias=True)
+        return (resized - 0.5) * 2 * _SURE
 
     def _as_points(self, points: Any, labels: Any) -> list[Point]:
         places, kinds = np.asarray(points, float), np.asarray(labels)
