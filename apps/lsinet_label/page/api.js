@@ -43,6 +43,15 @@ export class Api extends EventTarget {
   keepSpread = (id, act) => this.#send("POST", `${this.#path(id)}/keep`, { act }, { once: true });
   undoAct = (id, act) => this.#send("POST", `${this.#path(id)}/undo`, { act }, { once: true });
 
+  /** Let the server encode a frame, so that the first `prompt` is fast, too. */
+  prepare = (id, frame) => this.#call(`${this.#path(id)}/frames/${frame}/prepare`, { method: "POST", once: true });
+
+  /** The mask that the network makes of `prompts`, {points, labels, box, mask}, as PNG: 1 in the lesion. */
+  async prompt(id, frame, prompts, signal) {
+    const path = `${this.#path(id)}/frames/${frame}/prompt`;
+    return (await this.#send("POST", path, prompts, { signal, once: true }, "arrayBuffer")).body;
+  }
+
   /** The picture of a frame as an ImageBitmap. */
   async picture(id, frame, signal) {
     const response = await this.#call(`${this.#path(id)}/frames/${frame}`, { signal }, "blob");
@@ -93,9 +102,9 @@ export class Api extends EventTarget {
   #path = (id) => `videos/${encodeURIComponent(id)}`;
   #maskPath = (id, frame) => `${this.#path(id)}/frames/${frame}/mask`;
 
-  #send(method, path, body, options = {}) {
+  #send(method, path, body, options = {}, as = "json") {
     const headers = { "Content-Type": "application/json" };
-    return this.#call(path, { method, body: JSON.stringify(body), headers, ...options });
+    return this.#call(path, { method, body: JSON.stringify(body), headers, ...options }, as);
   }
 
   /** Resolves to the answer's JSON or, if `as` is another method of Response, to {body, headers}. */

@@ -30,13 +30,20 @@ const SLOW = 300; // milliseconds before the page says that a frame is loading
 const api = new Api(askToSignIn);
 const editor = new Editor(api);
 const stage = new Stage(element("stage"), editor, () => toolSettings.draw());
-const { pen, view } = stage;
-const player = new Player(editor, () => toolSettings.draw());
+const { pen, prompts, view } = stage;
+const player = new Player(editor, () => {
+  toolSettings.draw();
+  prompts.prepareSoon();
+});
+stage.isPlaying = () => player.isPlaying;
 const toolSettings = new ToolSettings(stage, player);
 const steps = new Steps(editor, () => watch.look());
-const finishDrawing = () => pen.finish();
+const finishDrawing = async () => {
+  stage.tool.up();
+  return (await prompts.finish()) && pen.finish();
+};
 const workflow = new Workflow(api, editor, steps, finishDrawing, new SeenFrames(editor), () => watch.jobs);
-const files = new Files(api, editor, steps, () => workflow.saveAll());
+const files = new Files(api, editor, steps, async () => (await prompts.finish()) && workflow.saveAll());
 const manyFrames = new ManyFrames(api, editor, steps, finishDrawing);
 const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
 const flicker = new Flicker(api, editor, view);
@@ -102,6 +109,7 @@ api.addEventListener("online", () => {
 
 watch.addEventListener("status", ({ detail: { model, device, version, auth, user } }) => {
   workflow.model = model;
+  toolSettings.offerPoints(model.points);
   readings.hasSignIn = workflow.hasSignIn = Boolean(auth);
   if (!element("banner").className)
     showBanner(model.available ? "" : `You can draw masks, but the network cannot predict any: ${model.how}`);
@@ -142,7 +150,9 @@ const actions = listActions({
   navigation,
   pen,
   player,
+  prompts,
   timeline,
+  toolSettings,
   videoList,
   view,
   watch,

@@ -45,7 +45,10 @@ const playerActions = ({ navigation, player }) => [
   action("most-changed", "Frame that the last propagation changed most", ["J"], () => navigation.goToMostChanged()),
 ];
 
-const drawActions = ({ editor, manyFrames, pen }) => [
+const drawActions = ({ editor, manyFrames, pen, prompts, toolSettings }) => [
+  action("points", "Points: a click is in the lesion, a right click (or Alt, Shift) outside, a drag a box", ["0"], () =>
+    toolSettings.choosePoints(),
+  ),
   action("brush", "Brush", ["B"], () => pen.setTool("brush")),
   action("eraser", "Eraser", ["E"], () => pen.setTool("eraser")),
   action("polygon", "Polygon: click its corners, or draw around (Enter closes it, Esc drops it)", ["P"], () =>
@@ -62,12 +65,13 @@ const drawActions = ({ editor, manyFrames, pen }) => [
   ),
   action("undo", "Undo", ["Ctrl+Z"], () => {
     say("");
+    if (prompts.dropLast()) return true;
     const hasPolygonPast = pen.tool === "polygon" && pen.past.length > 0; // a dropped one comes back
     return manyFrames.undo() || (!hasPolygonPast && manyFrames.undoEarlier()) || pen.undo();
   }),
   action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => {
     say("");
-    pen.redo();
+    if (!prompts.running) pen.redo();
   }),
 ];
 
@@ -98,7 +102,7 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 
-const saveActions = ({ files, flicker, manyFrames, workflow }) => [
+const saveActions = ({ files, flicker, manyFrames, prompts, workflow }) => [
   action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("save", "Save", ["S"], () => workflow.save()),
   action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => manyFrames.check()),
@@ -109,7 +113,12 @@ const saveActions = ({ files, flicker, manyFrames, workflow }) => [
   action("flicker", "Compare with the masks before the last propagation", ["U"], () => flicker.toggle()),
   action("keep-spread", "Keep what the last propagation changed", ["Shift+Enter"], () => workflow.keepSpread()),
   action("undo-spread", "Undo the last propagation; your own mask stays", ["Shift+U"], () => workflow.undoSpread()),
-  action("final", "Mark the video as final, or work on it again", ["F"], () => workflow.final()),
+  action(
+    "final",
+    "Mark the video as final, or work on it again",
+    ["F"],
+    async () => (await prompts.finish()) && workflow.final(),
+  ),
   action("export", "Export the masks", ["X"], () => files.export()),
   action("import", "Import masks", ["I"], () => files.import()),
 ];

@@ -6,7 +6,7 @@
  * that are closed. Saved and discarded drafts are removed.
  */
 
-import { encodePng } from "./png.js";
+import { encodePng, toBase64 } from "./png.js";
 import { isOpenElsewhere, ownTab } from "./tab.js";
 
 const PREFIX = "lsinet.draft";
@@ -18,10 +18,9 @@ export async function keepMask(id, frame, mask) {
   const { state } = mask;
   const tab = await ownTab();
   if (!mask.isChanged) return forgetMask(id, frame);
-  const bytes = new Uint8Array(await (await encodePng(mask.labels, mask.width, mask.height)).arrayBuffer());
+  const png = await toBase64(await encodePng(mask.labels, mask.width, mask.height));
   if (mask.state !== state || !mask.isChanged) return; // painted on or saved in the meantime
-  const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  store(key("mask", tab, id, frame), { png: btoa(text), version: mask.version });
+  store(key("mask", tab, id, frame), { png, version: mask.version });
 }
 
 /** Store an open polygon: {points, lesion, isErasing, replaces}. */

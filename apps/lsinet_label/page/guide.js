@@ -1,10 +1,14 @@
-/** The guide over the picture: names of lesions, the brush, the open polygon, and a cross while keys move the pen. */
+/**
+ * The guide over the picture: names of lesions, the brush, the open polygon, points and boxes, and a cross while keys
+ * move the pen.
+ */
 
 const NAME = 22; // height of a lesion's name with its distance from the lesion, in pixels of the screen
 const CROSS = 9; // half the length of its lines, in pixels of the screen
+const DOT = 6; // radius of a point, in pixels of the screen
 
 /** Draw the guide on its canvas, which has the size of the stage. */
-export function drawGuide(canvas, view, pen) {
+export function drawGuide(canvas, view, pen, pointTool) {
   const sharpness = window.devicePixelRatio || 1;
   const [width, height] = [view.element.clientWidth * sharpness, view.element.clientHeight * sharpness];
   if (canvas.width !== Math.floor(width) || canvas.height !== Math.floor(height))
@@ -16,7 +20,7 @@ export function drawGuide(canvas, view, pen) {
   if (!pen.canDraw) return;
 
   const path = new Path2D();
-  if (pen.tip && pen.tool !== "polygon") {
+  if (pen.tip && (pen.tool === "brush" || pen.tool === "eraser")) {
     const [x, y] = view.toStage(pen.tip);
     path.arc(x, y, Math.max(2, pen.radius), 0, 2 * Math.PI);
   }
@@ -40,14 +44,63 @@ export function drawGuide(canvas, view, pen) {
     else if (pen.tip && pen.tool === "polygon" && !grabbed) path.lineTo(...view.toStage(pen.tip));
     if (!grabbed || grabbed.trace.length === 1) for (const [x, y] of corners) path.rect(x - 3, y - 3, 6, 6);
   }
-  // Light on dark stands out on any tissue.
+  drawLines(context, path);
+  if (pen.tool === "points") drawPrompts(context, view, pointTool);
+}
+
+/** Light on dark stands out on any tissue. */
+function drawLines(context, path, width = 1.5) {
   for (const [lineWidth, strokeStyle] of [
-    [3.5, "#000000a0"],
-    [1.5, "#ffffff"],
+    [width + 2, "#000000a0"],
+    [width, "#ffffff"],
   ]) {
-    Object.assign(context, { lineWidth, strokeStyle });
+    Object.assign(context, { lineWidth, strokeStyle, lineCap: "round" });
     context.stroke(path);
   }
+}
+
+/** Draw the points and the box of the chosen lesion, and the outline that a further click would give. */
+function drawPrompts(context, view, { prompts, box: drawn }) {
+  const outline = new Path2D();
+  for (const [x0, y0, x1, y1] of prompts.previewEdges ?? []) {
+    outline.moveTo(...view.toStage([x0, y0]));
+    outline.lineTo(...view.toStage([x1, y1]));
+  }
+  drawLines(context, outline, 1);
+
+  const { points, labels, box: set } = prompts.shown;
+  const box = drawn ?? set;
+  if (box) {
+    const [left, top] = view.toStage(box.slice(0, 2));
+    const [right, bottom] = view.toStage(box.slice(2));
+    const rectangle = new Path2D();
+    rectangle.rect(left, top, right - left, bottom - top);
+    Object.assign(context, { lineWidth: 1, strokeStyle: "#000000" });
+    context.stroke(rectangle);
+    Object.assign(context, { strokeStyle: "#ffffff", lineCap: "butt" });
+    context.setLineDash([5, 5]);
+    context.stroke(rectangle);
+    context.setLineDash([]);
+  }
+  points.forEach((point, i) => drawPoint(context, view.toStage(point), labels[i] === 1));
+}
+
+/** A dark plus on white for a point in the lesion, a white minus on black for one outside of it. */
+function drawPoint(context, [x, y], isInside) {
+  const [ink, ground] = isInside ? ["#000000", "#ffffff"] : ["#ffffff", "#000000"];
+  context.beginPath();
+  context.arc(x, y, DOT, 0, 2 * Math.PI);
+  Object.assign(context, { fillStyle: ground, strokeStyle: ink, lineWidth: 1.5 });
+  context.fill();
+  context.stroke();
+  context.beginPath();
+  context.moveTo(x - DOT / 2, y);
+  context.lineTo(x + DOT / 2, y);
+  if (isInside) {
+    context.moveTo(x, y - DOT / 2);
+    context.lineTo(x, y + DOT / 2);
+  }
+  context.stroke();
 }
 
 /** Write the name of each lesion above its box, or below it where there is no room above. */

@@ -8,7 +8,7 @@ import { plural, say, shownNumber } from "./messages.js";
 const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
 
 export class ManyFrames {
-  /** @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open */
+  /** @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open */
   constructor(api, editor, steps, finishDrawing) {
     Object.assign(this, { api, editor, steps, finishDrawing });
     this.acts = []; // what was done, for undoing: [{act, video, at}]
@@ -161,9 +161,9 @@ export class ManyFrames {
   }
 
   /** Let the server act on a stretch of frames; by default the selected ones, or the current one. */
-  #actOn(act, options, describe, stretch = this.editor.selection) {
+  async #actOn(act, options, describe, stretch = this.editor.selection) {
     const { editor, api } = this;
-    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+    if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
     const blocked = editor.unsaved.find((frame) => isIn(frame, { first, last }) || frame === options.frame);
     if (blocked !== undefined)

@@ -37,13 +37,26 @@ export class FrameMask {
     return this.strokes[this.position - 1] ?? this.base;
   }
 
+  /** What people pointed at to get this mask: Map of lesion -> {points, labels, box, start}, see prompts.js. */
+  get prompts() {
+    return this.state.prompts ?? new Map();
+  }
+
+  forgetPrompts() {
+    for (const state of [this.base, ...this.strokes]) state.prompts = new Map();
+  }
+
+  get isPainting() {
+    return this.before !== null;
+  }
+
   /** When the last stroke that is not undone was made, in milliseconds; 0 without one. */
   get lastStroke() {
     return this.state.at ?? 0;
   }
 
   get isChanged() {
-    return this.before !== null || this.state !== this.saved;
+    return this.isPainting || this.state !== this.saved;
   }
 
   /** Mark a draft from an earlier visit as changed. */
@@ -54,6 +67,7 @@ export class FrameMask {
   /** Register that `state` is saved on the server. */
   markSaved(state, version) {
     Object.assign(this, { saved: state, version, source: "corrected" });
+    this.forgetPrompts();
   }
 
   /** The ids of the lesions in the mask, the largest first. */
@@ -102,9 +116,16 @@ export class FrameMask {
         piece.set(labels.subarray(y * this.width + x0, y * this.width + x1), (y - y0) * (x1 - x0));
       return piece;
     };
+    const [before, after] = [cut(this.before), cut(this.labels)];
+    const prompts = new Map(this.prompts); // without those of the lesions that this stroke changes
+    before.forEach((id, i) => {
+      if (id === after[i]) return;
+      prompts.delete(id);
+      prompts.delete(after[i]);
+    });
     this.strokes.length = this.position;
     const at = performance.now();
-    this.strokes.push({ rectangle: [x0, y0, x1, y1], before: cut(this.before), after: cut(this.labels), at });
+    this.strokes.push({ rectangle: [x0, y0, x1, y1], before, after, at, prompts });
     if (this.strokes.length > HISTORY) this.base = this.strokes.shift();
     this.position = this.strokes.length;
     this.before = null;
@@ -182,6 +203,20 @@ export class FrameMask {
       }
     }
     return rectangle;
+  }
+
+  /** Give a lesion these pixels (1) in place of its own, but none of another lesion; returns the rectangle changed. */
+  putLesion(id, pixels) {
+    let [x0, y0, x1, y1] = [this.width, this.height, 0, 0];
+    for (let y = 0, i = 0; y < this.height; y++) {
+      for (let x = 0; x < this.width; x++, i++) {
+        const old = this.labels[i];
+        if ((old && old !== id) || (old === id) === (pixels[i] === 1)) continue;
+        this.labels[i] = pixels[i] ? id : 0;
+        [x0, y0, x1, y1] = [Math.min(x0, x), Math.min(y0, y), Math.max(x1, x + 1), Math.max(y1, y + 1)];
+      }
+    }
+    return x0 < x1 ? [x0, y0, x1, y1] : null;
   }
 
   /** Clear the pixels of a part, see outline.js; returns the rectangle of the whole mask. */

@@ -55,6 +55,24 @@ export function outlineOf(part, width, tolerance) {
   return halves.flatMap((half) => simplify(half, tolerance).slice(0, -1));
 }
 
+/** The edges between the pixels of a part and all others, as lines [x0, y0, x1, y1]. */
+export function edgesOf(part, width) {
+  const height = part.length / width;
+  const isInside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && part[y * width + x] === 1;
+  const lines = [];
+  const collect = (length, isEdge, lineOf) => {
+    for (let from = 0, to = 0; from < length; from = to + 1) {
+      for (to = from; to < length && isEdge(to); to++);
+      if (to > from) lines.push(lineOf(from, to));
+    }
+  };
+  for (let y = 0; y <= height; y++)
+    collect(width, (x) => isInside(x, y) !== isInside(x, y - 1), (from, to) => [from, y, to, y]);
+  for (let x = 0; x <= width; x++)
+    collect(height, (y) => isInside(x, y) !== isInside(x - 1, y), (from, to) => [x, from, x, to]);
+  return lines;
+}
+
 /** Walk along the pixels' edges, with the part on the right hand, until the walk is back where it began. */
 function trace(part, width) {
   const height = part.length / width;

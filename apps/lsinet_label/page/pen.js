@@ -9,7 +9,7 @@ const OUTLINE_TOLERANCE = 2.5; // of an outline that is made into a polygon
 const NEAR_LINE = 6; // a click this close to a polygon's line sets a corner on it
 const CLOSES = 12; // a click this close to a polygon's corner means it
 const TRACE_STEP = 4; // between two points of a line drawn freehand
-
+const SPACE = { points: "Space sets a point in the lesion, Shift+Space one outside of it." };
 const SHORTEST_TRACE = 8; // points: an outline drawn freehand closes by itself, a shorter line stays open
 
 /** All points are [x, y] on the picture. */
@@ -336,7 +336,7 @@ export class Pen {
     this.onChange();
     say(
       this.cursor
-        ? "The arrow keys move the pen (Shift: farther). Space starts and ends a stroke. K ends this."
+        ? `The arrow keys move the pen (Shift: farther). ${SPACE[this.tool] ?? "Space starts and ends a stroke."} K ends this.`
         : "The arrow keys step through the frames again.",
     );
   }

@@ -46,6 +46,12 @@ export async function encodePng(labels, width, height) {
   return new Blob(parts, { type: "image/png" });
 }
 
+/** The bytes of a Blob as base64. */
+export async function toBase64(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}
+
 /** Decode a PNG (ArrayBuffer) to {width, height, labels}; throws an Error for other kinds of images. */
 export async function decodePng(buffer) {
   const bytes = new Uint8Array(buffer);

@@ -3,11 +3,18 @@
 import { drawGuide } from "./guide.js";
 import { say } from "./messages.js";
 import { Pen } from "./pen.js";
+import { PointTool } from "./point_tool.js";
+import { Prompts } from "./prompts.js";
 import { View } from "./view.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const STEP = 0.01; // of a key, as a share of the picture's width
 const LONG_STEP = 0.05;
+
+const isTouch = (event) => event.pointerType === "touch";
+
+/** Whether a click of the point tool means a point outside the lesion. */
+const isOutside = (event) => event.altKey || event.shiftKey;
 
 export class Stage {
   /** @param {() => void} onChange  called when the tool, the pen or the style of the mask changes */
@@ -16,7 +23,19 @@ export class Stage {
     this.guide = element.querySelector(":scope > canvas");
     this.pointers = new Map(); // pointer id -> [x, y] on the stage
     this.view = new View(element, editor, () => this.#drawGuide(), onChange);
-    this.pen = new Pen(editor, this.view, () => this.#drawGuide(), onChange);
+    this.isPlaying = () => false;
+    this.prompts = new Prompts(
+      editor,
+      () => this.pen.tool === "points" && !this.isPlaying(),
+      () => this.#drawGuide(),
+    );
+    this.pointTool = new PointTool(editor, this.view, this.prompts, () => this.#drawGuide());
+    const onTool = () => {
+      if (this.isPointing) this.prompts.prepareSoon();
+      else this.pointTool.cancelStroke();
+      onChange();
+    };
+    this.pen = new Pen(editor, this.view, () => this.#drawGuide(), onTool);
     for (const [type, act] of Object.entries({
       pointerdown: this.#pointerDown,
       pointermove: this.#pointerMove,
@@ -30,12 +49,21 @@ export class Stage {
     }
     element.addEventListener("contextmenu", (event) => {
       event.preventDefault();
-      if (editor.shown) this.pen.removeCorner(this.view.toPicture(this.#at(event)));
+      if (editor.shown && !this.isPointing) this.pen.removeCorner(this.view.toPicture(this.#at(event)));
     });
   }
 
+  get isPointing() {
+    return this.pen.tool === "points";
+  }
+
+  /** What the pointer and the space bar act on. */
+  get tool() {
+    return this.isPointing ? this.pointTool : this.pen;
+  }
+
   #drawGuide() {
-    drawGuide(this.guide, this.view, this.pen);
+    drawGuide(this.guide, this.view, this.pen, this.pointTool);
   }
 
   #at(event) {
@@ -46,22 +74,22 @@ export class Stage {
   // Mouse, pen and fingers -------------------------------------------------------------------------------------------
 
   #pointerDown(event) {
-    if (event.button > 1 || !this.editor.shown) return;
+    const isRight = event.button === 2 && this.isPointing;
+    if ((event.button > 1 && !isRight) || !this.editor.shown) return;
     event.preventDefault();
     this.element.focus();
     this.element.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.#at(event));
     this.isMoving = event.button === 1 || this.pointers.size > 1;
     if (this.isMoving) {
-      this.pen.cancelStroke(); // the first finger began a pinch, not a stroke
+      this.tool.cancelStroke(); // the first finger began a pinch, not a stroke
       return;
     }
     this.pen.cursor = null;
-    if (event.ctrlKey || event.metaKey) {
-      this.#choose(this.view.toPicture(this.#at(event)));
-      return;
-    }
-    this.pen.down(this.view.toPicture(this.#at(event)), event.shiftKey);
+    const point = this.view.toPicture(this.#at(event));
+    if (event.ctrlKey || event.metaKey) this.#choose(point);
+    else if (!this.isPointing) this.pen.down(point, event.shiftKey);
+    else this.pointTool.down(point, isRight || isOutside(event), isTouch(event) ? event.timeStamp : null);
   }
 
   /** Choose the lesion at a point. */
@@ -76,35 +104,38 @@ export class Stage {
 
   #pointerMove(event) {
     const at = this.#at(event);
-    this.pen.hover = event.pointerType === "touch" ? null : this.view.toPicture(at);
+    this.pen.hover = isTouch(event) ? null : this.view.toPicture(at);
     if (this.isMoving && this.pointers.has(event.pointerId)) {
       this.#pinch(event.pointerId, at);
-    } else if (this.pen.isDrawing) {
+    } else if (this.tool.isDrawing) {
       // Several points arrive per refresh of the screen; all of them keep a fast stroke round.
       const steps = event.getCoalescedEvents?.() ?? [];
-      for (const step of steps.length ? steps : [event]) this.pen.paintTo(this.view.toPicture(this.#at(step)));
+      for (const step of steps.length ? steps : [event]) this.tool.paintTo(this.view.toPicture(this.#at(step)));
+    } else if (this.isPointing) {
+      this.pointTool.rest(this.pen.hover, isOutside(event));
     }
     this.#drawGuide();
   }
 
   #pointerUp(event) {
     this.pointers.delete(event.pointerId);
-    if (!this.isMoving) this.pen.up();
+    if (!this.isMoving) this.tool.up(event.timeStamp);
     if (!this.pointers.size) this.isMoving = false;
   }
 
   #pointerCancel(event) {
     this.pointers.delete(event.pointerId);
-    this.pen.cancelStroke();
+    this.tool.cancelStroke();
   }
 
   #pointerLeave() {
     this.pen.hover = null;
+    if (this.isPointing) this.pointTool.rest(null);
     this.#drawGuide();
   }
 
   #doubleClick() {
-    if (this.pen.points.length > 2) this.pen.closePolygon();
+    if (this.pen.points.length > 2 && !this.isPointing) this.pen.closePolygon();
   }
 
   /** Keep the picture under the fingers: one finger moves it, two also zoom. */
@@ -131,9 +162,10 @@ export class Stage {
   /** Handle a key of the drawing in progress; returns whether it did. */
   takeKey({ key, shiftKey }) {
     const { pen } = this;
+    const tool = this.tool;
     const hasSelection = Boolean(this.editor.selection); // Esc ends it first
-    if (key === "Escape" && !hasSelection && (pen.isDrawing || pen.points.length || pen.cursor)) {
-      if (pen.isDrawing) pen.cancelStroke();
+    if (key === "Escape" && !hasSelection && (tool.isDrawing || pen.points.length || pen.cursor)) {
+      if (tool.isDrawing) tool.cancelStroke();
       else if (!pen.points.length) pen.toggleCursor();
       else if (pen.tool === "polygon") pen.dropPolygon();
       else say("A polygon is open here: press P to go on with it, or Enter to close it.");
@@ -151,10 +183,11 @@ export class Stage {
     if (key in ARROWS) {
       const step = (shiftKey ? LONG_STEP : STEP) * this.view.size[0];
       pen.moveCursor(...ARROWS[key].map((direction) => step * direction));
+      if (this.isPointing) this.pointTool.rest(pen.cursor);
     } else if (key === " ") {
-      if (pen.isDrawing) pen.up();
-      else pen.down(pen.cursor, shiftKey);
-      if (pen.grabbed) pen.up(); // a key sets a corner at once
+      if (tool.isDrawing) tool.up();
+      else tool.down(pen.cursor, shiftKey);
+      if (pen.grabbed || this.isPointing) tool.up(); // a key sets a corner or a point at once
     } else {
       return false;
     }

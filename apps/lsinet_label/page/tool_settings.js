@@ -1,12 +1,15 @@
 /** The tools' buttons and sliders show the state of pen, view and player. The browser keeps the settings. */
 
 import { element, setPressed, setText } from "./dom.js";
+import { say } from "./messages.js";
 
 const KEY = "lsinet.view"; // in the browser's storage
+const NO_POINTS = "The model in service does not segment from points and boxes: it has no prompt head.";
 
 export class ToolSettings {
   constructor({ pen, view }, player) {
     Object.assign(this, { pen, view, player });
+    this.takesPoints = false; // whether the model does
     element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
     element("speed").addEventListener("change", ({ target }) => {
       player.setSpeed(Number(target.value));
@@ -15,6 +18,22 @@ export class ToolSettings {
     element("opacity").addEventListener("input", ({ target }) =>
       view.setStyle({ opacity: Number(target.value) / 100 }),
     );
+  }
+
+  /** Offer the point tool if the model takes points. It is then the first tool. */
+  offerPoints(takesPoints) {
+    if (takesPoints === this.takesPoints) return;
+    this.takesPoints = takesPoints;
+    const button = document.querySelector('[data-action="points"]');
+    this.pointsTitle ??= button.title;
+    Object.assign(button, { disabled: !takesPoints, title: takesPoints ? this.pointsTitle : NO_POINTS });
+    if (takesPoints && this.pen.tool === "brush") this.pen.setTool("points");
+    else if (!takesPoints && this.pen.tool === "points") this.pen.setTool("brush");
+  }
+
+  choosePoints() {
+    if (this.takesPoints) this.pen.setTool("points");
+    else say(NO_POINTS);
   }
 
   /** Set brush and mask as they were on the last visit. */
@@ -26,7 +45,7 @@ export class ToolSettings {
 
   draw() {
     const { pen, view, player } = this;
-    for (const tool of ["brush", "eraser", "polygon"]) setPressed(tool, pen.tool === tool);
+    for (const tool of ["points", "brush", "eraser", "polygon"]) setPressed(tool, pen.tool === tool);
     setPressed("by-keys", Boolean(pen.cursor));
     setPressed("outline", view.style.outline);
     setPressed("hide", view.style.hidden);

@@ -12,7 +12,7 @@ function isUnfinished({ state, without_mask }) {
 
 export class Workflow {
   /**
-   * @param {() => boolean} finishDrawing  ends a stroke or polygon in progress; returns whether nothing is left open
+   * @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open
    * @param {SeenFrames} seen
    * @param {() => object[]} jobs  the server's
    */
@@ -54,8 +54,8 @@ export class Workflow {
   }
 
   /** Save all unsaved frames. */
-  save() {
-    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+  async save() {
+    if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { editor } = this;
     const { unsaved, frame } = editor;
     if (!unsaved.length)
@@ -87,8 +87,8 @@ export class Workflow {
   }
 
   /** Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. */
-  propagate() {
-    if (!this.steps.isOpen({ toEdit: true }) || !this.finishDrawing()) return null;
+  async propagate() {
+    if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { editor } = this;
     if (!editor.mask) return say("The frame is still loading.");
     const { unsaved, frame, selection } = editor;
