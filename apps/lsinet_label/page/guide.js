@@ -45,7 +45,7 @@ export function drawGuide(canvas, view, pen, pointTool) {
     if (!grabbed || grabbed.trace.length === 1) for (const [x, y] of corners) path.rect(x - 3, y - 3, 6, 6);
   }
   drawLines(context, path);
-  if (pen.tool === "points") drawPrompts(context, view, pointTool);
+  if (pen.tool === "points" && !view.style.hidden) drawPrompts(context, view, pointTool);
 }
 
 /** Light on dark stands out on any tissue. */

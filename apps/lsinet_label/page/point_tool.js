@@ -17,7 +17,9 @@ export class PointTool {
     Object.assign(this, { editor, view, prompts, onMove });
     this.held = null; // what the pointer sets when it is let go: {from, to, isOutside, since: of a touch, or null}
     this.rested = null; // where the mouse rests
-    editor.addEventListener("frame", () => this.cancelStroke());
+    editor.addEventListener("frame", () => {
+      if (editor.shown?.frame !== editor.frame) this.cancelStroke();
+    });
   }
 
   get isDrawing() {
@@ -32,6 +34,7 @@ export class PointTool {
     }
     this.rest(null);
     if (!this.#isInPicture(point)) return;
+    this.rested = { point, isOutside }; // until the mouse moves on, nobody asks what the same point would give again
     this.held = { from: point, to: point, isOutside, since };
     this.onMove();
   }

@@ -52,6 +52,7 @@ export class Prompts {
 
   /** Set a point or a box for the chosen lesion. Its mask follows when the server has answered. @param {Click} click */
   add(click) {
+    if (!this.editor.mask) return;
     this.look(null);
     this.clicks.push({ ...click, ...this.#place });
     this.running ??= this.#answerAll().finally(() => {
@@ -82,7 +83,7 @@ export class Prompts {
     const { mask } = this.editor;
     const isAnswered = await this.running;
     if (this.editor.mask === mask) return isAnswered;
-    say("Nothing is saved: another frame was opened before the last click was answered.");
+    say("Nothing is saved: another frame or mask was opened before the last click was answered.");
     return false;
   }
 

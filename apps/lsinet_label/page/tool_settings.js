@@ -9,7 +9,7 @@ const NO_POINTS = "The model in service does not segment from points and boxes: 
 export class ToolSettings {
   constructor({ pen, view }, player) {
     Object.assign(this, { pen, view, player });
-    this.takesPoints = false; // whether the model does
+    this.takesPoints = null; // whether the model does; null: nobody knows yet
     element("brush-size").addEventListener("input", ({ target }) => pen.setRadius(Number(target.value)));
     element("speed").addEventListener("change", ({ target }) => {
       player.setSpeed(Number(target.value));
