@@ -63,11 +63,14 @@ let frameOfMessage = 0;
 
 // Events ---------------------------------------------------------------------------------------------------------------
 
-for (const type of ["video", "drafts"]) {
+for (const [type, redraw] of [
+  ["video", () => view.redraw()], // lesions may have other colours
+  ["drafts", () => view.onRedraw()], // a changed mask draws itself
+]) {
   editor.addEventListener(type, () => {
     readings.drawVideo();
     videoList.draw();
-    view.redraw();
+    redraw();
   });
 }
 editor.addEventListener("frame", () => {
@@ -109,7 +112,7 @@ api.addEventListener("online", () => {
 
 watch.addEventListener("status", ({ detail: { model, device, version, auth, user } }) => {
   workflow.model = model;
-  toolSettings.offerPoints(model.points);
+  toolSettings.offerPoints(Boolean(model.points));
   readings.hasSignIn = workflow.hasSignIn = Boolean(auth);
   if (!element("banner").className)
     showBanner(model.available ? "" : `You can draw masks, but the network cannot predict any: ${model.how}`);

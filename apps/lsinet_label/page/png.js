@@ -94,7 +94,13 @@ const FILTERS = [
 function unfilter(rows, width, height) {
   const labels = new Uint8Array(width * height);
   for (let y = 0, from = 0, to = 0; y < height; y++) {
-    const guess = FILTERS[rows[from++]];
+    const filter = rows[from++];
+    if (!filter) {
+      labels.set(rows.subarray(from, from + width), to);
+      [from, to] = [from + width, to + width];
+      continue;
+    }
+    const guess = FILTERS[filter];
     for (let x = 0; x < width; x++, from++, to++) {
       const left = x ? labels[to - 1] : 0;
       const up = y ? labels[to - width] : 0;
