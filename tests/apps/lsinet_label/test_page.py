@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import http.server
 import io
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lsinet_monai.data import phantom_clip
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
+POINTED = "pointed.frames"  # the network does not go through it
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -36,7 +40,7 @@ browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("label")
-    for name, (frames, seed) in VIDEOS.items():
+    for name, (frames, seed) in {**VIDEOS, POINTED: (16, 4)}.items():
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
@@ -1003,6 +1007,337 @@ class TestWork:
         context.close()
 
 
+# The point tool -------------------------------------------------------------------------------------------------------
+
+
+class FakeNetwork:
+    """Answers for the server as if its model took points: a square around each point, or the box, without the squares
+    around the points outside of the lesion. What it was asked is in ``questions``.
+    """
+
+    def __init__(self, page: Page, status: dict[str, Any]) -> None:
+        self.questions: list[dict[str, Any]] = []
+        self.prepared: list[str] = []
+        self.held: list[Route] = []
+        self.holds = False  # whether answers wait for `let_go`
+        status = {**status, "model": {**status["model"], "points": True}}
+        page.route("**/lsinet/status", lambda route: route.fulfill(json=status))
+        page.route("**/prepare", self._prepare)
+        page.route("**/prompt", self._prompt)
+
+    def _prepare(self, route: Route) -> None:
+        self.prepared.append(route.request.url)
+        route.fulfill(status=204)
+
+    def _prompt(self, route: Route) -> None:
+        self.questions.append(route.request.post_data_json)
+        if self.holds:
+            self.held.append(route)
+        else:
+            self.answer(route)
+
+    def answer(self, route: Route) -> None:
+        file = io.BytesIO()
+        Image.fromarray(self.mask(route.request.post_data_json)).save(file, "PNG")
+        with contextlib.suppress(Exception):  # the page has given the question up
+            route.fulfill(body=file.getvalue(), content_type="image/png")
+
+    def let_go(self) -> None:
+        self.holds = False
+        while self.held:
+            self.answer(self.held.pop(0))
+
+    @staticmethod
+    def mask(question: dict[str, Any]) -> np.ndarray:
+        mask = np.zeros(SIZE, np.uint8)
+        if question["box"]:
+            left, top, right, bottom = (round(side) for side in question["box"])
+            mask[top:bottom, left:right] = 1
+        for (x, y), label in zip(question["points"], question["labels"], strict=True):
+            mask[max(0, int(y) - 8) : int(y) + 8, max(0, int(x) - 8) : int(x) + 8] = label
+        return mask
+
+
+@pytest.fixture
+def network(page: Page, server: Any) -> FakeNetwork:
+    return FakeNetwork(page, server.get("status"))
+
+
+def show_pointed(page: Page, server: Any, frame: int) -> None:
+    page.goto(f"{server.url}#{POINTED}")
+    shows(page, 0)
+    if frame:
+        go_to(page, frame)
+
+
+def at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where the middle of a pixel of the frame is on the page."""
+    box = page.locator(".sheet").bounding_box()
+    assert box is not None
+    scale = box["width"] / SIZE[1]
+    return box["x"] + (x + 0.5) * scale, box["y"] + (y + 0.5) * scale
+
+
+def click(page: Page, x: float, y: float, **options: Any) -> None:
+    page.mouse.click(*at(page, x, y), **options)
+
+
+def asked(page: Page, network: FakeNetwork, times: int) -> None:
+    """Wait until the network was asked so many times."""
+    while len(network.questions) < times:
+        page.wait_for_timeout(10)
+
+
+GUIDE = """() => {
+  const canvas = document.querySelector("#stage > canvas");
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
+}"""
+
+
+class TestPoints:
+    pytestmark = browser_test
+
+    def test_clicks_and_boxes_give_the_mask(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 0)
+        assert page.get_attribute('[data-action="points"]', "aria-pressed") == "true"  # it is the first tool
+        click(page, 60, 50)
+        draws(page, 256)
+        click(page, 66, 50, button="right")
+        draws(page, 256 - 10 * 16)
+        page.keyboard.down("Alt")
+        click(page, 54, 42)
+        page.keyboard.up("Alt")
+        draws(page, 48)
+        for right in (100, 90):  # the second box replaces the first one
+            page.mouse.move(*at(page, 20, 20))
+            page.mouse.down()
+            page.mouse.move(*at(page, right, 80), steps=4)
+            page.mouse.up()
+            asked(page, network, 4 if right == 100 else 5)
+        page.keyboard.press("s")
+        says(page, "Saved frame 1.")
+        assert [question["labels"] for question in network.questions] == [[1], [1, 0], *[[1, 0, 0]] * 3]
+        assert all(question["mask"] is None for question in network.questions)
+        boxes = [question["box"] for question in network.questions]
+        assert boxes[:3] == [None] * 3 and boxes[3] == pytest.approx([20.5, 20.5, 100.5, 80.5], abs=0.1)
+        assert boxes[4] == pytest.approx([20.5, 20.5, 90.5, 80.5], abs=0.1)
+        assert network.questions[0]["points"] == [pytest.approx([60.5, 50.5], abs=0.1)]
+        assert np.array_equal(server.labels(POINTED, 0), network.mask(network.questions[-1]))
+
+    def test_undo_goes_by_point_also_between_strokes(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 1)
+        click(page, 20, 20)
+        draws(page, 256)
+        click(page, 60, 20)
+        draws(page, 512)
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == 256
+        page.keyboard.press("Control+Shift+z")
+        assert drawn_pixels(page) == 512
+        page.keyboard.press("Control+z")
+        click(page, 60, 60)
+        draws(page, 512)
+        assert [len(question["points"]) for question in network.questions] == [1, 2, 2]
+        page.keyboard.press("b")  # the brush changes the lesion: its points are forgotten
+        page.mouse.move(*at(page, 60, 60))
+        page.mouse.down()
+        page.mouse.move(*at(page, 80, 60), steps=4)
+        page.mouse.up()
+        pixels = drawn_pixels(page)
+        assert pixels > 512
+        page.keyboard.press("0")
+        click(page, 100, 20)
+        asked(page, network, 4)
+        draws(page, 256)
+        start = np.asarray(Image.open(io.BytesIO(base64.b64decode(network.questions[-1]["mask"]))))
+        assert np.count_nonzero(start) == pixels and len(network.questions[-1]["points"]) == 1
+        for expected in (pixels, 512, 256, 0):
+            page.keyboard.press("Control+z")
+            assert drawn_pixels(page) == expected
+        assert "not saved" not in page.inner_text("#frame-state")
+        for _ in range(2):
+            page.keyboard.press("Control+Shift+z")
+        click(page, 100, 80)  # the points are back, too
+        asked(page, network, 5)
+        assert len(network.questions[-1]["points"]) == 3 and network.questions[-1]["mask"] is None
+
+    def test_fast_clicks_are_asked_in_turn(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 2)
+        network.holds = True
+        click(page, 20, 20)
+        click(page, 60, 20)
+        click(page, 100, 20)
+        page.keyboard.press("Control+z")  # the last one, which is not answered yet
+        asked(page, network, 1)
+        assert len(network.questions) == 1 and drawn_pixels(page) == 0
+        network.let_go()
+        draws(page, 512)
+        assert [len(question["points"]) for question in network.questions] == [1, 2]
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == 256
+
+    def test_saving_waits_for_a_click(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 3)
+        network.holds = True
+        click(page, 40, 40)
+        page.keyboard.press("s")
+        asked(page, network, 1)
+        assert page.inner_text("#message") != "Saved frame 4."
+        network.let_go()
+        says(page, "Saved frame 4.")
+        assert np.array_equal(server.labels(POINTED, 3), network.mask(network.questions[0]))
+
+    def test_no_answer_comes_to_another_frame(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 4)
+        network.holds = True
+        click(page, 40, 40)
+        page.keyboard.press("s")
+        asked(page, network, 1)
+        page.keyboard.press("ArrowRight")
+        shows(page, 5)
+        says(page, "Nothing is saved: another frame or mask was opened")
+        network.let_go()
+        click(page, 80, 40)
+        draws(page, 256)
+        assert [len(question["points"]) for question in network.questions] == [1, 1]
+        page.keyboard.press("ArrowLeft")
+        shows(page, 4)
+        assert drawn_pixels(page) == 0
+        page.keyboard.press("ArrowRight")
+        shows(page, 5)
+        draws(page, 256)
+        click(page, 20, 80)  # the points are forgotten, and the mask is where the next one starts
+        asked(page, network, 3)
+        assert len(network.questions[-1]["points"]) == 1 and network.questions[-1]["mask"]
+
+    def test_other_lesions_keep_their_pixels(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        theirs = np.zeros(SIZE, np.uint8)
+        theirs[30:60, 20:40], theirs[30:60, 40:60] = 5, 6
+        server.save_mask(POINTED, 6, theirs)
+        show_pointed(page, server, 6)
+        page.keyboard.down("Control")
+        click(page, 30, 50)
+        page.keyboard.up("Control")
+        says(page, "is chosen")
+        click(page, 40, 45)
+        asked(page, network, 1)
+        draws(page, 30 * 20 + 8 * 16)
+        network.holds = True
+        click(page, 20, 20)
+        asked(page, network, 2)
+        page.keyboard.down("Control")
+        click(page, 50, 50)  # the answer for the other lesion comes too late
+        page.keyboard.up("Control")
+        network.let_go()
+        page.keyboard.press("s")
+        says(page, "Saved frame 7.")
+        expected = np.where(theirs == 6, 6, 0)
+        expected[37:53, 32:40] = 5
+        assert np.array_equal(server.labels(POINTED, 6), expected)
+        start = np.asarray(Image.open(io.BytesIO(base64.b64decode(network.questions[0]["mask"]))))
+        assert np.array_equal(start, theirs == 5)
+
+    def test_a_resting_mouse_shows_what_a_click_would_give(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 7)
+        assert not page.evaluate(GUIDE)
+        page.mouse.move(*at(page, 60, 50))
+        page.wait_for_function(GUIDE)
+        assert network.prepared[-1].endswith(f"{POINTED}/frames/7/prepare")
+        assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
+        page.mouse.move(*at(page, 90, 50))
+        assert not page.evaluate(GUIDE)
+        page.wait_for_function(GUIDE)
+        page.mouse.down()
+        page.mouse.up()
+        draws(page, 256)
+        assert len(network.questions) == 2  # the click takes the answer that is there already
+        assert [question["labels"] for question in network.questions] == [[1], [1]]
+
+    def test_by_keyboard(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 8)
+        page.keyboard.press("k")
+        says(page, "Shift+Space one outside")
+        page.keyboard.press(" ")
+        draws(page, 256)
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("Shift+ ")
+        page.wait_for_function(f"() => ({DRAWN})() < 256")
+        last = network.questions[-1]
+        middle = SIZE[1] / 2, SIZE[0] / 2
+        assert last["labels"] == [1, 0] and last["points"][0] == pytest.approx(middle)
+        assert last["points"][1] == pytest.approx((SIZE[1] * 0.55, SIZE[0] / 2))
+
+    def test_a_long_touch_is_a_point_outside(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 9)
+        session = page.context.new_cdp_session(page)
+
+        def touch(x: float, y: float, milliseconds: int) -> None:
+            left, top = at(page, x, y)
+            finger = [{"x": left, "y": top, "id": 0}]
+            session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": finger})
+            page.wait_for_timeout(milliseconds)
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        touch(60, 50, 0)
+        draws(page, 256)
+        touch(66, 50, 700)
+        page.wait_for_function(f"() => ({DRAWN})() < 256")
+        assert [question["labels"] for question in network.questions] == [[1], [1, 0]]
+
+    def test_a_click_that_fails_is_taken_back(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 10)
+        page.route("**/prompt", lambda route: route.fulfill(status=400, json={"detail": "no such thing"}))
+        click(page, 60, 50)
+        says(page, "The click is taken back: no such thing")
+        assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
+        page.mouse.move(1, 1)
+        assert not page.evaluate(GUIDE)
+
+    def test_a_final_video_is_not_asked_about(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        path = f"/lsinet/videos/{POINTED}/final"
+        assert server.call("POST", path, {"final": True, "partial": True}).status == 200
+        show_pointed(page, server, 11)
+        click(page, 60, 50)
+        says(page, "marked as final")
+        page.wait_for_timeout(500)
+        assert not network.prepared and not network.questions
+        assert server.call("POST", path, {"final": False}).status == 200
+
+    def test_a_model_that_takes_no_points(self, page: Page, server: Any) -> None:
+        show_pointed(page, server, 12)
+        assert page.is_disabled('[data-action="points"]')
+        assert "no prompt head" in (page.get_attribute('[data-action="points"]', "title") or "")
+        page.keyboard.press("0")
+        says(page, "does not segment from points")
+        assert page.get_attribute('[data-action="brush"]', "aria-pressed") == "true"
+
+    def test_with_a_real_model(
+        self, page: Page, start_server: Callable[..., Any], demo_model: Path, tmp_path: Path
+    ) -> None:
+        from lsinet_monai.networks import load_checkpoint, save_model
+
+        network, image_size = load_checkpoint(demo_model)
+        network.add_prompt_head()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            for parameter in network.prompt_head.parameters():
+                torch.nn.init.normal_(parameter, std=0.2)
+        save_model(network, tmp_path / "model.pt", image_size)
+        (tmp_path / "studies" / POINTED).mkdir(parents=True)
+        for i, (frame, _) in enumerate(phantom_clip(3, SIZE, 4)):
+            Image.fromarray(frame).save(tmp_path / "studies" / POINTED / f"{i:05d}.png")
+        server = start_server(tmp_path / "studies", checkpoint=tmp_path / "model.pt")
+        with page.expect_response("**/frames/0/prepare") as prepared:
+            show_pointed(page, server, 0)
+        assert prepared.value.status == 204
+        with page.expect_response("**/frames/0/prompt") as answered:
+            click(page, 60, 50)
+        mask = np.asarray(Image.open(io.BytesIO(answered.value.body())))
+        page.keyboard.press("s")
+        says(page, "Saved frame 1.")
+        assert np.array_equal(server.labels(POINTED, 0), mask)
+
+
 # Its modules ----------------------------------------------------------------------------------------------------------
 
 
@@ -1075,6 +1410,22 @@ class TestModules:
             }}"""
         )
         assert {tuple(point) for point in painted} == expected
+
+    @pytest.mark.parametrize(
+        ("part", "expected"),
+        [
+            (["...", "...", "..."], []),
+            (["...", ".#.", "..."], [[1, 1, 2, 1], [1, 2, 2, 2], [1, 1, 1, 2], [2, 1, 2, 2]]),
+            (["##", "#."], [[0, 0, 2, 0], [1, 1, 2, 1], [0, 2, 1, 2], [0, 0, 0, 2], [1, 1, 1, 2], [2, 0, 2, 1]]),
+        ],
+    )
+    def test_edges(self, page: Page, static_pages: str, part: list[str], expected: list[list[int]]) -> None:
+        page.goto(static_pages + "icon.svg")
+        edges = page.evaluate(
+            "async ([part, width]) => (await import('/outline.js')).edgesOf(new Uint8Array(part), width)",
+            [[int(pixel == "#") for row in part for pixel in row], len(part[0])],
+        )
+        assert edges == expected
 
     @pytest.mark.parametrize(
         ("line", "expected"),
