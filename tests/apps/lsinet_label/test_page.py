@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -1015,7 +1016,8 @@ class FakeNetwork:
     around the points outside of the lesion. What it was asked is in ``questions``.
     """
 
-    def __init__(self, page: Page, status: dict[str, Any]) -> None:
+    def __init__(self, page: Page, status: dict[str, Any], deadline: int) -> None:
+        self.page, self.deadline = page, deadline
         self.questions: list[dict[str, Any]] = []
         self.prepared: list[str] = []
         self.held: list[Route] = []
@@ -1042,6 +1044,13 @@ class FakeNetwork:
         with contextlib.suppress(Exception):  # the page has given the question up
             route.fulfill(body=file.getvalue(), content_type="image/png")
 
+    def wait(self, questions: int) -> None:
+        """Wait until so many questions have come."""
+        end = time.monotonic() + self.deadline
+        while len(self.questions) < questions:
+            assert time.monotonic() < end, "waited in vain"
+            self.page.wait_for_timeout(10)
+
     def let_go(self) -> None:
         self.holds = False
         while self.held:
@@ -1059,8 +1068,8 @@ class FakeNetwork:
 
 
 @pytest.fixture
-def network(page: Page, server: Any) -> FakeNetwork:
-    return FakeNetwork(page, server.get("status"))
+def network(page: Page, server: Any, deadline: int) -> FakeNetwork:
+    return FakeNetwork(page, server.get("status"), deadline)
 
 
 def show_pointed(page: Page, server: Any, frame: int) -> None:
@@ -1080,12 +1089,6 @@ def at(page: Page, x: float, y: float) -> tuple[float, float]:
 
 def click(page: Page, x: float, y: float, **options: Any) -> None:
     page.mouse.click(*at(page, x, y), **options)
-
-
-def asked(page: Page, network: FakeNetwork, times: int) -> None:
-    """Wait until the network was asked so many times."""
-    while len(network.questions) < times:
-        page.wait_for_timeout(10)
 
 
 GUIDE = """() => {
@@ -1113,7 +1116,7 @@ class TestPoints:
             page.mouse.down()
             page.mouse.move(*at(page, right, 80), steps=4)
             page.mouse.up()
-            asked(page, network, 4 if right == 100 else 5)
+            network.wait(4 if right == 100 else 5)
         page.keyboard.press("s")
         says(page, "Saved frame 1.")
         assert [question["labels"] for question in network.questions] == [[1], [1, 0], *[[1, 0, 0]] * 3]
@@ -1147,7 +1150,7 @@ class TestPoints:
         assert pixels > 512
         page.keyboard.press("0")
         click(page, 100, 20)
-        asked(page, network, 4)
+        network.wait(4)
         draws(page, 256)
         start = np.asarray(Image.open(io.BytesIO(base64.b64decode(network.questions[-1]["mask"]))))
         assert np.count_nonzero(start) == pixels and len(network.questions[-1]["points"]) == 1
@@ -1158,7 +1161,7 @@ class TestPoints:
         for _ in range(2):
             page.keyboard.press("Control+Shift+z")
         click(page, 100, 80)  # the points are back, too
-        asked(page, network, 5)
+        network.wait(5)
         assert len(network.questions[-1]["points"]) == 3 and network.questions[-1]["mask"] is None
 
     def test_fast_clicks_are_asked_in_turn(self, page: Page, server: Any, network: FakeNetwork) -> None:
@@ -1168,7 +1171,7 @@ class TestPoints:
         click(page, 60, 20)
         click(page, 100, 20)
         page.keyboard.press("Control+z")  # the last one, which is not answered yet
-        asked(page, network, 1)
+        network.wait(1)
         assert len(network.questions) == 1 and drawn_pixels(page) == 0
         network.let_go()
         draws(page, 512)
@@ -1181,7 +1184,7 @@ class TestPoints:
         network.holds = True
         click(page, 40, 40)
         page.keyboard.press("s")
-        asked(page, network, 1)
+        network.wait(1)
         assert page.inner_text("#message") != "Saved frame 4."
         network.let_go()
         says(page, "Saved frame 4.")
@@ -1192,7 +1195,7 @@ class TestPoints:
         network.holds = True
         click(page, 40, 40)
         page.keyboard.press("s")
-        asked(page, network, 1)
+        network.wait(1)
         page.keyboard.press("ArrowRight")
         shows(page, 5)
         says(page, "Nothing is saved: another frame or mask was opened")
@@ -1207,7 +1210,7 @@ class TestPoints:
         shows(page, 5)
         draws(page, 256)
         click(page, 20, 80)  # the points are forgotten, and the mask is where the next one starts
-        asked(page, network, 3)
+        network.wait(3)
         assert len(network.questions[-1]["points"]) == 1 and network.questions[-1]["mask"]
 
     def test_other_lesions_keep_their_pixels(self, page: Page, server: Any, network: FakeNetwork) -> None:
@@ -1220,11 +1223,11 @@ class TestPoints:
         page.keyboard.up("Control")
         says(page, "is chosen")
         click(page, 40, 45)
-        asked(page, network, 1)
+        network.wait(1)
         draws(page, 30 * 20 + 8 * 16)
         network.holds = True
         click(page, 20, 20)
-        asked(page, network, 2)
+        network.wait(2)
         page.keyboard.down("Control")
         click(page, 50, 50)  # the answer for the other lesion comes too late
         page.keyboard.up("Control")
@@ -1302,6 +1305,19 @@ class TestPoints:
         page.wait_for_timeout(500)
         assert not network.prepared and not network.questions
         assert server.call("POST", path, {"final": False}).status == 200
+
+    def test_frames_are_prepared_where_people_stay(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 0)
+        page.select_option("#speed", "0.25")  # each frame is shown for longer than it takes to count as stayed at
+        with page.expect_request("**/frames/15/prepare"):
+            page.keyboard.press(" ")
+            shows(page, 15)
+        assert {url.split("/")[-2] for url in network.prepared} <= {"0", "15"}
+        page.keyboard.press("b")
+        page.keyboard.press("Home")
+        shows(page, 0)
+        with page.expect_request("**/frames/0/prepare"):
+            page.keyboard.press("0")
 
     def test_a_model_that_takes_no_points(self, page: Page, server: Any) -> None:
         show_pointed(page, server, 12)
