@@ -77,20 +77,24 @@ class PicturesVideo(Video):
         else:
             fps = fps or DEFAULT_FPS
             self._seconds = np.arange(count) / fps
+        self._canvas: tuple[int, int] | None = None
         self._lock = threading.Lock()  # guards the fields below, which frame() uses
         self._image: Image.Image | None = None
         self._following = 0
         self._recent: OrderedDict[int, np.ndarray | None] = OrderedDict()
         with Image.open(path) as image:
+            # A GIF says its size, and Pillow enlarges it with each picture that lies beyond.
+            canvas = (image.height, image.width) if is_gif else None
             first = next((frame for at in range(count) if (frame := self._read(image, at)) is not None), None)
         if first is None:
             raise InputError(f"{path}: none of its {count} pictures can be decoded; replace it")
-        height, width = first.shape[:2]
-        self._most_recent = max(1, BUFFER_BYTES // first.nbytes)
+        size = self._canvas = canvas or (first.shape[0], first.shape[1])
+        self._most_recent = max(1, BUFFER_BYTES // (3 * size[0] * size[1]))
+        self._is_resized = False
         notes = []
         if is_gif and not path.read_bytes()[-_HEAD_BYTES:].rstrip(b"\0").endswith(_GIF_END):
             notes.append("does not end as a GIF does, and may be cut off")
-        super().__init__(path, (height, width), fps, count, expected=count, notes=notes)
+        super().__init__(path, size, fps, count, expected=count, notes=notes)
 
     def _durations(self, image: Image.Image) -> list[float]:
         """Return how long each picture is shown, in milliseconds; a damaged one for as long as the one before it."""
@@ -105,13 +109,34 @@ class PicturesVideo(Video):
             durations.append(duration if duration >= _SHORTEST else _USUAL)
         return durations
 
-    def _read(self, image: Image.Image, index: int) -> np.ndarray | None:
+    def _read(self, image: Image.Image, index: int, wanted: bool = True) -> np.ndarray | None:
+        """Read one picture of an open file; None if it is damaged or not wanted.
+
+        Each picture of an animation is drawn over the one before, so all are read in order, and the image stays as it
+        is. What a damaged one leaves behind then is the same for every reader.
+        """
         try:
             image.seek(self._places[index])
-            # Each picture of an animation is drawn over the one before, so the image itself must stay as it is.
-            return None if exceeds_8_bits(image) else to_rgb(ImageOps.exif_transpose(image))
+            is_deep = exceeds_8_bits(image)
+            image.load()
+            return None if is_deep or not wanted else self._fit(to_rgb(ImageOps.exif_transpose(image)))
         except _ERRORS:
             return None
+
+    def _fit(self, frame: np.ndarray) -> np.ndarray:
+        """Give a picture the size of the video, and note it: cut off what lies beyond a GIF, and scale pages."""
+        if self._canvas is None or frame.shape[:2] == self._canvas:
+            return frame
+        height, width = self._canvas
+        if not self._is_resized:
+            self._is_resized = True
+            how = "scaled to it" if self._has_pages else "cut off at it, as FFmpeg does"
+            self._notes.append(
+                f"has pictures that differ from the first one's size of {height}x{width}; they are {how}"
+            )
+        if self._has_pages:
+            return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+        return np.ascontiguousarray(frame[:height, :width])
 
     def seconds(self, index: int) -> float:
         """Return the time of a frame, in seconds after the first one."""
@@ -130,10 +155,16 @@ class PicturesVideo(Video):
         self._image = None
 
     def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
-        with Image.open(self._file) as image:
-            for index in range(start, end):
-                frame = self._read(image, index)
+        image = Image.open(self._file)
+        try:
+            for index in range(start if self._has_pages else 0, end):
+                frame = self._read(image, index, index >= start)
                 yield None if frame is None else (index, frame)
+                if frame is None and self._has_pages:  # so that a damaged page harms no other
+                    image.close()
+                    image = Image.open(self._file)
+        finally:
+            image.close()
 
     def _decode_one(self, index: int) -> np.ndarray | None:
         with self._lock:
@@ -141,12 +172,17 @@ class PicturesVideo(Video):
                 is_back = index < self._following and not self._has_pages
                 if self._image is None or is_back:
                     self._forget_image()
-                    self._image = Image.open(self._file)
-                # Animations are decoded from their start. Keep the frames that come next when going backwards.
-                for at in range(max(0, index - self._most_recent + 1) if is_back else index, index + 1):
-                    self._recent[at] = self._read(self._image, at)
-                    self._recent.move_to_end(at)
+                    self._image, self._following = Image.open(self._file), 0
+                # Keep the pictures that come next when going backwards.
+                first = max(0, index - self._most_recent + 1) if is_back else index
+                for at in range(index if self._has_pages else self._following, index + 1):
+                    frame = self._read(self._image, at, at >= first)
+                    if at >= first:
+                        self._recent[at] = frame
+                        self._recent.move_to_end(at)
                 self._following = index + 1
+                if frame is None and self._has_pages:
+                    self._forget_image()
                 while len(self._recent) > self._most_recent:
                     self._recent.popitem(last=False)
             frame = self._recent[index]

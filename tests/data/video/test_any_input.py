@@ -15,7 +15,7 @@ from lsinet_monai.errors import InputError
 
 PATIENCE = 60  # seconds for a file of some kilobytes, on a machine that is busy with other things
 
-quietly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+quietly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read_all(path):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import struct
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -137,3 +140,64 @@ def test_a_stack_of_deep_pages_is_refused(tmp_path):
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(InputError, match="convert it to 8 bits"):
         open_video(tmp_path / "a.tif")
+
+
+def read_through(path):
+    with open_video(path) as video:
+        return {index: frame for index, _, frame in video}, video.size, video.report
+
+
+def test_a_picture_beyond_a_gif_is_cut_off_as_in_ffmpeg(tmp_path, clip):
+    path = tmp_path / "a.gif"
+    write(path, clip[:6], duration=40)
+    content = bytearray(path.read_bytes())
+    places = [found.end() for found in re.finditer(rb"\x21\xf9\x04....\0\x2c", content, re.DOTALL)]
+    width, height = struct.unpack("<HH", content[places[2] + 4 : places[2] + 8])
+    content[places[2] : places[2] + 4] = struct.pack("<HH", 90 - width, 70 - height)  # its left and its top
+    path.write_bytes(content)
+    frames, size, report = read_through(path)
+    assert {frame.shape for frame in frames.values()} == {(64, 80, 3)} and size == (64, 80)
+    assert "differ from the first one's size of 64x80; they are cut off at it" in str(report)
+    with av.open(str(path)) as container:
+        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert all((frames[index] == frame).all() for index, frame in enumerate(expected))
+
+
+def test_pages_of_other_sizes_are_scaled_to_the_first(tmp_path, clip):
+    pictures = [Image.fromarray(frame) for frame in clip[:4]]
+    pictures[2] = pictures[2].resize((160, 128))
+    pictures[0].save(tmp_path / "a.tif", save_all=True, append_images=pictures[1:])
+    frames, size, report = read_through(tmp_path / "a.tif")
+    assert {frame.shape for frame in frames.values()} == {(*size, 3)} == {(64, 80, 3)} and len(frames) == 4
+    assert "differ from the first one's size of 64x80; they are scaled to it" in str(report)
+    assert np.abs(frames[2].astype(int) - clip[2]).mean() < 8 and (frames[3] == clip[3]).all()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_file_is_the_same_for_access_and_iteration(tmp_path, clip, suffix, data):
+    path = tmp_path / f"a.{suffix}"
+    write(path, clip[:8])
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    logging.disable()
+    try:
+        frames, size, report = read_through(path)
+        with open_video(path) as video:
+            for index in data.draw(st.lists(st.integers(0, len(video) - 1), min_size=1, max_size=8)):
+                if index in frames:
+                    assert (video[index] == frames[index]).all() and frames[index].shape == (*size, 3)
+                else:
+                    with pytest.raises(InputError, match="damaged or lost"):
+                        video.frame(index)
+            start = data.draw(st.integers(0, len(video)))
+            rest = {index: frame for index, _, frame in video.frames(start)}
+        assert list(rest) == [index for index in frames if index >= start] and report.found == len(frames)
+        assert all((frame == frames[index]).all() for index, frame in rest.items())
+    except InputError as error:
+        assert str(error).startswith(f"{path}: ")
+    finally:
+        logging.disable(logging.NOTSET)
