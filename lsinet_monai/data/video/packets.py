@@ -75,6 +75,13 @@ class Packets:
             if not isinstance(source, str):
                 source.close()
 
+    def read(self, start: int, size: int) -> bytes:
+        """Read bytes of the file as it is; fewer at its end."""
+        source = self._source()
+        with open(source.removeprefix("file:"), "rb") if isinstance(source, str) else source as file:
+            file.seek(start)
+            return file.read(size) or b""
+
     def _video_stream(self, container: InputContainer) -> VideoStream:
         streams = picture_streams(container)
         if not streams:

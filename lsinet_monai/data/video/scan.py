@@ -15,12 +15,12 @@ from lsinet_monai.data.video.packets import Packets, decode, number_of, numbers_
 from lsinet_monai.data.video.timeline import (
     Timeline,
     are_times,
-    find_restarts,
     place_in_time,
     place_shown,
     place_slots,
     times_of_decoding,
 )
+from lsinet_monai.data.video.transport_stream import find_joints
 from lsinet_monai.data.video.video import DEFAULT_FPS
 from lsinet_monai.errors import InputError
 
@@ -70,6 +70,7 @@ class _Header:
     """The container's own data about the video, known before any packet is read."""
 
     kind: str  # FFmpeg's name of the format
+    stream_id: int
     unit: Fraction  # seconds per unit of time
     fps: float
     reordered: bool
@@ -117,7 +118,14 @@ def scan(packets: Packets, fps: float | None) -> Scan:
     # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF may give the times of decoding instead.
     is_decoding_order = header.kind == "asf" and header.reordered and bool((np.diff(stamps) >= 0).all())
     is_guess = header.kind == "avi" or is_decoding_order
-    has_restarts = header.kind == _JOINABLE and _find_joints(header, table)
+    has_restarts = False
+    if header.kind == _JOINABLE:
+        decoding_times = None if _NO_TIME in table.dts else np.array(table.dts, np.int64)
+        joints = find_joints(packets, header.stream_id, decoding_times, table.places, table.is_damaged)
+        has_restarts = joints.clock_falls_back
+        header.notes += joints.notes
+        for at in joints.intact:
+            table.is_damaged[at] = False
     if not is_guess and not has_restarts and not (stamps == _NO_TIME).any() and are_times(stamps):
         return _lay_out_in_time(header, table)
     times = np.array(table.dts, np.float64)
@@ -141,6 +149,7 @@ def _read_header(container: InputContainer, stream: VideoStream, fps: float | No
     number_at = numbers_by_place(container, stream)
     return _Header(
         kind=kind,
+        stream_id=stream.id,
         unit=stream.time_base or Fraction(1),
         fps=float(next((rate for rate in rates if rate), DEFAULT_FPS)),
         reordered=bool(stream.codec_context.has_b_frames),
@@ -197,17 +206,6 @@ def _read_packets(packets: Packets, container: InputContainer, stream: VideoStre
         raise InputError(f"{packets.path}: has no frames in it; replace it")
     table.end, table.end_of_all = seconds.get(stream.index, 0), max(seconds.values(), default=0)
     return table
-
-
-def _find_joints(header: _Header, table: _Table) -> bool:
-    """Find where recordings were joined so that the clock falls back, note it, and return whether there are any."""
-    restarts = [] if _NO_TIME in table.dts else find_restarts(np.array(table.dts, np.int64)).tolist()
-    # FFmpeg takes the other recording's packet counters for a loss. A decoder finds out what is really damaged.
-    for near in {near for at in restarts for near in range(max(0, at - 3), at + 1)}:
-        table.is_damaged[near] = False
-    if restarts:
-        header.notes += ("its clock falls back, as where recordings were joined; its frames are counted on",)
-    return bool(restarts)
 
 
 def _lay_out_in_time(header: _Header, table: _Table) -> Scan:
