@@ -50,7 +50,8 @@ def read_given_values(call: Call) -> None:
       ``$`` or ``@``. A value stays an expression or a reference only if it is a valid one and no such file exists.
       Values in config files change only at ``~``. An empty text is not a path.
 
-    MONAI reads a ``%`` at the start of a value before any code of this package runs.
+    MONAI reads a ``%`` at the start of a value before any code of this package runs, and ends if it names no key. If it
+    does, an existing file of this name is meant.
 
     Raises:
         InputError: a path that a run needs has no value, a path is empty that has no meaning then, or a path of a
@@ -87,6 +88,11 @@ def _read_path(key: str, call: Call) -> None:
     is_given = key in call.given
     if is_given and value is not None:
         value = _as_typed(call.typed.get(key), call.given[key], value)
+        if isinstance(value, (dict, list)) and str(call.given[key]).startswith("%"):
+            raise InputError(
+                f"{key}={call.given[key]!r}: % at the start means a key of the config, and this one has no path; "
+                f"for a file write './{call.given[key]}'"
+            )
     elif isinstance(value, str) and "::" in value and value[0] not in "$@":
         value = _as_in_file(key, value, call)
     if value == "" and key not in _MAY_BE_EMPTY:
@@ -118,7 +124,7 @@ def _as_typed(typed: str | None, given: Any, parsed: Any) -> Any:
         given: what Fire made of it, or the value given in Python.
         parsed: what MONAI made of that.
     """
-    if isinstance(given, str) and given.startswith("%"):
+    if isinstance(given, str) and given.startswith("%") and not os.path.exists(given):
         return parsed
     if typed is None:
         return given

@@ -76,6 +76,9 @@ FILES = [
     ("@output_dir", "--input '@output_dir'"),
     ("$str(1)", "--input '$str(1)'"),
     ("null", "--input null"),
+    ("%output_dir", "--input %output_dir"),
+    ("%section", "--input %section"),
+    ("%", "--input %"),
     ("'a'", """--input "'a'" """),
 ]
 

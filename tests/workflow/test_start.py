@@ -3,6 +3,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import fire
+import monai.bundle
 import pytest
 import torch
 from monai.bundle import ConfigParser, load
@@ -43,3 +45,29 @@ def test_a_bundle_is_loaded_with_its_weights_from_any_folder(empty_folder: Path)
     with pytest.raises(RuntimeError) as caught:
         load("lsinet", **options)
     assert "without the weights" in str(find_input_error(caught.value))
+
+
+# docs/infer.md lists these. No line of this package runs before them, so it cannot word them.
+REFUSED_BY_MONAI = [
+    "--nosuch#key 1",
+    "--part#nosuch#key 1",
+    "--section#list#9 1",
+    "--section#list#x 1",
+    "--threshold#x 1",
+    "--input %nosuch",
+    "--threshold %nosuch",
+    "--workflow_type nosuch",
+    "--args_file nosuch.json",
+    "--tracking nosuch",
+]
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+@pytest.mark.parametrize("arguments", REFUSED_BY_MONAI)
+def test_what_monai_refuses_before_the_package_runs(config: Path, arguments: str) -> None:
+    line = ["run", *arguments.split(), "--config_file", str(config), "--logging_file", "False"]
+    with pytest.raises((LookupError, ValueError, TypeError, OSError)) as caught:
+        fire.Fire(monai.bundle, line)
+    modules = {entry.frame.f_globals["__name__"] for entry in caught.traceback}
+    assert not any(name.startswith("lsinet_monai") for name in modules)
+    assert "monai.bundle.scripts" in modules
