@@ -7,6 +7,7 @@ of NIfTI.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import tempfile
@@ -45,6 +46,7 @@ _BINARY = {128, 255}
 """Values that stand for "polyp" in a mask, if they are alone."""
 _AS_LABEL_MAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
 _LOOKS, _FEWEST_LOOKS = 16, 5  # frames of a stack
+_GZIP_MARK = b"\x1f\x8b"
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -300,17 +302,21 @@ def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
 
 
 def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str]:
-    try:
-        image = nibabel.nifti1.Nifti1Image.from_filename(path)
-    except (nibabel.filebasedimages.ImageFileError, HeaderDataError, WrapStructError) as error:
-        raise ValueError(str(error)) from error
-    header = image.header
-    has_affine = header["sform_code"] > 0 or header["qform_code"] > 0
-    orientation = Orientation(image.affine if has_affine else None, image.shape)
-    _check_size(orientation.sizes(image.shape), clip)
-    if image.get_data_dtype().kind not in "uif" or image.get_data_dtype().itemsize > 8:
-        raise InputError(f"has pixels of type {image.get_data_dtype()}; save it as a label map")
-    stack = np.asarray(image.dataobj).reshape((*image.shape, 1, 1)[:3])
+    with path.open("rb") as file:
+        # The name may say otherwise, as of what the label app gets.
+        is_packed = file.read(len(_GZIP_MARK)) == _GZIP_MARK
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        try:
+            image = nibabel.nifti1.Nifti1Image.from_stream(file)
+        except (nibabel.filebasedimages.ImageFileError, HeaderDataError, WrapStructError) as error:
+            raise ValueError(str(error)) from error
+        header = image.header
+        has_affine = header["sform_code"] > 0 or header["qform_code"] > 0
+        orientation = Orientation(image.affine if has_affine else None, image.shape)
+        _check_size(orientation.sizes(image.shape), clip)
+        if image.get_data_dtype().kind not in "uif" or image.get_data_dtype().itemsize > 8:
+            raise InputError(f"has pixels of type {image.get_data_dtype()}; save it as a label map")
+        stack = np.asarray(image.dataobj).reshape((*image.shape, 1, 1)[:3])
     return _whole_numbers(orientation.upright(stack)), orientation, header["descrip"].tobytes().decode("latin-1")
 
 
@@ -328,7 +334,10 @@ def _read_nrrd(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str
     _check_size(orientation.sizes(sizes), clip)
     import itk  # imported here, since it takes seconds
 
-    stack = itk.array_from_image(itk.imread(str(path)))
+    try:
+        stack = itk.array_from_image(itk.imread(str(path)))
+    except RuntimeError as error:  # whose text names files of the server
+        raise ValueError("its pixels are cut off, or not packed as its header says") from error
     return _whole_numbers(orientation.upright(stack.reshape((*sizes, 1, 1)[2::-1]).T)), orientation, text
 
 

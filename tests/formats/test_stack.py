@@ -201,7 +201,7 @@ NRRD_FILES = [
     ("no sizes", _nrrd(sizes=""), "is 1x1"),
     ("no numbers", _nrrd(sizes="a b c"), "cannot be read as a stack"),
     ("another type", _nrrd(type="block"), "cannot be read as a stack"),
-    ("cut off", _nrrd()[:-20], "cannot be read as a stack"),
+    ("cut off", _nrrd()[:-20], r"a.nrrd: cannot be read as a stack \(its pixels are cut off, or not packed as"),
 ]
 
 
@@ -211,6 +211,17 @@ def test_nrrd_refused(tmp_path: Path, clip: ClipInfo, _: str, content: bytes, me
     with pytest.raises(InputError, match=message) as caught:
         read_stack(tmp_path / "a.nrrd", clip)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "other"), [("a.nii", "b.nii.gz"), ("a.nii.gz", "b.nii")])
+def test_a_nifti_is_unpacked_by_its_content(
+    tmp_path: Path, clip: ClipInfo, labels: Frames, name: str, other: str
+) -> None:
+    path = _write(tmp_path / name, clip, labels)
+    expected = read_stack(path, clip)
+    path.rename(tmp_path / other)
+    found = read_stack(tmp_path / other, clip)
+    assert list(found) == list(expected) and all((found[frame] == expected[frame]).all() for frame in expected)
 
 
 @pytest.mark.parametrize("first_frame", [-1, 4])

@@ -35,6 +35,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_FEW_LESIONS, _MOST_LESIONS = 8, 64  # in one frame
+_BRIGHT = 100
+
 CORRECTED, PREDICTED, PROPAGATED = "corrected", "predicted", "propagated"
 
 DRAWN, CHECKED, FILLED = "drawn", "checked", "filled"
@@ -103,7 +106,8 @@ def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
         uint8, (H, W).
 
     Raises:
-        InputError: the file is not PNG, has more than 8 bits a pixel or several channels, or has another size.
+        InputError: the file is not PNG, has more than 8 bits a pixel or several channels, has another size, or has
+            greys of soft edges in place of ids.
     """
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -115,11 +119,24 @@ def decode_mask(content: bytes, size: tuple[int, int]) -> np.ndarray:
                 raise InputError(
                     f"the mask is {image.width}x{image.height} (width x height), but the frame is {size[1]}x{size[0]}"
                 )
-            return np.array(image, np.uint8)
+            labels = np.array(image, np.uint8)
+            if _is_grey_picture(labels):
+                raise InputError(
+                    "the mask has many greys, as soft edges or a probability map have: save it without smoothing, each "
+                    "pixel with its lesion's id"
+                )
+            return labels
     except InputError:
         raise
     except Exception as error:  # Pillow's errors for damaged files have no common class
         raise InputError("the mask cannot be read as a PNG file: save it as 8-bit grey") from error
+
+
+def _is_grey_picture(labels: np.ndarray) -> bool:
+    """Whether the values of a mask are greys of a probability map, or of soft edges around one bright level."""
+    values, counts = np.unique(labels[labels > 0], return_counts=True)
+    has_one_level = len(values) > _FEW_LESIONS and values[-1] > _BRIGHT and 2 * counts[-1] > counts.sum()
+    return len(values) > _MOST_LESIONS or bool(has_one_level)
 
 
 class Masks:

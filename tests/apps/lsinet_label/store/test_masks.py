@@ -20,6 +20,12 @@ def png(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+# A mask of 255 whose edge was smoothed.
+SOFT = np.zeros(SIZE, np.uint8)
+SOFT[:6] = 255
+SOFT[6, :12] = range(20, 240, 19)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -29,11 +35,19 @@ def png(array: np.ndarray) -> bytes:
         (png(np.zeros((8, 8), np.uint8)), "is 8x8"),
         (png(np.zeros((*SIZE, 3), np.uint8)), "mode RGB"),
         (png(np.zeros(SIZE, np.uint16)), "mode I"),
+        (png(SOFT), "many greys, as soft edges"),
+        (png(np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)), "many greys, as soft edges"),
     ],
 )
 def test_bad_masks(content, message):
     with pytest.raises(InputError, match=message):
         decode_mask(content, SIZE)
+
+
+def test_many_lesions_are_a_mask():
+    labels = np.zeros(SIZE, np.uint8)
+    labels.flat[:30] = np.arange(30)
+    assert (decode_mask(encode_mask(labels), SIZE) == labels).all()
 
 
 def test_a_mask_comes_back(drawn):
