@@ -2,7 +2,7 @@
 
 from .clip_writer import ClipWriter
 from .exports import EXPORTS, check_exports, write_exports
-from .frame_maps import FrameMap, fetch_map
+from .fetched_maps import FrameMap, fetch_map
 from .frame_records import FrameRecord, read_records
 from .output_dir import check_model_file, prepare_output_dir
 from .outputs import Outputs

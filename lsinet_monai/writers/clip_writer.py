@@ -17,7 +17,7 @@ from lsinet_monai.masks import has_polyp
 from lsinet_monai.utils.cores import available_cores
 from lsinet_monai.writers.clip_overlay import ClipOverlay
 from lsinet_monai.writers.exports import check_exports, write_exports
-from lsinet_monai.writers.frame_maps import FrameMap, measure_map
+from lsinet_monai.writers.fetched_maps import FrameMap, measure_map
 from lsinet_monai.writers.frame_records import FrameRecord, RecordFile
 from lsinet_monai.writers.summary import SUMMARY_FILE, summarise, write_summary
 from lsinet_monai.writers.unfinished import UnfinishedRun

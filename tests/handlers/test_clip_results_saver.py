@@ -17,7 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.handlers import ClipResultsSaver
 from lsinet_monai.inferers import EMPTY_LOGIT, SequentialVideoInferer
 from lsinet_monai.writers import Outputs
-from lsinet_monai.writers.frame_maps import _Copies
+from lsinet_monai.writers.fetched_maps import _Copies
 from tests.clip_runs import CLIPS, piece, segment
 
 WHOLE_CLIP = {"masks/a/b/7.png", "maps/a/b/7.png", "overlays/a/b.mp4", "a/b/summary.json"}

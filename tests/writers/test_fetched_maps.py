@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lsinet_monai.writers import fetch_map
-from lsinet_monai.writers.frame_maps import _Copies
+from lsinet_monai.writers.fetched_maps import _Copies
 
 PROBABILITY = torch.tensor([[0.0, 0.3, 0.31], [0.5, 0.501, 1.0]])
 
