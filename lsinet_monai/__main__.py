@@ -180,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     report_input_errors_in_one_line()
     parser = _Parser(prog="python -m lsinet_monai", description="LSI-Net: polyp segmentation in colonoscopy video")
+    parser.add_argument("--version", action="version", version=f"lsinet_monai {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     parser.set_defaults(run=_about)
     _add_phantom(commands)

@@ -88,6 +88,13 @@ def test_without_a_command_it_says_version_model_and_kernels(capsys: pytest.Capt
     assert [line.partition(":")[0] for line in lines[2:4]] == ["kernels on cpu", "kernels on cuda"]
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"lsinet_monai {__version__}\n"
+
+
 # a command line, and what the one line says
 BAD_LINES = [
     (["phantom"], "OUT"),
