@@ -63,7 +63,7 @@ def prepare_output_dir(
     if found is not None and not accepts_files:
         raise InputError(
             f"output_dir '{folder}' holds files that this run did not write (e.g. '{found.relative_to(folder)}'): "
-            "choose another folder or pass --overwrite"
+            "choose another folder, or pass --overwrite, which replaces results of the same names and keeps all others"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ def test_prepare_output_dir(tmp_path: Path) -> None:
     assert prepare_output_dir(str(folder)) == folder
     (folder / "empty" / "x.png").touch()
     with pytest.raises(
-        InputError, match=r"holds files that this run did not write \(e.g. 'empty/x.png'\).*--overwrite"
+        InputError, match=r"did not write \(e.g. 'empty/x.png'\).*--overwrite, which .* keeps all others"
     ):
         prepare_output_dir(folder)
     assert prepare_output_dir(folder, overwrite=True) == folder and (folder / "empty/x.png").exists()
