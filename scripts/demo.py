@@ -10,7 +10,7 @@ import json
 import shutil
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from steps import ROOT, bundle, run
 
 STILLS = "examples/stills"
@@ -20,6 +20,7 @@ SPLIT = "TestEasyDataset/Unseen"
 FRAMES, SIZE, SEED = 12, (352, 440), 0
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 4, 2e-5
 SHOWN = (0, 4, 8)  # frames of each clip in the picture
+GAP, LABEL = 10, 20  # pixels between two clips, and for the line above each
 
 
 def segment(name: str, **checkpoint: str) -> None:
@@ -28,22 +29,31 @@ def segment(name: str, **checkpoint: str) -> None:
            **checkpoint)  # fmt: skip
 
 
-def draw() -> str:
-    """Draw frames of each clip with the shipped model's mask and the truth, and return the picture's path."""
+def draw(dice: dict[str, float]) -> str:
+    """Draw frames of each clip with the shipped model's mask and the truth, and return the picture's path.
+
+    Args:
+        dice: the mean Dice of each clip by its case.
+    """
     from lsinet_monai.data import read_frame, read_mask, read_split
     from lsinet_monai.writers.overlay_drawing import overlay
 
     clips = read_split(ROOT / CLIPS, SPLIT)
-    rows = []
-    for clip in clips:
+    half = len(clips) // 2  # two clips side by side
+    width, height = len(SHOWN) * SIZE[1] // 2, LABEL + SIZE[0] // 2
+    picture = Image.new("RGB", (2 * width + GAP, half * height + (half - 1) * GAP), "white")
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
+    for number, clip in enumerate(clips):
         assert clip.label is not None
         case = clip.clip_id.rpartition("/")[2]
         masks = sorted((ROOT / FOLDER / "shipped" / "masks" / case).iterdir())
-        rows.append([overlay(read_frame(clip.image[i]), read_mask(masks[i]), read_mask(clip.label[i])) for i in SHOWN])
-    half = len(rows) // 2  # two clips side by side
-    picture = np.hstack([np.vstack([np.hstack(row) for row in part]) for part in (rows[:half], rows[half:])])
+        row = [overlay(read_frame(clip.image[i]), read_mask(masks[i]), read_mask(clip.label[i])) for i in SHOWN]
+        column, line = divmod(number, half)
+        left, top = column * (width + GAP), line * (height + GAP)
+        pen.text((left, top + LABEL // 2), f"clip {number + 1}, Dice {dice[case]:.2f}", "black", font, anchor="lm")
+        picture.paste(Image.fromarray(np.hstack(row)).reduce(2), (left, top + LABEL))
     path = f"{FOLDER}/shipped.jpg"
-    Image.fromarray(picture).reduce(2).save(ROOT / path, quality=85)
+    picture.save(ROOT / path, quality=85)
     return path
 
 
@@ -60,11 +70,13 @@ def main() -> None:
     truth, output = f"{CLIPS}/{SPLIT}/GT", f"{FOLDER}/evaluation"
     run("lsinet_monai", "evaluate", "--predictions", *maps, "--truth", truth, "--output", output)
     scores = json.loads((ROOT / FOLDER / "evaluation" / "scores.json").read_text())
-    picture = draw()
+    cases = scores["shipped"]["all"]["cases"]
+    picture = draw({case: values["dice_at_0.5"] for case, values in cases.items()})
 
     print("\nMean Dice at 0.5 on 8 clips made from held-out stills of Kvasir-SEG")
     for name, title in (("shipped", "the shipped model"), ("fine_tuned", "after a few steps on 12 other stills")):
         print(f"  {title:38}{scores[name]['all']['dataset']['dice_at_0.5']:.3f}")
+    print("Twelve stills are too few to improve the model. The training shows how one works.")
     print(f"\nPictures (cyan: the shipped model's mask, green: the truth): {picture}")
     print(f"Videos with the masks: {FOLDER}/shipped/overlays/")
 
