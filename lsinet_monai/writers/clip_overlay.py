@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.writers.frame_records import FrameRecord
-from lsinet_monai.writers.overlay_drawing import BAR_HEIGHT, overlay, status_bar
+from lsinet_monai.writers.overlay_drawing import BAR_HEIGHT, StatusBar, overlay
 from lsinet_monai.writers.overlays import GifOverlay, Mp4Overlay
 from lsinet_monai.writers.unfinished import UnfinishedRun
 
@@ -28,17 +28,26 @@ class ClipOverlay:
         threshold: a pixel belongs to the mask if its probability is above this, in [0, 1].
         score_bar: draw the bar of frame scores below each frame.
         frame_seconds: the time between frames in seconds; None if unknown, which counts as 0.1.
+        frame_count: the number of the clip's frames, which is the length of the bar's timeline; None if unknown.
 
     Raises:
         InputError: the kind is unknown, or PyAV is not installed for an MP4.
     """
 
     def __init__(
-        self, kind: str, run: UnfinishedRun, threshold: float, score_bar: bool, frame_seconds: float | None
+        self,
+        kind: str,
+        run: UnfinishedRun,
+        threshold: float,
+        score_bar: bool,
+        frame_seconds: float | None,
+        frame_count: int | None = None,
     ) -> None:
         self.run = run
         self.threshold = threshold
         self.score_bar = score_bar
+        self.frame_count = frame_count
+        self._bar: StatusBar | None = None
         self._file: GifOverlay | Mp4Overlay
         if kind == "gif":
             self._file = GifOverlay(frame_seconds or _FRAME_SECONDS)
@@ -70,14 +79,21 @@ class ClipOverlay:
         )
         picture = overlay(fitted_frame, fitted_map > self.threshold)
         if self.score_bar:
-            recent = records[-self._size[0] :]
-            scores, flags = [record.score for record in recent], [record.has_polyp for record in recent]
-            picture = np.concatenate([picture, status_bar(self._size[0], last.index, scores, flags)])
+            picture = np.concatenate([picture, self._draw_bar(records)])
         if last.seconds is None or first.seconds is None:
             seconds = number * _FRAME_SECONDS
         else:
             seconds = last.seconds - first.seconds
         self._file.add(picture, number, seconds)
+
+    def _draw_bar(self, records: Sequence[FrameRecord]) -> np.ndarray:
+        new = records[-1:]
+        if self._bar is None:
+            self._bar = StatusBar(self._size[0], self.frame_count)
+            new = records  # a resumed clip has more than one
+        for record in new:
+            self._bar.add(record.index, record.score, record.has_polyp)
+        return self._bar.draw()
 
     def end_segment(self, frames: int) -> None:
         """Complete the current segment, if any.

@@ -64,6 +64,7 @@ class ClipWriter:
         score_bar: draw a bar with the frame scores below the overlay's frames.
         frame_seconds: the time between frames. It sets the overlay's speed (0.1 s if None), and the frames' times
             if :meth:`write` gets none.
+        frame_count: the number of the clip's frames, the length of the timeline in the score bar; None if unknown.
         exports: names of :data:`EXPORTS`. They need the masks; their scores need the maps.
         stack_frames: the frames to export as a stack; by default all.
         images: returns the frame with an index, RGB, uint8, (H, W, 3), to export a stack of frames next to the stack of
@@ -90,6 +91,7 @@ class ClipWriter:
         overlay: Literal["gif", "mp4"] | None = "gif",
         score_bar: bool = True,
         frame_seconds: float | None = None,
+        frame_count: int | None = None,
         exports: Sequence[str] = (),
         stack_frames: range | None = None,
         images: Callable[[int], np.ndarray] | None = None,
@@ -116,7 +118,9 @@ class ClipWriter:
 
         self._run = UnfinishedRun(self.output_dir, self.clip_id)
         self._overlay = (
-            ClipOverlay(overlay, self._run, threshold, score_bar, frame_seconds) if overlay is not None else None
+            ClipOverlay(overlay, self._run, threshold, score_bar, frame_seconds, frame_count)
+            if overlay is not None
+            else None
         )
         (self.output_dir / self.clip_id / SUMMARY_FILE).unlink(missing_ok=True)
         self._records = self._run.rewind(frames_done or 0, needs_overlay=self._overlay is not None)
@@ -161,6 +165,11 @@ class ClipWriter:
     def indices(self) -> list[int]:
         """The indices of the frames written so far, in order, including those of the stopped run."""
         return [record.index for record in self._records]
+
+    @property
+    def frames_with_polyp(self) -> int:
+        """The number of these frames that have a polyp."""
+        return sum(record.has_polyp for record in self._records)
 
     def write(
         self,

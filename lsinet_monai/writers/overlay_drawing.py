@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-__all__ = ["BAR_HEIGHT", "PREDICTION_COLOUR", "TRUTH_COLOUR", "outline", "overlay", "status_bar"]
+__all__ = ["BAR_HEIGHT", "PREDICTION_COLOUR", "TRUTH_COLOUR", "StatusBar", "outline", "overlay"]
 
 Colour = tuple[int, int, int]
 
@@ -23,7 +21,7 @@ _BAR_BACKGROUND: Colour = (24, 26, 30)
 _BAR_TRACK: Colour = (44, 47, 54)
 _BAR_IDLE: Colour = (120, 126, 136)
 _BAR_TEXT: Colour = (228, 230, 234)
-_COLUMN = 3
+_MARGIN = 8
 _FONT_SIZE = 13
 
 
@@ -70,41 +68,71 @@ def overlay(frame: np.ndarray, mask: np.ndarray, truth: np.ndarray | None = None
     return result
 
 
-def status_bar(width: int, frame_number: int, scores: Sequence[float], flags: Sequence[bool]) -> np.ndarray:
-    """Draw the bar below a frame: its number, its score, and between them a timeline of the scores so far.
+class StatusBar:
+    """The bar below a clip's frames: the frame's number, its score, and between them a timeline of the scores so far.
 
-    Each frame is one column, as high as its score, and cyan if the frame has a polyp. When the timeline is full, the
-    oldest columns move out on the left.
+    The timeline is as long as the clip, and fills up while the clip plays. Each frame is as high as its score, and cyan
+    if it has a polyp. Frames that share a column of pixels show their highest score, and cyan if one of them has a
+    polyp.
 
     Args:
         width: the bar's width in pixels, that of the frame above it.
-        frame_number: the frame's index in the clip, from 0.
-        scores: the frame scores so far, in [0, 1], at least one; this frame's is the last.
-        flags: for the same frames, whether the frame has a polyp.
-
-    Returns:
-        The bar, RGB, uint8, (:data:`BAR_HEIGHT`, width, 3).
+        frame_count: the number of the clip's frames. If it is unknown, the timeline is squeezed whenever it is full.
     """
-    image = Image.new("RGB", (width, BAR_HEIGHT), _BAR_BACKGROUND)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(_FONT_SIZE)
-    margin, middle = 8, BAR_HEIGHT // 2
-    number, score = f"frame {frame_number}", f"score {scores[-1]:.2f}"
-    draw.text((margin, middle), number, _BAR_TEXT, font, anchor="lm")
-    draw.text((width - margin, middle), score, _BAR_TEXT, font, anchor="rm")
 
-    # The widest texts set the timeline's ends, so that it does not move as the numbers change.
-    left = margin + int(font.getlength("frame 00000")) + margin
-    right = width - margin - int(font.getlength("score 0.00")) - margin
-    columns = (right - left) // _COLUMN
-    if columns > 0:
-        top, bottom = 4, BAR_HEIGHT - 5
-        draw.rectangle((left, top, left + columns * _COLUMN - 1, bottom), _BAR_TRACK)
-        for place, (value, flag) in enumerate(zip(scores[-columns:], flags[-columns:], strict=True)):
-            x = left + place * _COLUMN
-            y = bottom - round((bottom - top) * value)
-            draw.rectangle((x, y, x + _COLUMN - 2, bottom), PREDICTION_COLOUR if flag else _BAR_IDLE)
-    return np.asarray(image)
+    def __init__(self, width: int, frame_count: int | None = None) -> None:
+        self.width = width
+        self._font = ImageFont.load_default(_FONT_SIZE)
+        # The widest texts set the timeline's ends, so that it does not move as the numbers change.
+        self._left = 2 * _MARGIN + int(self._font.getlength("frame 00000"))
+        right = width - 2 * _MARGIN - int(self._font.getlength("score 0.00"))
+        columns = max(0, right - self._left)
+        self._frame_count = max(1, frame_count or columns)
+        self._scores = np.full(columns, -1.0)  # of each column; -1 before its first frame
+        self._flags = np.zeros(columns, bool)
+        self._texts = ("", "")
+
+    def add(self, index: int, score: float, has_polyp: bool) -> None:
+        """Add the next frame.
+
+        Args:
+            index: its index in the clip, from 0.
+            score: in [0, 1].
+            has_polyp: whether it has a polyp.
+        """
+        self._texts = (f"frame {index}", f"score {score:.2f}")
+        while index >= self._frame_count:
+            self._squeeze()
+        columns = len(self._scores)
+        first = index * columns // self._frame_count
+        frame = slice(first, max(first + 1, (index + 1) * columns // self._frame_count))
+        self._scores[frame] = np.maximum(self._scores[frame], score)
+        self._flags[frame] |= has_polyp
+
+    def _squeeze(self) -> None:
+        """Make room for as many frames again: join the columns in pairs."""
+        for values, empty in ((self._scores, -1), (self._flags, False)):
+            pairs = np.append(values, [empty] * (len(values) % 2)).reshape(-1, 2).max(axis=1)
+            values[: len(pairs)], values[len(pairs) :] = pairs, empty
+        self._frame_count *= 2
+
+    def draw(self) -> np.ndarray:
+        """Draw the bar of the frame that was added last: RGB, uint8, (:data:`BAR_HEIGHT`, width, 3)."""
+        image = Image.new("RGB", (self.width, BAR_HEIGHT), _BAR_BACKGROUND)
+        draw = ImageDraw.Draw(image)
+        number, score = self._texts
+        draw.text((_MARGIN, BAR_HEIGHT // 2), number, _BAR_TEXT, self._font, anchor="lm")
+        draw.text((self.width - _MARGIN, BAR_HEIGHT // 2), score, _BAR_TEXT, self._font, anchor="rm")
+        picture = np.array(image)
+
+        top, bottom = 4, BAR_HEIGHT - 4
+        timeline = picture[top:bottom, self._left : self._left + len(self._scores)]
+        timeline[:] = _BAR_TRACK
+        heights = np.where(self._scores < 0, 0, 1 + np.rint((bottom - top - 1) * self._scores))
+        is_drawn = np.arange(bottom - top, 0, -1)[:, None] <= heights
+        timeline[is_drawn & self._flags] = PREDICTION_COLOUR
+        timeline[is_drawn & ~self._flags] = _BAR_IDLE
+        return picture
 
 
 def _blend(picture: np.ndarray, opacity: np.ndarray, colour: Colour) -> np.ndarray:

@@ -50,6 +50,23 @@ def test_segments_are_joined(tmp_path: Path) -> None:
         assert gif.n_frames == 3 and gif.info["duration"] == 100
 
 
+def test_a_resumed_clip_has_the_scores_of_its_first_frames_in_the_bar(tmp_path: Path) -> None:
+    records = [FrameRecord(i, "x", None, 100, 200, 0.1, 0.2 * i, 0.1, i > 1) for i in range(4)]
+    last_frames = []
+    for name, resumed_at in (("whole", 0), ("resumed", 2)):
+        run = UnfinishedRun(tmp_path, name)
+        write_records(run.record_file, [])
+        overlay = ClipOverlay("gif", run, 0.5, True, None, frame_count=4)
+        for end in range(resumed_at + 1, 5):
+            overlay.add(records[:end], np.full((100, 200, 3), 100, np.uint8), np.zeros((100, 200), np.float32))
+        overlay.end_segment(4)
+        overlay.finish(tmp_path / name)
+        with Image.open(tmp_path / f"{name}.gif") as gif:
+            gif.seek(gif.n_frames - 1)
+            last_frames.append(np.asarray(gif.convert("RGB")))
+    np.testing.assert_array_equal(*last_frames)
+
+
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
     ClipOverlay("gif", UnfinishedRun(tmp_path, "a"), 0.5, True, None).finish(tmp_path / "a")
     assert not list(tmp_path.iterdir())

@@ -7,9 +7,9 @@ from lsinet_monai.writers.overlay_drawing import (
     BAR_HEIGHT,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
+    StatusBar,
     outline,
     overlay,
-    status_bar,
 )
 
 
@@ -57,14 +57,48 @@ def test_overlay_of_an_empty_mask_is_the_frame() -> None:
     np.testing.assert_array_equal(overlay(frame, np.zeros((20, 30), bool)), frame)
 
 
-@pytest.mark.parametrize("width", [1, 60, 480])
-def test_status_bar_has_its_size(width: int) -> None:
-    assert status_bar(width, 12345, [0.5] * 1000, [True] * 1000).shape == (BAR_HEIGHT, width, 3)
+@pytest.mark.parametrize("frame_count", [None, 3, 1000])
+@pytest.mark.parametrize("width", [1, 60, 481])
+def test_status_bar_has_its_size(width: int, frame_count: int | None) -> None:
+    bar = StatusBar(width, frame_count)
+    for index in range(1000):
+        bar.add(index, 0.5, True)
+    assert bar.draw().shape == (BAR_HEIGHT, width, 3)
+
+
+def _heights(bar: StatusBar, colour: tuple[int, int, int] = PREDICTION_COLOUR) -> np.ndarray:
+    """The number of pixels of a colour in each column of the bar."""
+    return (bar.draw() == colour).all(axis=-1).sum(axis=0)
 
 
 def test_status_bar_shows_height_and_colour() -> None:
     def coloured(score: float, flag: bool) -> int:
-        return int((status_bar(480, 0, [score], [flag]) == PREDICTION_COLOUR).all(axis=-1).sum())
+        bar = StatusBar(480, 1)
+        bar.add(0, score, flag)
+        return int(_heights(bar).max())
 
-    assert coloured(0.9, True) > coloured(0.3, True) > 0
+    assert coloured(0.9, True) > coloured(0.3, True) > coloured(0, True) > 0
     assert coloured(0.9, False) == 0
+
+
+@pytest.mark.parametrize("frame_count", [7, 75, 5000])
+def test_the_timeline_is_full_at_the_clip_s_last_frame(frame_count: int) -> None:
+    bar = StatusBar(480, frame_count)
+    filled = []
+    for index in range(frame_count):
+        bar.add(index, 1, True)
+        if index in (frame_count // 2, frame_count - 1):
+            (drawn,) = np.nonzero(_heights(bar))
+            assert (np.diff(drawn) == 1).all()  # no stripes
+            filled.append(len(drawn))
+    assert filled[1] > 200 and filled[0] == pytest.approx(filled[1] * (frame_count // 2 + 1) / frame_count, abs=1)
+
+
+@pytest.mark.parametrize("frame_count", [None, 5000])
+def test_a_column_of_many_frames_shows_the_highest_score(frame_count: int | None) -> None:
+    bar = StatusBar(480, frame_count)
+    for index in range(5000):
+        bar.add(index, 0.9 if index == 1000 else 0.1, index == 1000)
+    heights = _heights(bar)
+    assert (heights > 0).sum() == 1
+    assert heights.max() > 3 * np.median(_heights(bar, (120, 126, 136))[heights.argmax() + 1 :][:100])
