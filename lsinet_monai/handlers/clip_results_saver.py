@@ -52,6 +52,7 @@ class ClipResultsSaver:
 
     Attributes:
         writer: of the clip that is being segmented, or None.
+        written: for each clip that this run completed, the numbers of its frames and of those with a polyp.
 
     Raises:
         InputError: a stack of a clip would be too large, or ``output_dir`` reads as a number.
@@ -72,12 +73,14 @@ class ClipResultsSaver:
         self.settings = dict(settings or {})
         self.inferer = inferer
         self.writer: ClipWriter | None = None
+        self.written: dict[str, tuple[int, int]] = {}
         self._images: _Images | None = None
         if self.outputs.has_stack:
             _check_stacks(clips, self.outputs)
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda engine: self.written.clear())
         engine.add_event_handler(Events.ITERATION_STARTED, self._iteration_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
         engine.add_event_handler(Events.COMPLETED, lambda engine: self._break_off())
@@ -128,6 +131,7 @@ class ClipResultsSaver:
             overlay=overlay if self.outputs.write_overlay else None,
             score_bar=self.outputs.show_score,
             frame_seconds=1 / batch["fps"] if batch["fps"] else None,
+            frame_count=batch["frame_count"],
             exports=self.outputs.exports,
             stack_frames=self.outputs.stack_frames(batch["frame_count"]),
             images=self._images,
@@ -173,6 +177,7 @@ class ClipResultsSaver:
             if self._images is not None:
                 closing_images.callback(self._images.close)
             writer.__exit__(None, None, None)
+        self.written[writer.clip_id] = (len(writer.indices), writer.frames_with_polyp)
 
 
 def _check_stacks(clips: Sequence[Clip], outputs: Outputs) -> None:

@@ -95,7 +95,7 @@ def agree() -> None:
     _is_agreed = True
 
 
-def collect(found: dict[str, str]) -> dict[str, str]:
+def collect(found: dict[str, _T]) -> dict[str, _T]:
     """Merge the ranks' findings at the end of a run.
 
     Args:
@@ -107,7 +107,7 @@ def collect(found: dict[str, str]) -> dict[str, str]:
     Raises:
         SystemExit: a rank has ended and reported an error.
     """
-    everything: dict[str, str] = {}
+    everything: dict[str, _T] = {}
     for part in _exchange(found):
         everything |= part
     return everything if dist.get_rank() == 0 else {}

@@ -3,6 +3,7 @@
 from .bundle_root import bundle_root
 from .config_order import extends
 from .inference import all_exports, check_exported, record_settings
+from .last_line import log_written
 from .model import load_model
 from .reruns import run_with
 from .resume import remaining_clips
@@ -17,6 +18,7 @@ __all__ = [
     "check_initialized",
     "extends",
     "load_model",
+    "log_written",
     "record_settings",
     "remaining_clips",
     "run_with",

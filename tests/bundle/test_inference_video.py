@@ -352,6 +352,7 @@ def test_a_killed_run_is_resumed(preloaded: Preloaded, recipe: ModuleType, model
     result = preloaded.run(BUNDLE, *arguments, "--output_dir", "out", "--resume", "true")
     assert result.returncode == 0, result.stderr
     assert "b resumes after" in result.stdout and "1 of 3 clips are complete" in result.stdout
+    assert "wrote 2 clips, 80 frames, " in (last := result.stdout.splitlines()[-1]) and "look at out/overlays" in last
     assert "frame/s" in result.stderr and "b: " in result.stderr and "a: " not in result.stderr
     assert _contents("out") == _contents("whole")
 
@@ -363,8 +364,10 @@ def test_two_ranks_do_what_one_does(preloaded: Preloaded, recipe: ModuleType, mo
         recipe.write_video(Path(f"videos/{name}.mkv"), [frame for frame, _ in phantom_clip(frames, SIZE, seed=frames)])
     options = ["--input", "videos", "--checkpoint", str(model_file), "--exports", "csv"]
     assert preloaded.run(BUNDLE, *_arguments(*options, "--output_dir", "one")).returncode == 0
-    for rank in _share(preloaded, *options, "--output_dir", "two"):
+    ranks = _share(preloaded, *options, "--output_dir", "two")
+    for rank in ranks:
         assert rank.returncode == 0, rank.stderr
+    assert re.findall(r"wrote .*,", "".join(rank.stdout for rank in ranks)) == ["wrote 3 clips, 60 frames,"]
     assert _contents("two") == _contents("one")
 
     Path("videos/empty.mp4").touch()

@@ -44,6 +44,17 @@ def test_clip_results(tmp_path: Path) -> None:
     assert summary["counts"]["frames"] == 3 and "reading" not in summary
 
 
+def test_what_was_written_is_counted_clip_by_clip(tmp_path: Path) -> None:
+    engine = Engine(segment)
+    saver = ClipResultsSaver(CLIPS, tmp_path)
+    saver.attach(engine)
+    engine.run([piece("case1", 0, 2, False), piece("video", 0, 2, False), piece("video", 2, 1, True)])
+    assert saver.written == {"video": (3, 3)}  # case1 ended before its last frame
+    engine.state.max_epochs = None  # a new run
+    engine.run([piece("a/b", 0, 1, True)])
+    assert saver.written == {"a/b": (1, 1)}
+
+
 def test_a_video_s_frames_have_numbers_and_its_summary_says_what_was_read(tmp_path: Path) -> None:
     reading = {"frames_expected": 5, "ends_early": True}
     read = piece("video", 0, 2, True, index=[0, 2], seconds=[0.0, 0.08], fps=25.0, reading=reading)
