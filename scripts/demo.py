@@ -53,7 +53,7 @@ def draw(dice: dict[str, float]) -> str:
         pen.text((left, top + LABEL // 2), f"clip {number + 1}, Dice {dice[case]:.2f}", "black", font, anchor="lm")
         picture.paste(Image.fromarray(np.hstack(row)).reduce(2), (left, top + LABEL))
     path = f"{FOLDER}/shipped.jpg"
-    picture.save(ROOT / path, quality=85)
+    picture.save(ROOT / path, quality=80)
     return path
 
 
