@@ -25,13 +25,14 @@ NO_EFFECTS = dict.fromkeys(EFFECTS, 0.0)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output")
-    output = parser.parse_args().output
+    parser.add_argument("--threshold", type=float, default=0.5, help="a pixel above this probability is polyp")
+    arguments = parser.parse_args()
     network, image_size = load_checkpoint(ROOT / "bundle" / "models" / "model.pt")
 
     def segment(frame: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             logits = network(frames_to_tensor([frame], image_size)[:, 0][None])
-        return (logit_to_probability(logits, frame.shape[:2])[0, 0] > 0.5).numpy()
+        return (logit_to_probability(logits, frame.shape[:2])[0, 0] > arguments.threshold).numpy()
 
     stills = [clip for part in ("segment", "train") for clip in find_stills(ROOT / "examples" / "stills" / part)]
     pairs = [(read_frame(clip.image[0]), read_mask(clip.label[0], clip.mask_rule)) for clip in stills if clip.label]
@@ -42,13 +43,16 @@ def main() -> None:
     ]
     worst = np.argsort(dice)[:SHOWN]
     pictures = [(f"{names[n][:12]}..., Dice {dice[n]:.2f}", overlay(pairs[n][0], masks[n], pairs[n][1])) for n in worst]
-    crops = []
+    crops, without_polyp = [], 0
     for number, (frame, truth) in enumerate(pairs):
         cut, polyp = StillClip(frame, truth, (352, 352), number, 1, NO_EFFECTS, empty=True, look=0).frame(0)
-        if not polyp.any() and (mask := segment(cut)).any():
+        if polyp.any():
+            continue
+        without_polyp += 1
+        if (mask := segment(cut)).any():
             crops.append((mask.sum(), f"{names[number][:12]}..., no polyp", overlay(cut, mask)))
     crops.sort(key=lambda crop: -crop[0])
-    print(f"mean Dice {np.mean(dice):.3f}; {len(crops)} of {len(pairs)} places without a polyp have a mask")
+    print(f"mean Dice {np.mean(dice):.3f}; {len(crops)} of {without_polyp} places without a polyp have a mask")
     pictures += [crop[1:] for crop in crops[:SHOWN]]
 
     sheet = Image.new("RGB", (SHOWN * SIDE, 2 * (SIDE + HEADING)), "white")
@@ -57,7 +61,7 @@ def main() -> None:
         x, y = number % SHOWN * SIDE, number // SHOWN * (SIDE + HEADING)
         pen.text((x + 3, y + 2), title, fill="black")
         sheet.paste(Image.fromarray(resize_frame(picture, (SIDE, SIDE))), (x, y + HEADING))
-    sheet.save(output, quality=85)
+    sheet.save(arguments.output, quality=85)
 
 
 if __name__ == "__main__":
