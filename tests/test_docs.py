@@ -78,6 +78,14 @@ def test_an_experiment_runs_as_a_module(preloaded: Preloaded, monkeypatch: pytes
     assert run.stdout.startswith("usage:")
 
 
+def test_the_readme_s_python_runs(preloaded: Preloaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (program,) = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.S)
+    run = preloaded.run(f"{program}\nassert loss.item() > 0 and logits.shape[:3] == (1, 1, 3)")
+    assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stderr
+
+
 def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
