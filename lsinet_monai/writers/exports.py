@@ -12,7 +12,15 @@ from tqdm import tqdm
 
 from lsinet_monai.data import read_map, read_mask
 from lsinet_monai.errors import InputError
-from lsinet_monai.formats import ClipInfo, check_stack, write_coco, write_cvat, write_image_stack, write_stack
+from lsinet_monai.formats import (
+    ClipInfo,
+    check_stack,
+    write_coco,
+    write_cvat,
+    write_image_stack,
+    write_mask_table,
+    write_stack,
+)
 from lsinet_monai.masks import LesionLinker
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.writers.frame_records import FrameRecord, write_records
@@ -25,25 +33,31 @@ EXPORTS = {
     "csv": "frames.csv",
     "coco": "coco.json",
     "cvat": "cvat.xml",
+    "parquet": "masks.parquet",
     "nifti": "masks.nii.gz",
     "nrrd": "masks.nrrd",
 }
 """The names of the exports, and the files that they write in the clip's folder."""
 
-_MODULES = {"coco": "pycocotools.mask", "cvat": "contourpy"}
+_MODULES = {
+    "coco": [("pycocotools.mask", "video")],
+    "cvat": [("contourpy", "video")],
+    "parquet": [("pycocotools.mask", "video"), ("pyarrow", "archive")],
+}
+"""The modules that an export needs, each with the extra that installs it."""
 
 
 def check_exports(exports: Sequence[str]) -> None:
     """Check before a run that exports can be written.
 
     Raises:
-        InputError: an export is not in :data:`EXPORTS`, or needs the extra ``video``, which is not installed.
+        InputError: an export is not in :data:`EXPORTS`, or needs an extra that is not installed.
     """
     for name in exports:
         if name not in EXPORTS:
             raise InputError(f"export '{name}' is not one of {', '.join(EXPORTS)}")
-        if name in _MODULES:
-            require_extra(_MODULES[name], "video")
+        for module, extra in _MODULES.get(name, []):
+            require_extra(module, extra)
 
 
 def write_exports(
@@ -57,8 +71,9 @@ def write_exports(
 ) -> None:
     """Write a clip's results in the formats of other tools, with a progress bar.
 
-    :class:`lsinet_monai.masks.LesionLinker` links lesions through the clip: an id is a COCO ``track_id`` and a CVAT
-    track. In both, a lesion's ``score`` is the mean probability of its pixels, if the frame has a map.
+    :class:`lsinet_monai.masks.LesionLinker` links lesions through the clip: an id is a COCO ``track_id``, a CVAT
+    track, and a ``lesion`` in Parquet. A lesion's ``score`` is the mean probability of its pixels, if the frame has a
+    map.
 
     Args:
         output_dir: the folder that holds ``masks/<clip_id>``, and optionally ``maps/<clip_id>``.
@@ -113,6 +128,8 @@ def write_exports(
             adds.append(open_files.enter_context(write_coco(folder / EXPORTS["coco"], clip)))
         if "cvat" in exports:
             adds.append(open_files.enter_context(write_cvat(folder / EXPORTS["cvat"], clip)))
+        if "parquet" in exports:
+            adds.append(open_files.enter_context(write_mask_table(folder / EXPORTS["parquet"], clip)))
         linker = LesionLinker()
         for record in tqdm(records, desc=f"exporting {clip_id}", unit="frame", leave=False):
             labels = linker(read_mask(Path(output_dir) / "masks" / clip_id / f"{record.stem}.png"))

@@ -207,7 +207,7 @@ def test_a_run_from_the_start_removes_the_earlier_one(tmp_path: Path) -> None:
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"exports": ["dicom"]}, "export 'dicom' is not one of csv, coco, cvat, nifti, nrrd"),
+    ({"exports": ["dicom"]}, "export 'dicom' is not one of csv, coco, cvat, parquet, nifti, nrrd"),
     ({"exports": ["coco"], "write_masks": False}, "write the masks too"),
     ({"overlay": "avi"}, "overlay 'avi' is neither gif nor mp4"),
 ]

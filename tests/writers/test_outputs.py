@@ -18,7 +18,7 @@ EXPORTS: list[tuple[Any, list[str]]] = [
 ]
 
 BAD_OPTIONS = [
-    ({"exports": ["tiff"]}, "export 'tiff' is not one of csv, coco, cvat, nifti, nrrd"),
+    ({"exports": ["tiff"]}, "export 'tiff' is not one of csv, coco, cvat, parquet, nifti, nrrd"),
     ({"frames": "0:2"}, "add nifti or nrrd to exports"),
     ({"with_images": "true", "exports": ["csv"]}, "add nifti or nrrd to exports"),
     ({"exports": ["nrrd"], "frames": "2:2"}, "empty"),
