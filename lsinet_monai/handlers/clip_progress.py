@@ -18,6 +18,7 @@ class ClipProgress:
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._clip_id = ""  # not the bar's text, which a bar lacks that TQDM_DISABLE turns off
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator."""
@@ -30,9 +31,10 @@ class ClipProgress:
     def _iteration_started(self, engine: Engine) -> None:
         batch = engine.state.batch
         clip_id = batch["clip_id"][0]
-        if self._bar is not None and self._bar.desc.removesuffix(": ") != clip_id:
+        if self._bar is not None and self._clip_id != clip_id:
             self._close()  # the bar of a video that could not be read to its end
         if self._bar is None:
+            self._clip_id = clip_id
             self._bar = tqdm(
                 desc=clip_id,
                 total=batch["frame_count"],

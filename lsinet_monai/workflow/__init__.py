@@ -3,6 +3,7 @@
 from .bundle_root import bundle_root
 from .config_order import extends
 from .inference import all_exports, check_exported, record_settings
+from .inference_process import InferenceProcess
 from .last_line import log_written
 from .model import load_model
 from .reruns import run_with
@@ -12,6 +13,7 @@ from .torch_settings import set_up_torch
 from .unknown_keys import check_initialized
 
 __all__ = [
+    "InferenceProcess",
     "all_exports",
     "bundle_root",
     "check_exported",
