@@ -142,6 +142,70 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
 
 
+def _add_archive(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "archive",
+        help="segment many videos, on one machine or a cluster",
+        description="Segment all videos of an archive. The same command continues a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help="a folder, a pattern such as 'videos/*.mp4', a list (.txt, .parquet) or a video; also URLs, such as s3://",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output",
+        type=_path,
+        required=True,
+        metavar="OUT",
+        help="folder of the results, on a disk that all machines share",
+    )
+    parser.add_argument("--checkpoint", type=_path, metavar="FILE", help="model file; by default the shipped one")
+    parser.add_argument(
+        "--exports", default="", metavar="NAMES",
+        help="what to write besides summaries and tables of masks: png, maps, overlay, csv, coco, cvat, nifti, nrrd",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, metavar="P", help="a pixel above this probability is polyp"
+    )
+    parser.add_argument("--amp-dtype", metavar="TYPE", help="float16 or bfloat16 for the encoder; by default float32")
+    parser.add_argument(
+        "--address", metavar="ADDRESS", help="a Ray cluster: auto, or HOST:PORT; by default this machine alone"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="most workers at a time; by default all there is room for"
+    )
+    parser.add_argument(
+        "--cpus-per-worker", type=int, metavar="N", help="cores of a worker; by default 1, and up to 4 with a GPU"
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="N",
+        help="GPUs of a worker, such as 0.25; by default 1 if there is one",
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="try again what earlier runs have set aside")
+    parser.set_defaults(run=_archive)
+
+
+def _archive(args: argparse.Namespace) -> None:
+    from lsinet_monai.archive import run_archive
+
+    run_archive(
+        args.inputs,
+        args.output,
+        checkpoint=args.checkpoint,
+        exports=args.exports.replace(",", " ").split(),
+        threshold=args.threshold,
+        amp_dtype=args.amp_dtype,
+        address=args.address,
+        workers=args.workers,
+        cpus_per_worker=args.cpus_per_worker,
+        gpus_per_worker=args.gpus_per_worker,
+        retry_failed=args.retry_failed,
+    )
+
+
 def _add_copy(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = commands.add_parser(
         "copy",
@@ -186,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _add_phantom(commands)
     _add_stills(commands)
     _add_evaluate(commands)
+    _add_archive(commands)
     _add_copy(commands)
     args = parser.parse_args(arguments)
     args.run(args)

@@ -60,6 +60,12 @@ CALLS: list[tuple[list[str], str, tuple[Any, ...], dict[str, Any]]] = [
         ({"predictions": Path.home() / "maps"}, str(Path.home() / "data"), str(Path.home() / "out")),
         {"negative_dir": str(Path.home())},
     ),
+    (
+        ["archive", "in", "*.mp4", "--output=~/out", "--exports=png,coco", "--workers=2", "--gpus-per-worker=0.25"],
+        "lsinet_monai.archive.run_archive",
+        (["in", "*.mp4"], str(Path.home() / "out")),
+        {"exports": ["png", "coco"], "workers": 2, "gpus_per_worker": 0.25, "address": None, "retry_failed": False},
+    ),
     (["copy", "bundle", "mine"], "lsinet_monai.__main__.copy_shipped", ("bundle", "mine"), {}),
 ]
 
@@ -132,6 +138,7 @@ HELP = {
     "": ["phantom", "evaluate", "copy"],
     "phantom": ["--clips", "--frames", "--size", "--seed", "(default: 30)"],
     "evaluate": ["[NAME=]DIR", "--truth", "--output", "--threshold", "--negative-dir", "--published", "--gif"],
+    "archive": ["INPUT", "--output", "--address", "--gpus-per-worker", "--retry-failed"],
     "copy": ["bundle", "label", "DESTINATION"],
 }
 

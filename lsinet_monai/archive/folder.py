@@ -1,0 +1,223 @@
+"""The folder of an archive's results. Each video has a folder in it, which appears whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from lsinet_monai.archive.results import read_table, write_table
+from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.errors import InputError
+from lsinet_monai.utils.files import atomic_write
+from lsinet_monai.utils.folder_lock import acquire_folder
+from lsinet_monai.writers.output_dir import FRAME_RESULTS
+
+__all__ = ["ArchiveFolder"]
+
+_SETTINGS = "settings.json"
+_ROW = "result.json"
+_LOCK = ".lock"
+_ON_THE_WAY = ".on_the_way"
+_SEVERAL = (errno.ENOTEMPTY, errno.EEXIST)
+_LOCK_WAIT = 2.0  # seconds: a killed run holds its lock for a moment longer
+
+
+class ArchiveFolder:
+    """The folder of an archive's results.
+
+    ===================================  ==============================================================================
+    ``OUTPUT/videos/<video>/``           a video's results, as ``monai.bundle run inference`` writes them
+    ``OUTPUT/videos/<video>/result.json``  the video's row of the table
+    ``OUTPUT/results.parquet``           the table: a row per video that is done or set aside
+    ``OUTPUT/failures.jsonl``            a line per failure
+    ``OUTPUT/report.html``               the report
+    ``OUTPUT/settings.json``             what shapes results, the same for all videos of the folder
+    ===================================  ==============================================================================
+
+    Args:
+        path: the folder, on storage that all machines of the run share.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.table = self.path / "results.parquet"
+        self.failures = self.path / "failures.jsonl"
+        self.report = self.path / "report.html"
+        self._on_the_way = self.path / _ON_THE_WAY
+
+    @contextmanager
+    def claim(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Keep other runs out, create the folder if it is missing, and remove what a killed run left half-written.
+
+        Args:
+            settings: what shapes results. A folder that has results needs the same.
+
+        Raises:
+            InputError: the folder cannot be written to, holds other files or results of other settings, or another
+                process works in it.
+        """
+        self._check_place()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--output {self.path} cannot be created ({error.strerror}): choose another folder"
+            ) from error
+        file = self.path / _LOCK
+        lock = FileLock(file)
+        acquire_folder(
+            lock,
+            file,
+            f"--output {self.path}",
+            "archives",
+            "wait until it has ended, or choose another folder",
+            _LOCK_WAIT,
+        )
+        try:
+            self._check_settings(settings)
+            shutil.rmtree(self._on_the_way, ignore_errors=True)
+            yield
+        finally:
+            shutil.rmtree(self._on_the_way, ignore_errors=True)
+            lock.release()
+
+    def _check_place(self) -> None:
+        if "://" in str(self.path) or str(self.path).startswith(("s3:/", "gs:/", "file:/")):
+            raise InputError(
+                f"--output {self.path} is no folder: results appear by a rename, which object stores lack. Give a "
+                "folder on a disk that all machines share"
+            )
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--output {self.path} is a file: choose a folder")
+        other = next((entry for entry in self.path.glob("*") if entry.name != _LOCK), None)
+        if other is not None and not (self.path / _SETTINGS).exists():
+            raise InputError(
+                f"--output {self.path} holds files that no archive's run wrote (e.g. {other.name}): choose another one"
+            )
+        if self.path.exists() and not os.access(self.path, os.W_OK | os.X_OK):
+            raise InputError(f"--output {self.path} cannot be written to (no permission): choose another folder")
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        path = self.path / _SETTINGS
+        if not path.exists():
+            with atomic_write(path, durable=True) as temporary:
+                temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            return
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: damaged; choose another folder for --output") from error
+        for name, value in settings.items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"--output {self.path} holds results with {name}={before.get(name)!r}, and this run has {value!r}: "
+                    "give the same, or choose another folder"
+                )
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether this machine sees the folder of a run that has claimed it."""
+        return (self.path / _SETTINGS).exists()
+
+    def place(self, name: str) -> Path:
+        """The folder of a video's results."""
+        return self.path / "videos" / name
+
+    def finished(self, videos: Sequence[ArchiveVideo]) -> dict[str, dict[str, Any]]:
+        """Find the rows of all videos whose results are whole, those of earlier runs over other inputs too.
+
+        A video whose file has another size than in its row has changed: its results are removed.
+
+        Args:
+            videos: the videos of this run.
+
+        Returns:
+            The rows by video.
+
+        Raises:
+            InputError: the table is damaged, or the results of another video have the name of one of these.
+        """
+        table = read_table(self.table).items()
+        rows = {name: row for name, row in table if row["error"] is None and (self.place(name) / _ROW).exists()}
+        for video in videos:
+            row = rows.get(video.name) or self.row(video.name)
+            if row is None:
+                continue
+            if row["bytes"] == video.size:
+                rows[video.name] = row
+            elif row["path"] == video.path:
+                self._remove(video.name)
+                rows.pop(video.name, None)
+            else:
+                raise InputError(
+                    f"--output {self.path} holds results of {row['path']} by the name {video.name}, and {video.path} "
+                    "is another video: choose another folder, or give the one that holds both as INPUT"
+                )
+        return rows
+
+    def row(self, name: str) -> dict[str, Any] | None:
+        """The row of a video; None if its results are not there."""
+        try:
+            row: dict[str, Any] = json.loads((self.place(name) / _ROW).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return row
+
+    def deliver(self, results: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Copy a video's results to their place, where they appear whole.
+
+        Args:
+            results: the folder that holds them.
+            row: the video's row.
+
+        Returns:
+            The video's row: the given one, or that of another worker which was first, for example one on a machine that
+            was thought to be lost. Then its results stay, and these are dropped.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        copy = self._on_the_way / uuid.uuid4().hex
+        place = self.place(row["video"])
+        try:
+            shutil.copytree(results, copy)
+            (copy / _ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+            _flush(copy)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                copy.rename(place)
+            except OSError as error:
+                first = self.row(row["video"]) if error.errno in _SEVERAL else None
+                if first is None:
+                    raise
+                return first
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+        return dict(row)
+
+    def _remove(self, name: str) -> None:
+        self._on_the_way.mkdir(exist_ok=True)
+        old = self._on_the_way / uuid.uuid4().hex
+        self.place(name).rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def write_table(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write ``results.parquet``; it appears complete or not at all."""
+        write_table(self.table, rows.values())
+
+
+def _flush(folder: Path) -> None:
+    """Wait until the files that make a result are on the disk; a picture per frame would take too long."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).parts[0] not in FRAME_RESULTS:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

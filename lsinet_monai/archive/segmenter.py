@@ -1,0 +1,200 @@
+"""What a worker does with a video: fetch it, segment it, describe it, and deliver its results whole."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from lsinet_monai.archive.folder import ArchiveFolder
+from lsinet_monai.archive.results import describe, doubts_of
+from lsinet_monai.archive.thumbnail import write_thumbnail
+from lsinet_monai.archive.videos import ArchiveVideo, is_local, open_place
+from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
+from lsinet_monai.masks import video_doubt
+from lsinet_monai.utils.shipped_model import model_hash
+from lsinet_monai.workflow import InferenceProcess
+from lsinet_monai.writers import EXPORTS, read_summary
+
+__all__ = ["Outcome", "Segmenter", "Settings"]
+
+_CHUNK = 1 << 20
+_SCRATCH = "lsinet_archive_"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the results of an archive.
+
+    Args:
+        checkpoint: the model file.
+        threshold: the probability above which a pixel belongs to the mask, in [0, 1].
+        amp_dtype: the type of the encoder's numbers, such as "bfloat16"; None for float32.
+        exports: what to write besides the summary and the table of masks: "png" (masks), "maps", "overlay", and names
+            of :data:`~lsinet_monai.writers.EXPORTS`.
+    """
+
+    checkpoint: str
+    threshold: float = 0.5
+    amp_dtype: str | None = None
+    exports: tuple[str, ...] = ()
+
+    def keys(self) -> dict[str, Any]:
+        """The config keys of inference that give these results."""
+        return {
+            "checkpoint": self.checkpoint,
+            "threshold": self.threshold,
+            "amp_dtype": self.amp_dtype,
+            "write_masks": True,  # exports are made from them
+            "write_maps": "maps" in self.exports,
+            "write_overlay": "overlay" in self.exports,
+            "exports": ["parquet", *(name for name in self.exports if name in EXPORTS)],
+        }
+
+    def recorded(self) -> dict[str, Any]:
+        """What must not change between runs into one folder. A model is known by its content, wherever it lies."""
+        others = {name: value for name, value in asdict(self).items() if name != "checkpoint"}
+        return {"model_sha256": model_hash(self.checkpoint), **others, "exports": sorted(self.exports)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a video.
+
+    Args:
+        kind: "done"; "failed", if the video is at fault; "broken", if an error that nobody foresaw may have left the
+            worker unable to do another; or "stop", if no video could be done, as on a full disk.
+        row: of a video that is done, its row in the table.
+        reason: otherwise why, in one line.
+    """
+
+    kind: Literal["done", "failed", "broken", "stop"]
+    row: dict[str, Any] | None = None
+    reason: str = ""
+
+
+class Segmenter:
+    """Segment videos one after the other, with a network that is loaded once.
+
+    Args:
+        settings: what shapes the results.
+        folder: where the results go.
+        device: "cpu", or "cuda".
+
+    Raises:
+        InputError: the model file cannot be read, or a setting is not valid.
+    """
+
+    def __init__(self, settings: Settings, folder: ArchiveFolder, device: str = "cpu") -> None:
+        self._settings = settings
+        self._folder = folder
+        self._process = InferenceProcess(device=device, **settings.keys())
+        _remove_leftovers()
+
+    def __call__(self, video: ArchiveVideo) -> Outcome:
+        """Segment a video. Its results are in their place, whole, if the outcome is "done"; else nothing of it is."""
+        try:
+            with _scratch() as scratch:
+                row = self._segment(video, scratch)
+        except Exception as error:
+            return _outcome(error, video)
+        return Outcome("done", row)
+
+    def _segment(self, video: ArchiveVideo, scratch: Path) -> dict[str, Any]:
+        start = time.monotonic()
+        path, sha256 = _fetch(video, scratch)
+        results = scratch / "results"
+        try:
+            self._process(path, results)
+        except InputError as error:
+            # People know the video by its own place.
+            raise InputError(str(error).replace(str(path), video.path)) from error
+        summary = read_summary(results, path.stem)
+        assert summary is not None
+        doubts = doubts_of(summary, results / path.stem / EXPORTS["parquet"])
+        write_thumbnail(results / "thumbnail.jpg", path, results / path.stem / EXPORTS["parquet"], summary, doubts)
+        if "png" not in self._settings.exports:
+            shutil.rmtree(results / "masks", ignore_errors=True)
+        row = describe(video, sha256, summary, video_doubt(doubts), time.monotonic() - start)
+        try:
+            return self._folder.deliver(results, row)
+        except OSError as error:
+            raise _CannotDeliver(f"cannot write {error.filename or self._folder.path} ({error.strerror})") from error
+
+
+class _CannotDeliver(Exception):
+    """The output cannot be written, which no other video would change."""
+
+
+def _outcome(error: Exception, video: ArchiveVideo) -> Outcome:
+    if no_room := next(filter(None, map(describe_no_room, causes(error))), None):
+        return Outcome("stop", reason=no_room)
+    if isinstance(error, _CannotDeliver):
+        return Outcome("stop", reason=f"{error}: make it writable")
+    if found := find_input_error(error):
+        return Outcome("failed", reason=str(found))
+    logger.exception("%s", video.path)
+    text = (str(error).strip() or "no message").partition("\n")[0]
+    return Outcome("broken", reason=f"{video.path}: {type(error).__name__}: {text}")
+
+
+def _fetch(video: ArchiveVideo, scratch: Path) -> tuple[Path, str]:
+    """Copy a video here if it is elsewhere, and hash it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    found = hashlib.sha256()
+    files, inner = open_place(video.path)
+    path = Path(inner) if is_local(files) else scratch / Path(inner).name
+    try:
+        with files.open(inner, "rb") as source:
+            if is_local(files):
+                while chunk := source.read(_CHUNK):
+                    found.update(chunk)
+            else:
+                with path.open("wb") as copy:
+                    while chunk := source.read(_CHUNK):
+                        found.update(chunk)
+                        copy.write(chunk)
+    except Exception as error:  # each file system has errors of its own, from the network too
+        if describe_no_room(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise InputError(f"{video.path}: cannot be read ({reason})") from error
+    return path, found.hexdigest()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder on this machine's own disk for one video. Its lock ends with this process."""
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as name:
+        lock = FileLock(Path(name) / ".lock")
+        with lock:
+            folder = Path(name) / "video"
+            folder.mkdir()
+            yield folder
+
+
+def _remove_leftovers() -> None:
+    """Remove what workers left that were killed: folders whose lock no process holds."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        lock = FileLock(folder / ".lock")
+        try:
+            if not (folder / ".lock").exists():  # one that is being made right now
+                continue
+            with lock.acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (Timeout, OSError):
+            continue

@@ -1,0 +1,166 @@
+"""The folder of an archive's results."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from lsinet_monai.archive.folder import ArchiveFolder
+from lsinet_monai.archive.results import failed_row
+from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.errors import InputError
+
+pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
+pytestmark = pytest.mark.required_in_ci
+
+SETTINGS = {"model_sha256": "abc", "threshold": 0.5, "exports": ["png"]}
+VIDEO = ArchiveVideo("b/x.mp4", "/in/b/x.mp4", 77)
+
+
+def _row(video: ArchiveVideo = VIDEO, **values: Any) -> dict[str, Any]:
+    return {**failed_row(video, "abc", ""), "error": None, "frames": 3, **values}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """What a worker has made of a video."""
+    (tmp_path / "results" / "masks").mkdir(parents=True)
+    for name in ("summary.json", "masks/000000.png"):
+        (tmp_path / "results" / name).write_text(name)
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ArchiveFolder:
+    return ArchiveFolder(tmp_path / "new" / "out")
+
+
+def test_results_appear_whole_with_their_row(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        assert folder.is_visible
+        assert folder.row("b/x.mp4") is None
+        assert folder.deliver(results, _row()) == _row()
+    place = folder.path / "videos" / "b" / "x.mp4"
+    assert {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()} == {
+        "result.json",
+        "summary.json",
+        "masks/000000.png",
+    }
+    assert folder.row("b/x.mp4") == _row()
+    assert folder.finished([VIDEO]) == {"b/x.mp4": _row()}
+
+
+def test_nothing_is_left_of_results_that_could_not_be_copied(
+    folder: ArchiveFolder, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "summary.json")
+
+    with folder.claim(SETTINGS):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            folder.deliver(results, _row())
+        monkeypatch.undo()
+        assert not folder.place("b/x.mp4").exists()
+        assert list((folder.path / ".on_the_way").iterdir()) == []
+
+
+def test_the_first_of_two_results_stays(folder: ArchiveFolder, results: Path) -> None:
+    """A worker on a machine that was thought to be lost may deliver late."""
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row(compute_seconds=1.0))
+        assert folder.deliver(results, _row(compute_seconds=2.0))["compute_seconds"] == 1.0
+        assert folder.row("b/x.mp4") == _row(compute_seconds=1.0)
+
+
+def test_rows_come_from_the_table_or_from_the_videos_folders(folder: ArchiveFolder, results: Path) -> None:
+    other = ArchiveVideo("other.mp4", "/elsewhere/other.mp4", 5)
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
+        folder.deliver(results, _row(other))
+        folder.write_table({"other.mp4": _row(other), "gone.mp4": _row(ArchiveVideo("gone.mp4", "/in/gone.mp4", 1))})
+        # the one of an earlier run over another input stays, the one whose folder was deleted does not
+        assert sorted(folder.finished([VIDEO])) == ["b/x.mp4", "other.mp4"]
+        shutil.rmtree(folder.place("b/x.mp4"))
+        assert sorted(folder.finished([VIDEO])) == ["other.mp4"]
+
+
+def test_a_video_that_has_changed_is_done_again(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
+        assert folder.finished([ArchiveVideo("b/x.mp4", "/in/b/x.mp4", 78)]) == {}
+        assert not folder.place("b/x.mp4").exists()
+
+
+def test_another_video_of_the_same_name_is_refused(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
+        moved = ArchiveVideo("b/x.mp4", "/moved/b/x.mp4", 77)
+        assert list(folder.finished([moved])) == ["b/x.mp4"]
+        with pytest.raises(InputError, match=r"holds results of /in/b/x\.mp4 by the name b/x\.mp4, and /2025/b/x\.mp4"):
+            folder.finished([ArchiveVideo("b/x.mp4", "/2025/b/x.mp4", 78)])
+        assert folder.place("b/x.mp4").exists()
+
+
+def test_what_a_killed_run_left_is_removed(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        pass
+    shutil.copytree(results, folder.path / ".on_the_way" / "1234")
+    with folder.claim(SETTINGS):
+        assert not (folder.path / ".on_the_way").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("threshold", 0.4, "holds results with threshold=0.5, and this run has 0.4"),
+        ("model_sha256", "def", "holds results with model_sha256='abc', and this run has 'def'"),
+        ("exports", [], r"holds results with exports=\['png'\], and this run has \[\]"),
+    ],
+)
+def test_all_results_of_a_folder_have_the_same_settings(
+    folder: ArchiveFolder, name: str, value: Any, said: str
+) -> None:
+    with folder.claim(SETTINGS):
+        pass
+    with pytest.raises(InputError, match=said), folder.claim({**SETTINGS, name: value}):
+        pass
+
+
+def test_one_run_at_a_time(folder: ArchiveFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsinet_monai.archive.folder._LOCK_WAIT", 0)
+    folder.path.mkdir(parents=True)
+    with (
+        FileLock(folder.path / ".lock"),
+        pytest.raises(InputError, match=r"another process archives in --output .*out: wait until it has ended"),
+        folder.claim(SETTINGS),
+    ):
+        pass
+
+
+def test_folders_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "thesis.tex").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "settings.json").write_text("{")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "settings.json").write_text(json.dumps(SETTINGS))
+    for path, said in (
+        (tmp_path / "file", "is a file: choose a folder"),
+        (tmp_path / "file" / "below", "cannot be created .*: choose another folder"),
+        (tmp_path / "others", r"holds files that no archive's run wrote \(e\.g\. thesis\.tex\)"),
+        (tmp_path / "damaged", r"settings\.json: damaged"),
+        ("s3://bucket/out", "is no folder: results appear by a rename, which object stores lack"),
+    ):
+        with pytest.raises(InputError, match=said), ArchiveFolder(path).claim(SETTINGS):
+            pass
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="no permission"), ArchiveFolder(tmp_path / "mine").claim(SETTINGS):
+        pass

@@ -1,0 +1,24 @@
+"""The progress line."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsinet_monai.archive.progress import Progress
+
+
+def test_the_line_says_videos_rate_failures_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = [0.0]
+    progress = Progress(total=10, finished=4, size=1000, clock=lambda: seconds[0])
+    assert progress.text().endswith(", ? left")
+    seconds[0] = 60.0
+    progress.failed()
+    progress.done({"frames": 1200, "bytes": 200})
+    assert progress.text() == "20.0 frames/s, 1 failure, 04:00 left"
+    seconds[0] = 100.0
+    progress.failed()
+    progress.set_aside(800)
+    progress.refresh()
+    assert progress.text() == "12.0 frames/s, 2 failures, 00:00 left"
+    progress.close()
+    assert "6/10 videos, 12.0 frames/s, 2 failures, 00:00 left" in capsys.readouterr().err

@@ -1,0 +1,132 @@
+"""Who does which video, with an engine that plays its part without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.archive.failures import Failures
+from lsinet_monai.archive.schedule import Event, run_all
+from lsinet_monai.archive.segmenter import Outcome
+from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.errors import InputError
+
+VIDEOS = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", number) for number in range(1, 6)]
+Plan = Callable[[ArchiveVideo, int], Outcome | str]
+
+
+class Stage:
+    """An engine whose workers answer at once: what a plan says of a video and of the number of its try."""
+
+    def __init__(self, plan: Plan, rooms: Sequence[int] = (2,), starts: Sequence[str] = ()) -> None:
+        self.plan = plan
+        self.rooms = list(rooms)
+        self.starts = list(starts)
+        self.begun: list[str] = []
+        self.ended: list[int] = []
+        self.workers = 0
+        self.most_at_a_time = 0
+        self._events: list[Event] = []
+
+    def capacity(self) -> int:
+        return self.rooms.pop(0) if len(self.rooms) > 1 else self.rooms[0]
+
+    def start(self) -> int:
+        self.workers += 1
+        death = self.starts.pop(0) if self.starts else ""
+        outcome = None if death else Outcome("done")
+        self._events.append(Event(self.workers, "died" if death else "ready", outcome, death))
+        return self.workers
+
+    def submit(self, worker: int, video: ArchiveVideo) -> None:
+        self.begun.append(video.name)
+        answer = self.plan(video, self.begun.count(video.name))
+        if isinstance(answer, Outcome):
+            self._events.append(Event(worker, "outcome", answer))
+        else:
+            self._events.append(Event(worker, "lost" if answer == "lost" else "died", reason=answer))
+
+    def end(self, worker: int) -> None:
+        self.ended.append(worker)
+
+    def wait(self) -> list[Event]:
+        self.most_at_a_time = max(self.most_at_a_time, len(self._events))
+        events, self._events = self._events, []
+        return events
+
+
+def _done(video: ArchiveVideo, _: int = 1) -> Outcome:
+    return Outcome("done", {"video": video.name})
+
+
+@pytest.fixture
+def failures(tmp_path: Path) -> Failures:
+    return Failures(tmp_path / "failures.jsonl")
+
+
+def _run(stage: Stage, failures: Failures) -> tuple[list[str], list[str]]:
+    """Run all videos: the names of those that were done, and of those that failed, in order."""
+    done: list[str] = []
+    failed: list[str] = []
+    run_all(stage, VIDEOS, failures, lambda row: done.append(row["video"]), lambda video: failed.append(video.name))
+    return done, failed
+
+
+def test_each_video_once_the_largest_first(failures: Failures) -> None:
+    stage = Stage(_done)
+    done, failed = _run(stage, failures)
+    assert stage.begun == ["5.mp4", "4.mp4", "3.mp4", "2.mp4", "1.mp4"]
+    assert sorted(done) == [video.name for video in VIDEOS] and failed == []
+    assert stage.workers == stage.most_at_a_time == 2
+
+
+def test_there_are_no_more_workers_than_videos_and_new_machines_are_used(failures: Failures) -> None:
+    many = Stage(_done, rooms=[64])
+    _run(many, failures)
+    assert many.workers == 5
+    growing = Stage(_done, rooms=[1, 1, 3])
+    _run(growing, failures)
+    assert growing.workers == 3
+
+
+@pytest.mark.parametrize("answer", [Outcome("failed", reason="cut off"), Outcome("broken", reason="CUDA"), "killed"])
+def test_a_video_that_fails_three_times_is_set_aside_behind_the_others(
+    answer: Outcome | str, failures: Failures
+) -> None:
+    stage = Stage(lambda video, _: answer if video.name == "4.mp4" else _done(video))
+    done, failed = _run(stage, failures)
+    assert sorted(done) == ["1.mp4", "2.mp4", "3.mp4", "5.mp4"] and failed == ["4.mp4"] * 3
+    assert stage.begun.index("1.mp4") < stage.begun.index("4.mp4", 2)
+    assert [failures.is_set_aside(video) for video in VIDEOS] == [False, False, False, True, False]
+    reason = "/in/4.mp4: its worker died (killed)" if answer == "killed" else answer.reason  # type: ignore[union-attr]
+    assert failures.reason(VIDEOS[3]) == f"{reason} (3 tries)"
+
+
+def test_a_worker_that_may_be_spoilt_is_replaced(failures: Failures) -> None:
+    stage = Stage(lambda video, count: Outcome("broken", reason="CUDA") if count == 1 else _done(video), rooms=[1])
+    done, failed = _run(stage, failures)
+    assert len(done) == len(failed) == 5
+    assert stage.ended == [1, 2, 3, 4, 5] and stage.workers == 6
+
+
+def test_a_lost_machine_is_no_failure_of_the_video(failures: Failures) -> None:
+    stage = Stage(lambda video, count: "lost" if count < 5 and video.size == 3 else _done(video))
+    done, failed = _run(stage, failures)
+    assert sorted(done) == [video.name for video in VIDEOS] and failed == []
+
+
+def test_a_full_disk_ends_the_run_and_is_no_failure(failures: Failures) -> None:
+    full = Outcome("stop", reason="cannot write x (No space left on device): make room")
+    with pytest.raises(InputError, match=r"^cannot write x .*: make room, then run the same command again$"):
+        _run(Stage(lambda video, _: full if video.size == 3 else _done(video)), failures)
+    assert not any(map(failures.is_set_aside, VIDEOS))
+
+
+def test_workers_that_never_begin_end_the_run(failures: Failures) -> None:
+    stage = Stage(_done, starts=["no memory"] * 9)
+    with pytest.raises(InputError, match="3 workers in a row died before their first video: no memory"):
+        _run(stage, failures)
+    done, _ = _run(Stage(_done, rooms=[1], starts=["killed", "killed"]), failures)
+    assert len(done) == 5

@@ -1,0 +1,127 @@
+"""What a worker does with a video."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from lsinet_monai.archive.folder import ArchiveFolder
+from lsinet_monai.archive.segmenter import Segmenter, Settings
+from lsinet_monai.archive.videos import ArchiveVideo
+
+pytest.importorskip("av", reason='PyAV is missing: pip install ".[archive]"')
+pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
+pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
+
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture
+def folder(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveFolder:
+    (empty_folder / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(empty_folder / "tmp"))
+    return ArchiveFolder(empty_folder / "out")
+
+
+@pytest.fixture
+def video(folder: ArchiveFolder, make_video: Callable[..., ArchiveVideo]) -> ArchiveVideo:
+    return make_video(Path("in/x.mp4").absolute(), 6)
+
+
+def test_results_are_those_of_the_bundles_inference(
+    run: Callable[..., Any], model_file: Path, folder: ArchiveFolder, video: ArchiveVideo, contents: Contents
+) -> None:
+    exports = ("png", "maps", "overlay", "csv", "coco", "cvat", "nifti", "nrrd")
+    settings = Settings(str(model_file), threshold=0.45, exports=exports)
+    outcome = Segmenter(settings, folder)(video)
+    options = {"checkpoint": str(model_file), "threshold": 0.45}
+    run("inference", input=video.path, output_dir="alone", exports="parquet,csv,coco,cvat,nifti,nrrd", **options)
+    assert outcome.kind == "done", outcome.reason
+    expected = contents(Path("alone"))
+    assert len(expected) == 6 + 6 + 1 + 7  # masks, maps, an overlay; the exports and the summary
+    assert contents(folder.place("x.mp4")) == expected
+
+
+def test_by_default_a_table_of_masks_and_a_row(settings: Settings, folder: ArchiveFolder, video: ArchiveVideo) -> None:
+    row = Segmenter(settings, folder)(video).row
+    assert row is not None
+    place = folder.place("x.mp4")
+    names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    assert names == {"x/summary.json", "x/masks.parquet", "result.json", "thumbnail.jpg"}
+    assert row["sha256"] == hashlib.sha256(Path(video.path).read_bytes()).hexdigest()
+    assert (row["video"], row["frames"], row["seconds"]) == ("x.mp4", 6, pytest.approx(0.2))
+    assert 0 <= row["doubt"] <= 1
+    assert list(Path("tmp").iterdir()) == []
+
+
+def test_a_video_elsewhere_is_copied_here(settings: Settings, folder: ArchiveFolder, video: ArchiveVideo) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/archive/x.mp4", Path(video.path).read_bytes())
+    memory.pipe("/archive/y.mp4", b"no video")
+    segment = Segmenter(settings, folder)
+    outcome = segment(ArchiveVideo("a/x.mp4", "memory://archive/x.mp4", video.size))
+    assert outcome.row is not None and outcome.row["frames"] == 6
+    failed = segment(ArchiveVideo("a/y.mp4", "memory://archive/y.mp4", 8))
+    assert failed.kind == "failed" and failed.reason.startswith("memory://archive/y.mp4: ")
+    missing = segment(ArchiveVideo("a/z.mp4", "memory://archive/z.mp4", 8))
+    assert missing.kind == "failed" and "memory://archive/z.mp4: cannot be read" in missing.reason
+
+
+def test_after_each_kind_of_error_nothing_is_left_and_the_next_video_is_done(
+    settings: Settings, folder: ArchiveFolder, video: ArchiveVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = Segmenter(settings, folder)
+    broken = Path("in/broken.mp4").absolute()
+    broken.write_bytes(b"no video")
+    outcome = segment(ArchiveVideo("broken.mp4", str(broken), 8))
+    assert outcome.kind == "failed" and outcome.reason.startswith(f"{broken}: cannot be read as a video")
+
+    def fail_with(error: Exception) -> Callable[..., None]:
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        return fail
+
+    full = OSError(errno.ENOSPC, "No space left on device", "masks.parquet")
+    for place, error, kind, said in (
+        ("shutil.copytree", full, "stop", "cannot write masks.parquet (No space left on device): make room"),
+        ("PIL.Image.Image.save", full, "stop", "(No space left on device): make room"),
+        ("shutil.copytree", OSError(errno.EROFS, "Read-only file system", "x"), "stop", "cannot write x (Read-only"),
+        ("lsinet_monai.archive.segmenter.describe", ZeroDivisionError("a\nb"), "broken", "ZeroDivisionError: a"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fail_with(error))
+            outcome = segment(video)
+        assert outcome.kind == kind and said in outcome.reason, outcome
+        assert not folder.place("x.mp4").exists() and list(Path("tmp").iterdir()) == []
+    assert segment(video).kind == "done"
+
+
+def test_what_killed_workers_left_is_removed(settings: Settings, folder: ArchiveFolder) -> None:
+    for name in ("lsinet_archive_dead", "lsinet_archive_alive", "lsinet_archive_new", "other"):
+        Path("tmp", name).mkdir()
+    Path("tmp/lsinet_archive_dead/.lock").touch()
+    with FileLock("tmp/lsinet_archive_alive/.lock"):
+        Segmenter(settings, folder)
+        assert sorted(path.name for path in Path("tmp").iterdir()) == [
+            "lsinet_archive_alive",
+            "lsinet_archive_new",
+            "other",
+        ]
+    shutil.rmtree("tmp")
+
+
+def test_what_must_not_change_in_a_folder(model_file: Path, tmp_path: Path) -> None:
+    shutil.copy(model_file, tmp_path / "copy.pt")
+    first = Settings(str(model_file), exports=("png", "csv")).recorded()
+    assert Settings(str(tmp_path / "copy.pt"), exports=("csv", "png")).recorded() == first
+    assert Settings(str(model_file), threshold=0.4, exports=("png", "csv")).recorded() != first

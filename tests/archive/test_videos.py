@@ -1,0 +1,139 @@
+"""The videos of an archive: folders, patterns, lists and single ones, here and on an object store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lsinet_monai.archive.videos import ArchiveVideo, find_videos
+from lsinet_monai.errors import InputError
+
+pytest.importorskip("fsspec", reason='fsspec is missing: pip install ".[archive]"')
+pytestmark = pytest.mark.required_in_ci
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Videos of one name in different folders, and what is no video."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a/x.mp4", "in/b/x.mp4", "in/b/y.MKV", "in/.trash/z.mp4", "in/b/._y.mp4", "in/b/notes.md"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(name.encode())
+    return tmp_path
+
+
+def _names(*inputs: str) -> list[str]:
+    return [video.name for video in find_videos(inputs)]
+
+
+def test_a_folder_keeps_videos_of_one_name_apart_by_their_paths(folder: Path) -> None:
+    assert find_videos(["in"]) == [
+        ArchiveVideo("a/x.mp4", f"{folder}/in/a/x.mp4", 10),
+        ArchiveVideo("b/x.mp4", f"{folder}/in/b/x.mp4", 10),
+        ArchiveVideo("b/y.MKV", f"{folder}/in/b/y.MKV", 10),
+    ]
+
+
+def test_patterns_lists_single_videos_and_urls(folder: Path) -> None:
+    Path("in/list.txt").write_text(f"b/x.mp4\n{folder}/in/a/x.mp4\n")
+    Path("list.txt").write_text("in/../in/a/x.mp4\n")
+    assert _names("in/*/x.mp4") == ["a/x.mp4", "b/x.mp4"]
+    assert _names("in/**/*.MKV") == ["b/y.MKV"]
+    assert _names("in/b/y.MKV") == ["y.MKV"]
+    assert _names("in/list.txt") == ["a/x.mp4", "b/x.mp4"]
+    assert _names("list.txt") == ["in/a/x.mp4"]
+    assert _names(f"file://{folder}/in/b") == ["x.mp4", "y.MKV"]
+
+
+def test_a_list_names_videos_outside_its_folder_by_their_whole_paths(folder: Path) -> None:
+    Path("lists").mkdir()
+    Path("lists/all.txt").write_text("../in/a/x.mp4\n")
+    assert _names("lists/all.txt") == [f"{folder}/in/a/x.mp4"[1:]]
+
+
+def test_signs_of_patterns_in_the_name_of_a_folder(folder: Path) -> None:
+    Path("in/a").rename("in/[a]")
+    assert _names("in/[a]") == ["x.mp4"]
+
+
+BAD_INPUTS = [
+    (["nothing"], "nothing: no such folder, video or list"),
+    (["in/*.mp4"], r"in/\*\.mp4: no video has such a path"),
+    (["empty"], "empty: holds no video, nor do the folders in it"),
+    (["tape://a"], "tape://a: Protocol not known: tape; give a path, or a URL that fsspec knows"),
+    (["in", "in/a"], "in/a/x.mp4 is named twice, by in and in/a: name each video once"),
+    (["in/a", "in/a"], "in/a/x.mp4 is named twice, in in/a: name each video once"),
+    (["in/a", "in/b"], r"a/x.mp4 \(of in/a\) and .*b/x.mp4 \(of in/b\) would both be called 'x.mp4'"),
+    (["twice.txt"], "twice.txt: line 1 and line 3 name the same video, in/a/x.mp4: remove one of them"),
+    (["wrong.txt"], "wrong.txt: line 1: there is no video .*in/c/x.mp4; correct the list"),
+    (["folder.txt"], "folder.txt: line 1: there is no video .*in/a; correct the list"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "said"), BAD_INPUTS)
+def test_bad_inputs_end_in_one_line(folder: Path, inputs: list[str], said: str) -> None:
+    Path("empty").mkdir()
+    Path("twice.txt").write_text("./in/a/x.mp4\n\nin/a/x.mp4\n")
+    Path("wrong.txt").write_text("in/c/x.mp4\n")
+    Path("folder.txt").write_text("in/a\n")
+    with pytest.raises(InputError, match=said) as raised:
+        find_videos(inputs)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_video_in_the_place_of_another_ones_results(folder: Path) -> None:
+    Path("more/x.mp4").mkdir(parents=True)
+    Path("more/x.mp4/y.mp4").touch()
+    with pytest.raises(InputError, match="would lie in the folder of its results"):
+        find_videos(["in/a", "more"])
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a server on this machine that speaks S3."""
+    server_of = pytest.importorskip("moto.server", reason='moto is missing: pip install ".[dev]"')
+    s3fs = pytest.importorskip("s3fs", reason='s3fs is missing: pip install ".[dev]"')
+    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    files = s3fs.S3FileSystem()
+    files.mkdir("archive")
+    yield "archive"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.mark.slow
+def test_an_object_store(bucket: str, folder: Path) -> None:
+    s3fs = pytest.importorskip("s3fs")
+    files = s3fs.S3FileSystem()
+    for name in ("2024/a.mp4", "2024/b/c.mp4", "2025/a.mp4", "2025/notes.md"):
+        files.pipe(f"{bucket}/{name}", name.encode())
+    files.pipe(f"{bucket}/list.txt", f"2024/a.mp4\ns3://{bucket}/2025/a.mp4\n{folder}/in/a/x.mp4\n".encode())
+    url = f"s3://{bucket}"
+    assert find_videos([f"{url}/2024"]) == [
+        ArchiveVideo("a.mp4", f"{url}/2024/a.mp4", 10),
+        ArchiveVideo("b/c.mp4", f"{url}/2024/b/c.mp4", 12),
+    ]
+    assert _names(f"{url}/*/a.mp4") == ["2024/a.mp4", "2025/a.mp4"]
+    assert _names(f"{url}/list.txt") == ["2024/a.mp4", "2025/a.mp4", f"{folder}/in/a/x.mp4"[1:]]
+    for text, said in (
+        (f"{url}/2023", "no such folder, video or list"),
+        ("s3://nowhere/a*", "s3://nowhere/a.*: cannot be read|no video has such a path"),
+    ):
+        with pytest.raises(InputError, match=said):
+            find_videos([text])
+    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # no server listens there
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(InputError, match=f"{url}/2024: cannot be read .* check the path, and the right to read it"):
+        find_videos([f"{url}/2024"])
