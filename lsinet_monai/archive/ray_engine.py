@@ -69,8 +69,8 @@ def ray_session(address: str | None = None, cores: int | None = None) -> Iterato
 def _switched_off(ray: Any, is_here_only: bool) -> Iterator[None]:
     """Keep Ray's messages out of the terminal and, for Ray on this machine alone, its ports off the network.
 
-    Ray has no public switch for the messages of a worker's death. The one for its ports is a variable that it reads when
-    it is imported, which a program may have done before.
+    Ray has no public switch for the messages of a worker's death. The one for its ports is a variable that it reads
+    when it is imported, which a program may have done before.
     """
     switches = [(ray._private.worker, "_worker_logs_enabled")]
     if is_here_only:

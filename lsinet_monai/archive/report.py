@@ -80,7 +80,7 @@ def _picture(folder: ArchiveFolder, row: Row) -> str:
 def _intervals(row: Row) -> str:
     """The intervals with a polyp as times, or as frames if there are no times."""
     if not row["intervals"]:
-        return "no polyp found"
+        return "none found"
     texts = []
     for found in row["intervals"][:_INTERVALS]:
         if found["first_seconds"] is None:

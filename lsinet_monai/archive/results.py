@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +12,11 @@ from typing import Any
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import read_mask_table
-from lsinet_monai.masks import frame_doubts, temporal_disagreement
+from lsinet_monai.masks import frame_doubts, temporal_disagreement, video_doubt
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["describe", "doubts_of", "failed_row", "read_table", "versions", "write_table"]
+__all__ = ["describe", "doubts_of", "failed_row", "most_doubtful", "read_table", "versions", "write_table"]
 
 _TIMES = ("first_seconds", "last_seconds")
 _PACKAGES = ("lsinet_monai", "torch", "monai", "ray")
@@ -56,8 +56,18 @@ def doubts_of(summary: Mapping[str, Any], mask_table: str | Path) -> list[float 
     )
 
 
+def most_doubtful(doubts: Sequence[float | None]) -> int | None:
+    """The place of the highest doubt, of several the first; None if none is known."""
+    known = [(doubt, -place) for place, doubt in enumerate(doubts) if doubt is not None]
+    return -max(known)[1] if known else None
+
+
 def describe(
-    video: ArchiveVideo, sha256: str, summary: Mapping[str, Any], doubt: float | None, compute_seconds: float
+    video: ArchiveVideo,
+    sha256: str,
+    summary: Mapping[str, Any],
+    doubts: Sequence[float | None],
+    compute_seconds: float,
 ) -> dict[str, Any]:
     """Describe a finished video: its row in ``results.parquet``.
 
@@ -65,7 +75,7 @@ def describe(
         video: the video.
         sha256: the hash of its file.
         summary: its ``summary.json``.
-        doubt: see :func:`~lsinet_monai.masks.video_doubt`.
+        doubts: see :func:`doubts_of`.
         compute_seconds: how long the worker took.
 
     Returns:
@@ -74,6 +84,7 @@ def describe(
     frames, settings = summary["frames"], summary["settings"]
     last, step = (frames[-1]["seconds"] if frames else None), summary["frame_seconds"]
     scores = [entry["score"] for entry in frames]
+    worst = most_doubtful(doubts)
     return {
         "video": video.name,
         "path": video.path,
@@ -85,7 +96,9 @@ def describe(
         "intervals": [{key: found[key] for key in ("first", "last", *_TIMES)} for found in summary["intervals"]],
         "max_score": max(scores, default=None),
         "mean_score": sum(scores) / len(scores) if scores else None,
-        "doubt": doubt,
+        "doubt": video_doubt(doubts),
+        "worst_frame": None if worst is None else frames[worst]["index"],
+        "worst_seconds": None if worst is None else frames[worst]["seconds"],
         "model": settings["model_sha256"],
         "versions": versions(),
         "compute_seconds": compute_seconds,
@@ -116,6 +129,8 @@ def _schema(arrow: Any) -> Any:
             ("max_score", arrow.float64()),
             ("mean_score", arrow.float64()),
             ("doubt", arrow.float64()),
+            ("worst_frame", arrow.int64()),
+            ("worst_seconds", arrow.float64()),
             ("model", arrow.string()),
             ("versions", arrow.map_(arrow.string(), arrow.string())),
             ("compute_seconds", arrow.float64()),

@@ -16,11 +16,10 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from lsinet_monai.archive.folder import ArchiveFolder
-from lsinet_monai.archive.results import describe, doubts_of
+from lsinet_monai.archive.results import describe, doubts_of, most_doubtful
 from lsinet_monai.archive.thumbnail import write_thumbnail
 from lsinet_monai.archive.videos import ArchiveVideo, is_local, open_place
 from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
-from lsinet_monai.masks import video_doubt
 from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.workflow import InferenceProcess
 from lsinet_monai.writers import EXPORTS, read_summary
@@ -122,11 +121,13 @@ class Segmenter:
             raise InputError(str(error).replace(str(path), video.path)) from error
         summary = read_summary(results, path.stem)
         assert summary is not None
-        doubts = doubts_of(summary, results / path.stem / EXPORTS["parquet"])
-        write_thumbnail(results / "thumbnail.jpg", path, results / path.stem / EXPORTS["parquet"], summary, doubts)
+        table = results / path.stem / EXPORTS["parquet"]
+        doubts = doubts_of(summary, table)
+        if (worst := most_doubtful(doubts)) is not None:
+            write_thumbnail(results / "thumbnail.jpg", path, summary["frames"][worst]["index"], table)
         if "png" not in self._settings.exports:
             shutil.rmtree(results / "masks", ignore_errors=True)
-        row = describe(video, sha256, summary, video_doubt(doubts), time.monotonic() - start)
+        row = describe(video, sha256, summary, doubts, time.monotonic() - start)
         try:
             return self._folder.deliver(results, row)
         except OSError as error:

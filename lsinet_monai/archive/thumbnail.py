@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,24 +20,15 @@ _WIDTH = 320
 _QUALITY = 85
 
 
-def write_thumbnail(
-    path: Path, video: Path, mask_table: Path, summary: Mapping[str, Any], doubts: Sequence[float | None]
-) -> None:
-    """Draw the most doubtful frame of a video; of several, the first. If it cannot be read, no file is written.
+def write_thumbnail(path: Path, video: Path, index: int, mask_table: Path) -> None:
+    """Draw a frame of a video with its mask. If the frame cannot be read, no file is written.
 
     Args:
         path: the JPEG to write.
         video: the video.
-        mask_table: its masks, see :func:`~lsinet_monai.formats.write_mask_table`.
-        summary: its summary.
-        doubts: the doubt of each of its frames.
+        index: the frame's index.
+        mask_table: the video's masks, see :func:`~lsinet_monai.formats.write_mask_table`.
     """
-    known = [
-        (doubt, -entry["index"]) for doubt, entry in zip(doubts, summary["frames"], strict=True) if doubt is not None
-    ]
-    if not known:
-        return
-    index = -max(known)[1]
     try:
         with open_video(video) as opened:
             frame = opened[index]
@@ -47,8 +36,7 @@ def write_thumbnail(
         return
     height, width = frame.shape[:2]
     size = max(1, round(height * _WIDTH / width)), _WIDTH
-    codes = (code for at, code in read_mask_table(mask_table) if at == index)
-    code = next(codes, None)
+    code = next((code for at, code in read_mask_table(mask_table) if at == index), None)
     if code is None:
         mask = np.zeros(size, bool)
     else:

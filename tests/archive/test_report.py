@@ -19,7 +19,7 @@ pytestmark = pytest.mark.required_in_ci
 def _row(name: str, doubt: float, intervals: int = 0, **values: Any) -> dict[str, Any]:
     return {
         "video": name, "frames": 90_000, "frames_with_polyp": 9_000, "seconds": 3600.0, "compute_seconds": 9_000.0,
-        "max_score": 0.9, "doubt": doubt, "model": "abc", "error": None,
+        "max_score": 0.9, "doubt": doubt, "worst_frame": 50, "worst_seconds": 2.0, "model": "abc", "error": None,
         "intervals": [
             {"first": 100 * at, "last": 100 * at + 50, "first_seconds": 4.0 * at, "last_seconds": 4.0 * at + 2}
             for at in range(intervals)
@@ -59,6 +59,7 @@ def test_numbers_the_worst_doubts_first_and_what_failed(tmp_path: Path) -> None:
     ]
     assert re.findall(r'class="name">([^<]+)<', page) == ["b.mp4", "a.mp4", "c&lt;i&gt;.mp4"]
     assert page.count("data:image/jpeg;base64,") == 1 and page.count("no picture") == 2
+    assert page.count("seen at 0:02 of 1:00:00") == 2
     assert "0:00-0:02, 0:04-0:06, 0:08-0:10, 0:12-0:14 and 2 more" in page
     assert "cut off (3 tries)" in page
     assert not re.search(r'(?:src|href)="http', page)

@@ -37,7 +37,7 @@ def _summary(uncertainties: list[float]) -> dict[str, Any]:
 
 
 def test_a_row_describes_a_video() -> None:
-    row = describe(VIDEO, "f00", _summary([0.0, 0.5, 0.0]), 0.25, 9.0)
+    row = describe(VIDEO, "f00", _summary([0.0, 0.5, 0.0]), [0.0, 0.25, None], 9.0)
     assert row.pop("mean_score") == pytest.approx(0.4)
     assert row.pop("max_score") == pytest.approx(0.6)
     assert row.pop("seconds") == pytest.approx(0.12)
@@ -51,6 +51,8 @@ def test_a_row_describes_a_video() -> None:
         "frames_with_polyp": 2,
         "intervals": [INTERVAL],
         "doubt": 0.25,
+        "worst_frame": 1,
+        "worst_seconds": 0.04,
         "model": "abc",
         "compute_seconds": 9.0,
         "error": None,
@@ -72,7 +74,7 @@ def test_doubt_is_uncertainty_and_masks_that_change_back_and_forth(tmp_path: Pat
 def test_the_table_is_read_back_sorted(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     assert read_table(path) == {}
-    done = describe(VIDEO, "f00", _summary([0.0, 0.5, 0.0]), 0.25, 9.0)
+    done = describe(VIDEO, "f00", _summary([0.0, 0.5, 0.0]), [0.0, 0.25, None], 9.0)
     failed = failed_row(ArchiveVideo("a.mp4", "/in/a.mp4", 5), "abc", "cut off (3 tries)")
     write_table(path, [done, failed])
     found = read_table(path)
