@@ -17,6 +17,7 @@ __all__ = ["write_report"]
 _CARDS = 24
 _ROWS = 500
 _INTERVALS = 4
+_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 Row = Mapping[str, Any]
 
@@ -53,16 +54,14 @@ def write_report(folder: ArchiveFolder, rows: Sequence[Row]) -> None:
 
 
 def _tiles(done: Sequence[Row]) -> list[tuple[str, str]]:
-    hours = sum(row["seconds"] or 0.0 for row in done) / 3600
+    length = sum(row["seconds"] or 0.0 for row in done)
+    unit, words = next(((unit, words) for unit, words in _UNITS if length >= unit), _UNITS[-1])
     with_polyp = sum(bool(row["intervals"]) for row in done)
     compute = sum(row["compute_seconds"] or 0.0 for row in done)
     frames = sum(row["frames"] for row in done)
     return [
         (f"{len(done):,}", "videos done" if len(done) != 1 else "video done"),
-        (
-            f"{hours:,.1f}" if hours >= 1 else f"{60 * hours:.1f}",
-            "hours of video" if hours >= 1 else "minutes of video",
-        ),
+        (f"{length / unit:,.1f}", f"{words} of video"),
         (f"{frames:,}", "frames"),
         (f"{with_polyp:,}", "videos with a polyp" if with_polyp != 1 else "video with a polyp"),
         (f"{sum(len(row['intervals']) for row in done):,}", "intervals with a polyp"),

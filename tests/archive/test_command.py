@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lsinet_monai.archive import run_archive
+from lsinet_monai.archive import command, run_archive
+from lsinet_monai.archive.failures import Failures
 from lsinet_monai.archive.ray_engine import ray_session
-from lsinet_monai.archive.results import read_table
+from lsinet_monai.archive.results import failed_row, read_table
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 
@@ -188,3 +191,38 @@ def test_before_the_first_video_one_line_says_what_is_wrong(
         run_archive(inputs, **{"output": "out", **options})
     assert "\n" not in str(raised.value)
     assert not Path("out").exists()
+
+
+# what ends a run, and what the one line says
+ENDS = [
+    (KeyboardInterrupt(), "^interrupted; the same command continues$"),
+    (
+        OSError(errno.ENOSPC, "No space left on device", "out/failures.jsonl"),
+        r"^cannot write out/failures\.jsonl \(No space left on device\): make room, then run the same command again$",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), ENDS, ids=["Ctrl-C", "full disk"])
+def test_a_run_that_is_stopped_keeps_its_table_and_says_how_to_continue(
+    empty_folder: Path, model_file: Path, error: BaseException, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run does one of two videos, and stops."""
+
+    def stop(
+        engine: Any, videos: Sequence[ArchiveVideo], failures: Failures, on_done: Callable[..., None], *_: Any
+    ) -> None:
+        row = failed_row(videos[0], "abc", "")
+        on_done(row | {"error": None, "frames": 3})
+        raise error
+
+    monkeypatch.setattr(command, "ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr(command, "RayEngine", lambda *_: None)
+    monkeypatch.setattr(command, "run_all", stop)
+    Path("in").mkdir()
+    for name in ("x.mp4", "y.mp4"):
+        Path("in", name).touch()
+    with pytest.raises(InputError, match=said):
+        run_archive(["in"], "out", checkpoint=model_file)
+    assert list(read_table(Path("out/results.parquet"))) == ["x.mp4"]
+    assert not Path("out/report.html").exists()

@@ -130,3 +130,23 @@ def test_workers_that_never_begin_end_the_run(failures: Failures) -> None:
         _run(stage, failures)
     done, _ = _run(Stage(_done, rooms=[1], starts=["killed", "killed"]), failures)
     assert len(done) == 5
+
+
+def test_of_a_thousand_videos_none_is_lost_and_none_done_twice(failures: Failures) -> None:
+    """20 videos are broken, and each 30th start of a video ends in the death of its worker."""
+    videos = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", 1 + number % 7) for number in range(1000)]
+    starts = 0
+
+    def plan(video: ArchiveVideo, _: int) -> Outcome | str:
+        nonlocal starts
+        starts += 1
+        if starts % 30 == 0:
+            return "killed"
+        return Outcome("failed", reason="cut off") if int(video.name[:-4]) % 50 == 0 else _done(video)
+
+    done: list[str] = []
+    run_all(Stage(plan), videos, failures, lambda row: done.append(row["video"]), lambda _: None)
+    assert len(done) == len(set(done)) == 980
+    assert sorted(video.name for video in videos if failures.is_set_aside(video)) == sorted(
+        {video.name for video in videos} - set(done)
+    )
