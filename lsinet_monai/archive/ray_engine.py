@@ -24,6 +24,7 @@ _STORE_BYTES = 100 * 2**20
 """Paths and rows are all that travels through Ray's object store."""
 
 _WAIT = 1.0  # seconds
+_TRIES = 3
 _MOST_GPU_CORES = 4
 """What a process with a GPU keeps busy with reading and writing: see docs/scale.md."""
 
@@ -88,28 +89,39 @@ def _switched_off(ray: Any, is_here_only: bool) -> Iterator[None]:
 def _start(ray: Any, address: str | None, cores: int | None) -> Iterator[str | None]:
     # Whatever a person must know is in the progress line or the error; the rest is in Ray's log files.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.CRITICAL}
-    try:
-        if address is None:
-            context = ray.init(
-                address="local",
-                num_cpus=cores or available_cores(),
-                object_store_memory=_STORE_BYTES,
-                include_dashboard=_has_dashboard(),
-                dashboard_host="127.0.0.1",
-                **quiet,
-            )
-        else:
-            context = ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        where = "Ray does not start here" if address is None else f"--address {address}: no cluster answers there"
-        way_out = "" if address is None else ". Start one by ray start --head, or leave --address out"
-        raise InputError(f"{where} ({reason}){way_out}") from error
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        options |= {
+            "num_cpus": cores or available_cores(),
+            "object_store_memory": _STORE_BYTES,
+            "include_dashboard": _has_dashboard(),
+            "dashboard_host": "127.0.0.1",
+        }
+    context = _initialise(ray, address, options)
     try:
         yield context.dashboard_url or None
     finally:
         ray.shutdown()
+
+
+def _initialise(ray: Any, address: str | None, options: dict[str, Any]) -> Any:
+    """Call ``ray.init``. On a busy machine it may need several tries here: it waits for itself for 30 s only."""
+    tries = _TRIES if address is None else 1
+    for last in (*[False] * (tries - 1), True):
+        try:
+            return ray.init(address=address or "local", **options)
+        except Exception as error:  # Ray raises Exception itself, too
+            ray.shutdown()
+            if not last:
+                continue
+            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+            if address is None:
+                raise InputError(f"Ray does not start here ({reason}): try again, on a less busy machine") from error
+            raise InputError(
+                f"--address {address}: no cluster answers there ({reason}). Start one by ray start --head, or leave "
+                "--address out"
+            ) from error
+    raise AssertionError
 
 
 def _has_dashboard() -> bool:

@@ -81,6 +81,30 @@ def test_no_cluster_answers() -> None:
         pass
 
 
+@pytest.mark.parametrize(("failures", "is_started"), [(0, True), (2, True), (3, False)])
+def test_ray_may_need_several_tries_to_start_here(failures: int, is_started: bool) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def init(self, **options: object) -> str:
+            self.calls.append("init")
+            if self.calls.count("init") <= failures:
+                raise Exception("The current node timed out during startup.")
+            return "context"
+
+        def shutdown(self) -> None:
+            self.calls.append("shutdown")
+
+    slow = Slow()
+    if is_started:
+        assert ray_engine._initialise(slow, None, {}) == "context"
+    else:
+        with pytest.raises(InputError, match=r"^Ray does not start here \(The current node timed out"):
+            ray_engine._initialise(slow, None, {})
+    assert slow.calls.count("shutdown") == failures
+
+
 class _Died(Exception):
     preempted = False
 
