@@ -129,7 +129,7 @@ def model_mask(model: LoadedModel, pixels: np.ndarray) -> np.ndarray:
 def read_frames(data: Path, names: Path | None, every: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield the name, the pixels and the true mask of every Nth frame that shows a polyp."""
     clips: list[Clip]
-    if (data / "TrainDataset").is_dir() or find_test_splits(data):
+    if any((data / name).is_dir() for name in ("TrainDataset", "TestEasyDataset", "TestHardDataset")):
         splits = ["TrainDataset"] * (data / "TrainDataset").is_dir() + find_test_splits(data)
         clips = [clip for split in splits for clip in read_split(data, split)]
     else:
