@@ -1,8 +1,8 @@
 """NIfTI and NRRD for ITK-SNAP and 3D Slicer: a stack of label maps or frames, uint8, axes (W, H, T).
 
 MONAI's :class:`~monai.data.ITKWriter` writes it, so that both tools show it upright. To them, the third axis is a
-length: every pixel and every frame is 1 mm. ``first_frame`` and ``fps`` are fields of NRRD, and are in the description
-of NIfTI.
+length: every pixel and every frame is 1 mm. ``first_frame``, ``frames`` (their number) and ``fps`` are fields of NRRD,
+and are in the description of NIfTI. Tools that cut frames off keep them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _save(path: Path, stack: np.ndarray, clip: ClipInfo, first: int) -> None:
         dtype=np.uint8,
         affine_lps_to_ras=False,
     )
-    fields = {"first_frame": str(first)} | ({"fps": f"{clip.fps:g}"} if clip.fps else {})
+    fields = {"first_frame": str(first), "frames": str(len(stack))} | ({"fps": f"{clip.fps:g}"} if clip.fps else {})
     header = image.GetMetaDataDictionary()
     if path.name.lower().endswith(".nrrd"):
         for name, value in fields.items():
@@ -157,7 +157,7 @@ def read_stack(
         path: the file: ``*.nii.gz``, ``*.nii`` or ``*.nrrd``.
         clip: the clip.
         first_frame: the index of the stack's first frame; by default the number in the file. If another tool has
-            dropped it, a stack of all frames begins at 0, and a shorter one needs this argument.
+            dropped it, or has cut frames off, a stack of all frames begins at 0, and a shorter one needs this argument.
         labels: the segments of 3D Slicer's ``*.seg.nrrd`` that are polyps, see
             :class:`~lsinet_monai.formats.labels.LabelChoice`. In other files, which name none, every label is a polyp.
 
@@ -182,6 +182,9 @@ def read_stack(
     frames = stack.shape[2]
     if first_frame is None:
         found = re.search(r"first_frame\W+([0-9]{1,9})\b", fields)
+        written = re.search(r"(?:^frames:=|\bframes=)([0-9]{1,9})\b", fields, re.MULTILINE)
+        if written and int(written[1]) != frames:
+            found = None
         if not found and frames < clip.frame_count:
             raise InputError(
                 f"{path}: has {frames} of the {clip.frame_count} frames of '{clip.name}', and does not say which. Give "
@@ -316,7 +319,11 @@ def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, st
         _check_size(orientation.sizes(image.shape), clip)
         if image.get_data_dtype().kind not in "uif" or image.get_data_dtype().itemsize > 8:
             raise InputError(f"has pixels of type {image.get_data_dtype()}; save it as a label map")
-        stack = np.asarray(image.dataobj).reshape((*image.shape, 1, 1)[:3])
+        try:
+            stack = np.asarray(image.dataobj).reshape((*image.shape, 1, 1)[:3])
+            file.read(1)  # nibabel stops before the end, where gzip compares the checksum
+        except (OSError, EOFError, zlib.error) as error:  # whose text may name a file of the server
+            raise ValueError("its pixels are cut off or damaged") from error
     return _whole_numbers(orientation.upright(stack)), orientation, header["descrip"].tobytes().decode("latin-1")
 
 

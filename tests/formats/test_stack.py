@@ -49,9 +49,10 @@ def test_what_other_tools_see(tmp_path: Path, clip: ClipInfo, labels: Frames) ->
     np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 1].T, labels[3])
     # ITK-SNAP and 3D Slicer show the axes left and posterior rightwards and downwards: as the frame's.
     np.testing.assert_array_equal(image.affine, np.diag([-1, -1, 1, 1]))
-    assert image.header["descrip"].tobytes().rstrip(b"\0") == b"first_frame=2 fps=25"
+    assert image.header["descrip"].tobytes().rstrip(b"\0") == b"first_frame=2 frames=6 fps=25"
     header = _write(tmp_path / "a.nrrd", clip, labels).read_bytes().partition(b"\n\n")[0].decode().splitlines()
-    assert {"sizes: 80 60 6", "type: unsigned char", "encoding: gzip", "first_frame:=2", "fps:=25"} <= set(header)
+    assert {"sizes: 80 60 6", "type: unsigned char", "encoding: gzip"} <= set(header)
+    assert {"first_frame:=2", "frames:=6", "fps:=25"} <= set(header)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -237,6 +238,34 @@ def test_a_part_whose_place_is_not_known(tmp_path: Path, clip: ClipInfo) -> None
     with pytest.raises(InputError, match="has 3 of the 9 frames of 'case1/part2', and does not say which"):
         read_stack(tmp_path / "a.nii", clip)
     assert list(read_stack(tmp_path / "a.nii", clip, first_frame=4)) == [4, 5, 6]
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(None, -1), slice(None, None, 2)])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_stack_from_which_frames_were_cut_off(
+    tmp_path: Path, clip: ClipInfo, labels: Frames, suffix: str, kept: slice
+) -> None:
+    path = _write(tmp_path / f"a{suffix}", clip, labels, range(clip.frame_count))
+    if suffix == ".nrrd":
+        header, _, packed = path.read_bytes().partition(b"\n\n")
+        stack = np.frombuffer(gzip.decompress(packed), np.uint8).reshape(clip.frame_count, *clip.size)[kept]
+        header = header.replace(b"sizes: 80 60 9", f"sizes: 80 60 {len(stack)}".encode())
+        path.write_bytes(header + b"\n\n" + gzip.compress(stack.tobytes()))
+    else:
+        image = nibabel.load(path, mmap=False)
+        nibabel.Nifti1Image(np.asarray(image.dataobj)[:, :, kept], image.affine, image.header).to_filename(path)
+    with pytest.raises(InputError, match=r"of the 9 frames of .*, and does not say which\. Give first_frame"):
+        read_stack(path, clip)
+    assert next(iter(read_stack(path, clip, first_frame=1))) == 1
+
+
+def test_a_damaged_nifti(tmp_path: Path, clip: ClipInfo, labels: Frames) -> None:
+    content = _write(tmp_path / "a.nii.gz", clip, labels).read_bytes()
+    checksum = bytes(byte ^ 255 for byte in content[-8:-4])
+    for damaged in (content[:-8] + checksum + content[-4:], content[:-20], gzip.decompress(content)[:-20]):
+        (tmp_path / "b.nii").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"b.nii: cannot be read as a stack \(its pixels are cut off or damaged\)"):
+            read_stack(tmp_path / "b.nii", clip)
 
 
 def _segments(*names: str) -> bytes:
