@@ -200,7 +200,7 @@ class VideoDatastore(LocalDatastore):
             NotFound: there is no such video.
         """
         self._check(image_id, label_tag)
-        suffix = self._to_id(os.path.basename(label_filename))[1]
+        suffix = self._to_id(os.path.basename(label_filename))[1].lower()  # MONAI Label looks for lower case alone
         if not suffix:
             raise InputError(f"a label must be a file that ends with one of {' '.join(LABEL_SUFFIXES)}")
         place = Path(self._datastore.label_path(label_tag)) / f"{image_id}{suffix}"

@@ -67,6 +67,16 @@ def test_labels_are_found_again(make, tmp_path):
     assert make().get_labels_by_image_id("B 2.MP4") == {}
 
 
+def test_a_label_whose_suffix_is_in_capitals_takes_the_place_of_the_one_before(make, tmp_path):
+    for name in ("x.nii.gz", "x.NII.GZ"):
+        (tmp_path / name).write_text(name)
+        make().save_label("B 2.MP4", str(tmp_path / name), "final", {})
+    label = make().get_label_uri("B 2.MP4", "final")
+    assert Path(label).read_text() == "x.NII.GZ" and [file.name for file in Path(label).parent.iterdir()] == [
+        "B 2.MP4.nii.gz"
+    ]
+
+
 @pytest.mark.parametrize("tag", ["../../x", "", "other"])
 def test_labels_with_another_tag_are_refused(make, tmp_path, tag):
     (tmp_path / "x.json").write_text("{}")
