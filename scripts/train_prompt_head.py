@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -147,12 +149,12 @@ def draw_sample(passes: Sequence[dict[str, np.ndarray]], clips: Sequence[Clip], 
     if start < 0.35 and not is_part:
         logit = torch.from_numpy(np.array(arrays["logit"][index], np.float32))[None, None]
         mask = F.interpolate(logit, (side, side), mode="bilinear")[0]
-    elif start < 0.45:
+    elif 0.35 <= start < 0.45:
         spoiled = ndimage.shift(truth.astype(np.uint8), rng.normal(0, 12, 2), order=0) > 0
         change = ndimage.binary_dilation if rng.random() < 0.5 else ndimage.binary_erosion
         spoiled = change(spoiled, iterations=int(rng.integers(3, 16)))
         mask = (torch.from_numpy(spoiled)[None].float() - 0.5) * 2 * SURE
-    elif start < 0.6:
+    elif 0.45 <= start < 0.6:
         y, x = np.nonzero(truth)
         corners = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
         extent = np.tile(corners[2:] - corners[:2], 2)
@@ -305,6 +307,17 @@ def train(training: Training, draw: Callable[[np.random.Generator], Sample], ste
                 break
 
 
+def check_work(folder: Path, made_from: dict[str, Any]) -> None:
+    """Make the folder of encoded frames, or end the program if it belongs to another network or other pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "made_from.json"
+    if note.is_file():
+        if json.loads(note.read_text(encoding="utf-8")) != made_from:
+            sys.exit(f"error: {folder} has frames of another network or other pictures: choose another --work")
+    else:
+        note.write_text(json.dumps(made_from), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="the model file whose encoder the head works on")
@@ -321,7 +334,9 @@ def main() -> None:
     network, image_size = load_checkpoint(arguments.model)
     held_out = read_held_out(arguments.held_out) if arguments.held_out else []
     clips = [clip for clip in find_stills(arguments.stills) if Path(clip.image[0]).stem not in held_out]
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    if not isinstance(image_size, int) or image_size % 32:
+        sys.exit(f"error: {arguments.model} takes frames of {image_size}: this script needs one side, a multiple of 32")
+    check_work(arguments.work, {"network": network.fingerprint(), "pictures": [clip.clip_id for clip in clips]})
     model = LoadedModel(fuse_norms(network), image_size)
     for number in range(arguments.passes):
         if not (arguments.work / f"{number}.done").exists():
@@ -336,8 +351,10 @@ def main() -> None:
     network.add_prompt_head()
     assert network.prompt_head is not None
     network.prompt_head.load_state_dict(training.average.state_dict())
-    # Weights in half precision, as the shipped model has them; vectors and statistics stay as they are.
-    state = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    for name, value in state.items():
+        if name.startswith("prompt_head.") and value.ndim > 1:
+            state[name] = value.half()  # vectors and statistics stay as they are
     content = {"model": state, "network": network.config, "image_size": image_size}
     write_torch_file(content, arguments.finished, durable=True)
     print(f"wrote {arguments.finished}: to ship it, see scripts/finish_model.py's last line")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lsinet_monai.networks import LSINet, load_checkpoint, save_model
+from lsinet_monai.networks import LSINet, PromptHead, load_checkpoint, save_model
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_prompt_head.py"
 
@@ -46,9 +46,15 @@ def test_a_head_is_trained_and_the_rest_stays(work: Path, monkeypatch: pytest.Mo
     trained = _train(work, monkeypatch, 5)
     assert trained.prompt_head is not None
     assert len(np.load(work / "work" / "0_mask.npy")) == 3  # without the one that is held out
-    for name, value in before.state_dict().items():
-        torch.testing.assert_close(trained.state_dict()[name], value, atol=2e-3, rtol=2e-3)  # half precision
+    assert trained.fingerprint() == before.fingerprint()
     weights = trained.prompt_head.state_dict()
-    again = _train(work, monkeypatch, 5)  # all steps are done
+    torch.manual_seed(0)
+    fresh = PromptHead().state_dict()
+    assert not torch.allclose(weights["score.weight"], fresh["score.weight"], atol=1e-3)
+    monkeypatch.setattr(torch.optim.AdamW, "step", None)  # all steps are done: there is none to take
+    again = _train(work, monkeypatch, 5)
     assert again.prompt_head is not None
     assert all(torch.equal(value, weights[name]) for name, value in again.prompt_head.state_dict().items())
+    (work / "held_out.txt").write_text("c test\n")
+    with pytest.raises(SystemExit, match="other pictures"):
+        _train(work, monkeypatch, 5)

@@ -64,6 +64,9 @@ def export_network(
         raise InputError(f"filepath '{path}' is there already: choose another name or pass --overwrite true")
     check_writable(path, "filepath")
     network = copy.deepcopy(network).eval().requires_grad_(False)  # TorchScript may be called with gradients enabled.
+    for module in network.modules():
+        if isinstance(module, LSINet):
+            module.prompt_head = None  # the frame's mask does not depend on it
     state, state_names = (network.new_state(), network.state_names) if isinstance(network, StreamingStep) else ((), [])
     frame = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
     inputs = (frame, *state)

@@ -59,7 +59,7 @@ class PromptedFrame:
         pixels: the frame, uint8, (H, W, 3), RGB.
         image_size: height and width to which the frame is resized for the network.
         features: the encoded frame; encoded here if not given.
-        mask: bool, (H, W), the mask that the frame has so far, from which its first lesion starts.
+        mask: (H, W), bool or integer, the mask that the frame has so far, from which lesion 1 starts.
 
     Raises:
         InputError: the network has no prompt head.
@@ -85,7 +85,7 @@ class PromptedFrame:
         self._features = network.encode(tensor) if features is None else features
         self._seen = {self._whole: (self._features, self._head.see_frame(tensor))}  # and the last window's
         self._lesions: dict[int, _Lesion] = {}
-        self._first = None if mask is None else self._as_start(mask)
+        self._first = None if mask is None else self._as_start(as_mask(mask, self.size, 0))
 
     def segment(
         self,
@@ -101,8 +101,8 @@ class PromptedFrame:
             points: (N, 2) as x, y in the frame's pixels, in the order of the clicks; may be empty if there is a box.
             labels: (N,): 1 for a point in the lesion, 0 for one outside.
             box: left, top, right and bottom of the lesion in the same pixels.
-            mask: (H, W), bool or integer, what to start from. If not given, the frame's first lesion starts from the
-                mask that the frame had, and others from nothing.
+            mask: (H, W), bool or integer, what to start from, the same in each call of a lesion. If not given, lesion 1
+                starts from the mask that the frame had, and others from nothing.
             lesion: the lesion's number.
 
         Returns:
@@ -116,7 +116,7 @@ class PromptedFrame:
         if not clicks and corners is None:
             raise InputError("there is nothing to segment: give points, a box, or both")
         known = self._lesions.get(lesion)
-        start = self._first if next(iter(self._lesions), lesion) == lesion else None
+        start = self._first if lesion == 1 else None
         if mask is not None:
             start = self._as_start(as_mask(mask, self.size, 0))
         if known is None or known.box != corners or not _are_equal(known.start, start):
@@ -125,10 +125,11 @@ class PromptedFrame:
         while same < min(len(clicks), len(known.points)) and clicks[same] == known.points[same]:
             same += 1
         kept = known.logits[: same + (corners is not None)]
-        self._lesions[lesion] = known = _Lesion(start, corners, clicks, kept)
+        known = _Lesion(start, corners, clicks, kept)
         first = len(kept) + (corners is None)
         for count in range(first, len(clicks) + 1):
             known.logits.append(self._step(known, count))
+        self._lesions[lesion] = known
         return self._to_mask(known.logits[-1])
 
     def remove(self, lesion: int) -> None:
@@ -206,7 +207,7 @@ class PromptedFrame:
         return (resized - 0.5) * 2 * _SURE
 
     def _as_points(self, points: Any, labels: Any) -> list[Point]:
-        places, kinds = np.asarray(points, float), np.asarray(labels)
+        places, kinds = _as_array(points, "points"), _as_array(labels, "labels")
         if not places.size and not kinds.size:
             return []
         if places.ndim != 2 or places.shape[1] != 2 or kinds.shape != places.shape[:1]:
@@ -217,7 +218,7 @@ class PromptedFrame:
         return [(float(x), float(y), int(kind)) for (x, y), kind in zip(places, kinds, strict=True)]
 
     def _as_box(self, box: Any) -> Box:
-        corners = np.asarray(box, float)
+        corners = _as_array(box, "box")
         if corners.shape != (4,) or not (corners[:2] < corners[2:]).all():
             raise InputError(f"box={corners.tolist()} must be left, top, right, bottom, with an area")
         self._check_inside(corners.reshape(2, 2), f"box={corners.tolist()}")
@@ -228,6 +229,13 @@ class PromptedFrame:
         height, width = self.size
         if not ((places >= 0) & (places <= (width, height))).all():
             raise InputError(f"{name} must lie in the frame, which is {width} x {height} pixels")
+
+
+def _as_array(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}={values!r} are not numbers in rows of one length") from error
 
 
 def _are_equal(one: Tensor | None, other: Tensor | None) -> bool:

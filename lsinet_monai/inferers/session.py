@@ -32,6 +32,8 @@ __all__ = ["PropagatedFrame", "VideoSession"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_PROMPTED = 16
+
 
 class VideoSession:
     """Segment a video whose masks a person corrects::
@@ -138,7 +140,9 @@ class VideoSession:
     ) -> np.ndarray:
         """Segment a lesion of a frame from points and a box, and correct the frame with all its lesions together.
 
-        A further point costs one pass of the prompt head, see :class:`lsinet_monai.inferers.PromptedFrame`.
+        A further point costs one pass of the prompt head, see :class:`lsinet_monai.inferers.PromptedFrame`. The session
+        keeps the prompts of the 16 frames used last, about 10 MB each for 1080p, and a session file has none: such a
+        frame has its mask, from which lesion 1 starts.
 
         Args:
             frame: its index, from 0.
@@ -147,8 +151,8 @@ class VideoSession:
             labels: (N,): 1 for a point in the lesion, 0 for one outside.
             box: left, top, right and bottom of the lesion in the same pixels.
             lesion: its number, so that a frame can have several.
-            mask: (H, W), bool or integer, the lesion's mask to start from. If not given, a frame's first lesion starts
-                from the mask that the frame has from :meth:`add_mask`, and others start from nothing.
+            mask: (H, W), bool or integer, the lesion's mask to start from, the same in each call of a lesion. If not
+                given, lesion 1 starts from the mask that the frame has already, and others start from nothing.
 
         Returns:
             the lesion's mask, bool, (H, W).
@@ -165,7 +169,9 @@ class VideoSession:
             features = None if encoded is None else encoded.features
             prompted = PromptedFrame(self.network, pixels, self.image_size, features, self.masks.get(frame))
         found = prompted.segment(points, labels, box, mask, lesion)
-        self._prompted[frame] = prompted
+        self._prompted = {**{k: v for k, v in self._prompted.items() if k != frame}, frame: prompted}
+        if len(self._prompted) > _MOST_PROMPTED:
+            del self._prompted[next(iter(self._prompted))]
         self._correct(frame, prompted.mask, pixels)
         return found
 

@@ -68,8 +68,8 @@ def draw_prompts(points: Tensor, labels: Tensor, box: Tensor | None, mask: Tenso
         drawn.append(torch.zeros_like(drawn[0]))
     else:
         left, top, right, bottom = (box.to(mask.dtype) / PROMPT_STRIDE).unbind(1)
-        inside_x = (x >= left[:, None]) & (x <= right[:, None])
-        inside_y = (y >= top[:, None]) & (y <= bottom[:, None])
+        inside_x = (x >= left[:, None]) & (x < right[:, None])
+        inside_y = (y >= top[:, None]) & (y < bottom[:, None])
         drawn.append((inside_y[:, :, None] & inside_x[:, None, :]).to(mask.dtype))
     return torch.cat([torch.stack(drawn, 1), mask], 1)
 

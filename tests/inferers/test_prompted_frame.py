@@ -76,8 +76,10 @@ def test_a_mask_to_start_from_acts_and_a_first_lesion_starts_from_the_frames(net
     from_nothing = PromptedFrame(network, FRAME, (64, 96)).segment(THREE[:1], [1])
     assert not np.array_equal(given, from_nothing)
     corrected = PromptedFrame(network, FRAME, (64, 96), mask=half)
-    assert np.array_equal(corrected.segment(THREE[:1], [1], lesion=4), given)
     assert np.array_equal(corrected.segment(THREE[:1], [1], lesion=2), from_nothing)
+    assert np.array_equal(corrected.segment(THREE[:1], [1]), given)
+    with pytest.raises(InputError, match="give a mask of its size"):
+        PromptedFrame(network, FRAME, (64, 96), mask=half[:10])
 
 
 def test_lesions_are_joined_and_removed(frame: PromptedFrame) -> None:
@@ -99,6 +101,28 @@ def test_points_are_in_the_frames_pixels(network: LSINet) -> None:
     assert (mask[::2, ::3] != small).mean() < 0.05
 
 
+@torch.no_grad()
+def test_what_the_head_sees_in_a_window(network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def keep(self: LSINet, features: Any, detail: Any, *prompts: Any) -> torch.Tensor:
+        seen.append(prompts)
+        return torch.ones(1, 1, 16, 24)
+
+    monkeypatch.setattr(LSINet, "refine", keep)
+    frame = PromptedFrame(network, FRAME, (64, 96))  # of 72 x 120: 0.8 and 0.889 pixels of the network to one
+    start = np.zeros(SIZE, bool)
+    start[36:45, 50:65] = True  # 40 to 52 across and 32 to 40 down for the network: a window of a quarter, 24 x 16
+    frame.segment([[57.5, 40.5], [2, 2]], [1, 0], mask=start)
+    points, labels, box, mask = seen[0]
+    # The window begins at 34, 28, and is seen four times as large.
+    torch.testing.assert_close(points, torch.tensor([[[(46 - 34) * 4.0, (36 - 28) * 4.0]]]))
+    assert labels.tolist() == [[1]] and box is None
+    assert mask.shape == (1, 1, 16, 24)
+    assert mask[0, 0, 8, 12] > 0.99 and mask[0, 0, 1, 1] < 0.01
+    assert seen[1][1].tolist() == [[1]]  # the second point lies outside the window
+
+
 REFUSED = [
     ({"points": [], "labels": []}, "nothing to segment"),
     ({"points": [[1, 2]], "labels": [1, 0]}, r"points must be \(N, 2\)"),
@@ -108,6 +132,8 @@ REFUSED = [
     ({"points": [[float("nan"), 2]], "labels": [1]}, "must lie in the frame"),
     ({"points": [], "labels": [], "box": [10, 10, 10, 20]}, "box="),
     ({"points": [], "labels": [], "box": [10, 10, 20]}, "box="),
+    ({"points": [], "labels": [], "box": "abc"}, "box="),
+    ({"points": [[1, 2], [3]], "labels": [1, 0]}, "points="),
     ({"points": [], "labels": [], "box": [10, 10, 200, 20]}, "must lie in the frame"),
     ({"points": [[1, 2]], "labels": [1], "mask": np.zeros((4, 4), bool)}, "give a mask of its size"),
 ]

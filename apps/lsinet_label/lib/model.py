@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LoadedModel, fuse_norms, load_checkpoint
+from lsinet_monai.utils.files import read_torch_file
 from lsinet_monai.utils.shipped_model import describe_model, model_hash
 
 __all__ = ["ServedModel"]
@@ -53,7 +55,7 @@ class ServedModel:
             ``path``, its file's name; ``available``; ``how`` to get one; ``sha256``, see
             :func:`lsinet_monai.utils.shipped_model.model_hash`; ``about``: its name and hash and, for the shipped
             model, the terms of its use; and ``points``: whether it segments from points and boxes. Without a model
-            ``path``, ``sha256`` and ``about`` are None. Before the first :meth:`load`, ``points`` reads the file.
+            ``path``, ``sha256`` and ``about`` are None.
         """
         path = self.path()
         how = (
@@ -68,14 +70,8 @@ class ServedModel:
             "how": how,
             "sha256": model_hash(path) if path else None,
             "about": describe_model(path) if path else None,
-            "points": path is not None and self._takes_points(),
+            "points": path is not None and _takes_points(path, path.stat().st_mtime_ns),
         }
-
-    def _takes_points(self) -> bool:
-        try:
-            return self.load()[1].network.prompt_head is not None
-        except InputError:  # load() reports it to those who need the model
-            return False
 
     def load(self) -> tuple[str, LoadedModel]:
         """Load the model in service.
@@ -96,3 +92,14 @@ class ServedModel:
                 network, image_size = load_checkpoint(path)
                 self._loaded = mark, LoadedModel(fuse_norms(network).to(self.device), image_size)
             return self._loaded
+
+
+@lru_cache(maxsize=4)
+def _takes_points(path: Path, mtime_ns: int) -> bool:
+    """Whether a model file has a prompt head; not if it cannot be read, of which :meth:`ServedModel.load` says why."""
+    try:
+        content = read_torch_file(path)
+    except InputError:
+        return False
+    network = content.get("network") if isinstance(content, dict) else None
+    return isinstance(network, dict) and bool(network.get("prompt_head"))

@@ -71,9 +71,8 @@ class PointsInferTask(InferTask):
         inside, outside = (_points(request, name) for name in ("foreground", "background"))
         frame = _frame(request, [*inside, *outside])
         points = [point[:2] for point in (*inside, *outside)]
-        mask = self.prompted.segment(
-            video, frame, points, [1] * len(inside) + [0] * len(outside), request.get("box") or None
-        )
+        labels = [1] * len(inside) + [0] * len(outside)  # these clients do not say in which order they were set
+        mask = self.prompted.segment(video, frame, points, labels, request.get("box") or None)
         file = new_file(".png")
         file.write_bytes(encode_mask(mask.view(np.uint8)))
         return str(file), {"label_names": {"polyp": 1}, "frame": frame, "box": _box(mask)}
@@ -90,10 +89,10 @@ def _points(request: dict[str, Any], name: str) -> list[list[float]]:
 def _frame(request: dict[str, Any], points: list[list[float]]) -> int:
     """The frame that is named, or that the points are in."""
     named = request.get("frame")
-    frames = {int(point[2]) for point in points if len(point) == 3} | ({named} if named is not None else set())
-    if len(frames) > 1 or not all(type(frame) is int for frame in frames):
+    frames = [point[2] for point in points if len(point) == 3] + ([] if named is None else [named])
+    if not all(type(frame) in (int, float) and frame == int(frame) for frame in frames) or len(set(frames)) > 1:
         raise InputError(f"the points and frame={named!r} must name one frame by its number, from 0")
-    return frames.pop() if frames else 0
+    return int(frames[0]) if frames else 0
 
 
 def _box(mask: np.ndarray) -> list[int] | None:

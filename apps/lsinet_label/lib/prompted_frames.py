@@ -80,6 +80,8 @@ class PromptedFrames:
         except InputError as error:
             raise InputError(f"frame {frame} of '{video.id}' is damaged or missing: choose another frame") from error
         with self._lock:
+            for other in [other for other in self._frames if other[-1] != mark]:
+                del self._frames[other]  # so that a model that is no longer in service leaves the device
             if key not in self._frames:
                 size = ensure_tuple_rep(model.image_size, 2)
                 self._frames[key] = PromptedFrame(model.network, pixels, size)

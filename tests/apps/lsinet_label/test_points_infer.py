@@ -68,6 +68,9 @@ def test_a_box(task):
         ({"foreground": [[40, 20, 3]], "background": [[5, 5, 4]]}, "must name one frame"),
         ({"foreground": [[40, 20, 3]], "frame": 4}, "must name one frame"),
         ({"foreground": [[40, 20]], "frame": "4"}, "must name one frame"),
+        ({"foreground": [[40, 20]], "frame": [3]}, "must name one frame"),
+        ({"foreground": [[40, 20, 3.7]]}, "must name one frame"),
+        ({"box": "abc"}, "box="),
         ({"foreground": [[400, 20]]}, "must lie in the frame"),
     ],
 )
