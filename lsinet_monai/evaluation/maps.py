@@ -14,9 +14,10 @@ from lsinet_monai.errors import InputError
 
 from .truth import LONE_SPLIT, Key, TruthClip, list_cases
 
-__all__ = ["FoundMaps", "MapProblems", "find_maps", "read_map_and_mask", "read_method_map"]
+__all__ = ["FoundMaps", "MapError", "MapProblems", "find_maps", "read_map_and_mask", "read_method_map"]
 
 _PROBLEMS_NAMED = 10
+_INVERTED_ERROR = 0.8  # inverted, the maps then err by less than 0.2
 
 
 class MapProblems(InputError):
@@ -155,3 +156,45 @@ def read_map_and_mask(
         sizes = " but its mask is ".join("x".join(map(str, image.shape)) for image in (map_, mask))
         raise InputError(f"{path}: is {sizes}; make them the same size")
     return map_, mask
+
+
+@dataclass
+class MapError:
+    """How far a clip's maps are from its masks, to tell whether they are inverted. No score depends on it.
+
+    Args:
+        inside: the sum of the maps where the masks show polyp.
+        outside: the sum of the maps elsewhere.
+        polyp: the number of pixels that show polyp.
+        rest: the number of all others.
+    """
+
+    inside: int = 0
+    outside: int = 0
+    polyp: int = 0
+    rest: int = 0
+
+    def add(self, map_: np.ndarray, mask: np.ndarray) -> None:
+        """Add a frame: its map, uint8, (H, W), and its mask, bool, (H, W)."""
+        inside, polyp = int(map_[mask].sum(dtype=np.int64)), int(mask.sum())
+        self.inside += inside
+        self.outside += int(map_.sum(dtype=np.int64)) - inside
+        self.polyp += polyp
+        self.rest += mask.size - polyp
+
+    @property
+    def mean(self) -> float:
+        """The mean error of a pixel, in [0, 1]; 1 minus this for the inverted maps. 0 without frames."""
+        return (255 * self.polyp - self.inside + self.outside) / (255 * max(self.polyp + self.rest, 1))
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether the maps agree far better with the masks if inverted; False for a clip without a polyp.
+
+        Empty maps of polyps that fill the view are not inverted, nor are white ones: the background must be bright, and
+        the polyps darker. A frame without a polyp, stretched by its own range, may be bright by chance.
+        """
+        if not (self.polyp and self.rest) or self.mean <= _INVERTED_ERROR:
+            return False
+        inside, outside = self.inside / self.polyp, self.outside / self.rest
+        return outside > 255 / 2 and inside < outside

@@ -23,7 +23,7 @@ from lsinet_monai.metrics.clip_scores import ClipResult, ClipScorer, split_score
 from lsinet_monai.utils.cores import available_cores
 from lsinet_monai.utils.extras import require_extra
 
-from .maps import MapProblems, find_maps, read_map_and_mask
+from .maps import MapError, MapProblems, find_maps, read_map_and_mask
 from .truth import NEGATIVE_SPLIT, Key, TruthClip, truth_clips, with_mask_rules
 
 __all__ = ["Evaluation", "score_folders"]
@@ -166,6 +166,7 @@ class _Done:
     """Maps that use the full range, as every stretched map does."""
     levels: frozenset[int]
     """The values of all maps, in [0, 255]."""
+    error: MapError
 
     @property
     def brightest(self) -> int:
@@ -176,22 +177,30 @@ class _Done:
 def _score_clip(task: _Task) -> _Done:
     # The benchmark would give every frame of a negative clip a Dice of 0.
     scorer = ClipScorer(task.threshold, task.min_area, benchmark=task.clip.masks is not None)
-    problems, full_range_frames, levels = [], 0, set[int]()
+    problems, full_range_frames, levels, error = [], 0, set[int](), MapError()
     last = len(task.maps) - 1
     for index, path in enumerate(task.maps):
         if path is None:
             continue
         try:
             map_, mask = read_map_and_mask(path, task.clip, index, task.rule)
-        except InputError as error:
-            problems.append(str(error))
+        except InputError as problem:
+            problems.append(str(problem))
             continue
         if not problems and not task.only_read:
             scorer.add(index, index == last, map_, mask, map_.astype(np.float32) / 255)
             full_range_frames += int(map_.min() == 0 and map_.max() >= _STRETCHED_TO)
             levels |= set(np.flatnonzero(np.bincount(map_.ravel())).tolist())  # np.unique would sort
+            error.add(map_, mask)
     return _Done(
-        task.method, task.clip.key, len(task.maps), scorer.result(), problems, full_range_frames, frozenset(levels)
+        task.method,
+        task.clip.key,
+        len(task.maps),
+        scorer.result(),
+        problems,
+        full_range_frames,
+        frozenset(levels),
+        error,
     )
 
 
@@ -252,6 +261,13 @@ def _notices(tasks: Sequence[_Task], done: Sequence[_Done]) -> list[str]:
                 for each in results
                 if len(each.levels - {0}) == 1 and each.brightest <= 255 * tasks[0].threshold
             ]
+        notices += [
+            f"{method}: {'/'.join(filter(None, each.key))}: its maps agree far better with the truth if inverted (mean "
+            f"error {1 - each.error.mean:.3f} in place of {each.error.mean:.3f}); they are scored as they are: if "
+            "polyps are dark in them, save 255 minus each pixel"
+            for each in sorted(results, key=lambda each: natural_key("/".join(each.key)))
+            if each.error.is_inverted
+        ]
         has_negative = any(each.result.clinical.negative_frames for each in results)
         if has_negative and all(each.full_range_frames == each.result.clinical.frames for each in results):
             notices.append(

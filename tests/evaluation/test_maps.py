@@ -12,7 +12,7 @@ from PIL import Image
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.evaluation import Evaluation, MapProblems, score_folders, truth_clips
-from lsinet_monai.evaluation.maps import find_maps, read_map_and_mask
+from lsinet_monai.evaluation.maps import MapError, find_maps, read_map_and_mask
 
 Score = Callable[..., Evaluation]
 
@@ -201,3 +201,25 @@ def test_bad_folders(data: Path, damage: Callable[[Path], None], message: str, s
     with pytest.raises(InputError, match=message) as caught:
         score()
     assert "\n" not in str(caught.value)
+
+
+SMALL, LARGE = np.zeros((2, 20, 20), bool)
+SMALL[4:8, 4:8], LARGE[1:] = True, True
+ERRORS = [
+    ("right", SMALL * 255, SMALL, 0, False),
+    ("inverted", 255 - SMALL * 255, SMALL, 1, True),
+    ("not much better if inverted", np.full((20, 20), 190) - SMALL * 180, SMALL, 0.754, False),
+    ("white", np.full((20, 20), 255), SMALL, 0.96, False),
+    ("no polyp found, which fills the view", np.zeros((20, 20)), LARGE, 0.95, False),
+    ("a large one, inverted", 255 - LARGE * 255, LARGE, 1, True),
+    ("no polyp", np.full((20, 20), 255), SMALL & False, 1, False),
+]
+
+
+@pytest.mark.parametrize(("_", "map_", "mask", "mean", "is_inverted"), ERRORS, ids=[case[0] for case in ERRORS])
+def test_maps_that_are_inverted(_: str, map_: np.ndarray, mask: np.ndarray, mean: float, is_inverted: bool) -> None:
+    error = MapError()
+    assert error.mean == 0 and not error.is_inverted
+    for _frame in range(3):
+        error.add(map_.astype(np.uint8), mask)
+    assert error.mean == pytest.approx(mean, abs=1e-3) and error.is_inverted == is_inverted

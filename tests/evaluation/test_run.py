@@ -133,6 +133,25 @@ def test_a_clip_whose_maps_are_0_and_1_is_noticed(data: Path, score: Score) -> N
     ]
 
 
+@pytest.mark.parametrize("clips", [[f"{UNSEEN}/case10"], [f"{UNSEEN}/case1", f"{UNSEEN}/case10"]])
+@pytest.mark.parametrize("as_masks", [False, True])
+def test_inverted_maps_are_noticed_and_scored_as_they_are(
+    data: Path, score: Score, clips: list[str], as_masks: bool
+) -> None:
+    shutil.rmtree(data / "maps" / SEEN)
+    for path in (data / "maps").rglob("*.png"):
+        map_ = np.array(Image.open(path))
+        map_ = np.where(map_ > 127, 255, 0).astype(np.uint8) if as_masks else map_
+        _save(path, 255 - map_ if path.parent.name in [Path(clip).name for clip in clips] else map_)
+    evaluation = score()
+    notices = [notice for notice in evaluation.notices if "inverted" in notice]
+    assert len(notices) == len(clips)
+    for clip, notice in zip(clips, notices, strict=True):
+        assert notice.startswith(f"ours: {clip}: its maps agree far better with the truth if inverted (mean error 0.")
+        assert notice.endswith("scored as they are: if polyps are dark in them, save 255 minus each pixel")
+    assert evaluation.scores()["ours"][UNSEEN]["cases"]["case10"]["dice_at_0.5"] < 0.1
+
+
 def test_maps_that_are_all_faint_are_noticed(data: Path, score: Score) -> None:
     for path in (data / "maps").rglob("*.png"):
         _save(path, np.arange(480, dtype=np.uint16).reshape(20, 24).clip(0, 3).astype(np.uint8))
