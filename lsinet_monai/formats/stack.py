@@ -12,8 +12,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +21,6 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from lsinet_monai.data.mask_files.polarity import look_at
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import (
     AddFrame,
@@ -33,19 +31,17 @@ from lsinet_monai.formats.clip_labels import (
     check_file,
     log_reading,
 )
-from lsinet_monai.formats.labels import LabelChoice, Labels, UnclearLabels
-from lsinet_monai.formats.lesion_ids import LAST_LESION, fit_ids
+from lsinet_monai.formats.labels import Labels, UnclearLabels
+from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.formats.orientation import Orientation, nrrd_affine
+from lsinet_monai.formats.stack_labels import check_background, choose_segments, segment_names
 
 __all__ = ["LARGEST_STACK", "check_stack", "read_stack", "write_image_stack", "write_stack"]
 
 LARGEST_STACK = 2**30
 """The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
-_BINARY = {128, 255}
-"""Values that stand for "polyp" in a mask, if they are alone."""
 _AS_LABEL_MAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
-_LOOKS, _FEWEST_LOOKS = 16, 5  # frames of a stack
 _GZIP_MARK = b"\x1f\x8b"
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
@@ -206,9 +202,9 @@ def read_stack(
             "taken as they lie: check that the masks fit"
         )
     try:
-        values, ids, unknown = _choose_segments(stack, _segment_names(fields), labels, reading)
+        values, ids, unknown = choose_segments(stack, segment_names(fields), labels, reading)
         if not is_own:
-            _check_background(stack, values[ids > 0])
+            check_background(stack, values[ids > 0])
     except UnclearLabels as error:
         raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
     except InputError as error:
@@ -220,73 +216,6 @@ def read_stack(
         lambda place: ids[np.searchsorted(values, stack[:, :, place].T)],
         reading=reading,
     )
-
-
-def _segment_names(fields: str) -> dict[int, str]:
-    """Read the names that 3D Slicer gives to the labels of a ``*.seg.nrrd``."""
-    found: dict[str, dict[str, str]] = {"Name": {}, "LabelValue": {}}
-    for number, name, value in re.findall("^Segment([0-9]+)_(Name|LabelValue):=(.*)$", fields, re.MULTILINE):
-        found[name][number] = value.strip()
-    values = found["LabelValue"]
-    return {int(values[number]): name for number, name in found["Name"].items() if values.get(number, "").isdecimal()}
-
-
-def _choose_segments(
-    stack: np.ndarray, names: Mapping[int, str], labels: Labels | None, reading: Reading
-) -> tuple[np.ndarray, np.ndarray, set[int]]:
-    """Choose the segments that are polyps.
-
-    Returns:
-        The values of the stack in order, from 0; for each the lesion's id, int32, 0 for other things than polyps; the
-        indices of the frames that show only segments of which nobody said whether they are polyps.
-    """
-    values = np.unique(stack)
-    values = values if values.size and values[0] == 0 else np.concatenate([[0], values])
-    if not names:
-        if labels is not None:
-            raise InputError("names no segments to choose from; leave out 'labels'")
-        found = set(map(int, values[1:]))
-        if len(found) == 1 and found <= _BINARY:
-            reading.notes.append(f"its only label is {max(found)}: a mask, which does not tell lesions apart")
-            return values, np.array([0, 1], np.int32), set()
-        fitted = fit_ids(found)
-        reading.ids = set(fitted.values())
-        return values, np.array([0, *(fitted[int(value)] for value in values[1:])], np.int32), set()
-    shows = {value: (stack == value).any((0, 1)) for value in values[1:].tolist()}
-    name_of = {value: names.get(value, f"label {value}") for value in shows}
-    count = Counter(dict.fromkeys(names.values(), 0))
-    for value, frames in shows.items():
-        count[name_of[value]] += int(frames.sum())
-    choice = LabelChoice(labels, count)
-    choice.report(count, "segment", reading)
-    is_polyp = {value: choice.is_polyp(name) for value, name in name_of.items()}
-    chosen = {value: choice.lesion(name) for value, name in name_of.items() if is_polyp[value]}
-    given = {lesion for lesion in chosen.values() if lesion is not None}
-    fitted = fit_ids((int(value) for value, lesion in chosen.items() if lesion is None), given)
-    ids = [(chosen[value] or fitted[int(value)]) if value in chosen else 0 for value in name_of]
-    reading.ids = set(ids) - {0}
-    polyp, unknown = np.zeros((2, stack.shape[2]), bool)
-    for value, frames in shows.items():
-        if is_polyp[value]:
-            polyp |= frames
-        elif not choice.is_something_else(name_of[value]):
-            unknown |= frames
-    return values, np.array([0, *ids], np.int32), set(np.flatnonzero(unknown & ~polyp).tolist())
-
-
-def _check_background(stack: np.ndarray, polyps: np.ndarray) -> None:
-    """Refuse a label that looks like the background: it is in all frames, and surrounds or covers most of them."""
-    if stack.shape[2] < _FEWEST_LOOKS:
-        return  # a polyp may fill the view for some frames
-    places = sorted({int(place) for place in np.linspace(0, stack.shape[2] - 1, _LOOKS)})
-    for value in polyps.tolist():
-        looks = [look_at("", stack[:, :, place] == value) for place in places]
-        surrounds = [look.shows_polyp and look.is_inverted is not False for look in looks]
-        if all(look.shows_polyp for look in looks) and np.mean(surrounds) > 0.5:
-            raise InputError(
-                f"label {value} covers most of the area and border of the frames, as a background does; save the "
-                f"background as 0, or polyps as PNG masks, for which labels={value} says so"
-            )
 
 
 def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
