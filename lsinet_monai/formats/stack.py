@@ -204,7 +204,7 @@ def read_stack(
     try:
         values, ids, unknown = choose_segments(stack, segment_names(fields), labels, reading)
         if not is_own:
-            check_background(stack, values[ids > 0])
+            check_background(stack, values[ids > 0], reading)
     except UnclearLabels as error:
         raise UnclearLabels(f"{path}: {error}", error.details["labels"]) from error
     except InputError as error:

@@ -83,16 +83,32 @@ def choose_segments(
     return values, np.array([0, *ids], np.int32), set(np.flatnonzero(unknown & ~polyp).tolist())
 
 
-def check_background(stack: np.ndarray, polyps: np.ndarray) -> None:
-    """Refuse a label that looks like the background: it is in all frames, and surrounds or covers most of them."""
-    if stack.shape[2] < _FEWEST_LOOKS:
-        return  # a polyp may fill the view for some frames
+def check_background(stack: np.ndarray, polyps: np.ndarray, reading: Reading) -> None:
+    """Refuse a label that looks like the background: it is in all frames, and surrounds or covers most of them.
+
+    A polyp may fill the view for a few frames. So a stack of few frames is refused only if most frames that the label
+    does not cover whole show a few compact holes in it, as polyps are in a background; others get a note.
+
+    Args:
+        stack: the labels, (W, H, T).
+        polyps: the labels that were taken as polyps.
+        reading: the notes are added to it.
+
+    Raises:
+        InputError: if a label looks like the background.
+    """
+    is_short = stack.shape[2] < _FEWEST_LOOKS
     places = sorted({int(place) for place in np.linspace(0, stack.shape[2] - 1, _LOOKS)})
     for value in polyps.tolist():
         looks = [look_at("", stack[:, :, place] == value) for place in places]
         surrounds = [look.shows_polyp and look.is_inverted is not False for look in looks]
-        if all(look.shows_polyp for look in looks) and np.mean(surrounds) > 0.5:
+        if not all(look.shows_polyp for look in looks) or np.mean(surrounds) <= 0.5:
+            continue
+        found = f"label {value} covers most of the area and border of the frames, as a background does"
+        shaped = [look.is_surely_inverted for look in looks if look.is_inverted is not None]
+        if is_short and not (shaped and np.mean(shaped) > 0.5):
+            reading.notes.append(f"{found}; it was taken as polyp: if it is none, save the background as 0")
+        else:
             raise InputError(
-                f"label {value} covers most of the area and border of the frames, as a background does; save the "
-                f"background as 0, or polyps as PNG masks, for which labels={value} says so"
+                f"{found}; save the background as 0, or polyps as PNG masks, for which labels={value} says so"
             )

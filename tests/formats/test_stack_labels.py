@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import itk
 import nibabel
 import numpy as np
 import pytest
@@ -40,6 +41,48 @@ def test_a_polyp_may_fill_some_frames_and_ours_all(tmp_path: Path, clip: ClipInf
         for index in range(9):
             add(index, np.ones(clip.size, np.int32), {})
     assert read_stack(tmp_path / "b.nii.gz", clip)[0].all()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("frames", [1, 2, 4])
+@pytest.mark.parametrize(("background", "polyp"), [(255, 0), (1, 2)])
+def test_few_frames_with_another_background_are_refused(
+    tmp_path: Path, clip: ClipInfo, background: int, polyp: int, frames: int, suffix: str
+) -> None:
+    stack = np.full((frames, 60, 80), background, np.uint8)
+    stack[-1, 20:40, 20:40] = polyp
+    path = tmp_path / f"a{suffix}"
+    itk.imwrite(itk.image_from_array(stack), path)
+    with pytest.raises(InputError, match=f"label {background} covers most of the area and border .*save the back"):
+        read_stack(path, clip, first_frame=3)
+
+
+LARGE = np.ones((80, 60), np.uint8)
+LARGE[:30, :20] = 0
+SMALL = np.zeros((80, 60), np.uint8)
+SMALL[20:40, 20:40] = 1
+FEW = [
+    ("all of every frame", [LARGE | 1, LARGE | 1], True),
+    ("most of every frame", [LARGE, LARGE], True),
+    ("a corner is free in most frames", [LARGE | 1, LARGE, LARGE], True),
+    ("small", [SMALL], False),
+    ("large for a while", [SMALL, SMALL, LARGE | 1], False),
+    ("not in every frame", [LARGE, LARGE & 0, LARGE], False),
+]
+
+
+@pytest.mark.parametrize(("_", "frames", "is_noted"), FEW, ids=[case[0] for case in FEW])
+def test_a_polyp_that_fills_few_frames_is_noted(
+    tmp_path: Path, clip: ClipInfo, _: str, frames: list[np.ndarray], is_noted: bool
+) -> None:
+    nibabel.Nifti1Image(np.stack(frames, axis=2), np.eye(4)).to_filename(tmp_path / "a.nii")
+    found = read_stack(tmp_path / "a.nii", clip, first_frame=2)
+    assert all((found[2 + place] == frame.T).all() for place, frame in enumerate(frames))
+    notes = [
+        "label 1 covers most of the area and border of the frames, as a background does; it was taken as polyp: if it "
+        "is none, save the background as 0"
+    ]
+    assert found.reading.notes == (notes if is_noted else [])
 
 
 def _segments(*names: str) -> bytes:
