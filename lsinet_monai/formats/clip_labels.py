@@ -16,6 +16,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.formats.frame_names import has_several_numbers, picture_stem, split_name
 
 __all__ = [
+    "GZIP_MARK",
     "LARGEST_FILE",
     "AddFrame",
     "Attributes",
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_FILE = 2**29
 """Readers accept files of up to this many bytes: 512 MiB."""
+GZIP_MARK = b"\x1f\x8b"
+"""The first bytes of a file that is packed with gzip."""
 
 _MOST_RUNS = 6
 
@@ -224,7 +227,8 @@ def check_file(path: str | Path, suffixes: Sequence[str]) -> Path:
     """Check that a file exists and has a readable size and one of the suffixes, before anything reads it.
 
     Raises:
-        InputError: if the file is missing, not a file, empty, too large, or has another suffix.
+        InputError: if the file is missing, not a file, empty, too large, or has another suffix; if it is a ZIP archive,
+            or is packed with gzip and no suffix says so.
     """
     path = Path(path)
     if not path.is_file():
@@ -235,6 +239,9 @@ def check_file(path: str | Path, suffixes: Sequence[str]) -> Path:
     if not 0 < size <= LARGEST_FILE:
         raise InputError(f"{path}: has {size} bytes; a readable file has 1 to {LARGEST_FILE}")
     with path.open("rb") as file:
-        if file.read(4) == b"PK\x03\x04":
-            raise InputError(f"{path}: is a ZIP archive; unpack it, and give the {' or '.join(suffixes)} in it")
+        mark = file.read(4)
+    if mark == b"PK\x03\x04":
+        raise InputError(f"{path}: is a ZIP archive; unpack it, and give the {' or '.join(suffixes)} in it")
+    if mark.startswith(GZIP_MARK) and not any(suffix.endswith(".gz") for suffix in suffixes):
+        raise InputError(f"{path}: is packed with gzip; unpack it, and give the {' or '.join(suffixes)} in it")
     return path

@@ -141,7 +141,10 @@ def read_coco(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         raise InputError(f"{path}: {error}") from error
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{path}: cannot be read as COCO instances ({reason})") from error
+        reason = "it is not text in UTF-8, UTF-16 or UTF-32" if isinstance(error, UnicodeDecodeError) else reason
+        raise InputError(
+            f"{path}: cannot be read as COCO instances ({reason}); export it again, as 'COCO instances' in JSON"
+        ) from error
     log_reading(path, found.reading)
     return found
 

@@ -23,6 +23,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.clip_labels import (
+    GZIP_MARK,
     AddFrame,
     Attributes,
     ClipInfo,
@@ -42,7 +43,7 @@ LARGEST_STACK = 2**30
 """The largest stack in bytes, uncompressed: 1 GiB. Writing takes three times its size in memory."""
 
 _AS_LABEL_MAP = "a segmentation of 3D Slicer must be exported as a label map, with the video's volume as its reference"
-_GZIP_MARK = b"\x1f\x8b"
+_NIFTI_2_MARKS = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))  # the size of its header
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _HEADER_BYTES = 2**16
 
@@ -174,7 +175,9 @@ def read_stack(
         raise InputError(f"{path}: {error}") from error
     except (OSError, EOFError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError, zlib.error) as error:
         reason = str(error).strip().replace("\n", " ")
-        raise InputError(f"{path}: cannot be read as a stack ({reason})") from error
+        raise InputError(
+            f"{path}: cannot be read as a stack ({reason}); save it again, as NIfTI-1 (*.nii.gz) or NRRD (*.nrrd)"
+        ) from error
     frames = stack.shape[2]
     if first_frame is None:
         found = re.search(r"first_frame\W+([0-9]{1,9})\b", fields)
@@ -236,8 +239,14 @@ def _check_size(sizes: Sequence[int], clip: ClipInfo) -> None:
 def _read_nifti(path: Path, clip: ClipInfo) -> tuple[np.ndarray, Orientation, str]:
     with path.open("rb") as file:
         # The name may say otherwise, as of what the label app gets.
-        is_packed = file.read(len(_GZIP_MARK)) == _GZIP_MARK
+        is_packed = file.read(len(GZIP_MARK)) == GZIP_MARK
     with gzip.open(path) if is_packed else path.open("rb") as file:
+        mark = file.read(4)
+        if mark == b"NRRD":
+            raise InputError("is NRRD, not NIfTI; give it as *.nrrd")
+        if mark in _NIFTI_2_MARKS:
+            raise InputError("is NIfTI-2; save it as NIfTI-1 (*.nii.gz), or as *.nrrd")
+        file.seek(0)
         try:
             image = nibabel.nifti1.Nifti1Image.from_stream(file)
         except (nibabel.filebasedimages.ImageFileError, HeaderDataError, WrapStructError) as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,11 @@ def test_case_matters_only_where_it_tells_frames_apart() -> None:
     assert [clip.index_of(name) for name in ("a1.png", "A1.png", "B2.PNG", "c.png")] == [0, 1, 2, None]
     twice = ClipInfo("case1", (4, 4), frame_count=2, files={0: "a1.jpg", 1: "A1.jpg", 2: "A1.png"})
     assert twice.index_of("A1.png") is None
+
+
+def test_a_packed_file_needs_a_suffix_that_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "a.nii"
+    file.write_bytes(gzip.compress(b"x"))
+    assert check_file(file, [".nii.gz", ".nii"]) == file
+    with pytest.raises(InputError, match=r"a.nii: is packed with gzip; unpack it, and give the .xml or .nii in it"):
+        check_file(file, [".xml", ".nii"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,19 @@ def test_a_label_that_is_not_there(tmp_path: Path, clip: ClipInfo) -> None:
     with pytest.raises(UnclearLabels, match=r"has no label 'adenoma': .* 'Polyp' \(1\), 'tool' \(1\)") as caught:
         _read(tmp_path, clip, _content(), labels="adenoma")
     assert caught.value.details == {"labels": {"Polyp": 1, "tool": 1}}
+
+
+PACKED = [
+    (gzip.compress(b"{}"), r"b.json: is packed with gzip; unpack it, and give the .json in it$"),
+    (b"\x89PNG\r\n", r"\(it is not text in UTF-8, UTF-16 or UTF-32\); export it again, as 'COCO instances' in JSON$"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), PACKED)
+def test_what_is_no_text_is_refused(tmp_path: Path, clip: ClipInfo, content: bytes, message: str) -> None:
+    (tmp_path / "b.json").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_coco(tmp_path / "b.json", clip)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])

@@ -194,6 +194,22 @@ def test_a_nifti_is_unpacked_by_its_content(
     assert list(found) == list(expected) and all((found[frame] == expected[frame]).all() for frame in expected)
 
 
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_another_format_named_as_nifti(tmp_path: Path, clip: ClipInfo, suffix: str, endianness: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    header = nibabel.Nifti2Header(endianness=endianness)
+    nibabel.Nifti2Image(np.zeros((80, 60, 9), np.uint8), np.eye(4), header).to_filename(path)
+    with pytest.raises(InputError, match=r"a\.nii\S*: is NIfTI-2; save it as NIfTI-1 \(\*.nii.gz\), or as \*.nrrd$"):
+        read_stack(path, clip)
+    path.write_bytes(_nrrd())
+    with pytest.raises(InputError, match=r"is NRRD, not NIfTI; give it as \*.nrrd$"):
+        read_stack(path, clip)
+    path.write_bytes(b"x" * 999)
+    with pytest.raises(InputError, match=r"; save it again, as NIfTI-1 \(\*.nii.gz\) or NRRD \(\*.nrrd\)$"):
+        read_stack(path, clip)
+
+
 @pytest.mark.parametrize("first_frame", [-1, 4])
 def test_frames_that_the_clip_does_not_have(tmp_path: Path, clip: ClipInfo, labels: Frames, first_frame: int) -> None:
     with pytest.raises(InputError, match="has 6 frames from frame"):
