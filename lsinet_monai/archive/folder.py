@@ -218,6 +218,8 @@ class ArchiveFolder:
 def _flush(folder: Path) -> None:
     """Wait until the files that make a result are on the disk; a picture per frame would take too long."""
     for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).parts[0] not in FRAME_RESULTS:
+        # A video called masks.mp4 has its summary there too.
+        is_of_frame = path.suffix == ".png" and path.relative_to(folder).parts[0] in FRAME_RESULTS
+        if path.is_file() and not is_of_frame:
             with path.open("rb") as file:
                 os.fsync(file.fileno())

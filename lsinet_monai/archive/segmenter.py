@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -126,7 +126,10 @@ class Segmenter:
         if (worst := most_doubtful(doubts)) is not None:
             write_thumbnail(results / "thumbnail.jpg", path, summary["frames"][worst]["index"], table)
         if "png" not in self._settings.exports:
-            shutil.rmtree(results / "masks", ignore_errors=True)
+            # Not the folder above it, in which the results of a video called masks.mp4 lie too.
+            shutil.rmtree(results / "masks" / path.stem, ignore_errors=True)
+            with suppress(OSError):
+                (results / "masks").rmdir()
         row = describe(video, sha256, summary, doubts, time.monotonic() - start)
         try:
             return self._folder.deliver(results, row)

@@ -71,6 +71,19 @@ def test_nothing_is_left_of_results_that_could_not_be_copied(
         assert list((folder.path / ".on_the_way").iterdir()) == []
 
 
+def test_summary_and_table_are_on_the_disk_whatever_the_videos_name(
+    folder: ArchiveFolder, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video called masks.mp4 has them in the folder of the pictures, for which nobody waits."""
+    (results / "masks" / "summary.json").touch()
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(Path(f"/dev/fd/{number}").resolve().name))
+    with folder.claim(SETTINGS):
+        flushed.clear()
+        folder.deliver(results, _row(ArchiveVideo("masks.mp4", "/in/masks.mp4", 5)))
+    assert sorted(flushed) == ["result.json", "summary.json", "summary.json"]
+
+
 def test_the_first_of_two_results_stays(folder: ArchiveFolder, results: Path) -> None:
     """A worker on a machine that was thought to be lost may deliver late."""
     with folder.claim(SETTINGS):

@@ -62,6 +62,23 @@ def test_by_default_a_table_of_masks_and_a_row(settings: Settings, folder: Archi
     assert list(Path("tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("stem", ["masks", "maps", "overlays"])
+@pytest.mark.parametrize("exports", [(), ("png", "maps", "overlay")])
+def test_a_video_with_the_name_of_a_folder_of_pictures(
+    model_file: Path, folder: ArchiveFolder, make_video: Callable[..., ArchiveVideo], stem: str, exports: tuple[str]
+) -> None:
+    video = make_video(Path(f"in/{stem}.mp4").absolute(), 3)
+    outcome = Segmenter(Settings(str(model_file), exports=exports), folder)(video)
+    assert outcome.kind == "done", outcome.reason
+    place = folder.place(video.name)
+    names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    expected = {f"{stem}/summary.json", f"{stem}/masks.parquet", "result.json", "thumbnail.jpg"}
+    if exports:
+        frames = [f"{kind}/{stem}/{number:06}.png" for kind in ("masks", "maps") for number in range(3)]
+        expected |= {f"overlays/{stem}.mp4", *frames}
+    assert names == expected
+
+
 def test_a_video_elsewhere_is_copied_here(settings: Settings, folder: ArchiveFolder, video: ArchiveVideo) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
