@@ -19,7 +19,7 @@ TRIES = 3
 class Failures:
     """The failures of an archive's videos. They outlive the run, so that an interrupted one counts on.
 
-    A video whose size has changed is another one, and has not failed yet.
+    A video whose size or path has changed may be another one, and has not failed yet.
 
     Args:
         path: the file.
@@ -28,11 +28,11 @@ class Failures:
 
     def __init__(self, path: Path, forget: bool = False) -> None:
         self._path = path
-        self._reasons: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._reasons: dict[tuple[str, str, int], list[str]] = defaultdict(list)
         lines = [] if forget or not path.exists() else path.read_text(encoding="utf-8").splitlines()
         known = [entry for line in lines if (entry := _parse(line))]
         for entry in known:
-            self._reasons[entry["video"], entry["bytes"]].append(entry["reason"])
+            self._reasons[entry["video"], entry["path"], entry["bytes"]].append(entry["reason"])
         # A line that a crash cut short would otherwise swallow the next one.
         if path.exists():
             with atomic_write(path) as temporary:
@@ -44,19 +44,23 @@ class Failures:
         Raises:
             OSError: the file cannot be written.
         """
-        self._reasons[video.name, video.size].append(reason)
+        self._reasons[_key(video)].append(reason)
         line = json.dumps({"video": video.name, "path": video.path, "bytes": video.size, "reason": reason})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def is_set_aside(self, video: ArchiveVideo) -> bool:
         """Whether a video has failed so often that it is not tried again."""
-        return len(self._reasons[video.name, video.size]) >= TRIES
+        return len(self._reasons[_key(video)]) >= TRIES
 
     def reason(self, video: ArchiveVideo) -> str:
         """Why a video failed: its last failure, and the number of tries."""
-        reasons = self._reasons[video.name, video.size]
+        reasons = self._reasons[_key(video)]
         return f"{reasons[-1]} ({len(reasons)} tries)"
+
+
+def _key(video: ArchiveVideo) -> tuple[str, str, int]:
+    return video.name, video.path, video.size
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -64,4 +68,4 @@ def _parse(line: str) -> dict[str, Any] | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and {"video", "bytes", "reason"} <= entry.keys() else None
+    return entry if isinstance(entry, dict) and {"video", "path", "bytes", "reason"} <= entry.keys() else None

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from lsinet_monai.archive.content import content_hash
 from lsinet_monai.archive.results import read_table, write_table
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
@@ -135,7 +136,8 @@ class ArchiveFolder:
     def finished(self, videos: Sequence[ArchiveVideo]) -> dict[str, dict[str, Any]]:
         """Find the rows of all videos whose results are whole, those of earlier runs over other inputs too.
 
-        A video whose file has another size than in its row has changed: its results are removed.
+        A video whose file has another size than in its row has changed: its results are removed. One that has moved is
+        known by its content, and its row then has its new path.
 
         Args:
             videos: the videos of this run.
@@ -144,7 +146,8 @@ class ArchiveFolder:
             The rows by video.
 
         Raises:
-            InputError: the table is damaged, or the results of another video have the name of one of these.
+            InputError: the table is damaged, or the results of another video have the name of one of these. Or one
+                that may have moved cannot be read.
         """
         table = read_table(self.table).items()
         rows = {name: row for name, row in table if row["error"] is None and (self.place(name) / _ROW).exists()}
@@ -152,11 +155,15 @@ class ArchiveFolder:
             row = rows.get(video.name) or self.row(video.name)
             if row is None:
                 continue
-            if row["bytes"] == video.size:
-                rows[video.name] = row
-            elif row["path"] == video.path:
-                self._remove(video.name)
-                rows.pop(video.name, None)
+            is_same_size = row["bytes"] == video.size
+            if row["path"] == video.path:
+                if is_same_size:
+                    rows[video.name] = row
+                else:
+                    self._remove(video.name)
+                    rows.pop(video.name, None)
+            elif is_same_size and content_hash(video) == row["sha256"]:
+                rows[video.name] = {**row, "path": video.path}
             else:
                 raise InputError(
                     f"--output {self.path} holds results of {row['path']} by the name {video.name}, and {video.path} "

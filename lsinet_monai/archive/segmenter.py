@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -15,10 +14,11 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from lsinet_monai.archive.content import fetch
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.results import describe, doubts_of, most_doubtful
 from lsinet_monai.archive.thumbnail import write_thumbnail
-from lsinet_monai.archive.videos import ArchiveVideo, is_local, open_place
+from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
 from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.workflow import InferenceProcess
@@ -26,7 +26,6 @@ from lsinet_monai.writers import EXPORTS, read_summary
 
 __all__ = ["Outcome", "Segmenter", "Settings"]
 
-_CHUNK = 1 << 20
 _SCRATCH = "lsinet_archive_"
 
 logger = logging.getLogger(__name__)
@@ -112,7 +111,7 @@ class Segmenter:
 
     def _segment(self, video: ArchiveVideo, scratch: Path) -> dict[str, Any]:
         start = time.monotonic()
-        path, sha256 = _fetch(video, scratch)
+        path, sha256 = fetch(video, scratch)
         results = scratch / "results"
         try:
             self._process(path, results)
@@ -151,33 +150,6 @@ def _outcome(error: Exception, video: ArchiveVideo) -> Outcome:
     logger.exception("%s", video.path)
     text = (str(error).strip() or "no message").partition("\n")[0]
     return Outcome("broken", reason=f"{video.path}: {type(error).__name__}: {text}")
-
-
-def _fetch(video: ArchiveVideo, scratch: Path) -> tuple[Path, str]:
-    """Copy a video here if it is elsewhere, and hash it.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    found = hashlib.sha256()
-    files, inner = open_place(video.path)
-    path = Path(inner) if is_local(files) else scratch / Path(inner).name
-    try:
-        with files.open(inner, "rb") as source:
-            if is_local(files):
-                while chunk := source.read(_CHUNK):
-                    found.update(chunk)
-            else:
-                with path.open("wb") as copy:
-                    while chunk := source.read(_CHUNK):
-                        found.update(chunk)
-                        copy.write(chunk)
-    except Exception as error:  # each file system has errors of its own, from the network too
-        if describe_no_room(error):
-            raise
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise InputError(f"{video.path}: cannot be read ({reason})") from error
-    return path, found.hexdigest()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def test_another_video_of_the_name_has_not_failed(tmp_path: Path) -> None:
     for _ in range(3):
         failures.add(A, "cut off")
     assert not failures.is_set_aside(ArchiveVideo("a.mp4", "/in/a.mp4", 6))
+    assert not failures.is_set_aside(ArchiveVideo("a.mp4", "/in/of/another/site/a.mp4", 5))
 
 
 def test_failures_can_be_forgotten(tmp_path: Path) -> None:

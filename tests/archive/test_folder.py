@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -111,11 +112,19 @@ def test_a_video_that_has_changed_is_done_again(folder: ArchiveFolder, results: 
         assert not folder.place("b/x.mp4").exists()
 
 
-def test_another_video_of_the_same_name_is_refused(folder: ArchiveFolder, results: Path) -> None:
+def test_another_video_of_the_same_name_is_refused(folder: ArchiveFolder, results: Path, tmp_path: Path) -> None:
+    """One of the same size too: it is told from one that has moved by its content."""
+    (tmp_path / "moved.mp4").write_bytes(b"x" * 77)
+    (tmp_path / "another.mp4").write_bytes(b"y" * 77)
+    moved = ArchiveVideo("b/x.mp4", str(tmp_path / "moved.mp4"), 77)
     with folder.claim(SETTINGS):
-        folder.deliver(results, _row())
-        moved = ArchiveVideo("b/x.mp4", "/moved/b/x.mp4", 77)
-        assert list(folder.finished([moved])) == ["b/x.mp4"]
+        row = _row(sha256=hashlib.sha256(b"x" * 77).hexdigest())
+        folder.deliver(results, row)
+        assert folder.finished([moved]) == {"b/x.mp4": {**row, "path": moved.path}}
+        with pytest.raises(InputError, match=r"holds results of /in/b/x\.mp4 by the name b/x\.mp4, and .*another\.mp4"):
+            folder.finished([ArchiveVideo("b/x.mp4", str(tmp_path / "another.mp4"), 77)])
+        with pytest.raises(InputError, match=r"gone\.mp4: cannot be read"):
+            folder.finished([ArchiveVideo("b/x.mp4", str(tmp_path / "gone.mp4"), 77)])
         with pytest.raises(InputError, match=r"holds results of /in/b/x\.mp4 by the name b/x\.mp4, and /2025/b/x\.mp4"):
             folder.finished([ArchiveVideo("b/x.mp4", "/2025/b/x.mp4", 78)])
         assert folder.place("b/x.mp4").exists()

@@ -1,0 +1,61 @@
+"""The content of a video: fetched from where it lies, and known by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from pathlib import Path
+
+from lsinet_monai.archive.videos import ArchiveVideo, is_local, open_place
+from lsinet_monai.errors import InputError, describe_no_room
+
+__all__ = ["content_hash", "fetch"]
+
+_CHUNK = 1 << 20
+
+
+def fetch(video: ArchiveVideo, scratch: Path) -> tuple[Path, str]:
+    """Copy a video here if it is elsewhere, and hash it.
+
+    Args:
+        video: the video.
+        scratch: the folder to copy it to.
+
+    Returns:
+        Its path on this machine, and the SHA-256 of its content.
+
+    Raises:
+        InputError: it cannot be read.
+        OSError: there is no room for it here.
+    """
+    files, inner = open_place(video.path)
+    if is_local(files):
+        return Path(inner), _read(video, None)
+    path = scratch / Path(inner).name
+    return path, _read(video, path)
+
+
+def content_hash(video: ArchiveVideo) -> str:
+    """The SHA-256 of a video's content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _read(video, None)
+
+
+def _read(video: ArchiveVideo, copy: Path | None) -> str:
+    found = hashlib.sha256()
+    files, inner = open_place(video.path)
+    try:
+        with files.open(inner, "rb") as source, copy.open("wb") if copy else nullcontext() as target:
+            while chunk := source.read(_CHUNK):
+                found.update(chunk)
+                if target is not None:
+                    target.write(chunk)
+    except Exception as error:  # each file system has errors of its own, from the network too
+        if describe_no_room(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise InputError(f"{video.path}: cannot be read ({reason})") from error
+    return found.hexdigest()
