@@ -79,6 +79,7 @@ def run_archive(
     folder = ArchiveFolder(Path(output).absolute() if "://" not in str(output) else output)
     _check_apart(inputs, folder)
     videos = find_videos(inputs)
+    _check_outside(videos, folder)
     with folder.claim(settings.recorded()):
         failures = Failures(folder.failures, forget=retry_failed)
         rows = folder.finished(videos)
@@ -129,6 +130,20 @@ def _check_apart(inputs: Sequence[str], folder: ArchiveFolder) -> None:
             raise InputError(
                 f"--output {folder.path} lies in the input {text}, so a second run would take its overlays for videos: "
                 "choose a folder outside the input"
+            )
+
+
+def _check_outside(videos: Sequence[ArchiveVideo], folder: ArchiveFolder) -> None:
+    """The same for patterns and lists, which do not say beforehand where they reach."""
+    output = folder.path.resolve()
+    is_inside: dict[Path, bool] = {}
+    for path in (Path(video.path) for video in videos if "://" not in video.path):
+        if path.parent not in is_inside:
+            is_inside[path.parent] = path.parent.resolve().is_relative_to(output)
+        if is_inside[path.parent]:
+            raise InputError(
+                f"{path} lies in --output {folder.path}, so it is no video of the archive but a result: give a pattern "
+                "or list that leaves the output out, or choose a folder outside the input"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,8 +51,8 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
         The videos, sorted by name.
 
     Raises:
-        InputError: an input is not there, cannot be read or holds no video; a list names what is not there; or a video
-            is named twice, or two videos would have the same name.
+        InputError: an input is not there, cannot be read or holds no video; a list names what is not there; a video is
+            named twice, or two videos would have the same name; or the results of one would lie outside the output.
     """
     found: dict[str, tuple[ArchiveVideo, str]] = {}
     paths: dict[str, str] = {}
@@ -69,6 +70,11 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
             paths[video.path] = text
             found[video.name] = video, text
     for name in found:
+        if ".." in PurePosixPath(name).parts:
+            raise InputError(
+                f"{found[name][0].path} (of {found[name][1]}) would be called {name!r}, and its results would lie "
+                "elsewhere: give its path without '..'"
+            )
         above = next((str(part) for part in PurePosixPath(name).parents if str(part) in found), None)
         if above is not None:
             raise InputError(
@@ -79,7 +85,7 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
 
 
 def open_place(text: str) -> tuple[Any, str]:
-    """Find the file system of a path or URL, and the path in it.
+    """Find the file system of a path or URL, and the path in it, which for a local one has no ``..``.
 
     Raises:
         InputError: fsspec is not installed, or does not know the URL's protocol or lacks what it needs for it.
@@ -91,7 +97,8 @@ def open_place(text: str) -> tuple[Any, str]:
         raise InputError(f"{text}: cannot be read without another package ({error})") from error
     except ValueError as error:
         raise InputError(f"{text}: {error}; give a path, or a URL that fsspec knows") from error
-    return files, path
+    # fsspec leaves an absolute path as it is, so one video could have several.
+    return files, posixpath.normpath(path) if is_local(files) else path
 
 
 def is_local(files: Any) -> bool:
@@ -126,7 +133,7 @@ def _find_in(files: Any, path: str, text: str) -> list[ArchiveVideo]:
 
 def _of_folder(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     infos = files.find(path, detail=True).values()
-    found = [_video(files, name, info) for name, info in _below(path, infos)]
+    found = [_video(files, name, info) for name, info in _below(path, infos) if _is_file(files, info)]
     if not found:
         raise InputError(
             f"{text}: holds no video, nor do the folders in it. Folders of frames are no archive: give them to "
@@ -139,8 +146,8 @@ def _of_pattern(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     parts = PurePosixPath(path).parts
     fixed = next(at for at, part in enumerate(parts) if any(sign in part for sign in _PATTERN))
     root = str(PurePosixPath(*parts[:fixed])) if fixed else ""
-    infos = [info for info in files.glob(path, detail=True).values() if info["type"] == "file"]
-    found = [_video(files, name, info) for name, info in _below(root, infos)]
+    infos = files.glob(path, detail=True).values()
+    found = [_video(files, name, info) for name, info in _below(root, infos) if _is_file(files, info)]
     if not found:
         raise InputError(f"{text}: no video has such a path")
     return found
@@ -153,6 +160,14 @@ def _below(root: str, infos: Iterable[dict[str, Any]]) -> Iterator[tuple[str, di
         is_hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
         if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and not is_hidden:
             yield name, info
+
+
+def _is_file(files: Any, info: dict[str, Any]) -> bool:
+    """Whether fsspec's description is that of a file, or of a link to one.
+
+    A link to nothing counts as one: like a damaged video it fails, which people see.
+    """
+    return info["type"] == "file" or (bool(info.get("islink")) and not files.isdir(info["name"]))
 
 
 def _of_list(files: Any, path: str, text: str) -> list[ArchiveVideo]:
@@ -175,7 +190,7 @@ def _of_list(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     listings = _list_folders((own_files, own_path) for own_files, own_path, _ in places.values())
     for own_files, own_path, where in places.values():
         info = listings[id(own_files), str(PurePosixPath(own_path).parent)].get(own_path)
-        if info is None or info["type"] != "file":
+        if info is None or not _is_file(own_files, info):
             raise InputError(f"{text}: {where}: there is no video {own_path}; correct the list, or remove it there")
         pure = PurePosixPath(own_path)
         is_below = own_files is files and pure.is_relative_to(folder)

@@ -171,6 +171,8 @@ BAD_CALLS: list[tuple[list[str], dict[str, Any], str]] = [
     (["nothing"], {}, "nothing: no such folder, video or list"),
     (["list.txt"], {}, r"list\.txt: line 1 and line 2 name the same video"),
     (["in"], {"output": "in/out"}, "--output .*in/out lies in the input in"),
+    (["*/*/*.mp4"], {"output": "done"}, r"done/videos/x\.mp4 lies in --output .*done, so it is no video of the archive"),
+    (["results.txt"], {"output": "done"}, r"link/videos/x\.mp4 lies in --output .*done, so it is no video of the arch"),
     (["in"], {"output": "list.txt"}, r"--output .*list\.txt is a file: choose a folder"),
     (["in"], {"output": "/proc/out"}, "--output /proc/out cannot be created"),
     (
@@ -195,6 +197,10 @@ def test_before_the_first_video_one_line_says_what_is_wrong(
     Path("in").mkdir()
     Path("in/x.mp4").touch()
     Path("list.txt").write_text("in/x.mp4\nin/x.mp4\n")
+    Path("done/videos").mkdir(parents=True)
+    Path("done/videos/x.mp4").touch()
+    Path("link").symlink_to("done")
+    Path("results.txt").write_text("link/videos/x.mp4\n")
     with pytest.raises(InputError, match=said) as raised:
         run_archive(inputs, **{"output": "out", **options})
     assert "\n" not in str(raised.value)

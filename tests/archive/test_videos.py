@@ -54,6 +54,45 @@ def test_a_list_names_videos_outside_its_folder_by_their_whole_paths(folder: Pat
     assert _names("lists/all.txt") == [f"{folder}/in/a/x.mp4"[1:]]
 
 
+def test_a_local_path_with_dots_is_the_plain_one(folder: Path) -> None:
+    Path("list.txt").write_text(f"{folder}/in/b/../a/x.mp4\n")
+    Path("twice.txt").write_text(f"{folder}/in/a/x.mp4\n{folder}/in/b/../a/x.mp4\n")
+    plain = [ArchiveVideo("in/a/x.mp4", f"{folder}/in/a/x.mp4", 10)]
+    assert find_videos(["list.txt"]) == plain
+    assert [video.path for video in find_videos(["in/b/../a"])] == [plain[0].path]
+    assert [video.path for video in find_videos([f"{folder}/in/b/../a/*"])] == [plain[0].path]
+    with pytest.raises(InputError, match="line 1 and line 2 name the same video"):
+        find_videos(["twice.txt"])
+
+
+def test_no_name_leads_out_of_the_output(folder: Path) -> None:
+    """Dots in the name of an object are no way up, so they are not worked out."""
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    files.store["/dots/a/../x.mp4"] = fsspec.implementations.memory.MemoryFile(files, "/dots/a/../x.mp4", b"x")
+    files.pseudo_dirs += ["/dots", "/dots/a", "/dots/a/.."]
+    files.pipe("/dots/list.txt", b"memory://dots/a/../x.mp4\n")
+    try:
+        with pytest.raises(InputError, match=r"would be called 'a/\.\./x\.mp4', and its results would lie elsewhere"):
+            find_videos(["memory://dots/list.txt"])
+    finally:
+        files.rm("/dots", recursive=True)
+
+
+def test_links_to_videos_are_videos(folder: Path) -> None:
+    """But not those to folders. One to nothing is, so that people see it fail."""
+    Path("links").mkdir()
+    for name, target in (("x.mp4", "in/a/x.mp4"), ("folder.mp4", "in/a"), ("nothing.mp4", "gone.mp4")):
+        Path("links", name).symlink_to(folder / target)
+    Path("list.txt").write_text("links/x.mp4\n")
+    found = [ArchiveVideo("nothing.mp4", f"{folder}/links/nothing.mp4", 0)]
+    found.append(ArchiveVideo("x.mp4", f"{folder}/links/x.mp4", 10))
+    assert find_videos(["links"]) == find_videos(["links/*.mp4"]) == found
+    assert find_videos(["links/x.mp4"]) == found[1:]
+    assert [(video.name, video.size) for video in find_videos(["list.txt"])] == [("links/x.mp4", 10)]
+
+
 def test_signs_of_patterns_in_the_name_of_a_folder(folder: Path) -> None:
     Path("in/a").rename("in/[a]")
     assert _names("in/[a]") == ["x.mp4"]
