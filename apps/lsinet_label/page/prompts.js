@@ -9,7 +9,7 @@ import { edgesOf } from "./outline.js";
 import { decodePng, encodePng, toBase64 } from "./png.js";
 
 const REST = 150; // milliseconds that a frame is shown before the server encodes it
-const CHANGED = "The mask was changed before the click was answered: click again.";
+const READING = 3000; // milliseconds that people need to read a line
 const NOTHING = { points: [], labels: [], box: null, start: null };
 
 /** @typedef {{point: number[], label: 0|1}|{box: number[]}} Click  a point, 1: in the lesion, 0: not; or a box */
@@ -22,7 +22,9 @@ export class Prompts {
   constructor(editor, isInUse, onChange) {
     Object.assign(this, { editor, isInUse, onChange });
     this.clicks = []; // those that are not answered yet, with their mask and lesion
-    this.running = null; // resolves when all are answered, to whether none has failed
+    this.running = null; // resolves when none of them is left
+    this.lost = { count: 0, line: "", at: -Infinity }; // how often clicks were dropped; what was said last, and when
+    this.waiting = 0; // how many steps wait for the clicks
     this.asked = null; // the last question and its answer: {key, answer}
     this.begun = null; // the last mask to start from: {mask, state, lesion, png}
     this.prepared = null; // the mask of the frame that the server has encoded
@@ -54,6 +56,7 @@ export class Prompts {
   add(click) {
     if (!this.editor.mask) return;
     this.look(null);
+    this.lost.at = -Infinity; // its line needs no more reading
     this.clicks.push({ ...click, ...this.#place });
     this.running ??= this.#answerAll().finally(() => {
       this.running = null;
@@ -77,13 +80,20 @@ export class Prompts {
     return true;
   }
 
-  /** Wait for the clicks under way, before the mask is saved; resolves to whether it is what people wanted. */
+  /**
+   * Wait for the clicks under way, before the mask is saved; resolves to whether it is what people wanted. If it is not,
+   * a line says why.
+   */
   async finish() {
     if (!this.running) return true;
     const { mask } = this.editor;
-    const isAnswered = await this.running;
-    if (this.editor.mask === mask) return isAnswered;
-    say("Nothing is saved: another frame or mask was opened before the last click was answered.");
+    const { count } = this.lost;
+    this.waiting += 1;
+    await this.running;
+    this.waiting -= 1;
+    if (this.lost.count > count) return false;
+    if (this.editor.mask === mask) return true;
+    say("Nothing is saved: another frame or mask was opened meanwhile.");
     return false;
   }
 
@@ -99,20 +109,16 @@ export class Prompts {
         const answer = await this.#ask(prompts, click, this.abort.signal);
         if (click !== this.clicks[0]) continue; // it was taken back
         if (!this.#isHere(click) || mask.state !== state || mask.isPainting) {
-          this.#dropAll();
-          say(CHANGED);
+          this.#dropAll(`${this.#whyOutdated(click)} before an answer came.`);
         } else {
           this.clicks.shift();
           this.#apply(answer, mask, lesion, prompts);
         }
       } catch (error) {
         if (click !== this.clicks[0]) continue;
-        this.#dropAll();
-        complain(`The click is taken back: ${explain(error)}`);
-        return false;
+        this.#dropAll(explain(error), complain);
       }
     }
-    return true;
   }
 
   #apply(answer, mask, lesion, prompts) {
@@ -134,16 +140,30 @@ export class Prompts {
     return this.editor.mask === mask && this.editor.lesion === lesion;
   }
 
-  #dropAll() {
+  /** Why the answer to a click comes too late. */
+  #whyOutdated(click) {
+    const { video, frame, lesion } = this.editor;
+    if (click.video !== video?.id) return "another video was opened";
+    if (click.frame !== frame) return "another frame was opened";
+    return click.lesion === lesion ? "the mask was changed" : "another lesion was chosen";
+  }
+
+  /** Drop the clicks that are not answered, and say why. */
+  #dropAll(why, tell = say) {
+    const what = this.clicks.length > 1 ? "last clicks were" : "last click was";
+    const line = `${this.waiting ? "Nothing is saved, because the" : "The"} ${what} not applied: ${why}`;
+    this.lost = { count: this.lost.count + 1, line, at: performance.now() };
     this.clicks = [];
     this.abort?.abort();
     this.onChange();
+    setTimeout(() => tell(line)); // after what the step says that came between
   }
 
   /** Drop clicks for another frame or lesion: their answers come too late. */
   #dropOutdated() {
     this.look(null);
-    if (this.clicks.some((click) => !this.#isHere(click))) this.#dropAll();
+    const outdated = this.clicks.find((click) => !this.#isHere(click));
+    if (outdated) this.#dropAll(`${this.#whyOutdated(outdated)} before an answer came.`);
     this.onChange();
   }
 
@@ -152,6 +172,8 @@ export class Prompts {
   #leaveFrame() {
     const { shown, frame } = this.editor;
     if (shown && shown.frame !== frame) shown.mask.forgetPrompts();
+    const { line, at } = this.lost;
+    if (performance.now() - at < READING) setTimeout(() => say(line)); // people leaf on, which clears the line
     this.#dropOutdated();
   }
 
@@ -159,7 +181,6 @@ export class Prompts {
     const mask = this.editor.shown?.mask ?? null;
     if (this.mask !== mask) this.mask?.forgetPrompts();
     this.mask = mask;
-    if (this.clicks.some((click) => !this.#isHere(click))) say(CHANGED); // it was loaded again
     this.#dropOutdated();
     this.prepareSoon();
   }

@@ -1102,7 +1102,7 @@ class TestPoints:
 
     def test_clicks_and_boxes_give_the_mask(self, page: Page, server: Any, network: FakeNetwork) -> None:
         show_pointed(page, server, 0)
-        assert page.get_attribute('[data-action="points"]', "aria-pressed") == "true"  # it is the first tool
+        assert page.get_attribute('[data-action="points"]', "aria-pressed") == "true"  # it is chosen at the start
         click(page, 60, 50)
         draws(page, 256)
         click(page, 66, 50, button="right")
@@ -1198,7 +1198,7 @@ class TestPoints:
         network.wait(1)
         page.keyboard.press("ArrowRight")
         shows(page, 5)
-        says(page, "Nothing is saved: another frame or mask was opened")
+        says(page, "Nothing is saved, because the last click was not applied: another frame was opened")
         network.let_go()
         click(page, 80, 40)
         draws(page, 256)
@@ -1212,6 +1212,52 @@ class TestPoints:
         click(page, 20, 80)  # the points are forgotten, and the mask is where the next one starts
         network.wait(3)
         assert len(network.questions[-1]["points"]) == 1 and network.questions[-1]["mask"]
+
+    def test_a_click_that_is_lost_on_the_way_to_another_frame_is_told(
+        self, page: Page, server: Any, network: FakeNetwork
+    ) -> None:
+        show_pointed(page, server, 13)
+        network.holds = True
+        click(page, 40, 40)
+        network.wait(1)
+        for frame in (14, 15):  # leafing on does not clear the line
+            page.keyboard.press("ArrowRight")
+            shows(page, frame)
+            says(page, "The last click was not applied: another frame was opened")
+        network.let_go()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        shows(page, 13)
+        assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
+        assert not server.labels(POINTED, 13).any()
+
+    def test_nothing_is_saved_without_the_click_for_another_lesion(
+        self, page: Page, server: Any, network: FakeNetwork
+    ) -> None:
+        theirs = np.zeros(SIZE, np.uint8)
+        theirs[30:60, 20:40], theirs[30:60, 40:60] = 5, 6
+        server.save_mask(POINTED, 14, theirs)
+        show_pointed(page, server, 14)
+        page.keyboard.down("Control")
+        click(page, 30, 50)
+        page.keyboard.up("Control")
+        says(page, "is chosen")
+        click(page, 100, 20)
+        draws(page, 256 + 30 * 20)  # a change that could be saved
+        network.holds = True
+        click(page, 100, 80)
+        network.wait(2)
+        page.keyboard.press("s")
+        page.keyboard.down("Control")
+        click(page, 50, 50)
+        page.keyboard.up("Control")
+        network.let_go()
+        says(page, "Nothing is saved, because the last click was not applied: another lesion was chosen")
+        page.wait_for_timeout(500)
+        assert "Nothing is saved" in page.inner_text("#message") and "not saved" in page.inner_text("#frame-state")
+        assert np.array_equal(server.labels(POINTED, 14), theirs)
+        page.keyboard.press("s")
+        says(page, "Saved frame 15.")
 
     def test_other_lesions_keep_their_pixels(self, page: Page, server: Any, network: FakeNetwork) -> None:
         theirs = np.zeros(SIZE, np.uint8)
@@ -1231,6 +1277,7 @@ class TestPoints:
         page.keyboard.down("Control")
         click(page, 50, 50)  # the answer for the other lesion comes too late
         page.keyboard.up("Control")
+        says(page, "The last click was not applied: another lesion was chosen")
         network.let_go()
         page.keyboard.press("s")
         says(page, "Saved frame 7.")
@@ -1291,7 +1338,7 @@ class TestPoints:
         show_pointed(page, server, 10)
         page.route("**/prompt", lambda route: route.fulfill(status=400, json={"detail": "no such thing"}))
         click(page, 60, 50)
-        says(page, "The click is taken back: no such thing")
+        says(page, "The last click was not applied: no such thing")
         assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
         page.mouse.move(1, 1)
         assert not page.evaluate(GUIDE)
