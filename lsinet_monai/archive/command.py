@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lsinet_monai.archive.failures import TRIES, Failures
 from lsinet_monai.archive.folder import ArchiveFolder
@@ -18,6 +18,9 @@ from lsinet_monai.archive.schedule import run_all
 from lsinet_monai.archive.segmenter import Settings
 from lsinet_monai.archive.videos import ArchiveVideo, find_videos, is_local, open_place
 from lsinet_monai.errors import InputError, describe_no_room
+from lsinet_monai.inferers.sequential import AmpDtype
+from lsinet_monai.networks import load_checkpoint
+from lsinet_monai.utils.config_values import check_choice
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.utils.shipped_model import MODEL_FILE, describe_model
@@ -80,6 +83,7 @@ def run_archive(
     _check_apart(inputs, folder)
     videos = find_videos(inputs)
     _check_outside(videos, folder)
+    load_checkpoint(settings.checkpoint)  # each worker does, but this one does it before the output is claimed
     with folder.claim(settings.recorded()):
         failures = Failures(folder.failures, forget=retry_failed)
         rows = folder.finished(videos)
@@ -111,6 +115,7 @@ def _settings(
     unknown = next((name for name in exports if name not in (*PICTURES, *EXPORTS)), None)
     if unknown is not None:
         raise InputError(f"export {unknown!r} is not one of {', '.join([*PICTURES, *EXPORTS])}")
+    check_choice((*get_args(AmpDtype), None), amp_dtype=amp_dtype)
     model = Path(shipped_folder("bundle") / MODEL_FILE if checkpoint is None else checkpoint)
     if not model.is_file():
         raise InputError(f"--checkpoint {model}: no such file")

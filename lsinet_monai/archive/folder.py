@@ -110,19 +110,28 @@ class ArchiveFolder:
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         path = self.path / _SETTINGS
         if not path.exists():
-            with atomic_write(path, durable=True) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            self._write_settings(settings)
             return
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{path}: damaged; choose another folder for --output") from error
+        if any(before.get(name) != value for name, value in settings.items()) and not self._has_results():
+            self._write_settings(settings)
+            return
         for name, value in settings.items():
             if before.get(name) != value:
                 raise InputError(
                     f"--output {self.path} holds results with {name}={before.get(name)!r}, and this run has {value!r}: "
                     "give the same, or choose another folder"
                 )
+
+    def _write_settings(self, settings: Mapping[str, Any]) -> None:
+        with atomic_write(self.path / _SETTINGS, durable=True) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def _has_results(self) -> bool:
+        return next((self.path / "videos").rglob(_ROW), None) is not None
 
     @property
     def is_visible(self) -> bool:

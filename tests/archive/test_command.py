@@ -182,6 +182,8 @@ BAD_CALLS: list[tuple[list[str], dict[str, Any], str]] = [
     ),
     (["in"], {"exports": ["tiff"]}, "export 'tiff' is not one of png, maps, overlay, csv, coco"),
     (["in"], {"threshold": 2.0}, r"threshold=2\.0 must be a number from 0 to 1"),
+    (["in"], {"amp_dtype": "bf16"}, "amp_dtype='bf16'"),
+    (["in"], {"checkpoint": "list.txt"}, r"list\.txt' cannot be read as a file of weights"),
     (["in"], {"checkpoint": "no.pt"}, r"--checkpoint no\.pt: no such file"),
     (["in"], {"workers": 0}, "--workers 0 must be 1 or more"),
     (["in"], {"cpus_per_worker": 0}, "--cpus-per-worker 0 must be 1 or more"),

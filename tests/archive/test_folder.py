@@ -147,10 +147,12 @@ def test_what_a_killed_run_left_is_removed(folder: ArchiveFolder, results: Path)
     ],
 )
 def test_all_results_of_a_folder_have_the_same_settings(
-    folder: ArchiveFolder, name: str, value: Any, said: str
+    folder: ArchiveFolder, results: Path, name: str, value: Any, said: str
 ) -> None:
-    with folder.claim(SETTINGS):
+    with folder.claim({**SETTINGS, name: "of a run that did no video"}):
         pass
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
     with pytest.raises(InputError, match=said), folder.claim({**SETTINGS, name: value}):
         pass
 
