@@ -205,8 +205,9 @@ class ArchiveFolder:
         copy = self._on_the_way / uuid.uuid4().hex
         place = self.place(row["video"])
         try:
-            shutil.copytree(results, copy)
-            (copy / _ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+            _copy(results, copy)
+            with _named(copy / _ROW):
+                (copy / _ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
             _flush(copy)
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -231,11 +232,37 @@ class ArchiveFolder:
         write_table(self.table, rows.values())
 
 
+def _copy(folder: Path, copy: Path) -> None:
+    """Copy the contents of files alone: some network mounts refuse their times and rights.
+
+    ``shutil.copytree`` would also gather the errors, and no longer say that the disk is full.
+    """
+    copy.mkdir(parents=True)
+    for path in sorted(folder.rglob("*")):
+        target = copy / path.relative_to(folder)
+        if path.is_dir():
+            target.mkdir()
+        else:
+            with _named(target):
+                shutil.copyfile(path, target)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of writing a file name it; a full disk's names none, or the file that was read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _flush(folder: Path) -> None:
     """Wait until the files that make a result are on the disk; a picture per frame would take too long."""
     for path in folder.rglob("*"):
         # A video called masks.mp4 has its summary there too.
         is_of_frame = path.suffix == ".png" and path.relative_to(folder).parts[0] in FRAME_RESULTS
         if path.is_file() and not is_of_frame:
-            with path.open("rb") as file:
+            with _named(path), path.open("rb") as file:
                 os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -70,6 +71,32 @@ def test_nothing_is_left_of_results_that_could_not_be_copied(
         monkeypatch.undo()
         assert not folder.place("b/x.mp4").exists()
         assert list((folder.path / ".on_the_way").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_says_so_and_names_the_file(
+    folder: ArchiveFolder, results: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(source: Any, target: Any, **_: Any) -> None:
+        raise OSError(number, os.strerror(number), str(source))
+
+    with folder.claim(SETTINGS):
+        monkeypatch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OSError) as raised:
+            folder.deliver(results, _row())
+        monkeypatch.undo()
+        assert raised.value.errno == number and str(folder.path) in raised.value.filename
+
+
+def test_times_and_rights_that_a_mount_refuses_are_not_copied(
+    folder: ArchiveFolder, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(shutil, "copystat", refuse)
+    with folder.claim(SETTINGS):
+        assert folder.deliver(results, _row()) == _row()
 
 
 def test_summary_and_table_are_on_the_disk_whatever_the_videos_name(
