@@ -133,7 +133,9 @@ class Segmenter:
         try:
             return self._folder.deliver(results, row)
         except OSError as error:
-            raise _CannotDeliver(f"cannot write {error.filename or self._folder.path} ({error.strerror or error})") from error
+            raise _CannotDeliver(
+                f"cannot write {error.filename or self._folder.path} ({error.strerror or error})"
+            ) from error
 
 
 class _CannotDeliver(Exception):

@@ -171,7 +171,11 @@ BAD_CALLS: list[tuple[list[str], dict[str, Any], str]] = [
     (["nothing"], {}, "nothing: no such folder, video or list"),
     (["list.txt"], {}, r"list\.txt: line 1 and line 2 name the same video"),
     (["in"], {"output": "in/out"}, "--output .*in/out lies in the input in"),
-    (["*/*/*.mp4"], {"output": "done"}, r"done/videos/x\.mp4 lies in --output .*done, so it is no video of the arch"),
+    (
+        ["*/*/*.mp4"],
+        {"output": "done"},
+        r"done/videos/x\.mp4 lies in --output .*done, so it is no video of the archive",
+    ),
     (["results.txt"], {"output": "done"}, r"link/videos/x\.mp4 lies in --output .*done, so it is no video of the arch"),
     (["in"], {"output": "list.txt"}, r"--output .*list\.txt is a file: choose a folder"),
     (["in"], {"output": "/proc/out"}, "--output /proc/out cannot be created"),

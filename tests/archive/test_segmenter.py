@@ -110,9 +110,9 @@ def test_after_each_kind_of_error_nothing_is_left_and_the_next_video_is_done(
 
     full = OSError(errno.ENOSPC, "No space left on device", "masks.parquet")
     for place, error, kind, said in (
-        ("shutil.copyfile", full, "stop", "x/masks.parquet (No space left on device): make room"),
+        ("shutil.copyfile", full, "stop", "thumbnail.jpg (No space left on device): make room"),
         ("PIL.Image.Image.save", full, "stop", "(No space left on device): make room"),
-        ("shutil.copyfile", OSError(errno.EROFS, "Read-only file system"), "stop", "x/masks.parquet (Read-only"),
+        ("shutil.copyfile", OSError(errno.EROFS, "Read-only file system"), "stop", "thumbnail.jpg (Read-only"),
         ("lsinet_monai.archive.segmenter.describe", ZeroDivisionError("a\nb"), "broken", "ZeroDivisionError: a"),
     ):
         with monkeypatch.context() as patch:
