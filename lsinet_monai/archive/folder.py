@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _SETTINGS = "settings.json"
 _ROW = "result.json"
 _LOCK = ".lock"
 _ON_THE_WAY = ".on_the_way"
+_TRASH = ".trash_"
 _SEVERAL = (errno.ENOTEMPTY, errno.EEXIST)
 _LOCK_WAIT = 2.0  # seconds: a killed run holds its lock for a moment longer
 
@@ -85,11 +86,18 @@ class ArchiveFolder:
         )
         try:
             self._check_settings(settings)
-            shutil.rmtree(self._on_the_way, ignore_errors=True)
+            self._remove_what_is_on_the_way()
             yield
         finally:
-            shutil.rmtree(self._on_the_way, ignore_errors=True)
+            self._remove_what_is_on_the_way()
             lock.release()
+
+    def _remove_what_is_on_the_way(self) -> None:
+        """Away with it by a rename first: a late worker of an earlier run must not deliver what is half removed."""
+        with suppress(OSError):
+            self._on_the_way.rename(self.path / f"{_TRASH}{uuid.uuid4().hex}")
+        for trash in self.path.glob(f"{_TRASH}*"):
+            shutil.rmtree(trash, ignore_errors=True)
 
     def _check_place(self) -> None:
         if "://" in str(self.path) or str(self.path).startswith(("s3:/", "gs:/", "file:/")):
@@ -209,6 +217,8 @@ class ArchiveFolder:
             with _named(copy / _ROW):
                 (copy / _ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
             _flush(copy)
+            if _sizes(copy) != _sizes(results) | {_ROW: (copy / _ROW).stat().st_size}:
+                raise OSError(errno.EIO, "files were lost on the way", str(copy))
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 copy.rename(place)
@@ -245,6 +255,10 @@ def _copy(folder: Path, copy: Path) -> None:
         else:
             with _named(target):
                 shutil.copyfile(path, target)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 @contextmanager

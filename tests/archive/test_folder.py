@@ -163,6 +163,37 @@ def test_what_a_killed_run_left_is_removed(folder: ArchiveFolder, results: Path)
     shutil.copytree(results, folder.path / ".on_the_way" / "1234")
     with folder.claim(SETTINGS):
         assert not (folder.path / ".on_the_way").exists()
+        assert list(folder.path.glob(".trash_*")) == []
+
+
+def test_a_late_worker_delivers_nothing_of_which_files_are_removed(
+    folder: ArchiveFolder, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run removes what is on the way, which a rename takes out of reach before the first file is gone."""
+    copies: list[list[Path]] = []
+    remove = shutil.rmtree
+
+    def look(path: Path, **options: Any) -> None:
+        copies.append(list((folder.path / ".on_the_way").glob("*")))
+        remove(path, **options)
+
+    (folder.path / ".on_the_way" / "1234").mkdir(parents=True)
+    (folder.path / "settings.json").write_text(json.dumps(SETTINGS))
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", look)
+        with folder.claim(SETTINGS):
+            pass
+    assert copies == [[]]
+
+    def lose(number: int) -> None:
+        for path in (folder.path / ".on_the_way").glob("*/summary.json"):
+            path.unlink()
+
+    with folder.claim(SETTINGS):
+        monkeypatch.setattr(os, "fsync", lose)
+        with pytest.raises(OSError):
+            folder.deliver(results, _row())
+        assert not folder.place("b/x.mp4").exists()
 
 
 @pytest.mark.parametrize(
