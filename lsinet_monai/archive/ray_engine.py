@@ -224,8 +224,12 @@ class RayEngine:
             outcome: Outcome = self._ray.get(call)
         except self._ray.exceptions.ActorDiedError as error:
             return Event(worker, "lost" if _is_of_machine(error) else "died", reason=_reason(error))
+        except self._ray.exceptions.ActorUnavailableError as error:
+            # Its machine or the network is gone, for now. If it comes back, another worker has its video.
+            self._ray.kill(worker)
+            return Event(worker, "lost", reason=_reason(error))
         except self._ray.exceptions.RayError as error:
-            # The worker is there, but does not answer as it should, or cannot be reached now.
+            # The worker is there, but does not answer as it should.
             self._ray.kill(worker)
             return Event(worker, "died", reason=_reason(error))
         return Event(worker, "ready" if is_first else "outcome", outcome)

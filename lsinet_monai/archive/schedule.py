@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,6 +16,9 @@ __all__ = ["Engine", "Event", "run_all"]
 
 _FALSE_STARTS = 3
 """This many workers in a row that end before they are ready end the run."""
+
+_LOSSES = 10
+"""A video under which more machines than this are lost may be the reason: each further loss is a failure."""
 
 Worker = Hashable
 
@@ -68,7 +71,7 @@ def run_all(
     """Do all videos, the largest first, so that no long one is left for a single worker in the end.
 
     A video that failed waits behind the others for its next try. If its worker died under it, that is a failure too,
-    because the video may be the reason; if the machine is gone, it is not.
+    because the video may be the reason; if the machine is gone, it is not, but for the eleventh time.
 
     Args:
         engine: starts the workers.
@@ -86,6 +89,7 @@ def run_all(
     idle: list[Worker] = []
     busy: dict[Worker, ArchiveVideo] = {}
     false_starts = 0
+    losses: Counter[str] = Counter()
 
     def note_failure(video: ArchiveVideo, reason: str) -> None:
         failures.add(video, reason)
@@ -115,7 +119,11 @@ def run_all(
                 starting.discard(worker)
                 idle = [other for other in idle if other != worker]
                 if video is not None:
-                    queue.appendleft(video)
+                    losses[video.name] += 1
+                    if losses[video.name] <= _LOSSES:
+                        queue.appendleft(video)
+                    else:
+                        note_failure(video, f"{video.path}: its worker was lost ({event.reason})")
             elif event.kind == "died":
                 idle = [other for other in idle if other != worker]
                 if video is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -103,6 +105,53 @@ def test_ray_may_need_several_tries_to_start_here(failures: int, is_started: boo
         with pytest.raises(InputError, match=r"^Ray does not start here \(The current node timed out"):
             ray_engine._initialise(slow, None, {})
     assert slow.calls.count("shutdown") == failures
+
+
+class _RayError(Exception):
+    pass
+
+
+class _ActorDiedError(_RayError):
+    pass
+
+
+class _ActorUnavailableError(_RayError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "is_killed"),
+    [
+        (_ActorUnavailableError("The actor is unavailable"), "lost", True),
+        (_ActorDiedError("The actor is dead because its node has died."), "lost", False),
+        (_ActorDiedError("it was killed"), "died", False),
+        (_RayError("no answer"), "died", True),
+    ],
+)
+def test_what_an_error_of_ray_means(
+    error: Exception, kind: str, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that cannot be reached has lost its machine: the video is not at fault."""
+
+    class Failing(_Ray):
+        exceptions = SimpleNamespace(
+            RayError=_RayError, ActorDiedError=_ActorDiedError, ActorUnavailableError=_ActorUnavailableError
+        )
+        killed: ClassVar[list[object]] = []
+
+        def get(self, _: object) -> None:
+            raise error
+
+        def kill(self, worker: object) -> None:
+            self.killed.append(worker)
+
+    ray = Failing(MACHINES)
+    monkeypatch.setattr(ray_engine, "import_ray", lambda: ray)
+    Failing.killed = []
+    engine = RayEngine(Settings("model.pt"), "out", None)
+    engine._calls["call"] = "worker"
+    assert engine._event("call").kind == kind
+    assert ray.killed == (["worker"] if is_killed else [])
 
 
 class _Died(Exception):

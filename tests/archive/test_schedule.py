@@ -117,6 +117,14 @@ def test_a_lost_machine_is_no_failure_of_the_video(failures: Failures) -> None:
     assert sorted(done) == [video.name for video in VIDEOS] and failed == []
 
 
+def test_a_video_under_which_every_machine_is_lost_is_set_aside(failures: Failures) -> None:
+    stage = Stage(lambda video, count: "lost" if video.size == 3 and count < 99 else _done(video))
+    done, failed = _run(stage, failures)
+    assert len(done) == 4 and failed == ["3.mp4"] * 3
+    assert stage.begun.count("3.mp4") == 13
+    assert failures.reason(VIDEOS[2]) == "/in/3.mp4: its worker was lost (lost) (3 tries)"
+
+
 def test_a_full_disk_ends_the_run_and_is_no_failure(failures: Failures) -> None:
     full = Outcome("stop", reason="cannot write x (No space left on device): make room")
     with pytest.raises(InputError, match=r"^cannot write x .*: make room, then run the same command again$"):
