@@ -38,6 +38,7 @@ class Progress:
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} videos{postfix}",
             postfix="waiting for workers",
             dynamic_ncols=True,
+            miniters=0,  # otherwise the line stands still until as many videos end at once as before
             mininterval=0.5 if sys.stderr.isatty() else _LOG_SECONDS,
         )
 

@@ -7,6 +7,19 @@ import pytest
 from lsinet_monai.archive.progress import Progress
 
 
+def test_the_line_goes_on_between_two_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = [0.0]
+    progress = Progress(total=10, finished=0, size=1000, clock=lambda: seconds[0])
+    progress._bar.mininterval = 0.0
+    for _ in range(3):
+        seconds[0] += 10.0
+        progress.done({"frames": 100, "bytes": 100})
+    seconds[0] = 60.0
+    progress.refresh()
+    assert "3/10 videos, 5.0 frames/s, 0 failures, 02:20 left" in capsys.readouterr().err
+    progress.close()
+
+
 def test_the_line_says_videos_rate_failures_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     seconds = [0.0]
     progress = Progress(total=10, finished=4, size=1000, clock=lambda: seconds[0])
