@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -32,18 +33,19 @@ MakeVideo = Callable[..., ArchiveVideo]
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def session() -> Iterator[Path]:
     """Ray on two cores for all tests of this file, which share its start. Its temporary files are in a folder."""
-    folder = tmp_path_factory.mktemp("tmp")
     before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        with ray_session(cores=2):
-            yield folder
-    finally:
-        os.environ.pop("TMPDIR")
-        if before is not None:
-            os.environ["TMPDIR"] = before
+    # Ray's sockets lie in it, whose paths have 107 letters at most: pytest's own folders are too deep.
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        os.environ["TMPDIR"] = folder
+        try:
+            with ray_session(cores=2):
+                yield Path(folder)
+        finally:
+            os.environ.pop("TMPDIR")
+            if before is not None:
+                os.environ["TMPDIR"] = before
 
 
 def _processes(folder: Path) -> dict[int, str]:
