@@ -116,7 +116,9 @@ def _initialise(ray: Any, address: str | None, options: dict[str, Any]) -> Any:
                 continue
             reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
             if address is None:
-                raise InputError(f"Ray does not start here ({reason}): try again, on a less busy machine") from error
+                raise InputError(
+                    f"Ray does not start here ({reason}): try again on a less busy machine, or with a shorter TMPDIR"
+                ) from error
             raise InputError(
                 f"--address {address}: no cluster answers there ({reason}). Start one by ray start --head, or leave "
                 "--address out"

@@ -65,22 +65,17 @@ def choose_window(
     return Window(left, top, *sides)
 
 
-def crop(
-    x: Tensor, windows: Sequence[Window], image_size: tuple[int, int], out: tuple[int, int] | None = None
-) -> Tensor:
+def crop(x: Tensor, windows: Sequence[Window], image_size: tuple[int, int]) -> Tensor:
     """See a window of each frame larger: as large as the frame.
 
     Args:
         x: (B, C, h, w), features or masks of the whole frames, padded as the encoder pads them.
         windows: one for each row.
         image_size: height and width of the frames at the encoder's input, without padding.
-        out: height and width of the result; those of ``x`` if not given. It has padding as ``x`` has, which shows what
-            is right of the window and below it.
 
     Returns:
-        (B, C, *out).
+        (B, C, h, w). Its padding shows what is right of the window and below it.
     """
-    out = (x.shape[-2], x.shape[-1]) if out is None else out
     height, width = image_size
     padded_height, padded_width = (-(-side // STRIDES[-1]) * STRIDES[-1] for side in image_size)
     maps = []
@@ -88,7 +83,7 @@ def crop(
         across, down = wide / width, high / height
         # Both sides run from -1 to 1, with their padding.
         maps.append([[across, 0, 2 * left / padded_width + across - 1], [0, down, 2 * top / padded_height + down - 1]])
-    grid = F.affine_grid(torch.tensor(maps, dtype=x.dtype, device=x.device), [len(windows), 1, *out], False)
+    grid = F.affine_grid(torch.tensor(maps, dtype=x.dtype, device=x.device), [len(windows), 1, *x.shape[-2:]], False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
