@@ -4,8 +4,8 @@
     python benchmarks/archive.py engine     # one worker, and the same work in one process without Ray
     python benchmarks/archive.py losses     # 1,000 videos, 20 of them broken, while a worker is killed every 30 s
 
-Rates are compared within one run. Both orders are measured, because other work on the machine may come and go. A rate
-counts the frames of the videos that were done between the first one, when all workers have begun, and the last start.
+Rates are compared within one run. Both orders are measured, because other work on the machine may come and go. The rate
+of several workers is the sum of theirs. A worker's rate counts from the end of its first video to that of its last.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from lsinet_monai.archive import run_archive
 from lsinet_monai.archive.failures import Failures
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.ray_engine import RayEngine, ray_session
-from lsinet_monai.archive.results import read_table
 from lsinet_monai.archive.schedule import Event, run_all
 from lsinet_monai.archive.segmenter import Segmenter, Settings
+from lsinet_monai.archive.table import read_table
 from lsinet_monai.archive.videos import ArchiveVideo, find_videos
 from lsinet_monai.data import phantom_clip
 from lsinet_monai.errors import InputError
@@ -49,15 +49,14 @@ class TimedEngine(RayEngine):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.begun: list[float] = []
-        self.ended: list[tuple[float, int]] = []
+        self.ended: dict[Any, list[tuple[float, int]]] = {}  # of each worker's videos: when, and the frames
         self.waited: list[float] = []  # seconds of a video in which its worker did not work on it
-        self._since: dict[Any, float] = {}
-        self.ready = 0.0
+        self._begun: dict[Any, float] = {}
 
     def submit(self, worker: Any, video: ArchiveVideo) -> None:
         """Give a video to a worker."""
-        self._since[worker] = time.monotonic()
-        self.begun.append(self._since[worker])
+        self._begun[worker] = time.monotonic()
+        self.begun.append(self._begun[worker])
         super().submit(worker, video)
 
     def wait(self) -> Sequence[Event]:
@@ -65,19 +64,19 @@ class TimedEngine(RayEngine):
         events = super().wait()
         now = time.monotonic()
         for event in events:
-            if event.kind == "ready":
-                self.ready = now
             if event.kind == "outcome" and event.outcome and event.outcome.row:
                 row = event.outcome.row
-                self.ended.append((now, row["frames"]))
-                self.waited.append(now - self._since[event.worker] - row["compute_seconds"])
+                self.ended.setdefault(event.worker, []).append((now, row["frames"]))
+                self.waited.append(now - self._begun[event.worker] - row["compute_seconds"])
         return events
 
     def rate(self) -> float:
-        """Frames per second while all workers were busy."""
-        start = next(when for when, _ in self.ended if when >= self.ready)
-        end = self.begun[-1]
-        return sum(frames for when, frames in self.ended if start < when <= end) / (end - start)
+        """Frames per second of all workers together."""
+        return sum(
+            sum(frames for _, frames in ended[1:]) / (ended[-1][0] - ended[0][0])
+            for ended in self.ended.values()
+            if len(ended) > 1
+        )
 
 
 def make_videos(folder: Path, count: int, frames: int, size: tuple[int, int]) -> list[ArchiveVideo]:
@@ -144,7 +143,8 @@ def measure_engine(settings: Settings, videos: Sequence[ArchiveVideo], folder: P
     for number in range(rounds):
         engine = on_ray(settings, videos, folder / f"ray{number}", 1)
         alone = in_one_process(settings, videos, folder / f"alone{number}")
-        waited = sum(engine.waited) / (engine.ended[-1][0] - engine.begun[0])
+        end = max(when for ended in engine.ended.values() for when, _ in ended)
+        waited = sum(engine.waited) / (end - engine.begun[0])
         print(
             f"one process {alone:.2f} frames/s, one worker {engine.rate():.2f} frames/s: {engine.rate() / alone:.3f} "
             f"times; the worker waits {100 * waited:.2f}% of its time for videos; load {os.getloadavg()[0]:.1f}"

@@ -185,6 +185,10 @@ def _add_archive(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="GPUs of a worker, such as 0.25; by default 1 if there is one",
     )
     parser.add_argument("--retry-failed", action="store_true", help="try again what earlier runs have set aside")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="MINUTES",
+        help="a video has failed if none of its frames is done in this time",
+    )  # fmt: skip
     parser.set_defaults(run=_archive)
 
 
@@ -203,6 +207,7 @@ def _archive(args: argparse.Namespace) -> None:
         cpus_per_worker=args.cpus_per_worker,
         gpus_per_worker=args.gpus_per_worker,
         retry_failed=args.retry_failed,
+        timeout=args.timeout,
     )
 
 

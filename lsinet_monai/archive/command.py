@@ -13,14 +13,15 @@ from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.progress import Progress
 from lsinet_monai.archive.ray_engine import RayEngine, import_ray, ray_session
 from lsinet_monai.archive.report import write_report
-from lsinet_monai.archive.results import failed_row
 from lsinet_monai.archive.schedule import run_all
 from lsinet_monai.archive.segmenter import Settings
+from lsinet_monai.archive.table import failed_row
 from lsinet_monai.archive.videos import ArchiveVideo, find_videos, is_local, open_place
 from lsinet_monai.errors import InputError, describe_no_room
 from lsinet_monai.inferers.sequential import AmpDtype
 from lsinet_monai.networks import load_checkpoint
 from lsinet_monai.utils.config_values import check_choice
+from lsinet_monai.utils.cores import available_cores
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.utils.shipped_model import MODEL_FILE, describe_model
@@ -48,6 +49,7 @@ def run_archive(
     cpus_per_worker: int | None = None,
     gpus_per_worker: float | None = None,
     retry_failed: bool = False,
+    timeout: float = 60.0,
 ) -> None:
     """Segment all videos of an archive, by as many workers as there is room for, and nothing twice.
 
@@ -66,6 +68,7 @@ def run_archive(
         cpus_per_worker: cores of a worker.
         gpus_per_worker: GPUs of a worker.
         retry_failed: try the videos again that earlier runs have set aside.
+        timeout: the minutes after which a video has failed of which no frame was done in them.
 
     Raises:
         InputError: an argument is not valid, or the videos or the output cannot be used; then no video was begun. Or
@@ -79,13 +82,15 @@ def run_archive(
             raise InputError(f"--{name} {number} must be 1 or more")
     if gpus_per_worker is not None and gpus_per_worker < 0:
         raise InputError(f"--gpus-per-worker {gpus_per_worker} must be 0 or more")
+    if not timeout > 0:
+        raise InputError(f"--timeout {timeout:g} must be above 0: minutes without a new frame")
     folder = ArchiveFolder(Path(output).absolute() if "://" not in str(output) else output)
     _check_apart(inputs, folder)
     videos = find_videos(inputs)
     _check_outside(videos, folder)
     load_checkpoint(settings.checkpoint)  # each worker does, but this one does it before the output is claimed
     with folder.claim(settings.recorded()):
-        failures = Failures(folder.failures, forget=retry_failed)
+        failures = Failures(folder.failures, forget=videos if retry_failed else ())
         rows = folder.finished(videos)
         remaining = [video for video in videos if video.name not in rows and not failures.is_set_aside(video)]
         print(f"model: {describe_model(settings.checkpoint)}")
@@ -94,11 +99,13 @@ def run_archive(
         model = settings.recorded()["model_sha256"]
         try:
             if remaining:
-                cores = workers * (cpus_per_worker or 1) if workers else None
+                cores = max(available_cores(), (workers or 1) * (cpus_per_worker or 1))
                 with ray_session(address, cores) as dashboard:
                     if dashboard:
                         print(f"Ray's dashboard: http://{dashboard}")
-                    engine = RayEngine(settings, str(folder.path), model, workers, cpus_per_worker, gpus_per_worker)
+                    engine = RayEngine(
+                        settings, str(folder.path), model, workers, cpus_per_worker, gpus_per_worker, timeout
+                    )
                     _run(engine, folder, failures, rows, videos, remaining, model)
             _finish(folder, failures, rows, videos, model)
         except OSError as error:
@@ -182,8 +189,11 @@ def _run(
             end = time.monotonic()
             next_save = end + max(_SAVE_SECONDS, (end - start) / _SAVE_SHARE)
 
+    def on_unfit(reason: str) -> None:
+        progress.note(f"a worker does nothing: {reason}, for the next run")
+
     try:
-        run_all(engine, remaining, failures, on_done, on_failed, on_wait)
+        run_all(engine, remaining, failures, on_done, on_failed, on_wait, on_unfit)
     except BaseException:
         with suppress(OSError):  # the disk may be full, and the folders of the videos have all that the table has
             folder.write_table(_all_rows(rows, failures, videos, model))
@@ -214,7 +224,7 @@ def _finish(
     folder.write_table(everything)
     write_report(folder, list(everything.values()))
     print(f"table: {folder.table}\nreport: {folder.report}")
-    if aside := sum(row["error"] is not None for row in everything.values()):
+    if aside := sum(everything[video.name]["error"] is not None for video in videos):
         raise InputError(
             f"{aside} of {len(videos)} videos are set aside, each after {TRIES} tries; {folder.failures} says why, and "
             "--retry-failed tries them again. All others are done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,12 +15,13 @@ __all__ = ["content_hash", "fetch"]
 _CHUNK = 1 << 20
 
 
-def fetch(video: ArchiveVideo, scratch: Path) -> tuple[Path, str]:
+def fetch(video: ArchiveVideo, scratch: Path, on_piece: Callable[[], None] = lambda: None) -> tuple[Path, str]:
     """Copy a video here if it is elsewhere, and hash it.
 
     Args:
         video: the video.
         scratch: the folder to copy it to.
+        on_piece: called after each piece of its content.
 
     Returns:
         Its path on this machine, and the SHA-256 of its content.
@@ -30,9 +32,9 @@ def fetch(video: ArchiveVideo, scratch: Path) -> tuple[Path, str]:
     """
     files, inner = open_place(video.path)
     if is_local(files):
-        return Path(inner), _read(video, None)
+        return Path(inner), _read(video, None, on_piece)
     path = scratch / Path(inner).name
-    return path, _read(video, path)
+    return path, _read(video, path, on_piece)
 
 
 def content_hash(video: ArchiveVideo) -> str:
@@ -41,10 +43,10 @@ def content_hash(video: ArchiveVideo) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    return _read(video, None)
+    return _read(video, None, lambda: None)
 
 
-def _read(video: ArchiveVideo, copy: Path | None) -> str:
+def _read(video: ArchiveVideo, copy: Path | None, on_piece: Callable[[], None]) -> str:
     found = hashlib.sha256()
     files, inner = open_place(video.path)
     try:
@@ -53,6 +55,7 @@ def _read(video: ArchiveVideo, copy: Path | None) -> str:
                 found.update(chunk)
                 if target is not None:
                     target.write(chunk)
+                on_piece()
     except Exception as error:  # each file system has errors of its own, from the network too
         if describe_no_room(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ class Failures:
 
     Args:
         path: the file.
-        forget: begin without the failures of earlier runs.
+        forget: the videos whose failures in earlier runs do not count.
     """
 
-    def __init__(self, path: Path, forget: bool = False) -> None:
+    def __init__(self, path: Path, forget: Iterable[ArchiveVideo] = ()) -> None:
         self._path = path
         self._reasons: dict[tuple[str, str, int], list[str]] = defaultdict(list)
-        lines = [] if forget or not path.exists() else path.read_text(encoding="utf-8").splitlines()
-        known = [entry for line in lines if (entry := _parse(line))]
+        forgotten = {video.name for video in forget}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        known = [entry for line in lines if (entry := _parse(line)) and entry["video"] not in forgotten]
         for entry in known:
             self._reasons[entry["video"], entry["path"], entry["bytes"]].append(entry["reason"])
         # A line that a crash cut short would otherwise swallow the next one.

@@ -7,16 +7,17 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from tqdm import tqdm
 
 from lsinet_monai.archive.content import content_hash
-from lsinet_monai.archive.results import read_table, write_table
-from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.archive.table import read_table, write_table
+from lsinet_monai.archive.videos import ROW, ArchiveVideo
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.utils.folder_lock import acquire_folder
@@ -25,7 +26,6 @@ from lsinet_monai.writers.output_dir import FRAME_RESULTS
 __all__ = ["ArchiveFolder"]
 
 _SETTINGS = "settings.json"
-_ROW = "result.json"
 _LOCK = ".lock"
 _ON_THE_WAY = ".on_the_way"
 _TRASH = ".trash_"
@@ -139,7 +139,7 @@ class ArchiveFolder:
             temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
     def _has_results(self) -> bool:
-        return next((self.path / "videos").rglob(_ROW), None) is not None
+        return next(self._names(), None) is not None
 
     @property
     def is_visible(self) -> bool:
@@ -160,16 +160,27 @@ class ArchiveFolder:
             videos: the videos of this run.
 
         Returns:
-            The rows by video.
+            The rows by video: those of results that are whole, and those with an error of videos that an earlier run
+            over other inputs has set aside.
 
         Raises:
             InputError: the table is damaged, or the results of another video have the name of one of these. Or one
                 that may have moved cannot be read.
         """
-        table = read_table(self.table).items()
-        rows = {name: row for name, row in table if row["error"] is None and (self.place(name) / _ROW).exists()}
-        for video in videos:
-            row = rows.get(video.name) or self.row(video.name)
+        table = read_table(self.table)
+        asked = {video.name for video in videos}
+        rows = {
+            name: row
+            for name, row in table.items()
+            if row["error"] is not None and name not in asked and ("://" in row["path"] or Path(row["path"]).exists())
+        }
+        for name in self._names():
+            known = table.get(name)
+            row = known if known is not None and known["error"] is None else self.row(name)
+            if row is not None:
+                rows[name] = row
+        for video in tqdm(videos, "look for results of earlier runs", leave=False, delay=5):
+            row = rows.get(video.name)
             if row is None:
                 continue
             is_same_size = row["bytes"] == video.size
@@ -188,20 +199,31 @@ class ArchiveFolder:
                 )
         return rows
 
+    def _names(self) -> Iterator[str]:
+        """The videos whose results are there."""
+        top = self.path / "videos"
+        for folder, folders, files in os.walk(top):
+            if ROW in files:
+                folders.clear()
+                yield Path(folder).relative_to(top).as_posix()
+
     def row(self, name: str) -> dict[str, Any] | None:
         """The row of a video; None if its results are not there."""
         try:
-            row: dict[str, Any] = json.loads((self.place(name) / _ROW).read_text(encoding="utf-8"))
+            row: dict[str, Any] = json.loads((self.place(name) / ROW).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return row
 
-    def deliver(self, results: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    def deliver(
+        self, results: Path, row: Mapping[str, Any], on_file: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
         """Copy a video's results to their place, where they appear whole.
 
         Args:
             results: the folder that holds them.
             row: the video's row.
+            on_file: called after each file.
 
         Returns:
             The video's row: the given one, or that of another worker which was first, for example one on a machine that
@@ -213,11 +235,11 @@ class ArchiveFolder:
         copy = self._on_the_way / uuid.uuid4().hex
         place = self.place(row["video"])
         try:
-            _copy(results, copy)
-            with _named(copy / _ROW):
-                (copy / _ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-            _flush(copy)
-            if _sizes(copy) != _sizes(results) | {_ROW: (copy / _ROW).stat().st_size}:
+            _copy(results, copy, on_file)
+            with _named(copy / ROW):
+                (copy / ROW).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+            _flush(copy, on_file)
+            if _sizes(copy) != _sizes(results) | {ROW: (copy / ROW).stat().st_size}:
                 raise OSError(errno.EIO, "files were lost on the way", str(copy))
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -242,7 +264,7 @@ class ArchiveFolder:
         write_table(self.table, rows.values())
 
 
-def _copy(folder: Path, copy: Path) -> None:
+def _copy(folder: Path, copy: Path, on_file: Callable[[], None]) -> None:
     """Copy the contents of files alone: some network mounts refuse their times and rights.
 
     ``shutil.copytree`` would also gather the errors, and no longer say that the disk is full.
@@ -255,6 +277,7 @@ def _copy(folder: Path, copy: Path) -> None:
         else:
             with _named(target):
                 shutil.copyfile(path, target)
+            on_file()
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -272,7 +295,7 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _flush(folder: Path) -> None:
+def _flush(folder: Path, on_file: Callable[[], None]) -> None:
     """Wait until the files that make a result are on the disk; a picture per frame would take too long."""
     for path in folder.rglob("*"):
         # A video called masks.mp4 has its summary there too.
@@ -280,3 +303,4 @@ def _flush(folder: Path) -> None:
         if path.is_file() and not is_of_frame:
             with _named(path), path.open("rb") as file:
                 os.fsync(file.fileno())
+            on_file()

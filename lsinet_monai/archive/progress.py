@@ -55,6 +55,10 @@ class Progress:
         """Count a failure."""
         self._failures += 1
 
+    def note(self, text: str) -> None:
+        """Print a line above this one."""
+        self._bar.write(text, file=sys.stderr)
+
     def _end_one(self, size: int) -> None:
         self._bytes += size
         self._bar.set_postfix_str(self.text(), refresh=False)

@@ -141,6 +141,7 @@ class RayEngine:
         workers: how many there may be; by default as many as the machines have room for.
         cpus_per_worker: cores, and threads, of each; by default 1, and with a GPU its share of the machine's, up to 4.
         gpus_per_worker: GPUs of each, which may be a fraction; by default 1 if a machine has one, else 0.
+        timeout: the minutes after which a worker is ended that has done no frame in them.
 
     Raises:
         InputError: no machine has room for a worker.
@@ -154,8 +155,11 @@ class RayEngine:
         workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float | None = None,
+        timeout: float = 60.0,
     ) -> None:
         self._ray = import_ray()
+        self._timeout = timeout
+        self._since: dict[Any, float] = {}  # when a worker got its video
         nodes = self._nodes()
         most_gpus = max((node.get("GPU", 0.0) for node in nodes.values()), default=0.0)
         self._gpus = (1.0 if most_gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
@@ -165,10 +169,9 @@ class RayEngine:
         self._actor = self._ray.remote(Worker).options(
             num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, runtime_env={"env_vars": environment}
         )
-        self._arguments = (settings, output, model, self._cpus, "cuda" if self._gpus else "cpu")
+        self._arguments = (settings, output, model, self._cpus, "cuda" if self._gpus else "cpu", timeout)
         self._calls: dict[Any, Any] = {}  # what a worker does now, by Ray's reference to its result
         self._beginning: set[Any] = set()
-        self._machines: dict[Any, str] = {}
         if not self.capacity():
             gpus = f" and {self._gpus:g} GPUs" if self._gpus else ""
             raise InputError(
@@ -204,6 +207,11 @@ class RayEngine:
     def submit(self, worker: Any, video: ArchiveVideo) -> None:
         """Give a video to a worker."""
         self._calls[worker.segment.remote(video)] = worker
+        self._since[worker] = time.monotonic()
+
+    def rest(self, worker: Any) -> None:
+        """Keep a worker without a video in its place."""
+        self._calls[worker.rest.remote()] = worker
 
     def end(self, worker: Any) -> None:
         """End a worker."""
@@ -222,10 +230,15 @@ class RayEngine:
         worker = self._calls.pop(call)
         is_first = worker in self._beginning
         self._beginning.discard(worker)
+        seconds = time.monotonic() - self._since.pop(worker, time.monotonic())
         try:
             outcome: Outcome = self._ray.get(call)
         except self._ray.exceptions.ActorDiedError as error:
-            return Event(worker, "lost" if _is_of_machine(error) else "died", reason=_reason(error))
+            if _is_of_machine(error):
+                return Event(worker, "lost", reason=_reason(error))
+            may_have_hung = seconds >= 60 * self._timeout
+            hung = f"it was killed or crashed, or did no frame for {self._timeout:g} minutes"
+            return Event(worker, "died", reason=hung if may_have_hung else _reason(error))
         except self._ray.exceptions.ActorUnavailableError as error:
             # Its machine or the network is gone, for now. If it comes back, another worker has its video.
             self._ray.kill(worker)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.archive.folder import ArchiveFolder
+from lsinet_monai.archive.videos import THUMBNAIL
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.version import __version__
@@ -39,6 +40,7 @@ def write_report(folder: ArchiveFolder, rows: Sequence[Row]) -> None:
     environment.filters["clock"] = _clock
     done = [row for row in rows if row["error"] is None]
     worst = sorted(done, key=lambda row: (-(row["doubt"] or 0.0), row["video"]))
+    aside = sorted((row for row in rows if row["error"] is not None), key=lambda row: row["video"])
     page = environment.from_string(template).render(
         version=__version__,
         tiles=_tiles(done),
@@ -46,8 +48,8 @@ def write_report(folder: ArchiveFolder, rows: Sequence[Row]) -> None:
         cards=[(row, _picture(folder, row), _intervals(row)) for row in worst[:_CARDS]],
         rows=[(row, _intervals(row)) for row in worst[:_ROWS]],
         left_out=max(0, len(worst) - _ROWS),
-        aside=sorted((row for row in rows if row["error"] is not None), key=lambda row: row["video"]),
-        most_rows=_ROWS,
+        aside=aside[:_ROWS],
+        all_aside=len(aside),
     )
     with atomic_write(folder.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -70,7 +72,7 @@ def _tiles(done: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _picture(folder: ArchiveFolder, row: Row) -> str:
-    path = folder.place(row["video"]) / "thumbnail.jpg"
+    path = folder.place(row["video"]) / THUMBNAIL
     if not path.exists():
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"

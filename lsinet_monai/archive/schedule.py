@@ -31,7 +31,7 @@ class Event:
         worker: the worker.
         kind: "ready", when it has loaded the network; "outcome", when it has done what it could for a video; "died"; or
             "lost", if its machine is gone.
-        outcome: for "outcome", and for "ready" what keeps it from working, if anything does.
+        outcome: for "outcome"; and for "ready", of kind "stop" if something keeps it from working.
         reason: for "died" and "lost" why, in one line.
     """
 
@@ -53,6 +53,9 @@ class Engine(Protocol):
     def submit(self, worker: Worker, video: ArchiveVideo) -> None:
         """Give a video to a worker that has none."""
 
+    def rest(self, worker: Worker) -> None:
+        """Keep a worker that gets no video, so that no other starts in its place. Its end is an event."""
+
     def end(self, worker: Worker) -> None:
         """End a worker. No event of it comes any more."""
 
@@ -67,11 +70,14 @@ def run_all(
     on_done: Callable[[dict[str, Any]], None],
     on_failed: Callable[[ArchiveVideo], None],
     on_wait: Callable[[], None] = lambda: None,
+    on_unfit: Callable[[str], None] = lambda reason: None,
 ) -> None:
     """Do all videos, the largest first, so that no long one is left for a single worker in the end.
 
     A video that failed waits behind the others for its next try. If its worker died under it, that is a failure too,
     because the video may be the reason; if the machine is gone, it is not, but for the eleventh time.
+
+    A worker whose machine lacks something gets no video, and rests: a new one would start in its place.
 
     Args:
         engine: starts the workers.
@@ -80,14 +86,16 @@ def run_all(
         on_done: called with the row of each video that is done.
         on_failed: called after each failure.
         on_wait: called after each wait.
+        on_unfit: called with the reason when a worker cannot work, and others can.
 
     Raises:
-        InputError: no video could be done: the disk is full, or the workers do not start.
+        InputError: no video can be done: the disk is full, the workers do not start, or none of them can work.
     """
     queue = deque(sorted(videos, key=lambda video: (-video.size, video.name)))
     starting: set[Worker] = set()
     idle: list[Worker] = []
     busy: dict[Worker, ArchiveVideo] = {}
+    resting: set[Worker] = set()
     false_starts = 0
     losses: Counter[str] = Counter()
 
@@ -103,18 +111,24 @@ def run_all(
             busy[worker] = queue.popleft()
             engine.submit(worker, busy[worker])
         # Not more than there are videos for.
-        wanted = min(engine.capacity(), len(busy) + len(queue))
+        wanted = min(engine.capacity() - len(resting), len(busy) + len(queue))
         for _ in range(wanted - len(busy) - len(idle) - len(starting)):
             starting.add(engine.start())
         for event in engine.wait():
             worker, outcome = event.worker, event.outcome
+            resting.discard(worker)
             video = busy.pop(worker, None)
-            if outcome is not None and outcome.kind == "stop":
-                raise InputError(f"{outcome.reason}, then run the same command again")
             if event.kind == "ready":
                 starting.discard(worker)
-                idle.append(worker)
                 false_starts = 0
+            if outcome is not None and outcome.kind == "stop":
+                if event.kind != "ready" or not (starting or idle or busy):
+                    raise InputError(f"{outcome.reason}, then run the same command again")
+                resting.add(worker)
+                engine.rest(worker)
+                on_unfit(outcome.reason)
+            elif event.kind == "ready":
+                idle.append(worker)
             elif event.kind == "lost":
                 starting.discard(worker)
                 idle = [other for other in idle if other != worker]

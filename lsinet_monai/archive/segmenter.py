@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from lsinet_monai.archive.content import fetch
 from lsinet_monai.archive.folder import ArchiveFolder
-from lsinet_monai.archive.results import describe, doubts_of, most_doubtful
+from lsinet_monai.archive.table import describe, doubts_of, most_doubtful
 from lsinet_monai.archive.thumbnail import write_thumbnail
-from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.archive.videos import THUMBNAIL, ArchiveVideo
+from lsinet_monai.archive.watchdog import Watchdog
 from lsinet_monai.errors import InputError, causes, describe_no_room, find_input_error
 from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.workflow import InferenceProcess
@@ -89,15 +90,21 @@ class Segmenter:
         settings: what shapes the results.
         folder: where the results go.
         device: "cpu", or "cuda".
+        watchdog: is told of each frame that is done, and each piece of a file that is copied.
 
     Raises:
         InputError: the model file cannot be read, or a setting is not valid.
     """
 
-    def __init__(self, settings: Settings, folder: ArchiveFolder, device: str = "cpu") -> None:
+    def __init__(
+        self, settings: Settings, folder: ArchiveFolder, device: str = "cpu", watchdog: Watchdog | None = None
+    ) -> None:
         self._settings = settings
         self._folder = folder
-        self._process = InferenceProcess(device=device, **settings.keys())
+        self._pulse = watchdog.pulse if watchdog else lambda: None
+        # MONAI appends what has a plus to the list of the config.
+        handlers = {"+handlers": [watchdog]} if watchdog else {}
+        self._process = InferenceProcess(device=device, **settings.keys(), **handlers)
         _remove_leftovers()
 
     def __call__(self, video: ArchiveVideo) -> Outcome:
@@ -111,7 +118,7 @@ class Segmenter:
 
     def _segment(self, video: ArchiveVideo, scratch: Path) -> dict[str, Any]:
         start = time.monotonic()
-        path, sha256 = fetch(video, scratch)
+        path, sha256 = fetch(video, scratch, self._pulse)
         results = scratch / "results"
         try:
             self._process(path, results)
@@ -123,7 +130,7 @@ class Segmenter:
         table = results / path.stem / EXPORTS["parquet"]
         doubts = doubts_of(summary, table)
         if (worst := most_doubtful(doubts)) is not None:
-            write_thumbnail(results / "thumbnail.jpg", path, summary["frames"][worst]["index"], table)
+            write_thumbnail(results / THUMBNAIL, path, summary["frames"][worst]["index"], table)
         if "png" not in self._settings.exports:
             # Not the folder above it, in which the results of a video called masks.mp4 lie too.
             shutil.rmtree(results / "masks" / path.stem, ignore_errors=True)
@@ -131,7 +138,7 @@ class Segmenter:
                 (results / "masks").rmdir()
         row = describe(video, sha256, summary, doubts, time.monotonic() - start)
         try:
-            return self._folder.deliver(results, row)
+            return self._folder.deliver(results, row, self._pulse)
         except OSError as error:
             raise _CannotDeliver(
                 f"cannot write {error.filename or self._folder.path} ({error.strerror or error})"

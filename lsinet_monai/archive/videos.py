@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 from collections import defaultdict
@@ -10,14 +11,22 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from lsinet_monai.archive.lists import LIST_SUFFIXES, read_list
+from lsinet_monai.archive.video_lists import LIST_SUFFIXES, read_list
 from lsinet_monai.data import VIDEO_SUFFIXES
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 
-__all__ = ["ArchiveVideo", "find_videos", "is_local", "open_place"]
+__all__ = ["OWN_NAMES", "ROW", "THUMBNAIL", "ArchiveVideo", "find_videos", "is_local", "open_place"]
+
+logger = logging.getLogger(__name__)
 
 _PATTERN = "*?["
+
+
+ROW, THUMBNAIL = "result.json", "thumbnail.jpg"
+OWN_NAMES = (ROW, THUMBNAIL)
+"""What the folder of a video has beside the results of inference: its row of the table, and a picture of its most
+doubtful frame."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +51,9 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
         inputs: each is one of the following, as a local path or as a URL that fsspec can read:
 
             - a folder, searched at any depth for files with :data:`~lsinet_monai.data.VIDEO_SUFFIXES`. Files and
-              folders whose names begin with a dot are left out;
+              folders whose names begin with a dot are left out; so are links to folders, which is logged;
             - a pattern with ``*``, ``?``, ``[...]`` or ``**``, which selects among the same files;
-            - a list, see :func:`~lsinet_monai.archive.lists.read_list`;
+            - a list, see :func:`~lsinet_monai.archive.video_lists.read_list`;
             - a video.
 
     Returns:
@@ -70,6 +79,11 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
             paths[video.path] = text
             found[video.name] = video, text
     for name in found:
+        if PurePosixPath(name).stem in OWN_NAMES:
+            raise InputError(
+                f"{found[name][0].path} (of {found[name][1]}): its folder of results would have the name of a file "
+                f"beside it, {PurePosixPath(name).stem}: rename it, or archive the others by a list"
+            )
         if ".." in PurePosixPath(name).parts:
             raise InputError(
                 f"{found[name][0].path} (of {found[name][1]}) would be called {name!r}, and its results would lie "
@@ -134,6 +148,11 @@ def _find_in(files: Any, path: str, text: str) -> list[ArchiveVideo]:
 def _of_folder(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     infos = files.find(path, detail=True).values()
     found = [_video(files, name, info) for name, info in _below(path, infos) if _is_file(files, info)]
+    if linked := [info["name"] for info in infos if info.get("islink") and files.isdir(info["name"])]:
+        logger.warning(
+            "%s: links to folders are not followed (%d, such as %s): give these folders as INPUT, too, or in a list",
+            text, len(linked), linked[0],
+        )  # fmt: skip
     if not found:
         raise InputError(
             f"{text}: holds no video, nor do the folders in it. Folders of frames are no archive: give them to "

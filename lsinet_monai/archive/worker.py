@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 
 import torch
 
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.segmenter import Outcome, Segmenter, Settings
 from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.archive.watchdog import Watchdog
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.shipped_model import model_hash
 
@@ -25,14 +27,18 @@ class Worker:
         model: the hash of the model file on the machine of the command.
         threads: for PyTorch.
         device: "cpu" or "cuda".
+        timeout: the minutes after which it ends itself if it has done no frame in them.
     """
 
-    def __init__(self, settings: Settings, output: str, model: str | None, threads: int, device: str) -> None:
+    def __init__(
+        self, settings: Settings, output: str, model: str | None, threads: int, device: str, timeout: float
+    ) -> None:
         self._settings = settings
         self._folder = ArchiveFolder(output)
         self._model = model
         self._threads = threads
         self._device = device
+        self._watchdog = Watchdog(60 * timeout)
         self._segmenter: Segmenter | None = None
 
     def begin(self) -> Outcome:
@@ -54,7 +60,7 @@ class Worker:
                 reason=f"{machine} has another file, or none, at {self._settings.checkpoint}: copy the model there",
             )
         try:
-            self._segmenter = Segmenter(self._settings, self._folder, self._device)
+            self._segmenter = Segmenter(self._settings, self._folder, self._device, self._watchdog)
         except InputError as error:
             return Outcome("stop", reason=f"{error}: correct it")
         return Outcome("done")
@@ -62,4 +68,9 @@ class Worker:
     def segment(self, video: ArchiveVideo) -> Outcome:
         """Segment a video, after :meth:`begin`."""
         assert self._segmenter is not None
-        return self._segmenter(video)
+        with self._watchdog:
+            return self._segmenter(video)
+
+    def rest(self) -> None:
+        """Do nothing, until this process is ended."""
+        threading.Event().wait()

@@ -189,12 +189,14 @@ class MapError:
 
     @property
     def is_inverted(self) -> bool:
-        """Whether the maps agree far better with the masks if inverted; False for a clip without a polyp.
+        """Whether the maps agree far better with the masks if inverted.
 
         Empty maps of polyps that fill the view are not inverted, nor are white ones: the background must be bright, and
-        the polyps darker. A frame without a polyp, stretched by its own range, may be bright by chance.
+        the polyps darker. In a clip without a polyp, it is enough that nearly all is bright.
         """
-        if not (self.polyp and self.rest) or self.mean <= _INVERTED_ERROR:
+        if not self.rest or self.mean <= _INVERTED_ERROR:
             return False
+        if not self.polyp:
+            return True
         inside, outside = self.inside / self.polyp, self.outside / self.rest
         return outside > 255 / 2 and inside < outside

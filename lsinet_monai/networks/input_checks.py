@@ -70,14 +70,16 @@ def check_fixed_size(frames: Tensor, fixed_size: tuple[int, int] | None, backbon
 def check_frame_values(frames: Tensor, are_checked: bool) -> bool:
     """Refuse frames with values from 0 to 255, and warn of frames that are only scaled to [0, 1].
 
-    On a CPU every call checks. On a GPU calls check until ``are_checked`` is true, because reading values waits for it.
+    On a CPU every call refuses. On a GPU calls look until ``are_checked`` is true, because reading values waits for it.
+    The warning comes once.
 
     Args:
         frames: as :func:`check_frames` has passed them.
         are_checked: the result of the last call.
 
     Returns:
-        whether frames with negative values have come, which are certainly normalised.
+        whether it is known what frames come: some with negative values, which are normalised, or some that were warned
+        of.
 
     Raises:
         InputError: the frames have values far above those of normalised frames.
@@ -88,11 +90,12 @@ def check_frame_values(frames: Tensor, are_checked: bool) -> bool:
     low, high = values
     if high > _TOO_BRIGHT:
         raise InputError(f"the frames have values from {low:g} to {high:g}: {_HOW_TO_NORMALISE}")
-    if not are_checked and low >= 0 and 0 < high <= 1:
+    is_in_question = not are_checked and low >= 0 and 0 < high <= 1
+    if is_in_question:
         warnings.warn(
             f"the frames' values all lie in [0, 1], so the masks may be wrong: {_HOW_TO_NORMALISE}", stacklevel=5
         )
-    return are_checked or low < 0
+    return are_checked or low < 0 or is_in_question
 
 
 def check_sample(current: Any, adjacent: Tensor | None, memory: Tensor | None, mask: Tensor | None) -> None:

@@ -19,7 +19,7 @@ import pytest
 from lsinet_monai.archive import command, run_archive
 from lsinet_monai.archive.failures import Failures
 from lsinet_monai.archive.ray_engine import ray_session
-from lsinet_monai.archive.results import failed_row, read_table
+from lsinet_monai.archive.table import failed_row, read_table
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 
@@ -33,8 +33,11 @@ MakeVideo = Callable[..., ArchiveVideo]
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[Path]:
-    """Ray on two cores for all tests of this file, which share its start. Its temporary files are in a folder."""
+def session(bucket: str) -> Iterator[Path]:
+    """Ray on two cores for all tests of this file, which share its start. Its temporary files are in a folder.
+
+    The workers see the bucket, since they have the environment in which Ray was started.
+    """
     before = os.environ.get("TMPDIR")
     # Ray's sockets lie in it, whose paths have 107 letters at most: pytest's own folders are too deep.
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
@@ -144,6 +147,25 @@ def test_a_killed_worker_a_broken_video_and_a_second_run(
 
 
 @pytest.mark.slow
+def test_videos_of_an_object_store(
+    session: Path, bucket: str, model_file: Path, empty_folder: Path, make_video: MakeVideo, contents: Contents
+) -> None:
+    """They have the results of the same videos on a disk. One of them is broken."""
+    s3fs = pytest.importorskip("s3fs")
+    for seed, name in enumerate(("a/x.mp4", "y.mp4")):
+        make_video(Path("in", name), 3, seed)
+    Path("in/broken.mp4").write_bytes(b"no video")
+    s3fs.S3FileSystem().put("in", f"{bucket}/in", recursive=True)
+    for text, output in (("in", "near"), (f"s3://{bucket}/in", "far")):
+        with pytest.raises(InputError, match="1 of 3 videos are set aside, each after 3 tries"):
+            run_archive([text], output, checkpoint=model_file, workers=2)
+    assert contents(Path("far/videos")) == contents(Path("near/videos")) != {}
+    table = read_table(Path("far/results.parquet"))
+    assert {row["path"] for row in table.values()} == {f"s3://{bucket}/in/{name}" for name in table}
+    assert table["broken.mp4"]["error"].startswith(f"s3://{bucket}/in/broken.mp4: cannot be read as a video")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found by /proc")
 def test_ray_listens_on_this_machine_alone_and_reports_no_usage(session: Path) -> None:
     """No socket on which a process of Ray listens has another address than 127.0.0.1."""
@@ -193,6 +215,7 @@ BAD_CALLS: list[tuple[list[str], dict[str, Any], str]] = [
     (["in"], {"checkpoint": "no.pt"}, r"--checkpoint no\.pt: no such file"),
     (["in"], {"workers": 0}, "--workers 0 must be 1 or more"),
     (["in"], {"cpus_per_worker": 0}, "--cpus-per-worker 0 must be 1 or more"),
+    (["in"], {"timeout": 0.0}, "--timeout 0 must be above 0: minutes without a new frame"),
     (["in"], {"gpus_per_worker": -1.0}, r"--gpus-per-worker -1\.0 must be 0 or more"),
 ]
 

@@ -32,12 +32,13 @@ def test_another_video_of_the_name_has_not_failed(tmp_path: Path) -> None:
     assert not failures.is_set_aside(ArchiveVideo("a.mp4", "/in/of/another/site/a.mp4", 5))
 
 
-def test_failures_can_be_forgotten(tmp_path: Path) -> None:
+def test_the_failures_of_some_videos_can_be_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "failures.jsonl"
-    for _ in range(3):
-        Failures(path).add(A, "cut off")
-    assert not Failures(path, forget=True).is_set_aside(A)
-    assert path.read_text() == ""
+    for video in (A, B) * 3:
+        Failures(path).add(video, "cut off")
+    failures = Failures(path, forget=[A])
+    assert not failures.is_set_aside(A) and failures.is_set_aside(B)
+    assert path.read_text().count("a.mp4") == 0 and len(path.read_text().splitlines()) == 3
 
 
 def test_a_line_that_a_crash_cut_short(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from lsinet_monai.archive.folder import ArchiveFolder
-from lsinet_monai.archive.results import failed_row
+from lsinet_monai.archive.table import failed_row
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 
@@ -130,6 +130,25 @@ def test_rows_come_from_the_table_or_from_the_videos_folders(folder: ArchiveFold
         assert sorted(folder.finished([VIDEO])) == ["b/x.mp4", "other.mp4"]
         shutil.rmtree(folder.place("b/x.mp4"))
         assert sorted(folder.finished([VIDEO])) == ["other.mp4"]
+
+
+def test_what_runs_over_other_inputs_have_set_aside_stays_in_the_table(folder: ArchiveFolder, tmp_path: Path) -> None:
+    """Unless its file is gone. Those of this run count by their failures."""
+    (tmp_path / "other.mp4").touch()
+    aside = {
+        name: failed_row(ArchiveVideo(name, path, 5), "abc", "cut off (3 tries)")
+        for name, path in (
+            ("other.mp4", str(tmp_path / "other.mp4")),
+            ("far.mp4", "s3://in/far.mp4"),
+            ("gone.mp4", str(tmp_path / "gone.mp4")),
+            ("b/x.mp4", "/in/b/x.mp4"),
+        )
+    }
+    with folder.claim(SETTINGS):
+        folder.write_table(aside)
+        found = folder.finished([VIDEO])
+        assert sorted(found) == ["far.mp4", "other.mp4"]
+        assert {row["error"] for row in found.values()} == {"cut off (3 tries)"}
 
 
 def test_a_video_that_has_changed_is_done_again(folder: ArchiveFolder, results: Path) -> None:

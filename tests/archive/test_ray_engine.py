@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -152,6 +153,21 @@ def test_what_an_error_of_ray_means(
     engine._calls["call"] = "worker"
     assert engine._event("call").kind == kind
     assert ray.killed == (["worker"] if is_killed else [])
+
+
+def test_a_death_after_the_time_limit_may_be_one_of_a_video_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(_Ray):
+        exceptions = SimpleNamespace(ActorDiedError=_ActorDiedError)
+
+        def get(self, _: object) -> None:
+            raise _ActorDiedError("it was killed")
+
+    monkeypatch.setattr(ray_engine, "import_ray", lambda: Failing(MACHINES))
+    engine = RayEngine(Settings("model.pt"), "out", None, timeout=30)
+    for minutes, said in ((29, "it was killed"), (31, "it was killed or crashed, or did no frame for 30 minutes")):
+        engine._calls["call"] = "worker"
+        engine._since["worker"] = time.monotonic() - 60 * minutes
+        assert engine._event("call").reason == said
 
 
 class _Died(Exception):

@@ -75,3 +75,10 @@ def test_a_large_archive_shows_its_most_doubtful_videos(tmp_path: Path) -> None:
     assert page.count("<figure") == 24 and page.count("<tr><td>") == 500
     assert "100 more are in <code>results.parquet</code>" in page
     assert "<td>599.mp4</td>" in page and "<td>99.mp4</td>" not in page
+
+
+def test_a_long_list_of_what_was_set_aside_is_cut_and_says_so(tmp_path: Path) -> None:
+    rows = [{"video": f"{number:04}.mp4", "error": "cut off (3 tries)"} for number in range(1203)]
+    page = _page(ArchiveFolder(tmp_path / "out"), rows)
+    assert "<b>1,203</b>set aside" in page and page.count("<tr><td>") == 500
+    assert "703 more are in <code>results.parquet</code>" in page

@@ -20,12 +20,13 @@ Plan = Callable[[ArchiveVideo, int], Outcome | str]
 class Stage:
     """An engine whose workers answer at once: what a plan says of a video and of the number of its try."""
 
-    def __init__(self, plan: Plan, rooms: Sequence[int] = (2,), starts: Sequence[str] = ()) -> None:
+    def __init__(self, plan: Plan, rooms: Sequence[int] = (2,), starts: Sequence[Outcome | str] = ()) -> None:
         self.plan = plan
         self.rooms = list(rooms)
         self.starts = list(starts)
         self.begun: list[str] = []
         self.ended: list[int] = []
+        self.resting: list[int] = []
         self.workers = 0
         self.most_at_a_time = 0
         self._events: list[Event] = []
@@ -35,9 +36,10 @@ class Stage:
 
     def start(self) -> int:
         self.workers += 1
-        death = self.starts.pop(0) if self.starts else ""
-        outcome = None if death else Outcome("done")
-        self._events.append(Event(self.workers, "died" if death else "ready", outcome, death))
+        start = self.starts.pop(0) if self.starts else Outcome("done")
+        is_ready = isinstance(start, Outcome)
+        outcome, reason = (start, "") if isinstance(start, Outcome) else (None, start)
+        self._events.append(Event(self.workers, "ready" if is_ready else "died", outcome, reason))
         return self.workers
 
     def submit(self, worker: int, video: ArchiveVideo) -> None:
@@ -47,6 +49,13 @@ class Stage:
             self._events.append(Event(worker, "outcome", answer))
         else:
             self._events.append(Event(worker, "lost" if answer == "lost" else "died", reason=answer))
+
+    def rest(self, worker: int) -> None:
+        self.resting.append(worker)
+
+    def lose_resting(self) -> None:
+        """Their machine goes."""
+        self._events += [Event(worker, "lost") for worker in self.resting]
 
     def end(self, worker: int) -> None:
         self.ended.append(worker)
@@ -138,6 +147,32 @@ def test_workers_that_never_begin_end_the_run(failures: Failures) -> None:
         _run(stage, failures)
     done, _ = _run(Stage(_done, rooms=[1], starts=["killed", "killed"]), failures)
     assert len(done) == 5
+
+
+LACKING = Outcome("stop", reason="b has another file, or none, at model.pt: copy the model there")
+
+
+def test_a_machine_that_lacks_something_does_no_video_and_the_others_go_on(failures: Failures) -> None:
+    """Its worker rests, so that no other starts there; when the machine goes, the place is free again."""
+    stage = Stage(_done, rooms=[2], starts=[Outcome("done"), LACKING])
+    said: list[str] = []
+    done: list[str] = []
+
+    def on_done(row: dict[str, str]) -> None:
+        done.append(row["video"])
+        if len(done) == 3:
+            stage.lose_resting()
+
+    run_all(stage, VIDEOS, failures, on_done, lambda _: None, on_unfit=said.append)
+    assert len(done) == 5 and said == [LACKING.reason]
+    assert stage.resting == [2] and stage.workers == 3
+
+
+def test_machines_that_all_lack_something_end_the_run(failures: Failures) -> None:
+    stage = Stage(_done, rooms=[2], starts=[LACKING, LACKING])
+    with pytest.raises(InputError, match=r"^b has another file, .* copy the model there, then run the same command"):
+        _run(stage, failures)
+    assert stage.begun == []
 
 
 def test_of_a_thousand_videos_none_is_lost_and_none_done_twice(failures: Failures) -> None:

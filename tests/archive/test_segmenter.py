@@ -16,6 +16,7 @@ from filelock import FileLock
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.segmenter import Segmenter, Settings
 from lsinet_monai.archive.videos import ArchiveVideo
+from lsinet_monai.archive.watchdog import Watchdog
 
 pytest.importorskip("av", reason='PyAV is missing: pip install ".[archive]"')
 pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
@@ -60,6 +61,19 @@ def test_by_default_a_table_of_masks_and_a_row(settings: Settings, folder: Archi
     assert (row["video"], row["frames"], row["seconds"]) == ("x.mp4", 6, pytest.approx(0.2))
     assert 0 <= row["doubt"] <= 1
     assert list(Path("tmp").iterdir()) == []
+
+
+def test_each_frame_and_file_is_a_sign_of_life(settings: Settings, folder: ArchiveFolder, video: ArchiveVideo) -> None:
+    watchdog = Watchdog(600)
+    signs = 0
+
+    def count() -> None:
+        nonlocal signs
+        signs += 1
+
+    watchdog.pulse = count  # type: ignore[method-assign]
+    assert Segmenter(settings, folder, watchdog=watchdog)(video).kind == "done"
+    assert signs >= 1 + 6 + 3  # a piece of its content, the frames, the files
 
 
 @pytest.mark.parametrize("stem", ["masks", "maps", "overlays"])

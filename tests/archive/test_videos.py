@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +91,13 @@ def test_links_to_videos_are_videos(folder: Path) -> None:
     assert [(video.name, video.size) for video in find_videos(["list.txt"])] == [("links/x.mp4", 10)]
 
 
+def test_a_link_to_a_folder_is_not_followed_which_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Path("in/more").symlink_to(folder / "in/b")
+    assert _names("in") == ["a/x.mp4", "b/x.mp4", "b/y.MKV"]
+    said = f"in: links to folders are not followed (1, such as {folder}/in/more): give these folders as INPUT, too"
+    assert said in caplog.text
+
+
 def test_signs_of_patterns_in_the_name_of_a_folder(folder: Path) -> None:
     Path("in/a").rename("in/[a]")
     assert _names("in/[a]") == ["x.mp4"]
@@ -108,6 +113,7 @@ BAD_INPUTS = [
     (["in/a", "in/b"], r"a/x.mp4 \(of in/a\) and .*b/x.mp4 \(of in/b\) would both be called 'x.mp4'"),
     (["twice.txt"], "twice.txt: line 1 and line 3 name the same video, in/a/x.mp4: remove one of them"),
     (["wrong.txt"], "wrong.txt: line 1: there is no video .*in/c/x.mp4; correct the list"),
+    (["odd"], r"odd/result\.json\.mp4 \(of odd\): its folder of results would have the name of a file beside it"),
     (["folder.txt"], "folder.txt: line 1: there is no video .*in/a; correct the list"),
 ]
 
@@ -115,6 +121,8 @@ BAD_INPUTS = [
 @pytest.mark.parametrize(("inputs", "said"), BAD_INPUTS)
 def test_bad_inputs_end_in_one_line(folder: Path, inputs: list[str], said: str) -> None:
     Path("empty").mkdir()
+    Path("odd").mkdir()
+    Path("odd/result.json.mp4").touch()
     Path("twice.txt").write_text("./in/a/x.mp4\n\nin/a/x.mp4\n")
     Path("wrong.txt").write_text("in/c/x.mp4\n")
     Path("folder.txt").write_text("in/a\n")
@@ -130,30 +138,8 @@ def test_a_video_in_the_place_of_another_ones_results(folder: Path) -> None:
         find_videos(["in/a", "more"])
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a server on this machine that speaks S3."""
-    server_of = pytest.importorskip("moto.server", reason='moto is missing: pip install ".[dev]"')
-    s3fs = pytest.importorskip("s3fs", reason='s3fs is missing: pip install ".[dev]"')
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    files = s3fs.S3FileSystem()
-    files.mkdir("archive")
-    yield "archive"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
-
-
 @pytest.mark.slow
-def test_an_object_store(bucket: str, folder: Path) -> None:
+def test_an_object_store(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     s3fs = pytest.importorskip("s3fs")
     files = s3fs.S3FileSystem()
     for name in ("2024/a.mp4", "2024/b/c.mp4", "2025/a.mp4", "2025/notes.md"):
@@ -172,7 +158,8 @@ def test_an_object_store(bucket: str, folder: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             find_videos([text])
-    os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # no server listens there
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # no server listens there
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(InputError, match=f"{url}/2024: cannot be read .* check the path, and the right to read it"):
         find_videos([f"{url}/2024"])
+    s3fs.S3FileSystem.clear_instance_cache()

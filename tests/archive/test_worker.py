@@ -27,7 +27,7 @@ def test_a_worker_sets_its_threads_and_does_a_video(
     threads = torch.get_num_threads()
     try:
         with folder.claim(settings.recorded()):
-            worker = Worker(settings, str(folder.path), model_hash(settings.checkpoint), threads + 1, "cpu")
+            worker = Worker(settings, str(folder.path), model_hash(settings.checkpoint), threads + 1, "cpu", 60)
             assert worker.begin().kind == "done"
             assert torch.get_num_threads() == threads + 1
             assert worker.segment(video).kind == "done"
@@ -37,10 +37,10 @@ def test_a_worker_sets_its_threads_and_does_a_video(
 
 def test_what_a_machine_may_lack(settings: Settings, empty_folder: Path) -> None:
     folder, model = ArchiveFolder(empty_folder / "out"), model_hash(settings.checkpoint)
-    outcome = Worker(settings, str(folder.path), model, 1, "cpu").begin()
+    outcome = Worker(settings, str(folder.path), model, 1, "cpu", 60).begin()
     assert outcome.kind == "stop" and "does not see --output" in outcome.reason
     with folder.claim(settings.recorded()):
-        outcome = Worker(settings, str(folder.path), "abc", 1, "cpu").begin()
+        outcome = Worker(settings, str(folder.path), "abc", 1, "cpu", 60).begin()
         assert outcome.kind == "stop" and "has another file, or none, at" in outcome.reason
-        outcome = Worker(settings, str(folder.path), model, 1, "abacus").begin()
+        outcome = Worker(settings, str(folder.path), model, 1, "abacus", 60).begin()
         assert outcome.kind == "stop" and "abacus" in outcome.reason

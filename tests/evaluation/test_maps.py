@@ -212,7 +212,8 @@ ERRORS = [
     ("white", np.full((20, 20), 255), SMALL, 0.96, False),
     ("no polyp found, which fills the view", np.zeros((20, 20)), LARGE, 0.95, False),
     ("a large one, inverted", 255 - LARGE * 255, LARGE, 1, True),
-    ("no polyp", np.full((20, 20), 255), SMALL & False, 1, False),
+    ("no polyp, inverted", np.full((20, 20), 255), SMALL & False, 1, True),
+    ("no polyp, bright by its own range", np.full((20, 20), 190), SMALL & False, 0.745, False),
 ]
 
 

@@ -64,6 +64,11 @@ class ImportReport:
         """The frames whose masks change, in order."""
         return sorted([*self.drawn, *self.emptied])
 
+    @property
+    def needs_empty(self) -> bool:
+        """Whether nothing but masks would be taken away, which a caller must ask for."""
+        return bool(self.emptied) and not self.has_polyp
+
     def lines(self) -> list[str]:
         """Describe it for a person, one line a fact."""
         lines = [f"masks set: {list_frames(self.drawn)}"] if self.drawn else []
@@ -89,6 +94,7 @@ class ImportReport:
             "emptied": self.emptied,
             "replaced": self.replaced,
             "has_polyp": self.has_polyp,
+            "needs_empty": self.needs_empty,
             "labels": self.reading.labels,
             "all_labels": self.reading.all_labels,
             "left_out": self.reading.left_out,
@@ -136,7 +142,7 @@ def import_masks(
         report = _compare(video, masks, kind)
         if report.changed:
             video.info.check_not_final()
-        if report.emptied and not report.has_polyp and not (empty or dry_run):
+        if report.needs_empty and not (empty or dry_run):
             raise InputError(
                 f"{video.id}: the file shows no polyp in any frame, so {list_frames(report.emptied)} would lose their "
                 "masks; if that is meant, import it with empty=true"

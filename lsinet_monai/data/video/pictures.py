@@ -22,7 +22,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 4096
 _WEBP_FLAGS, _WEBP_IS_ANIMATED = 20, 0b10
 _SHORTEST, _USUAL = 20, 100  # ms: browsers and FFmpeg show a picture of less than 20 ms for 100 ms
-_GIF_END = b";"
+_GIF_HEADER, _GIF_PICTURE, _GIF_EXTENSION, _GIF_END = 13, ord(","), ord("!"), ord(";")
 _ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, struct.error, Image.DecompressionBombError,
 )  # fmt: skip
@@ -92,8 +92,8 @@ class PicturesVideo(Video):
         self._most_recent = max(1, BUFFER_BYTES // (3 * size[0] * size[1]))
         self._is_resized = False
         notes = []
-        if is_gif and not path.read_bytes()[-_HEAD_BYTES:].rstrip(b"\0").endswith(_GIF_END):
-            notes.append("does not end as a GIF does, and may be cut off")
+        if is_gif and not _is_whole_gif(path.read_bytes()):
+            notes.append("is cut off or damaged between its pictures, so that later ones may be missing")
         super().__init__(path, size, fps, count, expected=count, notes=notes)
 
     def _durations(self, image: Image.Image) -> list[float]:
@@ -187,3 +187,26 @@ class PicturesVideo(Video):
                     self._recent.popitem(last=False)
             frame = self._recent[index]
             return None if frame is None else frame.copy()
+
+
+def _is_whole_gif(content: bytes) -> bool:
+    """Whether the blocks of a GIF follow one another up to its end mark, behind which is nothing but zeros.
+
+    Pillow searches on for the next block where one does not follow, and takes the first end mark that it meets.
+    """
+    try:
+        at = _GIF_HEADER + _palette_bytes(content[10])
+        while content[at] in (_GIF_PICTURE, _GIF_EXTENSION):
+            is_picture = content[at] == _GIF_PICTURE
+            at += 11 + _palette_bytes(content[at + 9]) if is_picture else 2
+            while content[at]:  # each piece of the block begins with its length, and 0 ends it
+                at += 1 + content[at]
+            at += 1
+        return content[at] == _GIF_END and not content[at + 1 :].strip(b"\0")
+    except IndexError:
+        return False
+
+
+def _palette_bytes(flags: int) -> int:
+    """The length of the palette that the flags of a GIF or of one of its pictures announce."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

@@ -152,9 +152,8 @@ def test_a_file_without_a_polyp_needs_a_word(video, open_store, tmp_path):
     with pytest.raises(InputError, match=r"no polyp in any frame, so frames 0 to 5 would lose .* empty=true"):
         import_masks(video, path, "eve", open_store())
     assert video.corrections == before
-    assert (
-        "the file shows no polyp in any frame" in import_masks(video, path, "eve", open_store(), dry_run=True).lines()
-    )
+    report = import_masks(video, path, "eve", open_store(), dry_run=True)
+    assert "the file shows no polyp in any frame" in report.lines() and report.as_answer()["needs_empty"]
     assert import_masks(video, path, "eve", open_store(), empty=True).emptied == [0, 1, 2, 3, 4, 5]
 
 

@@ -132,7 +132,7 @@ def test_a_file_that_is_cut_off_is_reported(tmp_path, clip, suffix, kept, caplog
     with caplog.at_level(logging.WARNING), open_video(path) as video:
         found = {index: frame for index, _, frame in video}
     assert all((frame == frames[index]).all() for index, frame in found.items())
-    assert len(caplog.records) == 1 and (not video.report.is_complete or "may be cut off" in caplog.text)
+    assert len(caplog.records) == 1 and (not video.report.is_complete or "is cut off or damaged" in caplog.text)
 
 
 def test_a_stack_of_deep_pages_is_refused(tmp_path):
@@ -145,6 +145,27 @@ def test_a_stack_of_deep_pages_is_refused(tmp_path):
 def read_through(path):
     with open_video(path) as video:
         return {index: frame for index, _, frame in video}, video.size, video.report
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 254])
+def test_pictures_that_a_damaged_gif_loses_are_said(tmp_path, clip, length):
+    """The length of a piece is damaged, so that readers look for the next one at a wrong place."""
+    write(tmp_path / "a.gif", clip[:6])
+    content = (tmp_path / "a.gif").read_bytes()
+    at = next(at for at in range(len(content) // 2, len(content)) if {*content[at : at + 1024 : 256]} == {255})
+    (tmp_path / "b.gif").write_bytes(content[:at] + bytes([length]) + content[at + 1 :])
+    with open_video(tmp_path / "b.gif") as video:
+        assert len(video) < 6 or length in (0, 254)
+        assert "damaged between its pictures" in str(video.report)
+
+
+def test_what_follows_the_end_mark_of_a_gif(tmp_path, clip):
+    write(tmp_path / "a.gif", clip[:3])
+    content = (tmp_path / "a.gif").read_bytes()
+    for more, is_said in ((b"", False), (b"\0\0\0", False), (content[13:], True)):
+        (tmp_path / "b.gif").write_bytes(content + more)
+        with open_video(tmp_path / "b.gif") as video:
+            assert len(video) == 3 and ("damaged between its pictures" in str(video.report)) == is_said
 
 
 def test_a_picture_beyond_a_gif_is_cut_off_as_in_ffmpeg(tmp_path, clip):

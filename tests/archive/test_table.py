@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsinet_monai.archive.results import describe, doubts_of, failed_row, read_table, versions, write_table
+from lsinet_monai.archive.table import describe, doubts_of, failed_row, read_table, versions, write_table
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, write_mask_table

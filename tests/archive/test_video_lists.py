@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lsinet_monai.archive.lists import read_list
+from lsinet_monai.archive.video_lists import read_list
 from lsinet_monai.errors import InputError
 
 arrow = pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
