@@ -9,9 +9,8 @@ false finding in 20 frames; and two polyps side by side. Three tasks:
 - clear the false finding from all its frames;
 - name both polyps: in 95% of the frames that show a polyp, the mask on it must bear its name.
 
-The times do not depend on the machine. They come from a keystroke-level model (Card, Moran and Newell, "The
-Keystroke-Level Model for User Performance Time with Interactive Systems", CACM 1980): each act on the page adds a
-constant. What the server needs meanwhile is not counted. The server says whether a task is reached.
+The times do not depend on the machine: each act on the page adds a constant, see keystrokes.py. What the server needs
+meanwhile is not counted. The server says whether a task is reached.
 
 Needs the extras label and video, Playwright (extra dev) and chromium.
 """
@@ -39,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from keystrokes import CLICK, KEY, POINT, STROKE, STROKE_LENGTH, THINK
 from PIL import Image
 from scipy import ndimage
 
@@ -55,10 +55,6 @@ SIZE, FRAMES = (384, 480), 60
 ONE, TWO = "one_polyp.frames", "two_polyps.frames"
 WRONG_FRAME, FALSE_FRAMES = 10, range(25, 45)
 NAMES = ("rectum", "sigmoid")
-
-# Seconds per act.
-POINT, CLICK, KEY, STROKE, THINK = 1.1, 0.2, 0.28, 2.5, 1.35
-STROKE_LENGTH = 400  # pixels of the screen; a longer stroke takes longer in proportion
 
 HAND = 4.0  # pixels of the picture: how far a hand strays from the outline, before it is smoothed
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
