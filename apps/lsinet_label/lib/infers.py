@@ -22,7 +22,7 @@ from lib.security import current_caller
 from lib.store import VideoStore, summarise_video
 from lsinet_monai.errors import InputError
 
-__all__ = ["AllVideosInferTask", "VideoInferTask"]
+__all__ = ["AllVideosInferTask", "ServedInferTask", "VideoInferTask"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,36 @@ _MOST_WAITING = 8
 _DEFAULT_TIMEOUT = 60  # seconds
 
 
-class VideoInferTask(InferTask):
+class ServedInferTask(InferTask):
+    """A task of the model in service, which finds polyps in the frames of videos.
+
+    Args:
+        videos: the stored videos.
+        model: the model in service.
+        type: what MONAI Label's clients take it for.
+        description: one line for them.
+    """
+
+    def __init__(self, videos: VideoStore, model: ServedModel, type: InferType, description: str) -> None:
+        super().__init__(type=type, labels=["polyp"], dimension=2, description=description)
+        self.videos = videos
+        self.model = model
+
+    def is_valid(self) -> bool:
+        """Whether there is a model."""
+        return self.model.path() is not None
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """The model file.
+
+        Args:
+            validate: False if the caller wants to replace the file; the result is then None.
+        """
+        path = self.model.path()
+        return str(path) if validate and path else None
+
+
+class VideoInferTask(ServedInferTask):
     """Answers with a video's masks. If there are none yet, it queues a job and waits for it.
 
     If the job takes longer than the request's time limit, the answer is the job's state.
@@ -45,31 +74,12 @@ class VideoInferTask(InferTask):
     def __init__(
         self, videos: VideoStore, jobs: JobQueue, model: ServedModel, datastore: Callable[[], Datastore]
     ) -> None:
-        super().__init__(
-            type=InferType.SEGMENTATION,
-            labels=["polyp"],
-            dimension=2,
-            description="LSI-Net: polyps in colonoscopy video, frame by frame, with a memory",
-        )
-        self.videos = videos
+        description = "LSI-Net: polyps in colonoscopy video, frame by frame, with a memory"
+        super().__init__(videos, model, InferType.SEGMENTATION, description)
         self.jobs = jobs
-        self.model = model
         self._datastore = datastore
         # A waiting request occupies one of the server's few threads.
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
-
-    def is_valid(self) -> bool:
-        """Whether there is a model."""
-        return self.model.path() is not None
-
-    def get_path(self, validate: bool = True) -> str | None:
-        """The model file.
-
-        Args:
-            validate: False if the caller wants to replace the file; the result is then None.
-        """
-        path = self.model.path()
-        return str(path) if validate and path else None
 
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """Answer a request.

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.interfaces.tasks.infer_v2 import InferType
 
 from lib.call_files import new_file
+from lib.infers import ServedInferTask
 from lib.model import ServedModel
 from lib.prompted_frames import PromptedFrames
 from lib.store import VideoStore, encode_mask
@@ -17,7 +18,7 @@ from lsinet_monai.errors import InputError
 __all__ = ["PointsInferTask"]
 
 
-class PointsInferTask(InferTask):
+class PointsInferTask(ServedInferTask):
     """Answers with the mask of the lesion at which a person points. Nothing is stored.
 
     Args:
@@ -27,28 +28,13 @@ class PointsInferTask(InferTask):
     """
 
     def __init__(self, videos: VideoStore, model: ServedModel, prompted: PromptedFrames) -> None:
-        super().__init__(
-            type=InferType.DEEPGROW,
-            labels=["polyp"],
-            dimension=2,
-            description="LSI-Net: a polyp in one frame, from points in it and outside it, and from a box",
-        )
-        self.videos = videos
-        self.model = model
+        description = "LSI-Net: a polyp in one frame, from points in it and outside it, and from a box"
+        super().__init__(videos, model, InferType.DEEPGROW, description)
         self.prompted = prompted
 
     def is_valid(self) -> bool:
         """Whether the model in service takes points."""
         return bool(self.model.state()["points"])
-
-    def get_path(self, validate: bool = True) -> str | None:
-        """The model file.
-
-        Args:
-            validate: False if the caller wants to replace the file; the result is then None.
-        """
-        path = self.model.path()
-        return str(path) if validate and path else None
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Answer a request.
