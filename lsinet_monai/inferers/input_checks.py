@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lsinet_monai.data.frames import check_frames
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.tensors import describe
 
@@ -17,11 +18,13 @@ __all__ = [
     "as_frame_index",
     "as_mask",
     "check_clips",
+    "check_frame_numbers",
     "check_frame_tensors",
     "check_network",
     "check_saved",
     "check_source",
     "common_value",
+    "read_frame",
 ]
 
 
@@ -131,6 +134,29 @@ def as_frame_index(frame: Any) -> int:
         return operator.index(frame)
     except TypeError as error:
         raise InputError(f"frame {frame!r} is not a whole number: frames are numbered from 0") from error
+
+
+def check_frame_numbers(source: Any, *frames: int) -> None:
+    """Check that frames of a video exist.
+
+    Raises:
+        InputError: one of them does not.
+    """
+    for frame in frames:
+        if not 0 <= frame < len(source):
+            raise InputError(f"there is no frame {frame}: the video has the frames 0 to {len(source) - 1}")
+
+
+def read_frame(source: Any, frame: int) -> np.ndarray:
+    """Read a frame of a video, uint8, (H, W, 3).
+
+    Raises:
+        InputError: the frame does not exist, is damaged, or is not a picture.
+    """
+    check_frame_numbers(source, frame)
+    pixels = source[frame]
+    check_frames([pixels])
+    return pixels
 
 
 def as_mask(mask: Any, size: tuple[int, ...], frame: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""A frame in which a person points at lesions: from clicks and boxes to masks."""
+"""Frames in which a person points at lesions: from clicks and boxes to masks."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.input_checks import as_mask
 from lsinet_monai.inferers.prompt_window import Window, choose_window, crop, paste
 from lsinet_monai.networks import Features, LSINet
@@ -25,10 +27,12 @@ from lsinet_monai.networks.prompt_head import (
     check_prompt_head,
 )
 
-__all__ = ["PromptedFrame"]
+__all__ = ["PromptStore", "PromptedFrame"]
 
 _SURE = 9.0
 """The logit of a pixel that a given mask has; its negative where nothing is known of a lesion."""
+
+_MOST_FRAMES = 16  # whose prompts are kept
 
 Point = tuple[float, float, int]
 Box = tuple[float, float, float, float]
@@ -59,7 +63,7 @@ class PromptedFrame:
         pixels: the frame, uint8, (H, W, 3), RGB.
         image_size: height and width to which the frame is resized for the network.
         features: the encoded frame; encoded here if not given.
-        mask: (H, W), bool or integer, the mask that the frame has so far, from which lesion 1 starts.
+        mask: (H, W), bool or integer, the mask that the frame has so far: lesion 1, from which its points start.
 
     Raises:
         InputError: the network has no prompt head.
@@ -85,7 +89,8 @@ class PromptedFrame:
         self._features = network.encode(tensor) if features is None else features
         self._seen = {self._whole: (self._features, self._head.see_frame(tensor))}  # and the last window's
         self._lesions: dict[int, _Lesion] = {}
-        self._first = None if mask is None else self._as_start(as_mask(mask, self.size, 0))
+        self._given = None if mask is None else as_mask(mask, self.size, 0)
+        self._first = None if self._given is None else self._as_start(self._given)
 
     def segment(
         self,
@@ -133,13 +138,23 @@ class PromptedFrame:
         return self._to_mask(known.logits[-1])
 
     def remove(self, lesion: int) -> None:
-        """Forget a lesion; one that is not known is no error."""
+        """Forget a lesion's points and box; one that is not known is no error."""
         self._lesions.pop(lesion, None)
 
     @property
+    def lesions(self) -> list[int]:
+        """The numbers of the lesions that have points or a box."""
+        return list(self._lesions)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the frame has neither points nor boxes, and had no mask before."""
+        return not self._lesions and self._given is None
+
+    @property
     def mask(self) -> np.ndarray:
-        """All lesions together, bool, (H, W)."""
-        found = np.zeros(self.size, bool)
+        """All lesions together, bool, (H, W). The mask that the frame had is lesion 1 until points change it."""
+        found = np.zeros(self.size, bool) if self._given is None or 1 in self._lesions else self._given.copy()
         for lesion in self._lesions.values():
             found |= self._to_mask(lesion.logits[-1])
         return found
@@ -229,6 +244,60 @@ class PromptedFrame:
         height, width = self.size
         if not ((places >= 0) & (places <= (width, height))).all():
             raise InputError(f"{name} must lie in the frame, which is {width} x {height} pixels")
+
+
+class PromptStore:
+    """The frames of a video in which a person points. The 16 frames used last are kept.
+
+    Args:
+        store: the video's encoded frames.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._frames: OrderedDict[int, PromptedFrame] = OrderedDict()  # the one used last at the end
+
+    def open(self, frame: int, pixels: np.ndarray, mask: np.ndarray | None) -> PromptedFrame:
+        """Return a frame with its prompts; without any if it was not opened yet, or is no longer kept.
+
+        Args:
+            frame: its index, from 0.
+            pixels: uint8, (H, W, 3), RGB.
+            mask: (H, W), the mask that a frame without prompts has so far, see :class:`PromptedFrame`.
+
+        Raises:
+            InputError: the network has no prompt head.
+        """
+        if frame not in self._frames:
+            encoded = self._store.get(frame)
+            features = None if encoded is None else encoded.features
+            self._frames[frame] = PromptedFrame(self._store.network, pixels, self._store.image_size, features, mask)
+            if len(self._frames) > _MOST_FRAMES:
+                self._frames.popitem(last=False)
+        self._frames.move_to_end(frame)
+        return self._frames[frame]
+
+    def forget(self, frame: int) -> None:
+        """Forget a frame's prompts; one that is not kept is no error."""
+        self._frames.pop(frame, None)
+
+    def remove(self, frame: int, lesion: int) -> np.ndarray | None:
+        """Forget a lesion's points and box.
+
+        Returns:
+            the frame's mask without them, bool, (H, W), or None if nothing is left.
+
+        Raises:
+            InputError: there are none.
+        """
+        prompted = self._frames.get(frame)
+        if prompted is None or lesion not in prompted.lesions:
+            raise InputError(
+                f"frame {frame} has no points of lesion {lesion}, or is none of the last {_MOST_FRAMES} with points: "
+                "take its whole mask back with remove_mask, or replace it with add_mask"
+            )
+        prompted.remove(lesion)
+        return None if prompted.is_empty else prompted.mask
 
 
 def _as_array(values: Any, name: str) -> np.ndarray:

@@ -12,14 +12,20 @@ import torch
 from monai.utils import ensure_tuple_rep
 from torch import Tensor
 
-from lsinet_monai.data.frames import check_frames
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource, is_one_colour
-from lsinet_monai.inferers.input_checks import as_frame_index, as_mask, check_network, check_source
+from lsinet_monai.inferers.input_checks import (
+    as_frame_index,
+    as_mask,
+    check_frame_numbers,
+    check_network,
+    check_source,
+    read_frame,
+)
 from lsinet_monai.inferers.mask_carrying import blend
-from lsinet_monai.inferers.prompted_frame import PromptedFrame
+from lsinet_monai.inferers.prompted_frame import PromptStore
 from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation, Propagator
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
@@ -31,8 +37,6 @@ from lsinet_monai.utils.config_values import check_numbers
 __all__ = ["PropagatedFrame", "VideoSession"]
 
 logger = logging.getLogger(__name__)
-
-_MOST_PROMPTED = 16
 
 
 class VideoSession:
@@ -100,7 +104,7 @@ class VideoSession:
         )
         self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
         self._corrections = Corrections(self._store, reach, self._cuts)
-        self._prompted: dict[int, PromptedFrame] = {}
+        self._prompts = PromptStore(self._store)
         self._propagation: Propagation | None = None
         self._propagator = Propagator(self._store, self.inferer, self._cuts, self._corrections)
 
@@ -125,9 +129,9 @@ class VideoSession:
             InputError: the frame does not exist or is damaged, or the mask has another size or a float type.
         """
         frame = as_frame_index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
-        pixels = self._read(frame)
+        pixels = read_frame(self.source, frame)
         self._correct(frame, as_mask(mask, pixels.shape[:2], frame), pixels)
-        self._prompted.pop(frame, None)
+        self._prompts.forget(frame)
 
     def add_points(
         self,
@@ -142,7 +146,7 @@ class VideoSession:
 
         A further point costs one pass of the prompt head, see :class:`lsinet_monai.inferers.PromptedFrame`. The session
         keeps the prompts of the 16 frames used last, about 10 MB each for 1080p, and a session file has none: such a
-        frame has its mask, from which lesion 1 starts.
+        frame has its mask, which is lesion 1 until points change it.
 
         Args:
             frame: its index, from 0.
@@ -162,18 +166,27 @@ class VideoSession:
                 have these shapes, lie outside the frame, or there are none.
         """
         frame = as_frame_index(frame)
-        pixels = self._read(frame)
-        prompted = self._prompted.get(frame)
-        if prompted is None:
-            encoded = self._store.get(frame)
-            features = None if encoded is None else encoded.features
-            prompted = PromptedFrame(self.network, pixels, self.image_size, features, self.masks.get(frame))
+        pixels = read_frame(self.source, frame)
+        prompted = self._prompts.open(frame, pixels, self.masks.get(frame))
         found = prompted.segment(points, labels, box, mask, lesion)
-        self._prompted = {**{k: v for k, v in self._prompted.items() if k != frame}, frame: prompted}
-        if len(self._prompted) > _MOST_PROMPTED:
-            del self._prompted[next(iter(self._prompted))]
         self._correct(frame, prompted.mask, pixels)
         return found
+
+    def remove_points(self, frame: int, lesion: int = 1) -> None:
+        """Take back all points of a lesion in a frame, and its box. The frame's other lesions stay.
+
+        Lesion 1 is then the mask that the frame had before its points. Without such a mask, the frame is uncorrected
+        again once its last lesion is gone.
+
+        Raises:
+            InputError: the session has no points of this lesion, see :meth:`add_points`.
+        """
+        pixels = read_frame(self.source, as_frame_index(frame))
+        mask = self._prompts.remove(frame, lesion)
+        if mask is None:
+            self.remove_mask(frame)
+        else:
+            self._correct(frame, mask, pixels)
 
     def remove_mask(self, frame: int) -> None:
         """Take a correction back. It acted on the frames of :meth:`reached_from`.
@@ -183,7 +196,7 @@ class VideoSession:
         """
         self._check_corrected(frame)
         self._corrections.remove(frame)
-        self._prompted.pop(frame, None)
+        self._prompts.forget(frame)
         self._propagation = None
 
     def reached_from(self, frame: int) -> range:
@@ -192,8 +205,17 @@ class VideoSession:
         Raises:
             InputError: the frame does not exist.
         """
-        self._check_frames(frame)
+        check_frame_numbers(self.source, frame)
         return self._corrections.reached_from(frame)
+
+    def _correct(self, frame: int, mask: np.ndarray, pixels: np.ndarray) -> None:
+        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
+        self._propagation = None
+
+    def _check_corrected(self, frame: int) -> None:
+        if frame not in self._corrections:
+            known = ", ".join(map(str, self.masks)) or "none"
+            raise InputError(f"frame {frame} has no mask (frames with one: {known}): give it one with add_mask")
 
     # Propagation -----------------------------------------------------------------------------------------------------
 
@@ -224,7 +246,7 @@ class VideoSession:
         start, end = as_frame_index(start), as_frame_index(len(self.source) if end is None else end)
         if start >= end:
             return
-        self._check_frames(start, end - 1)
+        check_frame_numbers(self.source, start, end - 1)
         frames = range(end - 1, start - 1, -1) if reverse else range(start, end)
         propagation = self._propagation
         if propagation is None or (propagation.frame, propagation.step) != (frames[0], frames.step):
@@ -279,28 +301,6 @@ class VideoSession:
                 after = _to_numpy(blend(own, self._corrections.carried_to(other)))
                 before = _to_numpy(blend(own, self._corrections.carried_to(other, without=frame)))
                 yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
-
-    def _correct(self, frame: int, mask: np.ndarray, pixels: np.ndarray) -> None:
-        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
-        self._propagation = None
-
-    # Checks ----------------------------------------------------------------------------------------------------------
-
-    def _read(self, frame: int) -> np.ndarray:
-        self._check_frames(frame)
-        pixels = self.source[frame]
-        check_frames([pixels])
-        return pixels
-
-    def _check_frames(self, *frames: int) -> None:
-        for frame in frames:
-            if not 0 <= frame < len(self.source):
-                raise InputError(f"there is no frame {frame}: the video has the frames 0 to {len(self.source) - 1}")
-
-    def _check_corrected(self, frame: int) -> None:
-        if frame not in self._corrections:
-            known = ", ".join(map(str, self.masks)) or "none"
-            raise InputError(f"frame {frame} has no mask (frames with one: {known}): give it one with add_mask")
 
     # The file --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession, encode_frames
-from lsinet_monai.inferers.input_checks import as_mask
+from lsinet_monai.inferers.input_checks import as_mask, check_frame_numbers, read_frame
 from lsinet_monai.networks import LSINet
 
 CLIP = torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -117,6 +117,18 @@ def test_frame_numbers(small_network: LSINet, number: Any) -> None:
         session.add_mask(number, np.zeros((64, 80), bool))
     with pytest.raises(InputError, match=f"frame {number!r} is not a whole number"):
         list(session.propagate(number, 2))
+
+
+def test_a_frame_is_read_if_the_video_has_it() -> None:
+    check_frame_numbers(FRAMES, 0, 2)
+    assert read_frame(FRAMES, 2) is FRAMES[2]
+    for number in (-1, 3):
+        with pytest.raises(InputError, match=f"there is no frame {number}: the video has the frames 0 to 2"):
+            check_frame_numbers(FRAMES, 0, number)
+        with pytest.raises(InputError, match=f"there is no frame {number}"):
+            read_frame(FRAMES, number)
+    with pytest.raises(InputError, match="got array float32"):
+        read_frame([FRAMES[0] / np.float32(255)], 0)
 
 
 def _in_session(network: LSINet) -> None:

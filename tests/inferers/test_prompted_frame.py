@@ -8,6 +8,8 @@ import torch
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import PromptedFrame
+from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.prompted_frame import PromptStore
 from lsinet_monai.networks import LSINet
 
 SIZE = (72, 120)
@@ -85,10 +87,27 @@ def test_a_mask_to_start_from_acts_and_a_first_lesion_starts_from_the_frames(net
 def test_lesions_are_joined_and_removed(frame: PromptedFrame) -> None:
     assert not frame.mask.any()
     one, two = frame.segment(THREE[:1], [1]), frame.segment(THREE[1:2], [1], lesion=2)
-    assert np.array_equal(frame.mask, one | two)
+    assert np.array_equal(frame.mask, one | two) and frame.lesions == [1, 2]
     frame.remove(1)
     frame.remove(7)
-    assert np.array_equal(frame.mask, two)
+    assert np.array_equal(frame.mask, two) and not frame.is_empty
+    frame.remove(2)
+    assert not frame.mask.any() and frame.is_empty
+
+
+def test_the_mask_that_a_frame_had_is_lesion_1_until_points_change_it(network: LSINet) -> None:
+    half = np.zeros(SIZE, bool)
+    half[:, :60] = True
+    frame = PromptedFrame(network, FRAME, (64, 96), mask=half)
+    assert np.array_equal(frame.mask, half) and not frame.lesions
+    two = frame.segment(THREE[1:2], [1], lesion=2)
+    assert np.array_equal(frame.mask, half | two)
+    one = frame.segment(THREE[:1], [1])
+    assert np.array_equal(frame.mask, one | two)
+    frame.remove(1)
+    assert np.array_equal(frame.mask, half | two)
+    frame.remove(2)
+    assert np.array_equal(frame.mask, half) and not frame.is_empty
 
 
 @torch.no_grad()
@@ -149,3 +168,46 @@ def test_what_is_refused_leaves_no_lesion(frame: PromptedFrame, prompts: dict[st
 def test_a_network_without_a_head_is_refused(small_network: LSINet) -> None:
     with pytest.raises(InputError, match="no prompt head"):
         PromptedFrame(small_network, FRAME, (64, 96))
+
+
+@pytest.fixture
+def store(network: LSINet) -> PromptStore:
+    frames = [np.roll(FRAME, shift, 1) for shift in range(20)]
+    return PromptStore(FeatureStore(network, frames, (64, 96), capacity=2))
+
+
+def test_a_store_keeps_the_prompts_of_16_frames(store: PromptStore) -> None:
+    opened = [store.open(frame, np.roll(FRAME, frame, 1), None) for frame in range(16)]
+    assert store.open(0, FRAME, None) is opened[0]
+    store.open(16, np.roll(FRAME, 16, 1), None)  # in place of frame 1, which was used before frame 0
+    assert store.open(0, FRAME, None) is opened[0]
+    assert store.open(1, np.roll(FRAME, 1, 1), None) is not opened[1]
+    store.forget(0)
+    store.forget(19)
+    assert store.open(0, FRAME, None) is not opened[0]
+
+
+def test_a_store_takes_the_features_that_are_there(store: PromptStore, network: LSINet) -> None:
+    expected = PromptedFrame(network, FRAME, (64, 96)).segment(THREE, [1, 0, 1])
+    assert np.array_equal(store.open(0, FRAME, None).segment(THREE, [1, 0, 1]), expected)
+
+
+def test_a_store_says_what_is_left_of_a_frame(store: PromptStore) -> None:
+    half = np.zeros(SIZE, bool)
+    half[:, :60] = True
+    for mask in (None, half):
+        store.forget(3)
+        frame = store.open(3, np.roll(FRAME, 3, 1), mask)
+        frame.segment(THREE[:1], [1])
+        two = frame.segment(THREE[1:2], [1], lesion=2)
+        left = store.remove(3, 1)
+        assert left is not None and np.array_equal(left, two if mask is None else half | two)
+        left = store.remove(3, 2)
+        assert left is None if mask is None else np.array_equal(left, half)
+
+
+@pytest.mark.parametrize(("frame", "lesion"), [(3, 2), (4, 1)])
+def test_points_that_a_store_does_not_have(store: PromptStore, frame: int, lesion: int) -> None:
+    store.open(3, FRAME, None).segment(THREE[:1], [1])
+    with pytest.raises(InputError, match=rf"^frame {frame} has no points of lesion {lesion}, .* with remove_mask"):
+        store.remove(frame, lesion)

@@ -478,6 +478,9 @@ BAD_CALLS = [
     (lambda session: session.add_mask(0, MASK.astype(np.float32)), "float32"),
     (lambda session: session.add_mask(0, torch.from_numpy(MASK).to(torch.bfloat16)), "whole numbers"),
     (lambda session: session.remove_mask(1), "frame 1 has no mask"),
+    (lambda session: session.remove_points(1), "frame 1 has no points of lesion 1"),
+    (lambda session: session.remove_points(FRAMES), "there is no frame 10"),
+    (lambda session: session.remove_points("1"), "frame '1' is not a whole number"),
     (lambda session: list(session.propagate_from(1)), "add_mask"),
     (lambda session: list(session.propagate(0, FRAMES + 1)), "there is no frame 10"),
     (lambda session: VideoSession(session.network, session.source, reach=-1), "reach"),
@@ -621,6 +624,53 @@ def test_points_start_from_the_mask_of_a_person(prompt_network: LSINet) -> None:
     refined = session.add_points(4, [[20, 30]], [1])
     assert np.array_equal(refined, other.add_points(4, [[20, 30]], [1], mask=half))
     assert not np.array_equal(refined, other.add_points(5, [[20, 30]], [1]))
+
+
+def test_a_lesions_points_are_taken_back_and_the_other_lesions_stay(prompt_network: LSINet) -> None:
+    session = _session(prompt_network)
+    expected = _propagate(session)
+    session.add_points(4, [[20, 30], [50, 10]], [1, 0])
+    two = session.add_points(4, [], [], box=[30, 20, 60, 45], lesion=2)
+    session.remove_points(4)
+    assert np.array_equal(session.masks[4], two)
+    session.remove_points(4, lesion=2)
+    assert not session.masks
+    _assert_same(_propagate(session), expected)
+    with pytest.raises(InputError, match="frame 4 has no points of lesion 2"):
+        session.remove_points(4, lesion=2)
+
+
+@pytest.mark.parametrize("own", [MASK, EMPTY])
+def test_the_mask_before_the_points_is_back_without_them(prompt_network: LSINet, own: np.ndarray) -> None:
+    session = _session(prompt_network)
+    session.add_mask(4, own)
+    two = session.add_points(4, [[70, 10]], [1], lesion=2)
+    assert np.array_equal(session.masks[4], own | two)  # a further lesion takes nothing from it
+    one = session.add_points(4, [[20, 30]], [1])
+    assert np.array_equal(session.masks[4], one | two)
+    session.remove_points(4)
+    assert np.array_equal(session.masks[4], own | two)
+    session.remove_points(4, lesion=2)
+    assert np.array_equal(session.masks[4], own)
+
+
+def test_a_new_mask_ends_the_points_before_it(prompt_network: LSINet) -> None:
+    session = _session(prompt_network)
+    session.add_points(4, [[20, 30]], [1])
+    session.add_mask(4, MASK)
+    with pytest.raises(InputError, match=r"frame 4 has no points of lesion 1, .* with remove_mask"):
+        session.remove_points(4)
+    assert np.array_equal(session.masks[4], MASK)
+
+
+def test_a_propagation_starts_again_after_points_are_taken_back(prompt_network: LSINet) -> None:
+    session, other = (_session(prompt_network) for _ in range(2))
+    session.add_mask(4, MASK)
+    session.add_points(4, [[20, 30]], [1])
+    _propagate(session, 0, 5)
+    session.remove_points(4)
+    other.add_mask(4, MASK)
+    _assert_same(_propagate(session, 5), _propagate(other, 5))
 
 
 def test_refused_points_leave_the_corrections_as_they_are(prompt_network: LSINet, small_network: LSINet) -> None:
