@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.blocks import ConvNorm, pad_frames, upsample
 from lsinet_monai.networks.encoder import CHANNELS, STRIDES
+from lsinet_monai.utils.tensors import count_along
 
 __all__ = [
     "NEGATIVE",
@@ -39,7 +40,7 @@ _WIDTHS = (24, 48, 64, 96)
 _MATCH_CHANNELS = 16
 
 
-def draw_prompts(points: Tensor, labels: Tensor, box: Tensor | None, mask: Tensor, size: tuple[int, int]) -> Tensor:
+def draw_prompts(points: Tensor, labels: Tensor, box: Tensor | None, mask: Tensor) -> Tensor:
     """Draw prompts as pictures at stride 4.
 
     Args:
@@ -47,14 +48,12 @@ def draw_prompts(points: Tensor, labels: Tensor, box: Tensor | None, mask: Tenso
         labels: (B, N): 1 in the lesion, 0 not in it, -1 for a place that no point takes.
         box: (B, 4) as left, top, right, bottom in the same pixels; a box without an area counts as none.
         mask: (B, 1, h, w) in [0, 1], the mask so far at stride 4.
-        size: h and w.
 
     Returns:
         (B, 6, h, w): narrow and broad spots at the positive points, the same at the negative ones, the box, the mask.
     """
-    height, width = size
-    y = torch.arange(height, device=points.device, dtype=mask.dtype) + 0.5
-    x = torch.arange(width, device=points.device, dtype=mask.dtype) + 0.5
+    y = count_along(mask[0, 0, :, 0], 0).to(mask.dtype) + 0.5
+    x = count_along(mask[0, 0, 0], 0).to(mask.dtype) + 0.5
     centres = points.to(mask.dtype) / PROMPT_STRIDE
     drawn = []
     for label in (POSITIVE, NEGATIVE):
@@ -93,10 +92,11 @@ class _PointMatch(nn.Module):
         super().__init__()
         self.project = nn.Conv2d(CHANNELS, _MATCH_CHANNELS, 1)
 
-    def forward(self, features: Tensor, points: Tensor, labels: Tensor, size: Tensor) -> Tensor:
+    def forward(self, features: Tensor, points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Features (B, 32, h, w), points (B, N, 2), labels (B, N) -> cosines (B, 2, h, w), -1 without such a point."""
         projected = F.normalize(self.project(features), dim=1)
-        at = (points.to(features.dtype) * 2 / size - 1).unsqueeze(1)
+        x, y = (points.to(features.dtype) * 2).unbind(2)
+        at = torch.stack([x / size[1] - 1, y / size[0] - 1], 2).unsqueeze(1)
         queries = F.grid_sample(projected, at, align_corners=False, padding_mode="border")[:, :, 0]
         cosines = torch.einsum("bcn,bchw->bnhw", F.normalize(queries, dim=1), projected)
         maps = []
@@ -172,8 +172,8 @@ class PromptHead(nn.Module):
         height, width = detail.shape[-2:]
         if mask is None:
             mask = detail.new_zeros((detail.shape[0], 1, height, width))
-        size = detail.new_tensor([width * PROMPT_STRIDE, height * PROMPT_STRIDE])
-        prompts = draw_prompts(points, labels, box, mask, (height, width))
+        size = height * PROMPT_STRIDE, width * PROMPT_STRIDE
+        prompts = draw_prompts(points, labels, box, mask)
         x = torch.relu(self.join4(torch.cat([detail, prompts], 1)))
         kept = [x]
         for down, join, refine, match, encoded in zip(
@@ -204,9 +204,10 @@ def reduce_mask(mask: Tensor, image_size: tuple[int, int]) -> Tensor:
     Returns:
         (B, 1, h, w) in [0, 1], at stride 4 of the padded frame; 0 in the padding.
     """
-    resized = F.interpolate(mask, image_size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+    if mask.shape[-2:] != image_size:
+        mask = F.interpolate(mask, image_size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
     bottom, right = (-side % STRIDES[-1] for side in image_size)
-    return F.avg_pool2d(F.pad(resized, (0, right, 0, bottom)), PROMPT_STRIDE)
+    return F.avg_pool2d(F.pad(mask, (0, right, 0, bottom)), PROMPT_STRIDE)
 
 
 def check_prompt_head(head: PromptHead | None) -> PromptHead:

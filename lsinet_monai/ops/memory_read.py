@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lsinet_monai.ops.builds import load_kernels
+from lsinet_monai.utils.tensors import count_along
 
 __all__ = ["MemoryRead", "read_memory"]
 
@@ -128,7 +129,7 @@ def _search_blocks(queries: Tensor, keys: Tensor, occupied: Tensor | None, top_k
     best = _top_k(torch.cat(maxima, 1), min(top_k, blocks))
 
     rows = elements.unflatten(2, (BLOCK, blocks)).permute(0, 3, 1, 2).flatten(0, 1)
-    chosen = (best + blocks * _count(best[:, :1, :1], 0)).flatten()
+    chosen = (best + blocks * count_along(best[:, :1, :1], 0)).flatten()
     near = rows.index_select(0, chosen).unflatten(0, best.shape)
     scores = (near * queries[:, :, None, :, None]).sum(3)
     inside = scores.flatten(2).topk(top_k, sorted=False).indices
@@ -143,17 +144,8 @@ def _top_k(x: Tensor, top_k: int) -> Tensor:
         return x.topk(top_k, sorted=False).indices
     whole = blocks * BLOCK
     best = _top_k(x[:, :, :whole].unflatten(2, (BLOCK, blocks)).amax(2), top_k)
-    positions = _count(x[:1, :1], 2)
+    positions = count_along(x[:1, :1], 2)
     inside = best.unsqueeze(3) + positions[:, :, None, :whole:blocks]
     beyond = positions[:, :, whole:].expand(*x.shape[:2], -1)
     candidates = torch.cat([inside.flatten(2), beyond], 2)
     return candidates.gather(2, x.gather(2, candidates).topk(top_k, sorted=False).indices)
-
-
-def _count(like: Tensor, dim: int) -> Tensor:
-    """0, 1, 2, ... along a dimension of a tensor, int64, of its shape.
-
-    Computed from the tensor itself: TorchScript would keep the device of a ``torch.arange`` as a constant, and then run
-    only on the device on which it was traced.
-    """
-    return (like.eq(like) * 0 + 1).cumsum(dim) - 1

@@ -1,4 +1,4 @@
-"""Describe a tensor in words, and find the range of its values: for checks of arguments."""
+"""Tensors in words, the range of their values, and their indices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor
 
-__all__ = ["describe", "value_range"]
+__all__ = ["count_along", "describe", "value_range"]
+
+
+def count_along(like: Tensor, dim: int) -> Tensor:
+    """0, 1, 2, ... along a dimension of a tensor, int64, of its shape.
+
+    Computed from the tensor itself: TorchScript would keep the device of a ``torch.arange`` as a constant, and then run
+    only on the device on which it was traced.
+    """
+    return (like.eq(like) * 0 + 1).cumsum(dim) - 1
 
 
 def describe(x: Any) -> str:

@@ -16,7 +16,7 @@ NO_MASK = torch.zeros(1, 1, 16, 24)
 
 def _draw(points: list[list[float]], labels: list[int], box: list[float] | None = None) -> Tensor:
     corners = None if box is None else torch.tensor([box])
-    return draw_prompts(torch.tensor([points]), torch.tensor([labels]), corners, NO_MASK, (16, 24))[0]
+    return draw_prompts(torch.tensor([points]), torch.tensor([labels]), corners, NO_MASK)[0]
 
 
 def test_a_point_is_drawn_as_spots_about_its_cell() -> None:
@@ -56,6 +56,8 @@ def test_reduce_mask_averages_over_cells_and_leaves_the_padding_empty() -> None:
     expected = torch.zeros(16, 24)
     expected[:2, 0], expected[:2, 1] = 1, 0.5
     torch.testing.assert_close(reduced[0, 0], expected)
+    enlarged = mask.repeat_interleave(2, 2).repeat_interleave(3, 3)
+    torch.testing.assert_close(reduce_mask(enlarged, (40, 72))[0, 0], expected, atol=0.1, rtol=0)
 
 
 @pytest.fixture(scope="module")

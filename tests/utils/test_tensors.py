@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from torch._subclasses import FakeTensorMode
 
-from lsinet_monai.utils.tensors import describe, value_range
+from lsinet_monai.utils.tensors import count_along, describe, value_range
 
 DESCRIBED = [
     (torch.zeros(1, 2, dtype=torch.bool), "tensor bool (1, 2)"),
@@ -24,6 +24,13 @@ RANGES = [
     (MetaTensor(torch.tensor([1.0, 2.0])), (1, 2)),
     (torch.tensor([1.0, 2.0], requires_grad=True), (1, 2)),
 ]
+
+
+def test_count_along() -> None:
+    like = torch.tensor([[float("nan"), 2.0, -1.0]]).repeat(2, 1)
+    assert count_along(like, 1).tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert count_along(like, 0).tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert count_along(like > 0, 1).dtype == torch.int64
 
 
 @pytest.mark.parametrize(("x", "expected"), DESCRIBED)
