@@ -102,7 +102,7 @@ def brush_seconds(truth: np.ndarray) -> float:
 def by_hand(truths: list[np.ndarray], draw: Callable[[np.ndarray], float]) -> Effort:
     """Draw each frame by hand."""
     seconds = sum(NEXT_FRAME + (draw(truth) + CONFIRM if truth.mean() >= SPECK else 0.0) for truth in truths)
-    return Effort(seconds, sum(truth.mean() >= SPECK for truth in truths), 0)
+    return Effort(seconds, sum(bool(truth.mean() >= SPECK) for truth in truths), 0)
 
 
 class Person:

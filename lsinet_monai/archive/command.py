@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from lsinet_monai.archive.ray_engine import RayEngine, import_ray, ray_session
 from lsinet_monai.archive.report import write_report
 from lsinet_monai.archive.schedule import run_all
 from lsinet_monai.archive.segmenter import Settings
-from lsinet_monai.archive.table import failed_row
+from lsinet_monai.archive.table import failed_row, is_partial
 from lsinet_monai.archive.videos import ArchiveVideo, find_videos, is_local, open_place
 from lsinet_monai.errors import InputError, describe_no_room
 from lsinet_monai.inferers.sequential import AmpDtype
@@ -32,11 +32,22 @@ __all__ = ["PICTURES", "run_archive"]
 PICTURES = ("png", "maps", "overlay")
 """What :func:`run_archive` writes on request, besides :data:`~lsinet_monai.writers.EXPORTS`."""
 
+_MOST_MINUTES = 100_000
 _SAVE_SECONDS = 60.0
+_PATIENCE_HERE, _PATIENCE = 30.0, 600.0  # seconds to wait for a machine; to Ray on this machine none can come
 _SAVE_SHARE = 0.02
 """The table is written once a minute, but takes no more than this share of the time."""
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InputError("interrupted; the same command continues") from error
+
+
+@_interruptible()
 def run_archive(
     inputs: Sequence[str],
     output: str | Path,
@@ -82,16 +93,16 @@ def run_archive(
             raise InputError(f"--{name} {number} must be 1 or more")
     if gpus_per_worker is not None and gpus_per_worker < 0:
         raise InputError(f"--gpus-per-worker {gpus_per_worker} must be 0 or more")
-    if not timeout > 0:
-        raise InputError(f"--timeout {timeout:g} must be above 0: minutes without a new frame")
+    if not 0 < timeout <= _MOST_MINUTES:
+        raise InputError(f"--timeout {timeout:g} must be a number of minutes, above 0 and at most {_MOST_MINUTES}")
     folder = ArchiveFolder(Path(output).absolute() if "://" not in str(output) else output)
     _check_apart(inputs, folder)
     videos = find_videos(inputs)
     _check_outside(videos, folder)
     load_checkpoint(settings.checkpoint)  # each worker does, but this one does it before the output is claimed
     with folder.claim(settings.recorded()):
-        failures = Failures(folder.failures, forget=videos if retry_failed else ())
         rows = folder.finished(videos)
+        failures = Failures(folder.failures, forget=videos if retry_failed else ())
         remaining = [video for video in videos if video.name not in rows and not failures.is_set_aside(video)]
         print(f"model: {describe_model(settings.checkpoint)}")
         done = sum(video.name in rows for video in videos)
@@ -106,14 +117,20 @@ def run_archive(
                     engine = RayEngine(
                         settings, str(folder.path), model, workers, cpus_per_worker, gpus_per_worker, timeout
                     )
-                    _run(engine, folder, failures, rows, videos, remaining, model)
+                    patience = _PATIENCE_HERE if address is None else _PATIENCE
+                    try:
+                        _run(engine, folder, failures, rows, videos, remaining, model, patience)
+                    finally:
+                        engine.close()
             _finish(folder, failures, rows, videos, model)
         except OSError as error:
             if no_room := describe_no_room(error):
                 raise InputError(f"{no_room}, then run the same command again") from error
-            raise
-        except KeyboardInterrupt as error:
-            raise InputError("interrupted; the same command continues") from error
+            if error.filename is None:
+                raise
+            raise InputError(
+                f"cannot write {error.filename} ({error.strerror}): make it writable, then run the same command again"
+            ) from error
 
 
 def _settings(
@@ -167,6 +184,7 @@ def _run(
     videos: Sequence[ArchiveVideo],
     remaining: Sequence[ArchiveVideo],
     model: str | None,
+    patience: float,
 ) -> None:
     progress = Progress(len(videos), len(videos) - len(remaining), sum(video.size for video in remaining))
     next_save = time.monotonic() + _SAVE_SECONDS
@@ -180,20 +198,24 @@ def _run(
         if failures.is_set_aside(video):
             progress.set_aside(video.size)
 
-    def on_wait() -> None:
+    def on_wait(busy: int) -> None:
         nonlocal next_save
-        progress.refresh()
+        progress.refresh(busy)
         start = time.monotonic()
         if start >= next_save:
             folder.write_table(_all_rows(rows, failures, videos, model))
             end = time.monotonic()
             next_save = end + max(_SAVE_SECONDS, (end - start) / _SAVE_SHARE)
 
-    def on_unfit(reason: str) -> None:
-        progress.note(f"a worker does nothing: {reason}, for the next run")
+    troubles: set[str] = set()
+
+    def on_trouble(reason: str) -> None:
+        if reason not in troubles:  # each worker of a machine says the same
+            progress.note(f"the run goes on without a worker: {reason}")
+        troubles.add(reason)
 
     try:
-        run_all(engine, remaining, failures, on_done, on_failed, on_wait, on_unfit)
+        run_all(engine, remaining, failures, on_done, on_failed, on_wait, on_trouble, patience)
     except BaseException:
         with suppress(OSError):  # the disk may be full, and the folders of the videos have all that the table has
             folder.write_table(_all_rows(rows, failures, videos, model))
@@ -224,6 +246,8 @@ def _finish(
     folder.write_table(everything)
     write_report(folder, list(everything.values()))
     print(f"table: {folder.table}\nreport: {folder.report}")
+    if partial := sum(is_partial(everything[video.name]) for video in videos):
+        print(f"{partial} of {len(videos)} videos are cut off or damaged; the report says how many frames are missing")
     if aside := sum(everything[video.name]["error"] is not None for video in videos):
         raise InputError(
             f"{aside} of {len(videos)} videos are set aside, each after {TRIES} tries; {folder.failures} says why, and "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,6 +37,25 @@ def fetch(video: ArchiveVideo, scratch: Path, on_piece: Callable[[], None] = lam
         return Path(inner), _read(video, None, on_piece)
     path = scratch / Path(inner).name
     return path, _read(video, path, on_piece)
+
+
+def check_room(video: ArchiveVideo, scratch: Path) -> None:
+    """Check that a video that is elsewhere can be copied here.
+
+    Args:
+        video: the video.
+        scratch: the folder to copy it to.
+
+    Raises:
+        InputError: it is larger than the room that is left.
+    """
+    files, _ = open_place(video.path)
+    free = shutil.disk_usage(scratch).free
+    if not is_local(files) and video.size > free:
+        raise InputError(
+            f"{video.path}: has {video.size:,} bytes, and {socket.gethostname()} has room for {free:,} in {scratch}: "
+            "set TMPDIR to a larger disk"
+        )
 
 
 def content_hash(video: ArchiveVideo) -> str:

@@ -168,18 +168,27 @@ class ArchiveFolder:
                 that may have moved cannot be read.
         """
         table = read_table(self.table)
-        asked = {video.name for video in videos}
+        asked, paths = {video.name for video in videos}, {video.path for video in videos}
         rows = {
             name: row
             for name, row in table.items()
-            if row["error"] is not None and name not in asked and ("://" in row["path"] or Path(row["path"]).exists())
+            if row["error"] is not None
+            and name not in asked
+            and row["path"] not in paths
+            and ("://" in row["path"] or Path(row["path"]).exists())
         }
         for name in self._names():
             known = table.get(name)
             row = known if known is not None and known["error"] is None else self.row(name)
             if row is not None:
                 rows[name] = row
+        known_as = {row["path"]: name for name, row in rows.items()}
         for video in tqdm(videos, "look for results of earlier runs", leave=False, delay=5):
+            if known_as.get(video.path, video.name) != video.name:
+                raise InputError(
+                    f"--output {self.path} holds results of {video.path} by the name {known_as[video.path]}, and this "
+                    f"INPUT would call it {video.name}: give the INPUT of before, or choose another folder"
+                )
             row = rows.get(video.name)
             if row is None:
                 continue
@@ -230,8 +239,10 @@ class ArchiveFolder:
             was thought to be lost. Then its results stay, and these are dropped.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: they cannot be written, or the folder is not there any more.
         """
+        self._check_visible()
+        self._on_the_way.mkdir(exist_ok=True)
         copy = self._on_the_way / uuid.uuid4().hex
         place = self.place(row["video"])
         try:
@@ -245,13 +256,21 @@ class ArchiveFolder:
             try:
                 copy.rename(place)
             except OSError as error:
-                first = self.row(row["video"]) if error.errno in _SEVERAL else None
-                if first is None:
+                if error.errno not in _SEVERAL:
                     raise
-                return first
+                first = self.row(row["video"])
+                if first is not None and all(first.get(key) == row.get(key) for key in ("sha256", "model")):
+                    return first
+                self._remove(row["video"])  # of another content of the video, or without a row
+                copy.rename(place)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         return dict(row)
+
+    def _check_visible(self) -> None:
+        """Where a disk has been unmounted, nothing must be written to the folder under it."""
+        if not self.is_visible:
+            raise FileNotFoundError(errno.ENOENT, "the folder of the run is not there any more", str(self.path))
 
     def _remove(self, name: str) -> None:
         self._on_the_way.mkdir(exist_ok=True)
@@ -260,8 +279,14 @@ class ArchiveFolder:
         shutil.rmtree(old, ignore_errors=True)
 
     def write_table(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write ``results.parquet``; it appears complete or not at all."""
-        write_table(self.table, rows.values())
+        """Write ``results.parquet``; it appears complete or not at all.
+
+        Raises:
+            OSError: it cannot be written, or the folder is not there any more.
+        """
+        self._check_visible()
+        with _named(self.table):
+            write_table(self.table, rows.values())
 
 
 def _copy(folder: Path, copy: Path, on_file: Callable[[], None]) -> None:
@@ -296,11 +321,15 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _flush(folder: Path, on_file: Callable[[], None]) -> None:
-    """Wait until the files that make a result are on the disk; a picture per frame would take too long."""
+    """Wait until the files are on the disk. Of a picture per frame each alone would take too long."""
+    has_pictures = False
     for path in folder.rglob("*"):
         # A video called masks.mp4 has its summary there too.
         is_of_frame = path.suffix == ".png" and path.relative_to(folder).parts[0] in FRAME_RESULTS
+        has_pictures |= is_of_frame
         if path.is_file() and not is_of_frame:
             with _named(path), path.open("rb") as file:
                 os.fsync(file.fileno())
             on_file()
+    if has_pictures:
+        os.sync()

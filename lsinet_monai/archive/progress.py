@@ -64,11 +64,13 @@ class Progress:
         self._bar.set_postfix_str(self.text(), refresh=False)
         self._bar.update()
 
-    def refresh(self) -> None:
-        """Show the line again, as time goes by."""
+    def refresh(self, busy: int) -> None:
+        """Show the line again, as time goes by. So many videos are under way."""
         if self._bytes or self._failures:
             self._bar.set_postfix_str(self.text(), refresh=False)
-            self._bar.update(0)
+        elif busy:
+            self._bar.set_postfix_str(f"the first {busy} under way", refresh=False)
+        self._bar.update(0)
 
     def text(self) -> str:
         """The rate, the failures and the time that is left."""

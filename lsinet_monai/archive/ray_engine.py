@@ -25,6 +25,7 @@ _STORE_BYTES = 100 * 2**20
 
 _WAIT = 1.0  # seconds
 _TRIES = 3
+_KILLED = "it was killed or crashed; if that repeats, the machine's memory may be too small"
 _MOST_GPU_CORES = 4
 """What a process with a GPU keeps busy with reading and writing: see docs/scale.md."""
 
@@ -110,7 +111,7 @@ def _initialise(ray: Any, address: str | None, options: dict[str, Any]) -> Any:
     for last in (*[False] * (tries - 1), True):
         try:
             return ray.init(address=address or "local", **options)
-        except Exception as error:  # Ray raises Exception itself, too
+        except (Exception, SystemExit) as error:  # Ray raises Exception itself, and exits if a cluster is just ending
             ray.shutdown()
             if not last:
                 continue
@@ -172,6 +173,8 @@ class RayEngine:
         self._arguments = (settings, output, model, self._cpus, "cuda" if self._gpus else "cpu", timeout)
         self._calls: dict[Any, Any] = {}  # what a worker does now, by Ray's reference to its result
         self._beginning: set[Any] = set()
+        self._resting: set[Any] = set()
+        self._alive: set[Any] = set()
         if not self.capacity():
             gpus = f" and {self._gpus:g} GPUs" if self._gpus else ""
             raise InputError(
@@ -190,16 +193,18 @@ class RayEngine:
         return max(1, min(_MOST_GPU_CORES, int(min(shares, default=1.0))))
 
     def capacity(self) -> int:
-        """How many workers there is room for now."""
+        """How many workers there is room for now, without those that rest."""
         room = 0
         for node in self._nodes().values():
             by_cpu = int(node.get("CPU", 0.0) / self._cpus)
             room += min(by_cpu, int(node.get("GPU", 0.0) / self._gpus)) if self._gpus else by_cpu
+        room -= len(self._resting)
         return room if self._workers is None else min(room, self._workers)
 
     def start(self) -> Any:
         """Begin to start a worker."""
         worker = self._actor.remote(*self._arguments)
+        self._alive.add(worker)
         self._beginning.add(worker)
         self._calls[worker.begin.remote()] = worker
         return worker
@@ -211,11 +216,21 @@ class RayEngine:
 
     def rest(self, worker: Any) -> None:
         """Keep a worker without a video in its place."""
+        self._resting.add(worker)
         self._calls[worker.rest.remote()] = worker
 
     def end(self, worker: Any) -> None:
         """End a worker."""
         self._calls = {call: other for call, other in self._calls.items() if other is not worker}
+        self._kill(worker)
+
+    def close(self) -> None:
+        """End all workers, those that rest too: Ray may outlive the run."""
+        for worker in list(self._alive):
+            self.end(worker)
+
+    def _kill(self, worker: Any) -> None:
+        self._alive.discard(worker)
         self._ray.kill(worker)
 
     def wait(self) -> Sequence[Event]:
@@ -230,22 +245,25 @@ class RayEngine:
         worker = self._calls.pop(call)
         is_first = worker in self._beginning
         self._beginning.discard(worker)
+        self._resting.discard(worker)
         seconds = time.monotonic() - self._since.pop(worker, time.monotonic())
         try:
             outcome: Outcome = self._ray.get(call)
         except self._ray.exceptions.ActorDiedError as error:
+            self._alive.discard(worker)
+            reason = _reason(error)
             if _is_of_machine(error):
-                return Event(worker, "lost", reason=_reason(error))
-            may_have_hung = seconds >= 60 * self._timeout
-            hung = f"it was killed or crashed, or did no frame for {self._timeout:g} minutes"
-            return Event(worker, "died", reason=hung if may_have_hung else _reason(error))
+                return Event(worker, "lost", reason=reason)
+            if reason == _KILLED and seconds >= 60 * self._timeout:
+                reason = f"it was killed or crashed, or did no frame for {self._timeout:g} minutes"
+            return Event(worker, "died", reason=reason)
         except self._ray.exceptions.ActorUnavailableError as error:
             # Its machine or the network is gone, for now. If it comes back, another worker has its video.
-            self._ray.kill(worker)
+            self._kill(worker)
             return Event(worker, "lost", reason=_reason(error))
         except self._ray.exceptions.RayError as error:
             # The worker is there, but does not answer as it should.
-            self._ray.kill(worker)
+            self._kill(worker)
             return Event(worker, "died", reason=_reason(error))
         return Event(worker, "ready" if is_first else "outcome", outcome)
 
@@ -263,5 +281,5 @@ def _reason(error: BaseException) -> str:
         return "killed by Ray, because the machine's memory was nearly full"
     found = next((line for line in text.splitlines() if line.startswith("The actor is dead because")), None)
     if found and "unexpectedly exits" in found:
-        return "it was killed or crashed; if that repeats, the machine's memory may be too small"
+        return _KILLED
     return (found or text.strip().rpartition("\n")[2] or type(error).__name__).partition(" Worker exit detail")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lsinet_monai.archive.folder import ArchiveFolder
+from lsinet_monai.archive.table import is_partial
 from lsinet_monai.archive.videos import THUMBNAIL
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
@@ -41,6 +42,7 @@ def write_report(folder: ArchiveFolder, rows: Sequence[Row]) -> None:
     done = [row for row in rows if row["error"] is None]
     worst = sorted(done, key=lambda row: (-(row["doubt"] or 0.0), row["video"]))
     aside = sorted((row for row in rows if row["error"] is not None), key=lambda row: row["video"])
+    partial = sorted(filter(is_partial, done), key=lambda row: (-(row.get("frames_missing") or 0), row["video"]))
     page = environment.from_string(template).render(
         version=__version__,
         tiles=_tiles(done),
@@ -48,6 +50,8 @@ def write_report(folder: ArchiveFolder, rows: Sequence[Row]) -> None:
         cards=[(row, _picture(folder, row), _intervals(row)) for row in worst[:_CARDS]],
         rows=[(row, _intervals(row)) for row in worst[:_ROWS]],
         left_out=max(0, len(worst) - _ROWS),
+        partial=partial[:_ROWS],
+        all_partial=len(partial),
         aside=aside[:_ROWS],
         all_aside=len(aside),
     )

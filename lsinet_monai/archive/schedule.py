@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,16 @@ from lsinet_monai.errors import InputError
 __all__ = ["Engine", "Event", "run_all"]
 
 _FALSE_STARTS = 3
-"""This many workers in a row that end before they are ready end the run."""
+"""After this many workers in a row that end before they are ready, no more are started until the machines change."""
 
 _LOSSES = 10
 """A video under which more machines than this are lost may be the reason: each further loss is a failure."""
+
+_BREAKS = 3
+"""A machine on which this many videos in a row break gets no more, if others work."""
+
+_MOST_BREAKS = 10
+"""If no other works, the run ends after so many."""
 
 Worker = Hashable
 
@@ -45,7 +52,7 @@ class Engine(Protocol):
     """What starts workers, here or on other machines, and passes videos to them."""
 
     def capacity(self) -> int:
-        """How many workers there is room for now. Machines may come and go."""
+        """How many workers there is room for now, without those that rest. Machines may come and go."""
 
     def start(self) -> Worker:
         """Begin to start a worker; its event "ready" comes later."""
@@ -69,15 +76,18 @@ def run_all(
     failures: Failures,
     on_done: Callable[[dict[str, Any]], None],
     on_failed: Callable[[ArchiveVideo], None],
-    on_wait: Callable[[], None] = lambda: None,
-    on_unfit: Callable[[str], None] = lambda reason: None,
+    on_wait: Callable[[int], None] = lambda busy: None,
+    on_trouble: Callable[[str], None] = lambda reason: None,
+    patience: float = 600.0,
 ) -> None:
     """Do all videos, the largest first, so that no long one is left for a single worker in the end.
 
     A video that failed waits behind the others for its next try. If its worker died under it, that is a failure too,
     because the video may be the reason; if the machine is gone, it is not, but for the eleventh time.
 
-    A worker whose machine lacks something gets no video, and rests: a new one would start in its place.
+    A worker whose machine lacks something gets no video, and rests: a new one would start in its place. So does one on
+    a machine that breaks one video after the other, and no workers are started where they die at once, as long as
+    others work.
 
     Args:
         engine: starts the workers.
@@ -85,77 +95,162 @@ def run_all(
         failures: notes each failure, and says when a video is set aside.
         on_done: called with the row of each video that is done.
         on_failed: called after each failure.
-        on_wait: called after each wait.
-        on_unfit: called with the reason when a worker cannot work, and others can.
+        on_wait: called after each wait with the number of videos under way.
+        on_trouble: called with the reason when a worker cannot work, while the run goes on.
+        patience: how many seconds to wait for a machine when there is none.
 
     Raises:
-        InputError: no video can be done: the disk is full, the workers do not start, or none of them can work.
+        InputError: no video can be done: the disk is full, the workers do not start, none of them can work, or there
+            is no machine any more.
     """
-    queue = deque(sorted(videos, key=lambda video: (-video.size, video.name)))
-    starting: set[Worker] = set()
-    idle: list[Worker] = []
-    busy: dict[Worker, ArchiveVideo] = {}
-    resting: set[Worker] = set()
-    false_starts = 0
-    losses: Counter[str] = Counter()
-
-    def note_failure(video: ArchiveVideo, reason: str) -> None:
-        failures.add(video, reason)
-        if not failures.is_set_aside(video):
-            queue.append(video)
-        on_failed(video)
-
-    while queue or busy:
-        while idle and queue:
-            worker = idle.pop()
-            busy[worker] = queue.popleft()
-            engine.submit(worker, busy[worker])
-        # Not more than there are videos for.
-        wanted = min(engine.capacity() - len(resting), len(busy) + len(queue))
-        for _ in range(wanted - len(busy) - len(idle) - len(starting)):
-            starting.add(engine.start())
+    run = _Run(engine, videos, failures, on_done, on_failed, on_trouble)
+    last_work = time.monotonic()
+    while run.queue or run.busy:
+        run.hand_out()
         for event in engine.wait():
-            worker, outcome = event.worker, event.outcome
-            resting.discard(worker)
-            video = busy.pop(worker, None)
-            if event.kind == "ready":
-                starting.discard(worker)
-                false_starts = 0
-            if outcome is not None and outcome.kind == "stop":
-                if event.kind != "ready" or not (starting or idle or busy):
-                    raise InputError(f"{outcome.reason}, then run the same command again")
-                resting.add(worker)
-                engine.rest(worker)
-                on_unfit(outcome.reason)
-            elif event.kind == "ready":
-                idle.append(worker)
-            elif event.kind == "lost":
-                starting.discard(worker)
-                idle = [other for other in idle if other != worker]
-                if video is not None:
-                    losses[video.name] += 1
-                    if losses[video.name] <= _LOSSES:
-                        queue.appendleft(video)
-                    else:
-                        note_failure(video, f"{video.path}: its worker was lost ({event.reason})")
-            elif event.kind == "died":
-                idle = [other for other in idle if other != worker]
-                if video is not None:
-                    note_failure(video, f"{video.path}: its worker died ({event.reason})")
-                elif worker in starting:
-                    starting.discard(worker)
-                    false_starts += 1
-                    if false_starts == _FALSE_STARTS:
-                        raise InputError(
-                            f"{_FALSE_STARTS} workers in a row died before their first video: {event.reason}"
-                        )
-            elif outcome is not None and video is not None:
-                if outcome.kind == "broken":
-                    engine.end(worker)
-                else:
-                    idle.append(worker)
-                if outcome.row is not None:
-                    on_done(outcome.row)
-                else:
-                    note_failure(video, outcome.reason)
-        on_wait()
+            run.take(event)
+        on_wait(len(run.busy))
+        if run.is_working:
+            last_work = time.monotonic()
+        elif run.queue and time.monotonic() - last_work >= patience:
+            reason = f" ({run.last_trouble})" if run.last_trouble else ""
+            raise InputError(f"there is no machine any more that can work{reason}; the same command continues")
+
+
+class _Run:
+    """The workers and videos of a run."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        videos: Sequence[ArchiveVideo],
+        failures: Failures,
+        on_done: Callable[[dict[str, Any]], None],
+        on_failed: Callable[[ArchiveVideo], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self.engine, self.failures = engine, failures
+        self.on_done, self.on_failed, self.on_trouble = on_done, on_failed, on_trouble
+        self.queue = deque(sorted(videos, key=lambda video: (-video.size, video.name)))
+        self.starting: set[Worker] = set()
+        self.idle: list[Worker] = []
+        self.busy: dict[Worker, ArchiveVideo] = {}
+        self.last_trouble = ""
+        self._machines: dict[Worker, str] = {}
+        self._false_starts = 0
+        self._full_at: int | None = None  # the capacity at which workers died at their start
+        self._losses: Counter[str] = Counter()
+        self._breaks: Counter[str] = Counter()  # by machine, in a row
+
+    @property
+    def is_working(self) -> bool:
+        """Whether anything can come of waiting."""
+        return bool(self.starting or self.idle or self.busy)
+
+    def hand_out(self) -> None:
+        """Give videos to workers, and start as many workers as there is room for, and are videos."""
+        while self.idle and self.queue:
+            worker = self.idle.pop()
+            self.busy[worker] = self.queue.popleft()
+            self.engine.submit(worker, self.busy[worker])
+        capacity = self.engine.capacity()
+        if capacity != self._full_at:
+            self._full_at = None
+        if self._full_at is not None and self.is_working:
+            return
+        wanted = min(capacity, len(self.busy) + len(self.queue))
+        for _ in range(wanted - len(self.busy) - len(self.idle) - len(self.starting)):
+            self.starting.add(self.engine.start())
+
+    def take(self, event: Event) -> None:
+        """Take note of what happened to a worker."""
+        worker, outcome = event.worker, event.outcome
+        video = self.busy.pop(worker, None)
+        if event.kind == "lost":
+            self._forget(worker)
+            if video is not None:
+                self._lose(video, event.reason)
+        elif event.kind == "died":
+            self._die(worker, video, event.reason)
+        elif event.kind == "ready" and outcome is not None:
+            self.starting.discard(worker)
+            self._false_starts = 0
+            self._machines[worker] = outcome.machine
+            if outcome.kind == "stop":
+                self._rest(worker, outcome.reason)
+            elif self._breaks[outcome.machine] >= _BREAKS and self._others_work(outcome.machine):
+                self._rest(worker, "")
+            else:
+                self.idle.append(worker)
+        elif outcome is not None and video is not None:
+            self._end_video(worker, video, outcome)
+
+    def _end_video(self, worker: Worker, video: ArchiveVideo, outcome: Outcome) -> None:
+        machine = self._machines.get(worker, "")
+        if outcome.kind == "stop":
+            raise InputError(f"{outcome.reason}, then run the same command again")
+        if outcome.row is not None:
+            self._breaks[machine] = 0
+            self.idle.append(worker)
+            self.on_done(outcome.row)
+            return
+        self._fail(video, outcome.reason)
+        if outcome.kind != "broken":
+            self.idle.append(worker)
+            return
+        self._breaks[machine] += 1
+        if self._breaks[machine] >= _BREAKS and self._others_work(machine):
+            count = self._breaks[machine]
+            self._rest(worker, f"{machine}: {count} videos in a row broke there, the last one by {outcome.reason}")
+            return
+        if self._breaks[machine] >= _MOST_BREAKS:
+            raise InputError(
+                f"{_MOST_BREAKS} videos in a row broke, the last one by {outcome.reason}: look for what is wrong with "
+                "this machine, then run the same command again"
+            )
+        self._forget(worker)
+        self.engine.end(worker)
+
+    def _others_work(self, machine: str) -> bool:
+        return any(self._machines.get(other) != machine for other in (*self.idle, *self.busy))
+
+    def _rest(self, worker: Worker, reason: str) -> None:
+        self.engine.rest(worker)
+        self.last_trouble = reason or self.last_trouble
+        if not self.is_working and self.engine.capacity() <= 0:
+            raise InputError(f"{reason}, then run the same command again")
+        if reason:
+            self.on_trouble(reason)
+
+    def _die(self, worker: Worker, video: ArchiveVideo | None, reason: str) -> None:
+        is_starting = worker in self.starting
+        self._forget(worker)
+        if video is not None:
+            self._fail(video, f"{video.path}: its worker died ({reason})")
+        elif is_starting:
+            self._false_starts += 1
+            if self._false_starts < _FALSE_STARTS:
+                return
+            said = f"{_FALSE_STARTS} workers in a row died before their first video: {reason}"
+            if not (self.idle or self.busy):
+                raise InputError(said)
+            self._false_starts, self._full_at, self.last_trouble = 0, self.engine.capacity(), said
+            self.on_trouble(said)
+
+    def _lose(self, video: ArchiveVideo, reason: str) -> None:
+        self._losses[video.name] += 1
+        if self._losses[video.name] <= _LOSSES:
+            self.queue.appendleft(video)
+        else:
+            self._fail(video, f"{video.path}: its worker was lost ({reason})")
+
+    def _fail(self, video: ArchiveVideo, reason: str) -> None:
+        self.failures.add(video, reason)
+        if not self.failures.is_set_aside(video):
+            self.queue.append(video)
+        self.on_failed(video)
+
+    def _forget(self, worker: Worker) -> None:
+        self.starting.discard(worker)
+        self.idle = [other for other in self.idle if other != worker]
+        self._machines.pop(worker, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from lsinet_monai.archive.content import fetch
+from lsinet_monai.archive.content import check_room, fetch
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.table import describe, doubts_of, most_doubtful
 from lsinet_monai.archive.thumbnail import write_thumbnail
@@ -76,11 +77,13 @@ class Outcome:
             worker unable to do another; or "stop", if no video could be done, as on a full disk.
         row: of a video that is done, its row in the table.
         reason: otherwise why, in one line.
+        machine: of a worker that has begun, the name of its machine.
     """
 
     kind: Literal["done", "failed", "broken", "stop"]
     row: dict[str, Any] | None = None
     reason: str = ""
+    machine: str = ""
 
 
 class Segmenter:
@@ -90,7 +93,7 @@ class Segmenter:
         settings: what shapes the results.
         folder: where the results go.
         device: "cpu", or "cuda".
-        watchdog: is told of each frame that is done, and each piece of a file that is copied.
+        watchdog: is told of all progress: pieces of a file that are copied, frames that are done.
 
     Raises:
         InputError: the model file cannot be read, or a setting is not valid.
@@ -102,9 +105,7 @@ class Segmenter:
         self._settings = settings
         self._folder = folder
         self._pulse = watchdog.pulse if watchdog else lambda: None
-        # MONAI appends what has a plus to the list of the config.
-        handlers = {"+handlers": [watchdog]} if watchdog else {}
-        self._process = InferenceProcess(device=device, **settings.keys(), **handlers)
+        self._process = InferenceProcess([watchdog] if watchdog else [], device=device, **settings.keys())
         _remove_leftovers()
 
     def __call__(self, video: ArchiveVideo) -> Outcome:
@@ -118,6 +119,7 @@ class Segmenter:
 
     def _segment(self, video: ArchiveVideo, scratch: Path) -> dict[str, Any]:
         start = time.monotonic()
+        check_room(video, scratch)
         path, sha256 = fetch(video, scratch, self._pulse)
         results = scratch / "results"
         try:
@@ -125,6 +127,7 @@ class Segmenter:
         except InputError as error:
             # People know the video by its own place.
             raise InputError(str(error).replace(str(path), video.path)) from error
+        self._pulse()
         summary = read_summary(results, path.stem)
         assert summary is not None
         table = results / path.stem / EXPORTS["parquet"]
@@ -150,10 +153,11 @@ class _CannotDeliver(Exception):
 
 
 def _outcome(error: Exception, video: ArchiveVideo) -> Outcome:
-    if no_room := next(filter(None, map(describe_no_room, causes(error))), None):
-        return Outcome("stop", reason=no_room)
+    no_room = next(filter(None, map(describe_no_room, causes(error))), None)
     if isinstance(error, _CannotDeliver):
-        return Outcome("stop", reason=f"{error}: make it writable")
+        return Outcome("stop", reason=no_room or f"{error}: make it writable")
+    if no_room:
+        return Outcome("stop", reason=f"{socket.gethostname()}: {no_room}, or set TMPDIR to a larger disk")
     if found := find_input_error(error):
         return Outcome("failed", reason=str(found))
     logger.exception("%s", video.path)

@@ -16,7 +16,16 @@ from lsinet_monai.masks import frame_doubts, temporal_disagreement, video_doubt
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["describe", "doubts_of", "failed_row", "most_doubtful", "read_table", "versions", "write_table"]
+__all__ = [
+    "describe",
+    "doubts_of",
+    "failed_row",
+    "is_partial",
+    "most_doubtful",
+    "read_table",
+    "versions",
+    "write_table",
+]
 
 _TIMES = ("first_seconds", "last_seconds")
 _PACKAGES = ("lsinet_monai", "torch", "monai", "ray")
@@ -102,8 +111,22 @@ def describe(
         "model": settings["model_sha256"],
         "versions": versions(),
         "compute_seconds": compute_seconds,
+        "frames_missing": _frames_missing(summary),
+        "ends_early": bool((summary.get("reading") or {}).get("ends_early")),
         "error": None,
     }
+
+
+def _frames_missing(summary: Mapping[str, Any]) -> int:
+    """How many frames have no result: the damaged ones, and those that the file announces and does not hold."""
+    reading = summary.get("reading") or {}
+    expected = reading.get("frames_expected")
+    return max(reading.get("frames_skipped") or 0, (expected or 0) - len(summary["frames"]))
+
+
+def is_partial(row: Mapping[str, Any]) -> bool:
+    """Whether a video that is done was cut off or damaged, so that frames are missing."""
+    return row["error"] is None and bool(row.get("frames_missing") or row.get("ends_early"))
 
 
 def failed_row(video: ArchiveVideo, model: str | None, error: str) -> dict[str, Any]:
@@ -134,6 +157,8 @@ def _schema(arrow: Any) -> Any:
             ("model", arrow.string()),
             ("versions", arrow.map_(arrow.string(), arrow.string())),
             ("compute_seconds", arrow.float64()),
+            ("frames_missing", arrow.int64()),
+            ("ends_early", arrow.bool_()),
             ("error", arrow.string()),
         ]
     )

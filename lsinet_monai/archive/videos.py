@@ -79,6 +79,8 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
             paths[video.path] = text
             found[video.name] = video, text
     for name in found:
+        if any("\ud800" <= sign <= "\udfff" for sign in name):  # how Python reads bytes that are no UTF-8
+            raise InputError(f"{found[name][0].path!a}: its name is no UTF-8, which the table needs: rename it")
         if PurePosixPath(name).stem in OWN_NAMES:
             raise InputError(
                 f"{found[name][0].path} (of {found[name][1]}): its folder of results would have the name of a file "
@@ -105,6 +107,8 @@ def open_place(text: str) -> tuple[Any, str]:
         InputError: fsspec is not installed, or does not know the URL's protocol or lacks what it needs for it.
     """
     fsspec = require_extra("fsspec", "archive")
+    if "://" not in text:  # fsspec would take "::" in a name for one file in another
+        return fsspec.filesystem("file"), posixpath.normpath(os.path.abspath(os.path.expanduser(text)))
     try:
         files, path = fsspec.core.url_to_fs(os.path.expanduser(text))
     except ImportError as error:
@@ -146,6 +150,7 @@ def _find_in(files: Any, path: str, text: str) -> list[ArchiveVideo]:
 
 
 def _of_folder(files: Any, path: str, text: str) -> list[ArchiveVideo]:
+    _check_readable(files, path)
     infos = files.find(path, detail=True).values()
     found = [_video(files, name, info) for name, info in _below(path, infos) if _is_file(files, info)]
     if linked := [info["name"] for info in infos if info.get("islink") and files.isdir(info["name"])]:
@@ -165,11 +170,24 @@ def _of_pattern(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     parts = PurePosixPath(path).parts
     fixed = next(at for at, part in enumerate(parts) if any(sign in part for sign in _PATTERN))
     root = str(PurePosixPath(*parts[:fixed])) if fixed else ""
+    if "**" in path:
+        _check_readable(files, root)
     infos = files.glob(path, detail=True).values()
     found = [_video(files, name, info) for name, info in _below(root, infos) if _is_file(files, info)]
     if not found:
         raise InputError(f"{text}: no video has such a path")
     return found
+
+
+def _check_readable(files: Any, root: str) -> None:
+    """Refuse a folder with one in it that cannot be listed, which fsspec would leave out."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be listed ({error.strerror}): make it readable, or leave it out")
+
+    if is_local(files):
+        for _ in os.walk(root, onerror=refuse):
+            pass
 
 
 def _below(root: str, infos: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -209,6 +227,8 @@ def _of_list(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     listings = _list_folders((own_files, own_path) for own_files, own_path, _ in places.values())
     for own_files, own_path, where in places.values():
         info = listings[id(own_files), str(PurePosixPath(own_path).parent)].get(own_path)
+        if info is None and not is_local(own_files) and own_files.isfile(own_path):
+            info = own_files.info(own_path)  # not every store lists its folders
         if info is None or not _is_file(own_files, info):
             raise InputError(f"{text}: {where}: there is no video {own_path}; correct the list, or remove it there")
         pure = PurePosixPath(own_path)

@@ -46,7 +46,7 @@ class Watchdog:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _SHARE * self._seconds
-            faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__)
+            faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__ or sys.stderr)
 
     def attach(self, engine: Engine) -> None:
         """Count each iteration of an engine.

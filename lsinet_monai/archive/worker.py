@@ -45,9 +45,12 @@ class Worker:
         """Load the network.
 
         Returns:
-            "done"; or "stop", if this machine lacks what the one of the command has.
+            "done", with the machine; or "stop", if this machine lacks what the one of the command has.
         """
-        machine = socket.gethostname()
+        with self._watchdog:
+            return self._begin(socket.gethostname())
+
+    def _begin(self, machine: str) -> Outcome:
         logging.getLogger().setLevel(logging.WARNING)
         torch.set_num_threads(self._threads)
         if not self._folder.is_visible:
@@ -62,8 +65,8 @@ class Worker:
         try:
             self._segmenter = Segmenter(self._settings, self._folder, self._device, self._watchdog)
         except InputError as error:
-            return Outcome("stop", reason=f"{error}: correct it")
-        return Outcome("done")
+            return Outcome("stop", reason=f"{machine}: {error}: correct it")
+        return Outcome("done", machine=machine)
 
     def segment(self, video: ArchiveVideo) -> Outcome:
         """Segment a video, after :meth:`begin`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from monai.bundle import ConfigWorkflow
@@ -21,15 +22,17 @@ class InferenceProcess:
     So an input has the same results in all of them.
 
     Args:
+        handlers: further handlers of its engine, each with a method ``attach``, which is called anew for each input.
         keys: values of config keys, the same for all inputs, such as ``checkpoint``.
 
     Raises:
         InputError: a value is not valid, or the model file cannot be read.
     """
 
-    def __init__(self, **keys: Any) -> None:
+    def __init__(self, handlers: Sequence[Any] = (), **keys: Any) -> None:
         config = shipped_folder("bundle") / "configs" / "inference.json"
         self._workflow = ConfigWorkflow(str(config), workflow_type="inference", logging_file=False, **keys)
+        self._workflow.parser["handlers"] = [*self._workflow.parser["handlers"], *handlers]
         try:
             self._workflow.initialize()
         except Exception as error:

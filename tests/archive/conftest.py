@@ -65,7 +65,8 @@ def bucket() -> Iterator[str]:
         }.items():
             patch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("archive")
-        yield "archive"
+        name = f"archive-{port}"  # moto keeps its buckets as long as the process lives
+        s3fs.S3FileSystem().mkdir(name)
+        yield name
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,7 +216,8 @@ BAD_CALLS: list[tuple[list[str], dict[str, Any], str]] = [
     (["in"], {"checkpoint": "no.pt"}, r"--checkpoint no\.pt: no such file"),
     (["in"], {"workers": 0}, "--workers 0 must be 1 or more"),
     (["in"], {"cpus_per_worker": 0}, "--cpus-per-worker 0 must be 1 or more"),
-    (["in"], {"timeout": 0.0}, "--timeout 0 must be above 0: minutes without a new frame"),
+    (["in"], {"timeout": 0.0}, "--timeout 0 must be a number of minutes, above 0 and at most"),
+    (["in"], {"timeout": float("inf")}, "--timeout inf must be a number of minutes, above 0 and at most"),
     (["in"], {"gpus_per_worker": -1.0}, r"--gpus-per-worker -1\.0 must be 0 or more"),
 ]
 
@@ -262,7 +264,7 @@ def test_a_run_that_is_stopped_keeps_its_table_and_says_how_to_continue(
         raise error
 
     monkeypatch.setattr(command, "ray_session", lambda *_: nullcontext())
-    monkeypatch.setattr(command, "RayEngine", lambda *_: None)
+    monkeypatch.setattr(command, "RayEngine", lambda *_: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(command, "run_all", stop)
     Path("in").mkdir()
     for name in ("x.mp4", "y.mp4"):

@@ -113,11 +113,42 @@ def test_summary_and_table_are_on_the_disk_whatever_the_videos_name(
 
 
 def test_the_first_of_two_results_stays(folder: ArchiveFolder, results: Path) -> None:
-    """A worker on a machine that was thought to be lost may deliver late."""
+    """A worker on a machine that was thought to be lost may deliver late. But one of another content is replaced."""
     with folder.claim(SETTINGS):
-        folder.deliver(results, _row(compute_seconds=1.0))
-        assert folder.deliver(results, _row(compute_seconds=2.0))["compute_seconds"] == 1.0
-        assert folder.row("b/x.mp4") == _row(compute_seconds=1.0)
+        folder.deliver(results, _row(compute_seconds=1.0, sha256="a"))
+        assert folder.deliver(results, _row(compute_seconds=2.0, sha256="a"))["compute_seconds"] == 1.0
+        assert folder.row("b/x.mp4") == _row(compute_seconds=1.0, sha256="a")
+        assert folder.deliver(results, _row(compute_seconds=3.0, sha256="b"))["compute_seconds"] == 3.0
+        assert folder.row("b/x.mp4") == _row(compute_seconds=3.0, sha256="b")
+
+
+def test_results_without_a_row_are_replaced(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
+        (folder.place("b/x.mp4") / "result.json").write_text("{")
+        assert folder.finished([VIDEO]) == {}
+        folder.deliver(results, _row())
+        assert folder.finished([VIDEO]) == {"b/x.mp4": _row()}
+
+
+def test_nothing_is_written_where_the_folder_is_gone(folder: ArchiveFolder, results: Path) -> None:
+    """As after an unmount: the folder under it is on another disk."""
+    with folder.claim(SETTINGS):
+        shutil.rmtree(folder.path)
+        for write in (lambda: folder.deliver(results, _row()), lambda: folder.write_table({})):
+            with pytest.raises(FileNotFoundError, match="the folder of the run is not there any more"):
+                write()
+        assert not folder.path.exists()
+
+
+def test_a_file_has_one_result_whatever_it_is_called(folder: ArchiveFolder, results: Path) -> None:
+    with folder.claim(SETTINGS):
+        folder.deliver(results, _row())
+        said = (
+            r"holds results of /in/b/x\.mp4 by the name b/x\.mp4, and this INPUT would call it x\.mp4: give the INPUT"
+        )
+        with pytest.raises(InputError, match=said):
+            folder.finished([ArchiveVideo("x.mp4", VIDEO.path, VIDEO.size)])
 
 
 def test_rows_come_from_the_table_or_from_the_videos_folders(folder: ArchiveFolder, results: Path) -> None:

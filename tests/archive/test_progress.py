@@ -15,7 +15,7 @@ def test_the_line_goes_on_between_two_videos(capsys: pytest.CaptureFixture[str])
         seconds[0] += 10.0
         progress.done({"frames": 100, "bytes": 100})
     seconds[0] = 60.0
-    progress.refresh()
+    progress.refresh(2)
     assert "3/10 videos, 5.0 frames/s, 0 failures, 02:20 left" in capsys.readouterr().err
     progress.close()
 
@@ -31,7 +31,19 @@ def test_the_line_says_videos_rate_failures_and_time_left(capsys: pytest.Capture
     seconds[0] = 100.0
     progress.failed()
     progress.set_aside(800)
-    progress.refresh()
+    progress.refresh(0)
     assert progress.text() == "12.0 frames/s, 2 failures, 00:00 left"
     progress.close()
     assert "6/10 videos, 12.0 frames/s, 2 failures, 00:00 left" in capsys.readouterr().err
+
+
+def test_the_line_says_that_the_first_videos_are_under_way(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(total=10, finished=0, size=1000)
+    progress._bar.mininterval = 0.0
+    progress.refresh(0)
+    assert "waiting for workers" in capsys.readouterr().err
+    progress.refresh(2)
+    assert "the first 2 under way" in capsys.readouterr().err
+    progress.note("b has no model")
+    assert "b has no model" in capsys.readouterr().err
+    progress.close()

@@ -158,13 +158,20 @@ def test_what_an_error_of_ray_means(
 def test_a_death_after_the_time_limit_may_be_one_of_a_video_that_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(_Ray):
         exceptions = SimpleNamespace(ActorDiedError=_ActorDiedError)
+        text = ""
 
         def get(self, _: object) -> None:
-            raise _ActorDiedError("it was killed")
+            raise _ActorDiedError(self.text)
 
     monkeypatch.setattr(ray_engine, "import_ray", lambda: Failing(MACHINES))
     engine = RayEngine(Settings("model.pt"), "out", None, timeout=30)
-    for minutes, said in ((29, "it was killed"), (31, "it was killed or crashed, or did no frame for 30 minutes")):
+    killed = "The actor is dead because its worker process has died: Worker unexpectedly exits"
+    for minutes, text, said in (
+        (29, killed, "it was killed or crashed; if that repeats, the machine's memory may be too small"),
+        (31, killed, "it was killed or crashed, or did no frame for 30 minutes"),
+        (31, "OOM: the memory usage threshold", "killed by Ray, because the machine's memory was nearly full"),
+    ):
+        Failing.text = text
         engine._calls["call"] = "worker"
         engine._since["worker"] = time.monotonic() - 60 * minutes
         assert engine._event("call").reason == said

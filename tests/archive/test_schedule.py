@@ -27,16 +27,21 @@ class Stage:
         self.begun: list[str] = []
         self.ended: list[int] = []
         self.resting: list[int] = []
+        self.start_on: list[str] = []
+        self.answers: dict[str, Outcome] = {}
+        self.machines: dict[int, str] = {}
         self.workers = 0
         self.most_at_a_time = 0
         self._events: list[Event] = []
 
     def capacity(self) -> int:
-        return self.rooms.pop(0) if len(self.rooms) > 1 else self.rooms[0]
+        return (self.rooms.pop(0) if len(self.rooms) > 1 else self.rooms[0]) - len(self.resting)
 
     def start(self) -> int:
         self.workers += 1
-        start = self.starts.pop(0) if self.starts else Outcome("done")
+        free = [name for name in self.start_on if name not in self.machines.values()]
+        self.machines[self.workers] = free[0] if free else "here"
+        start = self.starts.pop(0) if self.starts else Outcome("done", machine=self.machines[self.workers])
         is_ready = isinstance(start, Outcome)
         outcome, reason = (start, "") if isinstance(start, Outcome) else (None, start)
         self._events.append(Event(self.workers, "ready" if is_ready else "died", outcome, reason))
@@ -44,7 +49,7 @@ class Stage:
 
     def submit(self, worker: int, video: ArchiveVideo) -> None:
         self.begun.append(video.name)
-        answer = self.plan(video, self.begun.count(video.name))
+        answer = self.answers.get(self.machines[worker]) or self.plan(video, self.begun.count(video.name))
         if isinstance(answer, Outcome):
             self._events.append(Event(worker, "outcome", answer))
         else:
@@ -56,9 +61,11 @@ class Stage:
     def lose_resting(self) -> None:
         """Their machine goes."""
         self._events += [Event(worker, "lost") for worker in self.resting]
+        self.resting.clear()
 
     def end(self, worker: int) -> None:
         self.ended.append(worker)
+        del self.machines[worker]
 
     def wait(self) -> list[Event]:
         self.most_at_a_time = max(self.most_at_a_time, len(self._events))
@@ -163,9 +170,9 @@ def test_a_machine_that_lacks_something_does_no_video_and_the_others_go_on(failu
         if len(done) == 2:
             stage.lose_resting()
 
-    run_all(stage, VIDEOS, failures, on_done, lambda _: None, on_unfit=said.append)
+    run_all(stage, VIDEOS, failures, on_done, lambda _: None, on_trouble=said.append)
     assert len(done) == 5 and said == [LACKING.reason]
-    assert stage.resting == [2] and stage.workers == 3
+    assert stage.resting == [] and stage.workers == 3
 
 
 def test_machines_that_all_lack_something_end_the_run(failures: Failures) -> None:
@@ -173,6 +180,53 @@ def test_machines_that_all_lack_something_end_the_run(failures: Failures) -> Non
     with pytest.raises(InputError, match=r"^b has another file, .* copy the model there, then run the same command"):
         _run(stage, failures)
     assert stage.begun == []
+
+
+def test_the_first_machine_may_lack_something(failures: Failures) -> None:
+    stage = Stage(_done, rooms=[2], starts=[LACKING])
+    stage.capacity = lambda: 1 if not stage.resting else 2 - len(stage.resting)  # type: ignore[method-assign]
+    done, _ = _run(stage, failures)
+    assert len(done) == 5
+
+
+def test_a_machine_on_which_workers_die_at_once_does_not_end_a_run_in_which_others_work(failures: Failures) -> None:
+    stage = Stage(_done, rooms=[2], starts=[Outcome("done"), *["no memory"] * 9])
+    said: list[str] = []
+    done: list[str] = []
+    run_all(stage, VIDEOS, failures, lambda row: done.append(row["video"]), lambda _: None, on_trouble=said.append)
+    assert len(done) == 5 and said == ["3 workers in a row died before their first video: no memory"]
+    assert stage.workers == 4
+
+
+def test_a_run_without_any_machine_ends(failures: Failures) -> None:
+    stage = Stage(lambda video, _: "lost" if video.size < 5 else _done(video), rooms=[1, 1, 1, 0])
+    with pytest.raises(InputError, match=r"^there is no machine any more that can work; the same command continues$"):
+        run_all(stage, VIDEOS, failures, lambda row: None, lambda _: None, patience=0)
+
+
+BREAKS = Outcome("broken", reason="CUDA error")
+
+
+def test_a_machine_that_breaks_all_videos_harms_few_of_them(failures: Failures) -> None:
+    """The others go on with the rest, and do those that broke."""
+    videos = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", 1) for number in range(60)]
+    stage = Stage(_done, rooms=[2])
+    stage.start_on = ["good", "bad"]
+    stage.answers = {"bad": BREAKS}
+    said: list[str] = []
+    done: list[str] = []
+    run_all(stage, videos, failures, lambda row: done.append(row["video"]), lambda _: None, on_trouble=said.append)
+    assert len(done) == 60 and said == ["bad: 3 videos in a row broke there, the last one by CUDA error"]
+    assert len(stage.resting) == 1
+
+
+def test_a_lone_machine_that_breaks_all_videos_ends_the_run(failures: Failures) -> None:
+    videos = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", 1) for number in range(60)]
+    with pytest.raises(
+        InputError, match=r"^10 videos in a row broke, the last one by CUDA error: look for what is wro"
+    ):
+        run_all(Stage(lambda *_: BREAKS), videos, failures, lambda row: None, lambda _: None)
+    assert not any(map(failures.is_set_aside, videos))
 
 
 def test_of_a_thousand_videos_none_is_lost_and_none_done_twice(failures: Failures) -> None:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,28 @@ pytest.importorskip("av", reason='PyAV is missing: pip install ".[archive]"')
 pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
 pytestmark = [pytest.mark.slow, pytest.mark.required_in_ci]
 
+
+class _Counting(Watchdog):
+    pulses = iterations = 0
+
+    def pulse(self) -> None:
+        self.pulses += 1
+
+    def _on_iteration(self, engine: Any) -> None:
+        self.iterations += 1
+        super()._on_iteration(engine)
+
+
 Contents = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture
-def folder(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ArchiveFolder:
+def folder(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveFolder]:
     (empty_folder / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(empty_folder / "tmp"))
-    return ArchiveFolder(empty_folder / "out")
+    out = ArchiveFolder(empty_folder / "out")
+    with out.claim({}):
+        yield out
 
 
 @pytest.fixture
@@ -63,17 +77,16 @@ def test_by_default_a_table_of_masks_and_a_row(settings: Settings, folder: Archi
     assert list(Path("tmp").iterdir()) == []
 
 
-def test_each_frame_and_file_is_a_sign_of_life(settings: Settings, folder: ArchiveFolder, video: ArchiveVideo) -> None:
-    watchdog = Watchdog(600)
-    signs = 0
-
-    def count() -> None:
-        nonlocal signs
-        signs += 1
-
-    watchdog.pulse = count  # type: ignore[method-assign]
-    assert Segmenter(settings, folder, watchdog=watchdog)(video).kind == "done"
-    assert signs >= 1 + 6 + 3  # a piece of its content, the frames, the files
+def test_each_piece_of_work_is_a_sign_of_life(
+    settings: Settings, folder: ArchiveFolder, make_video: Callable[..., ArchiveVideo]
+) -> None:
+    """A piece has 8 frames. The same watchdog sees those of the next video, too."""
+    video = make_video(Path("in/x.mp4").absolute(), 30)
+    watchdog = _Counting(600)
+    segment = Segmenter(settings, folder, watchdog=watchdog)
+    assert segment(video).kind == "done" and watchdog.iterations == 4
+    assert watchdog.pulses >= 4 + 1 + 2 * 3  # and of its content, and each file, copied and flushed
+    assert segment(make_video(Path("in/y.mp4").absolute(), 9)).kind == "done" and watchdog.iterations == 4 + 2
 
 
 @pytest.mark.parametrize("stem", ["masks", "maps", "overlays"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsinet_monai.archive.table import describe, doubts_of, failed_row, read_table, versions, write_table
+from lsinet_monai.archive.table import describe, doubts_of, failed_row, is_partial, read_table, versions, write_table
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats import ClipInfo, write_mask_table
@@ -55,8 +55,26 @@ def test_a_row_describes_a_video() -> None:
         "worst_seconds": 0.04,
         "model": "abc",
         "compute_seconds": 9.0,
+        "frames_missing": 0,
+        "ends_early": False,
         "error": None,
     }
+    assert not is_partial(row)
+
+
+@pytest.mark.parametrize(
+    ("reading", "missing"),
+    [
+        ({"frames_expected": 3, "ends_early": False, "frames_skipped": 0}, None),
+        ({"frames_expected": 100, "ends_early": True, "frames_skipped": 0}, 97),
+        ({"frames_expected": 5, "ends_early": False, "frames_skipped": 2}, 2),
+        ({"frames_expected": None, "ends_early": False, "frames_skipped": 2}, 2),
+        ({"frames_expected": None, "ends_early": True, "frames_skipped": 0}, 0),
+    ],
+)
+def test_a_video_that_is_cut_off_or_damaged_is_partial(reading: dict[str, Any], missing: int | None) -> None:
+    row = describe(VIDEO, "f00", _summary([0.0, 0.5, 0.0]) | {"reading": reading}, [0.0, 0.25, None], 9.0)
+    assert is_partial(row) == (missing is not None) and row["frames_missing"] == (missing or 0)
 
 
 def test_doubt_is_uncertainty_and_masks_that_change_back_and_forth(tmp_path: Path) -> None:

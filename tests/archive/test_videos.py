@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +99,34 @@ def test_a_link_to_a_folder_is_not_followed_which_is_said(folder: Path, caplog: 
     assert _names("in") == ["a/x.mp4", "b/x.mp4", "b/y.MKV"]
     said = f"in: links to folders are not followed (1, such as {folder}/in/more): give these folders as INPUT, too"
     assert said in caplog.text
+
+
+def test_a_folder_that_cannot_be_listed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = os.walk
+
+    def refuse(root: str, **options: Any) -> Iterator[Any]:
+        options["onerror"](PermissionError(13, "Permission denied", f"{folder}/in/b"))
+        yield from walk(root)
+
+    monkeypatch.setattr(os, "walk", refuse)
+    for text in ("in", "in/**/*.mp4"):
+        with pytest.raises(
+            InputError, match=r"in/b: cannot be listed \(Permission denied\): make it readable, or leave"
+        ):
+            find_videos([text])
+
+
+def test_two_colons_in_a_name_are_no_chain(folder: Path) -> None:
+    Path("in/polyp::1.mp4").touch()
+    Path("list.txt").write_text("in/polyp::1.mp4\n")
+    assert _names("in/polyp::1.mp4") == ["polyp::1.mp4"]
+    assert _names("list.txt") == ["in/polyp::1.mp4"]
+
+
+def test_a_name_that_is_no_text(folder: Path) -> None:
+    Path(os.fsdecode(b"in/M\xfcller.mp4")).touch()
+    with pytest.raises(InputError, match=r"M\\udcfcller\.mp4': its name is no UTF-8, which the table needs: rename it"):
+        find_videos(["in"])
 
 
 def test_signs_of_patterns_in_the_name_of_a_folder(folder: Path) -> None:
