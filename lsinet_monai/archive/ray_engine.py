@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import logging
 import os
 import time
@@ -128,8 +128,12 @@ def _initialise(ray: Any, address: str | None, options: dict[str, Any]) -> Any:
 
 
 def _has_dashboard() -> bool:
-    """Whether the page of the dashboard can be served, which ``ray[default]`` installs."""
-    return all(importlib.util.find_spec(module) for module in ("aiohttp_cors", "opencensus"))
+    """Whether the page of the dashboard can be served, which ``ray[default]`` installs. If not, Ray would not start."""
+    try:
+        importlib.import_module("ray.dashboard.optional_deps")
+    except ImportError:
+        return False
+    return True
 
 
 class RayEngine:
