@@ -113,7 +113,7 @@ def run_archive(
                 cores = max(available_cores(), (workers or 1) * (cpus_per_worker or 1))
                 with ray_session(address, cores) as dashboard:
                     if dashboard:
-                        print(f"Ray's dashboard: http://{dashboard}")
+                        print(f"Ray's dashboard: http://{dashboard} (if it asks for a token: ray get-auth-token)")
                     engine = RayEngine(
                         settings, str(folder.path), model, workers, cpus_per_worker, gpus_per_worker, timeout
                     )
