@@ -41,12 +41,12 @@ class FrameSource(Protocol):
 
 
 class EncodedFrame(NamedTuple):
-    """A frame's features, and its size in the source."""
+    """A frame's features, and its size."""
 
     features: Features
     """A batch of one frame."""
     size: tuple[int, int]
-    """Height and width in pixels."""
+    """Height and width in the video, in pixels."""
     is_finite: bool = True
     """Whether all features are finite. If not, the frame gets an empty mask, and no other frame uses it."""
     is_blank: bool = False
@@ -65,6 +65,7 @@ class FeatureStore:
         capacity: the number of frames to keep; at least ``encode_batch``.
         encode_batch: the number of frames to encode in one pass.
         encode: what encodes frames with the network; :func:`encode_frames` if not given.
+        frame_size: height and width of the video's frames, if the source gives them smaller.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class FeatureStore:
         capacity: int,
         encode_batch: int = 1,
         encode: Callable[[Sequence[Tensor]], list[Features]] | None = None,
+        frame_size: tuple[int, int] | None = None,
     ) -> None:
         self.network = network
         self.source = source
         self.image_size = image_size
         self.capacity = capacity
         self.encode_batch = encode_batch
+        self._size = frame_size
         self._encode_frames = partial(encode_frames, network=network) if encode is None else encode
         self._frames: OrderedDict[int, EncodedFrame | None] = OrderedDict()  # the one used last at the end
 
@@ -137,7 +140,9 @@ class FeatureStore:
             if not is_finite:
                 logger.warning("frame %d: the network's features are no numbers; its mask is left empty", index)
         return {
-            index: EncodedFrame(features, (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame))
+            index: EncodedFrame(
+                features, self._size or (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame)
+            )
             for (index, frame), features, is_finite in zip(frames.items(), encoded, finite, strict=True)
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import Tensor
 from lsinet_monai.inferers.adjacent import ClearestFrame, choose_adjacent
 from lsinet_monai.inferers.corrections import Corrections, nearest_frames
 from lsinet_monai.inferers.feature_store import FeatureStore
+from lsinet_monai.inferers.mask_carrying import blend
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.smoothing import SmoothedLogit, smooth
 from lsinet_monai.inferers.stored_cuts import StoredCuts
-from lsinet_monai.masks import logit_to_probability
+from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features
 
 __all__ = ["PropagatedFrame", "Propagation", "Propagator"]
@@ -184,6 +186,43 @@ class Propagator:
         memory = self._inferer.new_state().memory
         return Propagation(memory, frames[0], frames.step, first=frames[0], corrected=list(self._corrections.masks))
 
+    def propagate_from(self, frame: int, reached: range, nearest_first: bool) -> Iterator[PropagatedFrame]:
+        """Segment the frames around a corrected one, see :meth:`VideoSession.propagate_from`.
+
+        Args:
+            frame: the corrected frame.
+            reached: the frames on which it acts, without gaps, among them itself.
+            nearest_first: whether the two directions come in turns.
+        """
+        before = self._propagate_one_way(frame, range(frame - 1, reached.start - 1, -1))
+        after = self._propagate_one_way(frame, range(frame + 1, reached.stop))
+        yield from _in_turns(before, after) if nearest_first else chain(before, after)
+
+    def _propagate_one_way(self, corrected: int, frames: range) -> Iterator[PropagatedFrame]:
+        if not frames:
+            return
+        propagation = self.begin(frames)
+        for frame in frames:
+            if self._cuts.between(frame - frames.step, frame):
+                return
+            own = self.segment(frame, propagation)
+            if own is not None:
+                after, before = self.blend(frame, own), self.blend(frame, own, without=corrected)
+                yield PropagatedFrame(frame, after, mask_change(before > 0.5, after > 0.5))
+
+    def blend(self, frame: int, own: Tensor, without: int | None = None) -> np.ndarray:
+        """Blend a frame's own probability with the masks that are carried to it.
+
+        Args:
+            frame: its index.
+            own: see :meth:`segment`.
+            without: a corrected frame to leave out, as if it had no mask.
+
+        Returns:
+            float32, (H, W).
+        """
+        return blend(own, self._corrections.carried_to(frame, without))[0, 0].float().cpu().numpy()
+
     def segment(self, frame: int, propagation: Propagation) -> Tensor | None:
         """Segment the next frame of a propagation, and take it into the propagation's state.
 
@@ -242,3 +281,15 @@ class Propagator:
             return self._corrections.features([frame])[0]
         encoded = self._store.get(frame, step)
         return None if encoded is None else encoded.features
+
+
+def _in_turns(*sides: Iterator[PropagatedFrame]) -> Iterator[PropagatedFrame]:
+    """One frame of each side after the other, as long as a side has any. No side is asked before its turn."""
+    waiting = list(sides)
+    while waiting:
+        for side in tuple(waiting):
+            found = next(side, None)
+            if found is None:
+                waiting.remove(side)
+            else:
+                yield found

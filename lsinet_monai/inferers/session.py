@@ -24,13 +24,11 @@ from lsinet_monai.inferers.input_checks import (
     check_source,
     read_frame,
 )
-from lsinet_monai.inferers.mask_carrying import blend
 from lsinet_monai.inferers.prompted_frame import PromptStore
 from lsinet_monai.inferers.propagation import PropagatedFrame, Propagation, Propagator
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.session_file import SavedSession, read_session, write_session
 from lsinet_monai.inferers.stored_cuts import StoredCuts
-from lsinet_monai.masks import mask_change
 from lsinet_monai.networks import LSINet
 from lsinet_monai.utils.config_values import check_numbers
 
@@ -59,10 +57,10 @@ class VideoSession:
     is being segmented; the two are among them. They change only where a propagation passes a corrected frame.
 
     The session holds all state, and the network none. Apart from the corrections (a few MB each), its size does not
-    grow with the video: it holds a memory bank, and the features of the ``reach`` + ``encode_batch`` + 3 frames used
-    last. One propagation encodes each frame once, except corrected frames, which it may encode again, in batches. A
-    corrected frame's features are kept as long as its mask. A later propagation encodes again what the session no
-    longer holds. Use a session in one thread at a time, and for one propagation at a time.
+    grow with the video: it holds a memory bank, and the features of the ``kept_frames`` frames used last. One
+    propagation encodes each frame once, except corrected frames, which it may encode again, in batches. A corrected
+    frame's features are kept as long as its mask. A later propagation encodes again what the session no longer holds.
+    Use a session in one thread at a time, and for one propagation at a time.
 
     Args:
         network: in evaluation mode, on the device to compute on.
@@ -75,6 +73,11 @@ class VideoSession:
         reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
             are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
             frames of another view make them worse (``docs/experiments.md``, "Real frames").
+        kept_frames: the number of encoded frames to keep, at least ``reach`` + ``encode_batch`` + 3, the default. With
+            twice the reach, a frame whose mask is replaced propagates again without encoding any frame.
+        frame_size: height and width of the video's frames, for a source that gives them resized to ``image_size`` by
+            :func:`lsinet_monai.data.resize_frame`, to save memory. Masks and probabilities have this size, and are the
+            same. By default the frames come in their own size, which :meth:`add_points` needs.
 
     Raises:
         InputError: the network is in training mode, the source is a path, or an argument does not take its value.
@@ -87,6 +90,8 @@ class VideoSession:
         image_size: int | Sequence[int] = 352,
         inferer: SequentialVideoInferer | None = None,
         reach: int = 30,
+        kept_frames: int | None = None,
+        frame_size: Sequence[int] | None = None,
     ) -> None:
         check_network(network)
         check_source(source)
@@ -98,9 +103,10 @@ class VideoSession:
         self.reach = reach
         batch = self.inferer.encode_batch
         # To carry a mask backwards, all frames within its reach are encoded; the propagation then needs them forwards.
-        capacity = reach + batch + 3
+        capacity = max(reach + batch + 3, kept_frames or 0)
+        self._size = None if frame_size is None else ensure_tuple_rep(frame_size, 2)
         self._store = FeatureStore(
-            network, source, self.image_size, capacity, batch, lambda x: self._propagator.engine.encode(x)
+            network, source, self.image_size, capacity, batch, lambda x: self._propagator.engine.encode(x), self._size
         )
         self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
         self._corrections = Corrections(self._store, reach, self._cuts)
@@ -130,7 +136,7 @@ class VideoSession:
         """
         frame = as_frame_index(frame)  # torch.load with weights_only=True refuses NumPy's integers in a session file.
         pixels = read_frame(self.source, frame)
-        self._correct(frame, as_mask(mask, pixels.shape[:2], frame), pixels)
+        self._correct(frame, as_mask(mask, self._size or pixels.shape[:2], frame), pixels)
         self._prompts.forget(frame)
 
     def add_points(
@@ -162,9 +168,11 @@ class VideoSession:
             the lesion's mask, bool, (H, W).
 
         Raises:
-            InputError: the network has no prompt head; the frame does not exist or is damaged; or the prompts do not
-                have these shapes, lie outside the frame, or there are none.
+            InputError: the network has no prompt head; the frame does not exist or is damaged; the prompts do not have
+                these shapes, lie outside the frame, or there are none; or the session has a ``frame_size``.
         """
+        if self._size is not None:
+            raise InputError("add_points needs the frames in their own size: make the session without frame_size")
         frame = as_frame_index(frame)
         pixels = read_frame(self.source, frame)
         prompted = self._prompts.open(frame, pixels, self.masks.get(frame))
@@ -255,7 +263,7 @@ class VideoSession:
         for frame in frames:
             own = self._propagator.segment(frame, propagation)
             if own is not None:
-                yield frame, _to_numpy(blend(own, self._corrections.carried_to(frame)))
+                yield frame, self._propagator.blend(frame, own)
         if skipped := self.skipped_writes:
             logger.warning(
                 "%d write%s to memory skipped: frames of one colour, or no numbers", skipped, "s" * (skipped != 1)
@@ -268,15 +276,18 @@ class VideoSession:
         return 0 if skipped is None else int(skipped.sum())
 
     @torch.no_grad()
-    def propagate_from(self, frame: int, within: range | None = None) -> Iterator[PropagatedFrame]:
+    def propagate_from(
+        self, frame: int, within: range | None = None, nearest_first: bool = False
+    ) -> Iterator[PropagatedFrame]:
         """Segment the frames on which a corrected frame acts, and report how much its carried mask changed theirs.
 
         These are the frames of :meth:`reached_from` except the frame itself. The frames before it come first,
-        backwards, then the frames after it.
+        backwards, then the frames after it. Their order changes no probability.
 
         Args:
             frame: the corrected frame's index, from 0.
             within: frames without gaps, among them the corrected one: the propagation ends where they end.
+            nearest_first: whether frames before and after it come in turns. Reading them may take longer then.
 
         Yields:
             each frame that is not damaged.
@@ -288,19 +299,7 @@ class VideoSession:
         reached = self._corrections.within_reach(frame)
         if within is not None:
             reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
-        for frames in (range(frame - 1, reached.start - 1, -1), range(frame + 1, reached.stop)):
-            if not frames:
-                continue
-            propagation = self._propagator.begin(frames)
-            for other in frames:
-                if self._cuts.between(other - frames.step, other):
-                    break
-                own = self._propagator.segment(other, propagation)
-                if own is None:
-                    continue
-                after = _to_numpy(blend(own, self._corrections.carried_to(other)))
-                before = _to_numpy(blend(own, self._corrections.carried_to(other, without=frame)))
-                yield PropagatedFrame(other, after, mask_change(before > 0.5, after > 0.5))
+        yield from self._propagator.propagate_from(frame, reached, nearest_first)
 
     # The file --------------------------------------------------------------------------------------------------------
 
@@ -344,7 +343,3 @@ class VideoSession:
             session._propagation = Propagation.from_state_dict(saved.propagation, memory, list(saved.masks))
             session._propagation.to(session._store.device)
         return session
-
-
-def _to_numpy(probability: Tensor) -> np.ndarray:
-    return probability[0, 0].float().cpu().numpy()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsinet_monai.data import phantom_clip
+from lsinet_monai.data import phantom_clip, resize_frame
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession, encode_frames, segment_frame
@@ -324,6 +324,50 @@ def test_propagate_from_gives_what_propagate_gives(small_network: LSINet) -> Non
     found = {result.frame: result.probability for result in session.propagate_from(4)}
     expected = _propagate(session, 0, 4, reverse=True) | _propagate(session, 5, FRAMES)
     _assert_same(found, expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"adjacent": "clearest", "smoothing": 0.4, "detect_cuts": True}])
+@pytest.mark.parametrize(("frame", "order"), [(4, [3, 5, 2, 6, 1, 7]), (1, [0, 2, 3, 4]), (9, [8, 7, 6])])
+def test_the_nearest_frames_first_with_the_same_values(
+    small_network: LSINet, options: dict[str, Any], frame: int, order: list[int]
+) -> None:
+    session = _session(small_network, reach=3, inferer=SequentialVideoInferer(**OFTEN, **options))
+    session.add_mask(frame, MASK)
+    expected = {found.frame: found for found in session.propagate_from(frame)}
+    found = list(session.propagate_from(frame, nearest_first=True))
+    assert [each.frame for each in found] == order and sorted(order) == sorted(expected)
+    for each in found:
+        np.testing.assert_array_equal(each.probability, expected[each.frame].probability)
+        assert each.change == expected[each.frame].change
+
+
+def test_the_first_frame_waits_for_no_others(small_network: LSINet) -> None:
+    source = Source(_frames(20), damaged=(8,))
+    session = _session(small_network, source)
+    session.add_mask(10, MASK)
+    found = session.propagate_from(10, nearest_first=True)
+    assert next(found).frame == 9 and max(source.read) == 10
+    assert [each.frame for each in found][:4] == [11, 7, 12, 6]  # without the damaged one
+
+
+def test_a_mask_that_is_replaced_spreads_without_reading_a_frame_again(small_network: LSINet) -> None:
+    source = Source(_frames(20))
+    session = _session(small_network, source, reach=5, kept_frames=13)
+    for mask in (MASK, EMPTY, MASK):
+        session.add_mask(10, mask)
+        source.read.clear()
+        assert len(list(session.propagate_from(10, nearest_first=True))) == 10
+    assert not source.read
+
+
+def test_frames_that_come_in_the_networks_size_give_the_same_masks(small_network: LSINet) -> None:
+    small = [resize_frame(frame, (IMAGE, IMAGE)) for frame in _frames()]
+    whole, resized = _session(small_network), _session(small_network, small, frame_size=SIZE)
+    for session in (whole, resized):
+        session.add_mask(4, MASK)
+    _assert_same(_propagate(resized), _propagate(whole))
+    with pytest.raises(InputError, match="without frame_size"):
+        resized.add_points(4, [[1, 1]], [1])
 
 
 def test_a_correction_that_is_taken_back_leaves_nothing(small_network: LSINet) -> None:
