@@ -32,6 +32,7 @@ from lib.routes import Services, add_routes
 from lib.scoring import DiceOfCorrections
 from lib.security import Guard, current_caller, current_user
 from lib.server_paths import ServerPaths
+from lib.spread_previews import SpreadPreviews
 from lib.startup import (
     check_one_process,
     check_port,
@@ -114,6 +115,7 @@ class LSINetLabel(MONAILabelApp):
         )
         self._images = FrameImages()
         self.prompted = PromptedFrames(self._images, self.model)
+        self._previews = SpreadPreviews(self._images, self.model, threshold)
         self._turns = DeviceTurns(own / ".jobs")
         worker = Worker(self.videos, self.model, self._write_labels, threshold)
         self.jobs = JobQueue(own / ".jobs", worker, self._on_end, self._turns)
@@ -259,8 +261,8 @@ class LSINetLabel(MONAILabelApp):
         paths = ServerPaths([Path(self.studies), Path(self.app_dir), self.model.checkpoint.parent, _BUNDLE])
         guard = Guard(self.datastore(), self._largest_upload, self._allow_network, paths)
         tasks = {"train": self._trainers, "batch_infer": ["lsinet"], "scoring": self._scoring_methods}
-        parts = self.datastore(), self.videos, self.jobs, self.model, self.save_final, self._images, self.prompted
-        return guard, Services(*parts, tasks)
+        parts = self.datastore(), self.videos, self.jobs, self.model, self.save_final
+        return guard, Services(*parts, self._images, self.prompted, self._previews, tasks)
 
     # What the app's parts ask for ------------------------------------------------------------------------------------
 

@@ -7,19 +7,18 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
 from lib.annotation_progress import AnnotationProgress
 from lib.changes import Changes
 from lib.job import Job, Work
 from lib.model import ServedModel
+from lib.spreading import SpreadLesions, as_bytes, corrections_in_use, make_inferer, without_specks
 from lib.store import REACH, StoredVideo, VideoStore
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import ClipState, SequentialVideoInferer, VideoSession
-from lsinet_monai.inferers.corrections import nearest_frames
 from lsinet_monai.masks import (
     LesionLinker,
     LesionTracker,
@@ -32,11 +31,10 @@ from lsinet_monai.masks import (
 )
 from lsinet_monai.networks import LoadedModel
 
-__all__ = ["Worker", "without_specks"]
+__all__ = ["Worker"]
 
 _SAVE_FRAMES = 100
 _LINKED_FRAMES = 4  # whose label images a LesionTracker needs to resume
-_MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
 
 
 @dataclass
@@ -56,9 +54,7 @@ class Worker:
     model: ServedModel
     on_labels: Callable[[StoredVideo, bool], Iterator[int]]
     threshold: float = 0.5
-    inferer: SequentialVideoInferer = field(
-        default_factory=lambda: SequentialVideoInferer(adjacent="clearest", detect_cuts=True, smoothing=0.35)
-    )
+    inferer: SequentialVideoInferer = field(default_factory=make_inferer)
 
     def __call__(self, job: Job) -> Work:
         """Make the work of a job: to annotate, to propagate corrections, or to write labels.
@@ -113,7 +109,7 @@ class Worker:
                     tracker.follow(person, features if np.isfinite(features).all() else None)
                     labels = _copy_ids(mask, person)
                 else:
-                    labels = _as_bytes(tracker(mask, features))
+                    labels = as_bytes(tracker(mask, features))
                 values = _values(probability, labels > 0) | {"quality": quality}
                 if before is not None:
                     values["changes"] = mask_change(before, labels > 0)
@@ -242,24 +238,18 @@ class Worker:
                 frames = sorted({*frames, *(other for other in drawn if here.intersection(video.reached_from(other)))})
             frames = [frame for frame in frames if frame in drawn]
             for place, frame in enumerate(frames):
-                session = self._session(video, source, model, frame)
-                if frame not in session.masks:
-                    continue  # taken back meanwhile
                 reached = video.reached_from(frame)
                 if within is not None:
                     reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
+                session = self._session(video, source, model, frame, reached)
+                if frame not in session.masks:
+                    continue  # taken back meanwhile
                 changed.remember(reached)
-                named = video.mask(frame).labels
-                tracker, step = LesionTracker(), 0
-                tracker.next_id = video.lesions.next_id(reached)  # so that doing it again gives the same ids
+                first_new = video.lesions.next_id(reached)  # so that doing it again gives the same ids
+                lesions = SpreadLesions(frame, video.mask(frame).labels, self.threshold, first_new)
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
-                    if step != np.sign(other - frame):  # backwards and forwards both start at the person's mask
-                        step = np.sign(other - frame)
-                        free, tracker = tracker.next_id, LesionTracker()
-                        tracker.follow(named)
-                        tracker.next_id = max(tracker.next_id, free)
-                    tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
-                    labels = _as_bytes(tracker(without_specks(probability > self.threshold)))
+                    lesions.next_id = max(lesions.next_id, video.lesions.last_named_id() + 1)
+                    labels = lesions(other, probability)
                     if frame not in own and other not in propagated:
                         continue  # a mask around the one that was taken back does not spread further than before
                     values, sources = _values(probability, labels > 0), _sources(session.masks, other)
@@ -270,12 +260,12 @@ class Worker:
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
         return left
 
-    def _session(self, video: StoredVideo, source: Video, model: LoadedModel, frame: int) -> VideoSession:
+    def _session(
+        self, video: StoredVideo, source: Video, model: LoadedModel, frame: int, reached: range
+    ) -> VideoSession:
         """A session with the corrections that a propagation from a corrected frame can use."""
         session = VideoSession(model.network, source, model.image_size, self.inferer, reach=REACH)
-        corrections = video.spreading_corrections
-        used = {frame, *nearest_frames(corrections, frame - 1), *nearest_frames(corrections, frame + 1)}
-        for other in sorted(used & corrections.keys()):
+        for other in corrections_in_use(video.spreading_corrections, frame, reached):
             session.add_mask(other, video.mask(other).labels > 0)
         return session
 
@@ -314,18 +304,6 @@ def _values(probability: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     }
 
 
-def without_specks(mask: np.ndarray) -> np.ndarray:
-    """Remove parts of a mask, bool, (H, W), that are too small for a polyp: people would have to erase them."""
-    parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
-    areas = np.bincount(parts.ravel())
-    return mask & (areas > _MIN_AREA * mask.size)[parts]
-
-
-def _as_bytes(labels: np.ndarray) -> np.ndarray:
-    """Convert lesion ids to uint8. After the highest id they start again at 1."""
-    return np.where(labels > 0, (labels - 1) % LAST_LESION + 1, 0).astype(np.uint8)
-
-
 def _copy_ids(mask: np.ndarray, named: np.ndarray) -> np.ndarray:
     """Give each part of a mask the id of the lesion that it overlaps in another mask of the same frame.
 
@@ -338,4 +316,4 @@ def _copy_ids(mask: np.ndarray, named: np.ndarray) -> np.ndarray:
     """
     linker = LesionLinker()
     linker.follow(named)
-    return _as_bytes(linker(mask))
+    return as_bytes(linker(mask))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,26 @@ class FrameImages:
         """
         with self._at_once:
             return self._read(path, frame)
+
+    def stretch(self, path: Path, start: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Read the frames from ``start`` to before ``end`` in order, each decoded once, in a thread ahead.
+
+        It has its own place in the video, so it does not disturb who reads single frames.
+
+        Yields:
+            index and pixels, uint8, (H, W, 3), RGB, without damaged frames. It ends early if other videos are opened
+            meanwhile and this one is closed.
+
+        Raises:
+            InputError: the video cannot be read.
+        """
+        video, _ = self._video(path)
+        try:
+            for index, _, pixels in video.frames(start, end):
+                yield index, pixels
+        except ValueError as error:
+            if "is closed" not in str(error):
+                raise
 
     def _read(self, path: Path, frame: int) -> np.ndarray:
         video, lock = self._video(path)

@@ -132,9 +132,9 @@ class Guard:
         """How many bytes a call may send."""
         path = request.url.path
         if path.startswith("/lsinet/"):
-            return {"import": _LARGEST_LABEL, "mask": _LARGEST_MASK, "prompt": 2 * _LARGEST_MASK}.get(
-                path.rpartition("/")[2], _SMALL
-            )
+            in_base64 = 2 * _LARGEST_MASK
+            limits = {"import": _LARGEST_LABEL, "mask": _LARGEST_MASK, "prompt": in_base64, "spread": in_base64}
+            return limits.get(path.rpartition("/")[2], _SMALL)
         return self.limits.get((request.method, path), _SMALL)
 
     def _check_client(self, request: Request) -> None:

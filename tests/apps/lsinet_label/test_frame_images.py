@@ -57,3 +57,19 @@ def test_a_damaged_frame(studies):
     (studies / "p1_a.frames" / "004.png").write_bytes(b"no image")
     with pytest.raises(InputError):
         FrameImages().jpeg(studies / "p1_a.frames", 4)
+
+
+def test_a_stretch(studies):
+    folder, images = studies / "p1_a.frames", FrameImages()
+    (folder / "004.png").write_bytes(b"no image")
+    found = dict(images.stretch(folder, 3, 7))
+    assert list(found) == [3, 5, 6] and all((found[index] == images.pixels(folder, index)).all() for index in found)
+
+
+def test_a_stretch_ends_when_its_video_is_closed(studies):
+    shutil.copytree(studies / "p1_a.frames", studies / "b.frames")
+    images = FrameImages(most_open=1)
+    stretch = images.stretch(studies / "p1_a.frames", 0, 12)
+    assert next(stretch)[0] == 0
+    images.pixels(studies / "b.frames", 0)
+    assert len(list(stretch)) < 12

@@ -17,6 +17,7 @@ from lib.model import ServedModel
 from lib.prompted_frames import PromptedFrames
 from lib.queue import JobQueue
 from lib.security import GuardedRoute
+from lib.spread_previews import SpreadPreviews
 from lib.store import StoredVideo, VideoStore
 
 __all__ = ["ANNOTATOR", "READER", "AppServices", "Services", "include_first", "lsinet_router"]
@@ -39,6 +40,7 @@ class Services:
         on_final: called with a video that was marked as final or opened again. Returns the job that follows.
         images: decodes frames.
         prompted: segments lesions that people point at.
+        previews: shows how a mask would spread.
         tasks: the names that a call may start, by the kind of MONAI Label's tasks: ``train``, ``batch_infer``,
             ``scoring``.
     """
@@ -50,6 +52,7 @@ class Services:
     on_final: Callable[[StoredVideo], Job | None]
     images: FrameImages
     prompted: PromptedFrames
+    previews: SpreadPreviews
     tasks: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def all_videos(self) -> list[StoredVideo]:

@@ -18,6 +18,7 @@ from lib.prompted_frames import PromptedFrames
 from lib.queue import JobQueue
 from lib.routes import Services, add_routes
 from lib.security import Guard
+from lib.spread_previews import SpreadPreviews
 from lib.store import VideoStore
 
 
@@ -34,7 +35,8 @@ def services(studies: Path, tmp_path: Path) -> Services:
         return jobs.submit(video.id, "label") if video.info.is_final else None
 
     images = FrameImages()
-    return Services(datastore, videos, jobs, model, on_final, images, PromptedFrames(images, model))
+    parts = datastore, videos, jobs, model, on_final, images
+    return Services(*parts, PromptedFrames(images, model), SpreadPreviews(images, model))
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
+from lib.errors import Conflict
 from PIL import Image
 
 from lsinet_monai.networks import save_model
@@ -86,4 +88,81 @@ def test_the_status_says_whether_points_are_taken(client):
 def test_without_a_model(client):
     assert client.get("status").json()["model"]["points"] is False
     answer = client.post(f"{FRAME}/prepare")
+    assert answer.status_code == 400 and "no model" in answer.json()["detail"]
+
+
+@pytest.fixture
+def drawing(services, small_network, png, tmp_path):
+    """A model without a prompt head is in service; a mask as the page sends it."""
+    save_model(small_network, tmp_path / "model.pt", 64)
+    return {"mask": base64.b64encode(png(7)).decode()}
+
+
+def lines_of(answer) -> list[dict]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson" and answer.headers["cache-control"] == "no-store"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_the_spread_of_a_mask_comes_frame_by_frame_and_is_not_stored(client, services, drawing):
+    stored = sorted(path for path in services.videos.folder.rglob("*") if path.is_file())
+    *lines, last = lines_of(client.post(f"{FRAME}/spread", json=drawing))
+    assert last == {"complete": True}
+    assert [line["frame"] for line in lines] == [2, 4, 1, 5, 0, 6, 7, 8, 9, 10, 11]
+    for line in lines:
+        mask = np.array(Image.open(io.BytesIO(base64.b64decode(line["mask"]))))
+        assert mask.shape == (64, 80) and mask.dtype == np.uint8
+    video = client.get("videos/p1_a.frames").json()
+    assert not video["corrections"] and not video["propagated"] and video["saves"] == 0
+    assert client.get(f"{FRAME}/mask").headers["x-mask-source"] == "none"
+    assert {path.name for path in services.videos.folder.rglob("*") if path.is_file()} <= {
+        "video.json", *(path.name for path in stored),
+    }  # fmt: skip
+
+
+def test_the_spread_stays_within_the_given_frames_and_before_peoples_masks(client, png, drawing):
+    assert client.put("videos/p1_a.frames/frames/6/mask", content=png()).status_code == 200
+    frames = [line.get("frame") for line in lines_of(client.post(f"{FRAME}/spread", json=drawing))]
+    assert frames == [2, 4, 1, 5, 0, None]
+    within = {"first": 2, "last": 4}
+    assert [line.get("frame") for line in lines_of(client.post(f"{FRAME}/spread", json=drawing | within))] == [
+        2,
+        4,
+        None,
+    ]
+
+
+def test_a_spread_that_is_replaced_says_so(client, services, drawing, monkeypatch):
+    def replaced(*_):
+        yield from ()
+        raise Conflict("a later preview of 'p1_a.frames' has replaced this one")
+
+    monkeypatch.setattr(services.previews, "spread", replaced)
+    (line,) = lines_of(client.post(f"{FRAME}/spread", json=drawing))
+    assert line == {"detail": "a later preview of 'p1_a.frames' has replaced this one"}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"mask": "no base64!"}, 400, "is not base64"),
+        ({"mask": base64.b64encode(b"no PNG").decode()}, 400, "cannot be read as a PNG"),
+        ({"mask": None}, 422, ""),
+        ({"first": 4, "last": 6}, 400, "frame 3 is not in the frames 4 to 6"),
+    ],
+)
+def test_what_cannot_spread(client, drawing, change, status, said):
+    answer = client.post(f"{FRAME}/spread", json=drawing | change)
+    assert answer.status_code == status and said in answer.text
+
+
+def test_where_nothing_can_spread(client, drawing, tmp_path):
+    assert client.post("videos/p1_a.frames/frames/12/spread", json=drawing).status_code == 404
+    assert client.post("videos/nothing/frames/0/spread", json=drawing).status_code == 404
+    final = {"final": True, "partial": True}
+    assert client.post("videos/p1_a.frames/final", json=final).status_code == 200
+    assert client.post(f"{FRAME}/spread", json=drawing).status_code == 409
+    client.post("videos/p1_a.frames/final", json={"final": False})
+    (tmp_path / "model.pt").unlink()
+    answer = client.post(f"{FRAME}/spread", json=drawing)
     assert answer.status_code == 400 and "no model" in answer.json()["detail"]

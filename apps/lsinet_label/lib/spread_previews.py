@@ -1,0 +1,202 @@
+"""Previews of how a mask spreads that nobody has saved yet: computed at each click, and stored nowhere."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from monai.utils import ensure_tuple_rep
+
+from lib.errors import Conflict
+from lib.frame_images import FrameImages
+from lib.model import ServedModel
+from lib.nearby_frames import NearbyFrames
+from lib.spreading import SpreadLesions, corrections_in_use, make_inferer
+from lib.store import REACH, StoredVideo
+from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.propagation import PropagatedFrame
+from lsinet_monai.networks import LoadedModel
+
+__all__ = ["PreviewedFrame", "SpreadPreviews"]
+
+_AROUND = REACH + 2  # a frame's mask depends on the next one, and a cut on the one before
+
+
+class PreviewedFrame(NamedTuple):
+    """What a frame around the drawn one would get."""
+
+    frame: int
+    labels: np.ndarray
+    """uint8, (H, W): lesion ids."""
+
+
+class SpreadPreviews:
+    """Propagates masks that are not saved, by the rules of the jobs that propagate saved ones, and stores nothing.
+
+    The masks are those that a job would store if the mask were saved now; only a lesion that the drawn mask does not
+    show may get another id. Frames with a person's mask, drawn, filled or checked, are skipped, with all beyond them.
+
+    For each of the last few videos it keeps a session: its features, 0.5 MB a frame at 352x352, and the frames that
+    wait to be encoded, 0.4 MB each. So a second click on a frame encodes nothing again. In all this is about 60 MB a
+    video, and up to 130 MB more for decoded frames until a preview is complete.
+
+    It takes no turn on the device, see :class:`lib.device_turns.DeviceTurns`: a person waits for the first frames.
+
+    Args:
+        images: reads frames.
+        model: the model in service.
+        threshold: a pixel belongs to a mask if its probability is above this.
+        most: for how many videos sessions are kept.
+    """
+
+    def __init__(self, images: FrameImages, model: ServedModel, threshold: float = 0.5, most: int = 2) -> None:
+        self._images = images
+        self._model = model
+        self._threshold = threshold
+        self._most = most
+        self._inferer = make_inferer()  # it encodes one frame at a time, so that the first mask comes soon
+        self._lock = threading.Lock()  # held for a frame at a time
+        self._begins = threading.Lock()
+        self._open: OrderedDict[tuple[str, int, str], _OpenVideo] = OrderedDict()
+        self._calls: dict[str, _Call] = {}  # the last one of each video
+
+    def spread(
+        self, video: StoredVideo, frame: int, labels: np.ndarray, within: range | None = None
+    ) -> Iterator[PreviewedFrame]:
+        """Show how a mask would spread. This ends the preview before it of the same video.
+
+        Args:
+            video: the video.
+            frame: the frame of the mask.
+            labels: the mask, uint8, (H, W): lesion ids of all its lesions.
+            within: only these frames; None for all that are reached.
+
+        Returns:
+            the frames around it that can be read, the nearest first, on both sides by turns. The iterator raises
+            Conflict once another preview has replaced this one.
+
+        Raises:
+            NotFound: there is no such frame.
+            Conflict: the video is final.
+            InputError: the frame cannot be read, or there is no model.
+        """
+        video.info.check_frame(frame)
+        video.info.check_not_final()
+        mark, model = self._model.load()
+        reached = video.reached_from(frame)
+        if within is not None:
+            reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
+        call = self._begin(video.id)
+        with _replacement_reported(video.id), self._lock:
+            call.check()
+            opened = self._opened(video, mark, model)
+            opened.source.on_read = call.check
+            opened.correct(video, frame, labels, reached)
+        lesions = SpreadLesions(frame, labels, self._threshold, video.lesions.next_id(reached))
+        found = opened.session.propagate_from(frame, reached, nearest_first=True)
+        return self._follow(call, video.id, opened.source, found, lesions)
+
+    def _follow(
+        self,
+        call: _Call,
+        video: str,
+        source: NearbyFrames,
+        found: Iterator[PropagatedFrame],
+        lesions: SpreadLesions,
+    ) -> Iterator[PreviewedFrame]:
+        with _replacement_reported(video):
+            while True:
+                with self._lock:  # not while the caller has the frame: it may never come back
+                    call.check()
+                    around = next(found, None)
+                    if around is None:
+                        source.end_pass()
+                        return
+                yield PreviewedFrame(around.frame, lesions(around.frame, around.probability))
+
+    def _begin(self, video: str) -> _Call:
+        """Begin a call, and end the one before it of the same video at the next frame that it reads."""
+        call = _Call()
+        with self._begins:
+            before, self._calls[video] = self._calls.get(video), call
+        if before is not None:
+            before.is_replaced = True
+        return call
+
+    def _opened(self, video: StoredVideo, mark: str, model: LoadedModel) -> _OpenVideo:
+        key = video.id, video.path.stat().st_mtime_ns, mark
+        for other in [other for other in self._open if other != key and (other[0] == video.id or other[2] != mark)]:
+            self._open.pop(other).source.end_pass()  # of a video that was replaced, or of a model out of service
+        if key not in self._open:
+            self._open[key] = _OpenVideo(self._images, video, model, self._inferer)
+        self._open.move_to_end(key)
+        while len(self._open) > self._most:
+            self._open.popitem(last=False)[1].source.end_pass()
+        return self._open[key]
+
+
+class _Replaced(Exception):  # no InputError, which a session takes for a damaged frame
+    """Another call has come for the same video."""
+
+
+@contextmanager
+def _replacement_reported(video: str) -> Iterator[None]:
+    try:
+        yield
+    except _Replaced:
+        raise Conflict(f"a later preview of '{video}' has replaced this one") from None
+
+
+class _Call:
+    """One call for a preview."""
+
+    def __init__(self) -> None:
+        self.is_replaced = False
+
+    def check(self) -> None:
+        """Raise if another call has come for the same video."""
+        if self.is_replaced:
+            raise _Replaced
+
+
+class _OpenVideo:
+    """The session of a video, with the corrections that it knows."""
+
+    def __init__(
+        self, images: FrameImages, video: StoredVideo, model: LoadedModel, inferer: SequentialVideoInferer
+    ) -> None:
+        size = ensure_tuple_rep(model.image_size, 2)
+        self.source = NearbyFrames(images, video.path, video.info.frame_count, (size[0], size[1]), _AROUND)
+        self.session = VideoSession(
+            model.network,
+            self.source,
+            model.image_size,
+            inferer,
+            reach=REACH,
+            kept_frames=2 * _AROUND + 1,
+            frame_size=video.info.size,
+        )
+        self._stored: dict[int, int] = {}  # the versions of the stored corrections in the session
+
+    def correct(self, video: StoredVideo, frame: int, labels: np.ndarray, reached: range) -> None:
+        """Let the session have a mask of a frame, the stored masks on which the frames around it depend, and no others.
+
+        Raises:
+            InputError: a frame cannot be read.
+        """
+        self.source.move(frame)
+        corrections = video.spreading_corrections
+        used = set(corrections_in_use(corrections.keys() | {frame}, frame, reached)) - {frame}
+        for other in self.session.masks:
+            if other not in used and other != frame:
+                self.session.remove_mask(other)
+        before, self._stored = self._stored, {}
+        for other in sorted(used):
+            if before.get(other) != corrections[other].version:
+                self.session.add_mask(other, video.mask(other).labels > 0)
+            self._stored[other] = corrections[other].version
+        self.session.add_mask(frame, labels > 0)
