@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,9 @@ class VideoSession:
     is being segmented; the two are among them. They change only where a propagation passes a corrected frame.
 
     The session holds all state, and the network none. Apart from the corrections (a few MB each), its size does not
-    grow with the video: it holds a memory bank, and the features of the ``kept_frames`` frames used last. One
-    propagation encodes each frame once, except corrected frames, which it may encode again, in batches. A corrected
-    frame's features are kept as long as its mask. A later propagation encodes again what the session no longer holds.
-    Use a session in one thread at a time, and for one propagation at a time.
+    grow with the video: it holds a memory bank, and the features of the ``kept_frames`` frames used last. A propagation
+    encodes each frame once that the session does not hold, and corrected ones perhaps again, in batches, whose features
+    are kept as long as the mask. Use a session in one thread at a time, and for one propagation at a time.
 
     Args:
         network: in evaluation mode, on the device to compute on.
@@ -300,6 +299,12 @@ class VideoSession:
         if within is not None:
             reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
         yield from self._propagator.propagate_from(frame, reached, nearest_first)
+
+    def encode(self, frames: Iterable[int]) -> None:
+        """Encode frames ahead of a propagation, which then begins sooner. Damaged ones are left out."""
+        for frame in frames:
+            check_frame_numbers(self.source, frame)
+            self._store.get(frame)
 
     # The file --------------------------------------------------------------------------------------------------------
 

@@ -360,6 +360,17 @@ def test_a_mask_that_is_replaced_spreads_without_reading_a_frame_again(small_net
     assert not source.read
 
 
+def test_frames_are_encoded_ahead(small_network: LSINet) -> None:
+    source = Source(_frames(20), damaged=(9,))
+    session = _session(small_network, source)
+    session.encode([10, 9, 8, 11, 12])
+    session.add_mask(10, MASK)
+    source.read.clear()
+    assert [next(session.propagate_from(10, nearest_first=True)).frame] == [8] and 8 not in source.read
+    with pytest.raises(InputError, match="there is no frame 20"):
+        session.encode([20])
+
+
 def test_frames_that_come_in_the_networks_size_give_the_same_masks(small_network: LSINet) -> None:
     small = [resize_frame(frame, (IMAGE, IMAGE)) for frame in _frames()]
     whole, resized = _session(small_network), _session(small_network, small, frame_size=SIZE)

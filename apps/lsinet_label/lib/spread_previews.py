@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from lsinet_monai.networks import LoadedModel
 
 __all__ = ["PreviewedFrame", "SpreadPreviews"]
 
+_FIRST = 2  # frames on either side, on which the masks of the next ones depend
 _AROUND = REACH + 2  # a frame's mask depends on the next one, and a cut on the one before
 
 
@@ -91,14 +92,34 @@ class SpreadPreviews:
         if within is not None:
             reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
         call = self._begin(video.id)
-        with _replacement_reported(video.id), self._lock:
-            call.check()
-            opened = self._opened(video, mark, model)
-            opened.source.on_read = call.check
-            opened.correct(video, frame, labels, reached)
+        try:
+            with _replacement_reported(video.id), self._lock:
+                opened = self._opened(video, mark, model, call)
+                opened.correct(video, frame, labels, reached)
+        except BaseException:
+            call.is_over = True
+            raise
         lesions = SpreadLesions(frame, labels, self._threshold, video.lesions.next_id(reached))
         found = opened.session.propagate_from(frame, reached, nearest_first=True)
         return self._follow(call, video.id, opened.source, found, lesions)
+
+    def prepare(self, video: StoredVideo, frame: int) -> None:
+        """Encode a frame and those next to it, so that the first masks come soon; not while a preview is made.
+
+        Raises:
+            NotFound: there is no such frame.
+            InputError: there is no model.
+        """
+        video.info.check_frame(frame)
+        mark, model = self._model.load()
+        call = self._begin_if_idle(video.id)
+        if call is None:
+            return
+        first, end = max(0, frame - _FIRST), min(video.info.frame_count, frame + _FIRST + 1)
+        with suppress(_Replaced), call, self._lock:
+            opened = self._opened(video, mark, model, call)
+            opened.source.move(frame)
+            opened.session.encode(sorted(range(first, end), key=lambda other: abs(other - frame)))
 
     def _follow(
         self,
@@ -108,7 +129,7 @@ class SpreadPreviews:
         found: Iterator[PropagatedFrame],
         lesions: SpreadLesions,
     ) -> Iterator[PreviewedFrame]:
-        with _replacement_reported(video):
+        with _replacement_reported(video), call:
             while True:
                 with self._lock:  # not while the caller has the frame: it may never come back
                     call.check()
@@ -120,14 +141,24 @@ class SpreadPreviews:
 
     def _begin(self, video: str) -> _Call:
         """Begin a call, and end the one before it of the same video at the next frame that it reads."""
-        call = _Call()
         with self._begins:
-            before, self._calls[video] = self._calls.get(video), call
-        if before is not None:
-            before.is_replaced = True
-        return call
+            return self._replace(video)
 
-    def _opened(self, video: StoredVideo, mark: str, model: LoadedModel) -> _OpenVideo:
+    def _begin_if_idle(self, video: str) -> _Call | None:
+        """Begin a call, unless the one before it of the same video has not come to its end."""
+        with self._begins:
+            before = self._calls.get(video)
+            return self._replace(video) if before is None or before.is_over else None
+
+    def _replace(self, video: str) -> _Call:
+        if video in self._calls:
+            self._calls[video].is_replaced = True
+        self._calls[video] = _Call()
+        return self._calls[video]
+
+    def _opened(self, video: StoredVideo, mark: str, model: LoadedModel, call: _Call) -> _OpenVideo:
+        """The session of a video, for a call that has not been replaced."""
+        call.check()
         key = video.id, video.path.stat().st_mtime_ns, mark
         for other in [other for other in self._open if other != key and (other[0] == video.id or other[2] != mark)]:
             self._open.pop(other).source.end_pass()  # of a video that was replaced, or of a model out of service
@@ -136,6 +167,7 @@ class SpreadPreviews:
         self._open.move_to_end(key)
         while len(self._open) > self._most:
             self._open.popitem(last=False)[1].source.end_pass()
+        self._open[key].source.on_read = call.check
         return self._open[key]
 
 
@@ -156,6 +188,13 @@ class _Call:
 
     def __init__(self) -> None:
         self.is_replaced = False
+        self.is_over = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over = True
 
     def check(self) -> None:
         """Raise if another call has come for the same video."""

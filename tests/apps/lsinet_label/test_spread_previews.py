@@ -180,6 +180,28 @@ def test_a_later_preview_does_not_wait_until_the_one_before_has_read_its_frames(
     assert read[1] > read[0] + 1  # the frames in between were for the first one
 
 
+def test_the_first_frames_are_encoded_ahead(video, previews, encoded):
+    previews.prepare(video, 5)
+    assert encoded == [5, 4, 6, 3, 7]
+    found = previews.spread(video, 5, drawn())
+    assert [next(found).frame, next(found).frame] == [4, 6] and len(encoded) == 5
+    previews.prepare(video, 9)  # not while the other one goes on
+    assert len(encoded) == 5 and len(list(found)) == 9
+    previews.prepare(video, 0)
+    assert len(encoded) == 12
+    with pytest.raises(NotFound):
+        previews.prepare(video, 12)
+
+
+def test_a_damaged_frame_is_no_error_ahead(video, previews):
+    (video.path / "005.png").write_bytes(b"no image")
+    previews.prepare(video, 5)
+    with pytest.raises(InputError, match="frame 5"):
+        previews.spread(video, 5, drawn())
+    previews.prepare(video, 6)
+    assert len(list(previews.spread(video, 6, drawn()))) == 10
+
+
 def test_previews_of_two_videos_do_not_end_one_another(open_store, studies, model):
     shutil.copytree(studies / "p1_a.frames", studies / "p2_b.frames")
     shutil.copytree(studies / "p1_a.frames", studies / "p3_c.frames")

@@ -6,15 +6,16 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
-from fastapi import Response
+from fastapi import BackgroundTasks, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from lib.routes.services import ANNOTATOR, AppServices, lsinet_router
-from lib.spread_previews import PreviewedFrame
-from lib.store import decode_mask, encode_mask
+from lib.spread_previews import PreviewedFrame, SpreadPreviews
+from lib.store import StoredVideo, decode_mask, encode_mask
 from lsinet_monai.errors import InputError
 
 __all__ = ["router"]
@@ -48,15 +49,22 @@ class UnsavedMask(BaseModel):
 
 
 @router.post(f"{_FRAME}/prepare", status_code=204, summary="Get ready for clicks", dependencies=[ANNOTATOR])
-def prepare_frame(image_id: str, frame: int, app: AppServices) -> Response:
-    """Encode a frame, so that the first click on it is as fast as the others.
+def prepare_frame(image_id: str, frame: int, app: AppServices, afterwards: BackgroundTasks) -> Response:
+    """Encode a frame, so that the first click on it is as fast as the others; afterwards, also those next to it.
 
     Raises:
         NotFound: there is no such video or frame.
         InputError: the frame cannot be read, or there is no model with a prompt head.
     """
-    app.prompted.prepare(app.videos[image_id], frame)
+    video = app.videos[image_id]
+    app.prompted.prepare(video, frame)
+    afterwards.add_task(_prepare_spread, app.previews, video, frame)
     return Response(status_code=204)
+
+
+def _prepare_spread(previews: SpreadPreviews, video: StoredVideo, frame: int) -> None:
+    with suppress(InputError):  # a click will say what is wrong
+        previews.prepare(video, frame)
 
 
 @router.post(f"{_FRAME}/prompt", summary="Segment a lesion from points and a box", dependencies=[ANNOTATOR])
