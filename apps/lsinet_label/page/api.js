@@ -15,6 +15,21 @@ export class ServerError extends Error {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
+/** The lines of JSON in an answer, as they come, until `signal` ends it. */
+async function* linesOf(body, signal) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const cancel = () => reader.cancel().catch(() => {});
+  if (signal.aborted) cancel();
+  signal.addEventListener("abort", cancel);
+  for (let rest = ""; ;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
+
 /** Fires "offline" and "online". */
 export class Api extends EventTarget {
   /** @param {(problem: string) => Promise<{username, password}>} askToSignIn */
@@ -50,6 +65,18 @@ export class Api extends EventTarget {
   async prompt(id, frame, prompts, signal) {
     const path = `${this.#path(id)}/frames/${frame}/prompt`;
     return (await this.#send("POST", path, prompts, { signal, once: true }, "arrayBuffer")).body;
+  }
+
+  /**
+   * How a mask would spread: resolves, once the server has begun, to what comes: {frame, mask}, a PNG file in base64; at
+   * the end {complete} or {detail}. Before that it cannot be given up: of two calls the later one must come later.
+   *
+   * @param {{mask: string, first: number, last: number}} wanted  the mask in base64, and the frames to show
+   */
+  async spread(id, frame, wanted, signal) {
+    const path = `${this.#path(id)}/frames/${frame}/spread`;
+    const { body } = await this.#send("POST", path, wanted, { once: true }, "stream");
+    return linesOf(body, signal);
   }
 
   /** The picture of a frame as an ImageBitmap. */
@@ -107,7 +134,7 @@ export class Api extends EventTarget {
     return this.#call(path, { method, body: JSON.stringify(body), headers, ...options }, as);
   }
 
-  /** Resolves to the answer's JSON or, if `as` is another method of Response, to {body, headers}. */
+  /** Resolves to the answer's JSON or, if `as` is another method of Response or "stream", to {body, headers}. */
   async #call(path, { once = false, ...options } = {}, as = "json") {
     for (;;) {
       const token = sessionStorage.getItem(TOKEN);
@@ -118,6 +145,7 @@ export class Api extends EventTarget {
         response = await fetch(new URL(path, ROOT), { ...options, headers });
         if (response.status === 502 || response.status === 504) throw new TypeError("a proxy cannot reach the server");
         if (!response.ok) body = await response.json().catch(() => null);
+        else if (as === "stream") ({ body } = response);
         else if (response.status !== 204) body = await response[as]();
       } catch (error) {
         if (error.name === "AbortError" || error instanceof SyntaxError) throw error;

@@ -9,6 +9,7 @@ import { Editor } from "./editor.js";
 import { Files } from "./files.js";
 import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
+import { JobReports } from "./job_reports.js";
 import { ManyFrames } from "./many_frames.js";
 import { explain, forgetBefore, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
@@ -16,6 +17,7 @@ import { Player } from "./player.js";
 import { Readings } from "./readings.js";
 import { SeenFrames } from "./seen.js";
 import { ServerWatch } from "./server_watch.js";
+import { SpreadPreview } from "./spread_preview.js";
 import { Stage } from "./stage.js";
 import { Steps } from "./steps.js";
 import { Timeline } from "./timeline.js";
@@ -42,10 +44,13 @@ const finishDrawing = async () => {
   stage.tool.up();
   return (await prompts.finish()) && pen.finish();
 };
-const workflow = new Workflow(api, editor, steps, finishDrawing, new SeenFrames(editor), () => watch.jobs);
+const isDrawing = () => stage.tool.isDrawing || prompts.running !== null || editor.polygon !== null;
+const preview = new SpreadPreview(api, editor, isDrawing);
+const workflow = new Workflow(api, editor, steps, finishDrawing, preview, new SeenFrames(editor), () => watch.jobs);
 const files = new Files(api, editor, steps, async () => (await prompts.finish()) && workflow.saveAll());
-const manyFrames = new ManyFrames(api, editor, steps, finishDrawing);
-const watch = new ServerWatch(api, editor, (job) => workflow.reportEnd(job, watch.nameOf));
+const manyFrames = new ManyFrames(api, editor, steps, finishDrawing, preview);
+const reports = new JobReports(api, editor, preview, () => watch.jobs);
+const watch = new ServerWatch(api, editor, (job) => reports.reportEnd(job, watch.nameOf));
 const flicker = new Flicker(api, editor, view);
 const timeline = new Timeline(element("timeline"), editor);
 const readings = new Readings(editor, (id) => workflow.chooseLesion(id));
@@ -56,7 +61,7 @@ const navigation = new Navigation(
   player,
   watch,
   () => videoList.toggle(false),
-  () => workflow.recallChanges(),
+  () => reports.recallChanges(),
 );
 
 let frameOfMessage = 0;
@@ -97,6 +102,7 @@ editor.addEventListener("mask", () => {
 });
 editor.addEventListener("problem", ({ detail }) => setText("stage-state", editor.video.error ?? explain(detail)));
 editor.addEventListener("selection", () => readings.drawSelection());
+editor.addEventListener("previews", () => readings.drawPreview(preview));
 
 api.addEventListener("offline", () =>
   showBanner(
@@ -153,6 +159,7 @@ const actions = listActions({
   navigation,
   pen,
   player,
+  preview,
   prompts,
   timeline,
   toolSettings,

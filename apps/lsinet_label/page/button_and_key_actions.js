@@ -102,8 +102,11 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 
-const saveActions = ({ files, flicker, manyFrames, prompts, workflow }) => [
-  action("propagate", "Save and propagate", ["Enter", "Ctrl+S"], () => workflow.propagate()),
+const saveActions = ({ files, flicker, manyFrames, preview, prompts, workflow }) => [
+  action("propagate", "Save and propagate; accept the preview", ["Enter", "Ctrl+S"], () => workflow.propagate()),
+  action("drop-preview", "Drop the preview (Esc); your mask stays, and is not saved", [], () =>
+    preview.dropByPeople(),
+  ),
   action("save", "Save", ["S"], () => workflow.save()),
   action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => manyFrames.check()),
   action("revert", "Discard the changes that are not saved", ["Delete"], () => workflow.revert()),
@@ -123,12 +126,13 @@ const saveActions = ({ files, flicker, manyFrames, prompts, workflow }) => [
   action("import", "Import masks", ["I"], () => files.import()),
 ];
 
-const stretchActions = ({ editor, manyFrames }) => [
+const stretchActions = ({ editor, manyFrames, preview }) => [
   action("select", "Select frames from this one on (or pull with Shift on the timeline)", ["Q"], () => manyFrames.select()),
   action("copy-mask", "Give the selected frames this mask", ["W"], () => manyFrames.copyMask()),
-  action("end-selection", "End the selection", ["Escape"], () => {
-    if (editor.selection) say("");
-    editor.select(null);
+  action("end-selection", "End the selection, or drop the preview", ["Escape"], () => {
+    if (!editor.selection) return preview.dropByPeople();
+    say("");
+    return editor.select(null);
   }),
 ];
 

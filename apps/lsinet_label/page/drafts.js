@@ -6,7 +6,7 @@
  * that are closed. Saved and discarded drafts are removed.
  */
 
-import { encodePng, toBase64 } from "./png.js";
+import { encodePng, fromBase64, toBase64 } from "./png.js";
 import { isOpenElsewhere, ownTab } from "./tab.js";
 
 const PREFIX = "lsinet.draft";
@@ -51,8 +51,7 @@ export async function kept(id) {
     if (kind === "polygon") {
       found.polygons.push({ frame, polygon: value });
     } else {
-      const png = Uint8Array.from(atob(value.png), (character) => character.charCodeAt(0)).buffer;
-      found.masks.push({ frame, png, version: value.version });
+      found.masks.push({ frame, png: fromBase64(value.png), version: value.version });
     }
   }
   return found;

@@ -1,15 +1,12 @@
 /** The state of the work: the open video, the current frame, and all unsaved changes. */
 
-import { ServerError } from "./api.js";
 import { doubtfulFrames } from "./doubt.js";
 import { reachOf, runOf } from "./frame_ranges.js";
 import { FrameMask, newLesion } from "./mask.js";
-import { decodePng, encodePng } from "./png.js";
+import { decodePng } from "./png.js";
+import { saveMask } from "./saving.js";
 import { UnsavedWork } from "./unsaved_work.js";
-import { FrameWindow } from "./window.js";
-
-const MEMORY = 192e6; // bytes of pictures and masks around the current frame
-const BEHIND = 0.25; // share of them behind the current frame, seen in the direction of play
+import { FrameWindow, framesAround } from "./window.js";
 
 /** The video. If it has no lesion, a first one is added, which can be drawn. */
 function withLesion(video) {
@@ -21,7 +18,7 @@ function withLesion(video) {
  * Events: "video" (a video was opened or updated), "frame" (the current frame changed), "shown" (its picture and mask
  * are loaded), "lesion" (the pen draws another lesion), "mask" (the mask was painted on; detail: rectangle, null: all),
  * "drafts" (a mask or an open polygon was changed, saved or discarded), "selection" (other frames are selected),
- * "problem" (a frame could not be loaded; detail: Error).
+ * "previews" (other previews are shown), "problem" (a frame could not be loaded; detail: Error).
  */
 export class Editor extends EventTarget {
   constructor(api) {
@@ -36,6 +33,7 @@ export class Editor extends EventTarget {
     this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
     this.work = new UnsavedWork();
     this.anchor = null; // the frame where the selected stretch begins; it ends at the current one
+    this.previews = new Map(); // frame -> FrameMask that a mask which is not saved would spread, see spread_preview.js
     this.changed = []; // frames that the last propagation changed: [{frame, change}], change is 1 - IoU
     this.pictures = new FrameWindow(
       (n, signal) => api.picture(this.video.id, n, signal),
@@ -213,7 +211,7 @@ export class Editor extends EventTarget {
     this.damaged = null;
     this.#emit("frame");
     if (this.anchor !== null) this.#emit("selection");
-    const wanted = this.#around(target, step);
+    const wanted = framesAround(target, step, this.lastFrame, 5 * (video.width || 1280) * (video.height || 1024));
     // The current frame loads first, then those around it.
     const loads = [this.pictures.get(target), this.masks.get(target)];
     this.pictures.move(wanted);
@@ -236,21 +234,33 @@ export class Editor extends EventTarget {
   }
 
   #show(picture, mask) {
-    this.shown = { frame: this.frame, picture, mask };
+    this.shown = { frame: this.frame, picture, mask: this.#asShown(mask) };
     // The pen draws the largest lesion of the frame, unless a person has just chosen another one.
-    const [largest, ...others] = mask.ids();
+    const [largest, ...others] = this.shown.mask.ids();
     const isFar = Math.abs(this.frame - this.chosenAt) > (this.video.fps || 25);
     if (largest && isFar && ![largest, ...others].includes(this.lesion)) this.lesion = largest;
     this.#emit("shown");
   }
 
-  #around(frame, step) {
-    const { width, height } = this.video;
-    const size = Math.max(12, Math.min(100, Math.floor(MEMORY / (5 * (width || 1280) * (height || 1024)))));
-    const behind = Math.ceil(BEHIND * size);
-    const ahead = Array.from({ length: size - behind }, (_, i) => frame + i * step);
-    const past = Array.from({ length: behind }, (_, i) => frame - (i + 1) * step);
-    return [...ahead, ...past].filter((n) => n >= 0 && n <= this.lastFrame);
+  /** The mask to show of a frame: its preview, unless people have changed the frame. */
+  #asShown(mask) {
+    const preview = this.previews.get(this.frame);
+    if (!preview || mask.isChanged) return mask;
+    return Object.assign(preview, { stored: mask, version: mask.version });
+  }
+
+  /**
+   * Show previews in place of the masks of frames that nobody has changed: Map of frame -> FrameMask.
+   *
+   * @param {boolean} now  also on the stage; if not, the current frame's mask stays there until people come back to it
+   */
+  showPreviews(previews, now = true) {
+    this.previews = previews;
+    const { shown, frame } = this;
+    const mask = this.masks.peek(frame);
+    const isHere = now && mask && shown?.frame === frame && !shown.mask.isChanged;
+    if (isHere && this.#asShown(mask) !== shown.mask) this.#show(shown.picture, mask);
+    this.#emit("previews");
   }
 
   async #loadMask(frame, signal) {
@@ -275,6 +285,7 @@ export class Editor extends EventTarget {
     const { mask, frame } = this.shown;
     this.chosenAt = frame;
     this.work.setMask(this.video.id, frame, mask, isStrokeDone);
+    if (this.masks.peek(frame) !== mask) this.masks.drop(frame); // it was a preview: from now on it is the frame's mask
     if (isStrokeDone) this.#emit("drafts");
     this.#emit("mask", rectangle);
   }
@@ -288,47 +299,13 @@ export class Editor extends EventTarget {
 
   // Saving -----------------------------------------------------------------------------------------------------------
 
-  /**
-   * Save the mask of a frame as it is now.
-   *
-   * If the server's mask has changed since it was loaded, `askAboutConflict(frame)` is called if the new mask is a
-   * person's. The mask is then saved if the answer is "mine". A new prediction is overwritten.
-   *
-   * @returns {Promise<{job: string|undefined}|null>} null if the mask was not saved
-   */
-  async save(frame, { propagate = false, askAboutConflict }) {
-    const { id, lesions, hasNewLesion } = this.video;
-    if (hasNewLesion) await this.api.saveLesions(id, lesions);
-    this.video.hasNewLesion = false;
-    const mask = this.work.mask(id, frame) ?? this.shown.mask;
-    const { state } = mask;
-    const labels = mask.labels.slice();
-    const png = await encodePng(labels, mask.width, mask.height);
-    let { version } = mask;
-    for (;;) {
-      try {
-        const answer = await this.api.saveMask(id, frame, png, version, propagate);
-        this.#saved(id, frame, mask, state, answer);
-        return { job: answer.job };
-      } catch (error) {
-        if (!(error instanceof ServerError) || error.status !== 409 || error.body?.version === undefined) throw error;
-      }
-      const theirs = await this.api.mask(id, frame);
-      const saved = (await decodePng(theirs.png)).labels;
-      const isPersons = theirs.source === "corrected" || theirs.source === "checked";
-      if (theirs.source === "corrected" && saved.every((value, i) => value === labels[i])) {
-        // Our own earlier save, whose answer was lost.
-        this.#saved(id, frame, mask, state, { version: theirs.version });
-        return { job: propagate ? (await this.api.startJob(id, "propagate", frame)).job : undefined };
-      }
-      const choice = isPersons ? await askAboutConflict(frame) : "mine";
-      if (choice === "theirs") await this.discard(frame);
-      if (choice !== "mine") return null;
-      ({ version } = theirs);
-    }
+  /** Save the mask of a frame, see saving.js. */
+  save(frame, options) {
+    return saveMask(this, frame, options);
   }
 
-  #saved(id, frame, mask, state, { version, user, time }) {
+  /** Register that the state of a mask is saved. `answer` is the server's; without its time, the video is as before. */
+  markSaved(id, frame, mask, state, { version, user, time }) {
     mask.markSaved(state, version);
     this.savedAt = performance.now();
     if (mask.isChanged) this.work.setMask(id, frame, mask); // painted on while it was being saved

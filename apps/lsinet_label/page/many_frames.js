@@ -8,9 +8,12 @@ import { plural, say, shownNumber } from "./messages.js";
 const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
 
 export class ManyFrames {
-  /** @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open */
-  constructor(api, editor, steps, finishDrawing) {
-    Object.assign(this, { api, editor, steps, finishDrawing });
+  /**
+   * @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open
+   * @param {SpreadPreview} preview
+   */
+  constructor(api, editor, steps, finishDrawing, preview) {
+    Object.assign(this, { api, editor, steps, finishDrawing, preview });
     this.acts = []; // what was done, for undoing: [{act, video, at}]
     this.refused = new Set(); // acts that the server will not undo: masks have changed since
   }
@@ -165,7 +168,11 @@ export class ManyFrames {
     const { editor, api } = this;
     if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
-    const blocked = editor.unsaved.find((frame) => isIn(frame, { first, last }) || frame === options.frame);
+    const isConcerned = (frame) => isIn(frame, { first, last }) || frame === options.frame;
+    const previewed = this.preview.isOpen ? [...editor.previews.keys()].find(isConcerned) : undefined;
+    if (previewed !== undefined)
+      return say(`Frame ${shownNumber(previewed)} shows a preview: accept it (Enter) or drop it (Esc) first.`);
+    const blocked = editor.unsaved.find(isConcerned);
     if (blocked !== undefined)
       return say(
         `Frame ${shownNumber(blocked)} has changes that are not saved: save (S) or discard (Del) them first.`,

@@ -4,6 +4,7 @@ const HISTORY = 100; // strokes that can be undone, per frame
 
 /** Colours that stand out on mucosa: cyan, yellow and green first. The server has the same ones. */
 const PALETTE = ["#00d5ff", "#ffe033", "#2ee66b", "#ff9d2e", "#8c9bff", "#f0623c", "#ff9ad5"];
+const DASH = 16; // of a preview's outline: a dash and a gap, in thicknesses of the line
 const DARK_HALO = [0, 0, 0, 0.7]; // around the outline, for bright tissue
 const LIGHT_HALO = [255, 255, 255, 0.45]; // inside it, for dark tissue
 
@@ -30,6 +31,12 @@ export class FrameMask {
     this.base = {}; // the state before the first stroke in `strokes`
     this.saved = this.base;
     this.before = null; // the labels before the stroke in progress
+    this.stored = null; // of a preview: the frame's mask until people draw on the preview
+  }
+
+  /** Whether nobody has drawn on this preview of a spread. */
+  get isPreview() {
+    return this.stored !== null;
   }
 
   /** The state of the mask, identified by its last stroke. */
@@ -114,6 +121,7 @@ export class FrameMask {
   }
 
   endStroke(rectangle) {
+    if (this.isPreview) this.#adopt();
     const [x0, y0, x1, y1] = rectangle ?? [0, 0, 0, 0];
     const cut = (labels) => {
       const piece = new Uint8Array((x1 - x0) * (y1 - y0));
@@ -134,6 +142,14 @@ export class FrameMask {
     if (this.strokes.length > HISTORY) this.base = this.strokes.shift();
     this.position = this.strokes.length;
     this.before = null;
+  }
+
+  /** Make the preview a change of the frame's mask, which can be undone like a stroke. */
+  #adopt() {
+    const { width, height, stored, before } = this;
+    const rectangle = [0, 0, width, height];
+    this.strokes.push({ rectangle, before: stored.labels.slice(), after: before.slice(), at: performance.now() });
+    Object.assign(this, { position: 1, source: stored.source, stored: null });
   }
 
   /** Drop the stroke in progress. */
@@ -258,6 +274,8 @@ export class FrameMask {
    * @param {Map<number, string>} colours  "#rrggbb" by lesion id
    * @param {number} opacity  of the filling, 0 to 1
    * @param {number} line     thickness of the outline, and of each halo, in pixels of the mask; 0: no outline
+   *
+   * The outline of a preview is dashed.
    */
   draw(context, rectangle, colours, opacity, line) {
     const { width, height, labels } = this;
@@ -287,6 +305,7 @@ export class FrameMask {
     for (let y = y0, to = 0; y < y1; y++) {
       for (let x = x0, at = y * width + x0; x < x1; x++, at++, to++) {
         const id = labels[at];
+        const isGap = this.isPreview && line && (x + y) % (DASH * line) >= (DASH * line) / 2;
         const isEdge = (far) =>
           (x >= far && labels[at - far] !== id) ||
           (x + far < width && labels[at + far] !== id) ||
@@ -295,7 +314,7 @@ export class FrameMask {
         if (!id) {
           if (line && isEdge(line)) pixels[to] = dark;
         } else if (line && isEdge(line)) {
-          pixels[to] = outline[id];
+          pixels[to] = isGap ? dark : outline[id];
         } else {
           pixels[to] = line && isEdge(2 * line) ? light : filling[id];
         }

@@ -52,6 +52,9 @@ export async function toBase64(blob) {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
+/** The bytes that base64 stands for, as an ArrayBuffer. */
+export const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
+
 /** Decode a PNG (ArrayBuffer) to {width, height, labels}; throws an Error for other kinds of images. */
 export async function decodePng(buffer) {
   const bytes = new Uint8Array(buffer);

@@ -10,6 +10,7 @@ export class Readings {
   constructor(editor, onChooseLesion) {
     Object.assign(this, { editor, onChooseLesion });
     this.hasSignIn = false; // without sign-in, all people have the same name
+    this.isAccepted = false; // whether people have accepted the preview
   }
 
   drawVideo() {
@@ -56,13 +57,23 @@ export class Readings {
     element("frame-state").className = this.editor.unsaved.length ? "unsaved" : "";
     element("take-back").hidden = video.final || !video.corrections.some((correction) => correction.frame === frame);
     const { first, last } = this.editor.reach;
-    setText("spreads", `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`);
+    const reach = `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`;
+    setText("spreads", this.#showsPreview ? "" : reach);
 
     const inFrame = shown?.frame === frame ? shown.mask.ids() : [];
     drawLesions(lesionRows(this.editor), lesion, inFrame, this.onChooseLesion);
     const names = inFrame.map((id) => video.lesions.find((other) => other.id === id)?.name ?? `lesion ${id}`);
     const label = `Frame ${shownNumber(frame)}: ${names.join(", ") || "no lesion"}. ${state}`;
     element("stage").setAttribute("aria-label", label);
+  }
+
+  /** The preview of a spread, and the buttons for it. */
+  drawPreview({ isOpen, line }) {
+    element("preview").hidden = !line;
+    setText("preview-frames", line);
+    element("preview").querySelector("button").hidden = !isOpen;
+    this.isAccepted = Boolean(line) && !isOpen;
+    this.drawFrame();
   }
 
   /** What is selected, and the buttons for it. */
@@ -91,6 +102,12 @@ export class Readings {
     return readings.join(" · ");
   }
 
+  /** Whether the current frame's mask is a preview. */
+  get #showsPreview() {
+    const { shown, frame } = this.editor;
+    return shown?.frame === frame && shown.mask.isPreview;
+  }
+
   /** The source of the current mask, and what is not saved. */
   #state() {
     const { video, frame, shown, unsaved, polygon } = this.editor;
@@ -104,6 +121,7 @@ export class Readings {
       const by = this.hasSignIn && correction.user ? ` by ${correction.user}` : "";
       state = `${what}${by}, ${time}`;
     }
+    if (this.#showsPreview) state = this.isAccepted ? "Preview: it is being stored" : "Preview: not saved";
     if (video.final) state = "The video is final";
     const isUnsaved = unsaved.includes(frame);
     if (isUnsaved) state = `Frame ${shownNumber(frame)} is not saved`;

@@ -26,7 +26,7 @@ export class Timeline {
       this.draw();
     };
     new ResizeObserver(redraw).observe(canvas);
-    editor.addEventListener("drafts", redraw);
+    for (const type of ["drafts", "previews"]) editor.addEventListener(type, redraw);
     editor.addEventListener("selection", () => this.draw());
     editor.addEventListener("video", () => {
       if (editor.video?.id !== this.id) Object.assign(this, { id: editor.video?.id, zoom: 1, first: 0 });
@@ -242,6 +242,7 @@ export class Timeline {
     const sources = [top, top + ROWS.sources];
     bars(video.scores.map((score) => (score === null ? null : 1)), ...sources, colour("predicted"));
     bars(perFrame(video.propagated), ...sources, colour("propagated"));
+    bars(perFrame(editor.previews.keys()), ...sources, colour("preview"));
     bars(perFrame(editor.checked), ...sources, colour("checked"));
     bars(perFrame(editor.corrected), ...sources, colour("corrected"));
     this.#drawAxis(context, width, height);
@@ -305,6 +306,7 @@ export class Timeline {
       editor.corrected.has(editor.frame) && "corrected",
       editor.checked.has(editor.frame) && "checked",
       editor.unsaved.includes(editor.frame) && "not saved",
+      editor.previews.has(editor.frame) && "preview",
     ].filter(Boolean);
     canvas.setAttribute("aria-valuetext", [`Frame ${number} of ${last}`, ...notes].join(", "));
   }

@@ -1,5 +1,22 @@
 /** Pictures or masks around the current frame: loaded ahead, and dropped when far, to bound the memory. */
 
+const MEMORY = 192e6; // bytes of pictures and masks around the current frame
+const BEHIND = 0.25; // share of them behind the current frame, seen in the direction of play
+
+/**
+ * The frames to load around one, the most urgent first.
+ *
+ * @param {number} step   1 or -1: where people go
+ * @param {number} bytes  of the picture and mask of a frame
+ */
+export function framesAround(frame, step, lastFrame, bytes) {
+  const size = Math.max(12, Math.min(100, Math.floor(MEMORY / bytes)));
+  const behind = Math.ceil(BEHIND * size);
+  const ahead = Array.from({ length: size - behind }, (_, i) => frame + i * step);
+  const past = Array.from({ length: behind }, (_, i) => frame - (i + 1) * step);
+  return [...ahead, ...past].filter((n) => n >= 0 && n <= lastFrame);
+}
+
 export class FrameWindow {
   /**
    * @param {(frame: number, signal: AbortSignal) => Promise} load

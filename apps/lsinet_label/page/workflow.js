@@ -3,7 +3,7 @@
 import * as dialogs from "./dialogs.js";
 import { isIn } from "./frame_ranges.js";
 import { newLesion } from "./mask.js";
-import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
+import { complain, plural, say, shownNumber } from "./messages.js";
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -13,11 +13,12 @@ function isUnfinished({ state, without_mask }) {
 export class Workflow {
   /**
    * @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open
+   * @param {SpreadPreview} preview
    * @param {SeenFrames} seen
    * @param {() => object[]} jobs  the server's
    */
-  constructor(api, editor, steps, finishDrawing, seen, jobs) {
-    Object.assign(this, { api, editor, steps, finishDrawing, seen, jobs });
+  constructor(api, editor, steps, finishDrawing, preview, seen, jobs) {
+    Object.assign(this, { api, editor, steps, finishDrawing, preview, seen, jobs });
     this.hasSignIn = false; // without sign-in, all people have the same name
     this.lastSpread = null; // the last propagation: {job, video, frame, version of the mask}
     this.model = null; // as the server's status describes it
@@ -64,12 +65,13 @@ export class Workflow {
           ? "This frame is saved already."
           : "You have not changed this frame. If its mask is right, press Y to mark it as checked.",
       );
+    const note = this.preview.isOpen ? " The preview is dropped: Enter propagates the frame." : "";
     return this.steps.run(async () => {
       const { saved } = await this.#saveFrames(unsaved);
       const only = unsaved.find((one) => !editor.polygonAt(one));
       const what = saved === 1 ? `frame ${shownNumber(only)}` : `${saved} frames`;
       const open = this.#openPolygons();
-      if (saved || open) say(`${saved ? `Saved ${what}.` : ""} ${open}`.trim());
+      if (saved || open) say(`${saved ? `Saved ${what}.${note}` : ""} ${open}`.trim());
     });
   }
 
@@ -86,12 +88,16 @@ export class Workflow {
     return open.length ? `Frame ${shownNumber(open[0])} has an open polygon: close it (Enter) or drop it (Esc) there.` : "";
   }
 
-  /** Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. */
+  /**
+   * Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. In a frame
+   * that shows a preview, propagate the one from which that spreads.
+   */
   async propagate() {
     if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { editor } = this;
     if (!editor.mask) return say("The frame is still loading.");
-    const { unsaved, frame, selection } = editor;
+    const { unsaved, selection } = editor;
+    const frame = this.preview.origin(editor.frame);
     if (selection && !isIn(frame, selection))
       return say("This frame is not selected: go to a selected one, or drop the selection (Esc).");
     // A mask that many frames got together spreads once it is saved as this frame's own.
@@ -101,19 +107,36 @@ export class Workflow {
       return say("You have not changed this frame: correct it first. If its mask is right, press Y.");
     const { id } = editor.video;
     if (!isUnsaved && !selection && this.#hasSpread(id, frame)) return null;
+    const loss = this.preview.lossBy(frame);
+    const wanted = [...unsaved.filter((other) => other !== frame), ...(isUnsaved ? [frame] : [])];
     return this.steps.run(async () => {
-      const others = unsaved.filter((other) => other !== frame);
-      const isServed = Boolean(this.model?.available);
-      const wanted = [...others, ...(isUnsaved ? [frame] : [])];
-      let { job } = await this.#saveFrames(wanted, isServed && isUnsaved && !selection);
-      if (editor.unsaved.includes(frame)) return null;
-      if (!isServed) return complain(`Saved, but not propagated: ${this.#whyNoModel}`);
-      if (selection || !isUnsaved) ({ job } = await this.api.startJob(id, "propagate", frame, selection));
-      this.lastSpread = { job, video: id, frame, version: editor.mask?.version };
+      const accepted = this.preview.accept(frame);
+      let job;
+      try {
+        job = await this.#startSpread(id, frame, wanted, isUnsaved, selection);
+      } finally {
+        this.preview.storedBy(job);
+      }
+      if (!job) return;
+      this.lastSpread = { job, video: id, frame, version: (accepted ?? editor.mask)?.version };
       editor.select(null);
-      const where = selection ? `the frames ${shownNumber(selection.first)} to ${shownNumber(selection.last)}` : "the frames around it";
-      return say(`Saved. The frame is being propagated to ${where}; you can continue meanwhile. ${this.#openPolygons()}`);
+      const where = selection
+        ? `the frames ${shownNumber(selection.first)} to ${shownNumber(selection.last)}`
+        : "the frames around it";
+      const what = frame === editor.frame ? "The frame" : `Frame ${shownNumber(frame)}`;
+      say(`Saved. ${what} is being propagated to ${where}; you can continue meanwhile.${loss} ${this.#openPolygons()}`);
     });
+  }
+
+  /** Save frames, and begin to propagate one, within a step; resolves to the job, or to undefined if there is none. */
+  async #startSpread(id, frame, wanted, isUnsaved, selection) {
+    const { editor, api } = this;
+    const isServed = Boolean(this.model?.available);
+    const { job } = await this.#saveFrames(wanted, isServed && isUnsaved && !selection);
+    if (editor.unsaved.includes(frame)) return undefined;
+    if (!isServed) complain(`Saved, but not propagated: ${this.#whyNoModel}`);
+    else if (selection || !isUnsaved) return (await api.startJob(id, "propagate", frame, selection)).job;
+    return job;
   }
 
   /** Whether the saved mask of a frame is the one that was propagated last; if so, say it. */
@@ -289,45 +312,5 @@ export class Workflow {
       await this.api.cancelJob(job.job);
       say("The job is cancelled.");
     });
-  }
-
-  /** Recall what the last propagation changed, after the video was opened. */
-  async recallChanges() {
-    const { id } = this.editor.video;
-    const isSpread = (job) => job.image === id && job.kind === "propagate" && job.state === "done";
-    const last = this.jobs().findLast(isSpread);
-    const { changed } = last ? await this.api.job(last.job) : {};
-    if (this.editor.video?.id === id) this.editor.showChanged((changed ?? []).filter(({ change }) => change > 0));
-  }
-
-  /** Report a job that has just ended, and show what it changed. */
-  async reportEnd(job, nameOf) {
-    const { editor } = this;
-    const isHere = job.image === editor.video?.id;
-    if (job.state === "failed") complain(`${nameOf(job.image)}: ${inPeoplesWords(job.message)}`);
-    if (!isHere || job.kind === "label") return;
-    const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
-    editor.changed = job.kind === "propagate" ? changed : [];
-    await editor.refresh();
-    editor.reload(null);
-    if (job.state === "cancelled" && changed.length) {
-      const canUndo = job.kind === "propagate" && job.frame !== null && editor.video.spread?.frame === job.frame;
-      say(
-        `The job is cancelled; ${plural(changed.length, "frame")} had changed already.${canUndo ? " Shift+U undoes it." : ""}`,
-      );
-    }
-    if (job.state !== "done") return;
-    if (job.kind === "annotate") {
-      const { unreadable } = editor.video;
-      const damaged = unreadable ? ` ${plural(unreadable, "frame")} cannot be read.` : "";
-      say(`The polyps are found.${damaged} Press N for the next doubtful frame.`);
-    } else if (!changed.length) {
-      say("No other mask has changed: they already agreed with yours.");
-    } else {
-      const most = editor.mostChanged;
-      say(
-        `${plural(changed.length, "frame")} changed, most of all frame ${shownNumber(most.frame)} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
-      );
-    }
   }
 }

@@ -31,6 +31,7 @@ APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
+SPREAD = [f"spread-{number}.frames" for number in range(6)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -41,7 +42,7 @@ browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("label")
-    for name, (frames, seed) in {**VIDEOS, POINTED: (16, 4)}.items():
+    for name, (frames, seed) in {**VIDEOS, POINTED: (16, 4), **dict.fromkeys(SPREAD, (16, 4))}.items():
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
@@ -1072,8 +1073,8 @@ def network(page: Page, server: Any, deadline: int) -> FakeNetwork:
     return FakeNetwork(page, server.get("status"), deadline)
 
 
-def show_pointed(page: Page, server: Any, frame: int) -> None:
-    page.goto(f"{server.url}#{POINTED}")
+def show_pointed(page: Page, server: Any, frame: int, video: str = POINTED) -> None:
+    page.goto(f"{server.url}#{video}")
     shows(page, 0)
     if frame:
         go_to(page, frame)
@@ -1399,6 +1400,212 @@ class TestPoints:
         page.keyboard.press("s")
         says(page, "Saved frame 1.")
         assert np.array_equal(server.labels(POINTED, 0), mask)
+
+
+# Previews of a spread -------------------------------------------------------------------------------------------------
+
+
+def previews(page: Page, first: int, last: int) -> None:
+    """Wait until a preview is complete; it says its frames, which people count from 1."""
+    page.wait_for_function(
+        "text => document.getElementById('preview-frames').textContent.includes(text)",
+        arg=f"of the frames {first + 1} to {last + 1}. Propagate",
+    )
+
+
+def all_labels(server: Any, video: str) -> np.ndarray:
+    return np.stack([server.labels(video, frame) for frame in range(16)])
+
+
+class Spreads:
+    """Notes which previews the page asks for."""
+
+    def __init__(self, page: Page, server: Any) -> None:
+        self.server = server
+        self.questions: list[tuple[str, dict[str, Any]]] = []
+        page.on("request", self._note)
+
+    def _note(self, request: Any) -> None:
+        if request.url.endswith("/spread"):
+            self.questions.append((request.url.partition("/lsinet/")[2], request.post_data_json))
+
+    @staticmethod
+    def _decode(mask: str) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(mask))))
+
+    @property
+    def asked(self) -> list[np.ndarray]:
+        """The masks that are to spread."""
+        return [self._decode(question["mask"]) for _, question in self.questions]
+
+    def masks(self) -> dict[int, np.ndarray]:
+        """What the server answers to the last question: a browser's streams cannot be read here."""
+        path, question = self.questions[-1]
+        answer = self.server.call("POST", f"/lsinet/{path}", question)
+        *lines, last = [json.loads(line) for line in answer.body.splitlines()]
+        assert last == {"complete": True}
+        return {line["frame"]: self._decode(line["mask"]) for line in lines}
+
+
+@pytest.fixture
+def spreads(page: Page, server: Any) -> Spreads:
+    return Spreads(page, server)
+
+
+class TestSpreadPreview:
+    pytestmark = browser_test
+
+    def test_a_click_shows_how_its_mask_spreads_and_stores_nothing(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[0]
+        show_pointed(page, server, 6, video)
+        before = all_labels(server, video)
+        page.keyboard.press("o")  # the gaps of a dashed outline would not count as drawn
+        click(page, 60, 50)
+        previews(page, 0, 15)
+        masks = spreads.masks()
+        assert list(masks)[:4] == [5, 7, 4, 8] and set(masks) == set(range(16)) - {6}
+        assert np.array_equal(spreads.asked[0], network.mask(network.questions[0]))
+        for key, frame in (("ArrowRight", 7), ("ArrowRight", 8), ("Home", 0)):
+            page.keyboard.press(key)
+            shows(page, frame)
+            draws(page, np.count_nonzero(masks[frame]))
+            assert page.inner_text("#frame-state") == "Preview: not saved; 1 other not saved"
+        assert (all_labels(server, video) == before).all() and not server.get(f"videos/{video}")["corrections"]
+        page.reload()
+        says(page, "Frames that are not saved: 7.")  # the one with the click
+        assert page.is_hidden("#preview") and drawn_pixels(page) == 0
+
+    def test_a_later_click_replaces_it_and_undo_brings_the_one_before_back(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[1]
+        show_pointed(page, server, 4, video)
+        click(page, 30, 30)
+        draws(page, 256)
+        click(page, 80, 60)
+        previews(page, 0, 15)
+        assert len(spreads.asked) == 2 and np.count_nonzero(spreads.asked[1]) == 512
+        both = spreads.masks()
+        page.keyboard.press("Control+z")
+        page.wait_for_function("() => !document.getElementById('preview-frames').textContent.includes('16. Prop')")
+        previews(page, 0, 15)
+        assert np.array_equal(spreads.asked[2], spreads.asked[0])
+        one = spreads.masks()
+        assert any((one[frame] != both[frame]).any() for frame in one)
+        page.keyboard.press("Control+z")
+        page.wait_for_selector("#preview", state="hidden")
+        page.keyboard.press("ArrowRight")
+        shows(page, 5)
+        assert page.inner_text("#frame-state") == "No mask yet" and drawn_pixels(page) == 0
+
+    def test_enter_accepts_it_and_nobody_is_asked_again(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[2]
+        show_pointed(page, server, 6, video)
+        page.keyboard.press("k")  # by keyboard alone
+        says(page, "Shift+Space one outside")
+        page.keyboard.press(" ")
+        previews(page, 0, 15)
+        masks = spreads.masks()
+        page.keyboard.press("k")
+        page.keyboard.press("ArrowLeft")
+        shows(page, 5)
+        page.keyboard.press("Enter")
+        says(page, "as the preview showed")
+        assert np.array_equal(server.labels(video, 6), spreads.asked[0])
+        for frame, mask in masks.items():
+            assert np.array_equal(server.labels(video, frame) > 0, mask > 0), frame
+        stored = server.get(f"videos/{video}")
+        assert [each["frame"] for each in stored["corrections"]] == [6] and stored["spread"] is None
+        assert page.is_hidden("#preview") and page.is_hidden("#spread")
+        assert page.inner_text("#frame-state") == "Propagated from a correction"
+        assert server.call("POST", f"/lsinet/videos/{video}/undo", {"act": 1}).status == 200
+        assert not server.get(f"videos/{video}")["propagated"]
+
+    def test_it_is_dropped_by_people_and_by_a_save(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[3]
+        show_pointed(page, server, 6, video)
+        click(page, 60, 50)
+        previews(page, 0, 15)
+        page.keyboard.press("ArrowRight")
+        shows(page, 7)
+        assert "Preview" in page.inner_text("#frame-state")
+        page.keyboard.press("y")
+        says(page, "Frame 8 shows a preview: accept it (Enter) or drop it (Esc) first.")
+        page.keyboard.press("Escape")
+        says(page, "The preview is dropped; frame 7 is not saved yet.")
+        assert page.is_hidden("#preview") and drawn_pixels(page) == 0
+        page.keyboard.press("ArrowLeft")
+        shows(page, 6)
+        click(page, 30, 30)
+        previews(page, 0, 15)
+        page.keyboard.press("s")
+        says(page, "Saved frame 7. The preview is dropped: Enter propagates the frame.")
+        assert page.is_hidden("#preview")
+        labels = all_labels(server, video)
+        assert labels[6].any() and not labels[:6].any() and not labels[7:].any()
+        assert not server.get(f"videos/{video}")["propagated"]
+
+    def test_frames_of_people_are_left_out(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[4]
+        server.annotate(video)
+        checked = {"first": 9, "last": 9, "act": "check"}
+        assert server.call("POST", f"/lsinet/videos/{video}/stretch", checked).status == 200
+        mine = np.zeros(SIZE, np.uint8)
+        mine[5:25, 5:25] = 1
+        server.save_mask(video, 2, mine)
+        show_pointed(page, server, 6, video)
+        click(page, 60, 50)
+        previews(page, 3, 8)
+        assert set(spreads.masks()) == {3, 4, 5, 7, 8}
+        for frame, state in ((9, "Checked"), (2, "Corrected")):
+            go_to(page, frame)
+            assert page.inner_text("#frame-state").startswith(state)
+            assert drawn_pixels(page) == np.count_nonzero(server.labels(video, frame))
+        server.save_mask(video, 4, mine)  # somebody else: the page looks again, and so does the preview
+        previews(page, 5, 8)
+        page.keyboard.press("Enter")  # propagates the mask of this frame, and saves the other one
+        says(page, "The preview from frame 7 is dropped.")
+        assert page.is_hidden("#preview") and server.labels(video, 6).any()
+
+    def test_drawing_on_it_makes_it_ones_own(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        video = SPREAD[5]
+        show_pointed(page, server, 6, video)
+        page.keyboard.press("o")
+        click(page, 60, 50)
+        previews(page, 0, 15)
+        masks = spreads.masks()
+        page.keyboard.press("ArrowRight")
+        shows(page, 7)
+        page.keyboard.press("b")
+        draw(page, (0.1, 0.1), (0.15, 0.1))
+        says(page, "The preview from frame 7 has ended; that frame is not saved yet.")
+        assert "Frame 8 is not saved; 1 other not saved" in page.inner_text("#frame-state")
+        assert page.is_hidden("#preview") and drawn_pixels(page) > np.count_nonzero(masks[7])
+        pixels = drawn_pixels(page)
+        page.keyboard.press("ArrowRight")
+        shows(page, 8)
+        assert drawn_pixels(page) == 0
+        page.keyboard.press("ArrowLeft")
+        shows(page, 7)
+        assert drawn_pixels(page) == pixels
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == np.count_nonzero(masks[7])
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == 0 and "Frame 8" not in page.inner_text("#frame-state")
+        page.keyboard.press("Control+Shift+z")
+        page.keyboard.press("s")
+        says(page, "Saved 2 frames.")
+        assert np.array_equal(server.labels(video, 7), masks[7])
 
 
 # Its modules ----------------------------------------------------------------------------------------------------------

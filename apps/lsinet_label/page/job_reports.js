@@ -1,0 +1,63 @@
+/** Reports to people what jobs have changed. */
+
+import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
+
+export class JobReports {
+  /**
+   * @param {SpreadPreview} preview
+   * @param {() => object[]} jobs  the server's
+   */
+  constructor(api, editor, preview, jobs) {
+    Object.assign(this, { api, editor, preview, jobs });
+  }
+
+  /** Recall what the last propagation changed, after the video was opened. */
+  async recallChanges() {
+    const { id } = this.editor.video;
+    const isSpread = (job) => job.image === id && job.kind === "propagate" && job.state === "done";
+    const last = this.jobs().findLast(isSpread);
+    const { changed } = last ? await this.api.job(last.job) : {};
+    if (this.editor.video?.id === id) this.editor.showChanged((changed ?? []).filter(({ change }) => change > 0));
+  }
+
+  /** Keep what a job propagated, because people saw and accepted it before; resolves to whether anything changed. */
+  async #keepSeen({ image, frame }) {
+    const { spread } = await this.api.video(image);
+    if (spread?.frame !== frame) return false;
+    await this.api.keepSpread(image, spread.act);
+    return true;
+  }
+
+  /** Report a job that has just ended, and show what it changed. */
+  async reportEnd(job, nameOf) {
+    const { editor } = this;
+    const isHere = job.image === editor.video?.id;
+    if (job.state === "failed") complain(`${nameOf(job.image)}: ${inPeoplesWords(job.message)}`);
+    const isKept = job.state === "done" && this.preview.wasSeen(job.job) && (await this.#keepSeen(job));
+    if (!isHere || job.kind === "label") return;
+    const changed = ((await this.api.job(job.job)).changed ?? []).filter(({ change }) => change > 0);
+    editor.changed = job.kind === "propagate" ? changed : [];
+    await editor.refresh();
+    this.preview.end(job.job);
+    editor.reload(null);
+    if (job.state === "cancelled" && changed.length) {
+      const canUndo = job.kind === "propagate" && job.frame !== null && editor.video.spread?.frame === job.frame;
+      say(
+        `The job is cancelled; ${plural(changed.length, "frame")} had changed already.${canUndo ? " Shift+U undoes it." : ""}`,
+      );
+    }
+    if (job.state !== "done") return;
+    if (job.kind === "annotate") {
+      const { unreadable } = editor.video;
+      const damaged = unreadable ? ` ${plural(unreadable, "frame")} cannot be read.` : "";
+      say(`The polyps are found.${damaged} Press N for the next doubtful frame.`);
+    } else if (!changed.length) {
+      say("No other mask has changed: they already agreed with yours.");
+    } else {
+      const most = editor.mostChanged;
+      say(
+        `${plural(changed.length, "frame")} changed${isKept ? ", as the preview showed" : ""}, most of all frame ${shownNumber(most.frame)} (by ${Math.round(100 * most.change)}%). Press J to see it.`,
+      );
+    }
+  }
+}
