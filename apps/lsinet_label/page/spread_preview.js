@@ -46,8 +46,8 @@ export class SpreadPreview {
     const frames = [...editor.previews.keys(), from.frame];
     const [first, last] = [Math.min(...frames), Math.max(...frames)].map(shownNumber);
     if (!isOpen) return `Accepted: the frames ${first} to ${last} are being stored.`;
-    const range = first === last ? "none" : `${first} to ${last}`;
-    return `Preview, not saved, of the frames ${range}${isComplete ? "" : " so far"}. Propagate (Enter) accepts it.`;
+    const range = first === last ? "no frame" : `frames ${first} to ${last}`;
+    return `Preview, not saved: ${range}${isComplete ? "" : " so far"}. Propagate (Enter) accepts it.`;
   }
 
   /** What people lose if they propagate this frame, as a sentence; empty if that is nothing. */

@@ -1409,7 +1409,7 @@ def previews(page: Page, first: int, last: int) -> None:
     """Wait until a preview is complete; it says its frames, which people count from 1."""
     page.wait_for_function(
         "text => document.getElementById('preview-frames').textContent.includes(text)",
-        arg=f"of the frames {first + 1} to {last + 1}. Propagate",
+        arg=f": frames {first + 1} to {last + 1}. Propagate",
     )
 
 
