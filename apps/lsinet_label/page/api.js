@@ -68,8 +68,8 @@ export class Api extends EventTarget {
   }
 
   /**
-   * How a mask would spread: resolves, once the server has begun, to what comes: {frame, mask}, a PNG file in base64; at
-   * the end {complete} or {detail}. Before that it cannot be given up: of two calls the later one must come later.
+   * How a mask would spread: resolves, once the server has begun, to what comes: {frame, mask}, a PNG file in base64,
+   * and at the end {complete} or {detail}. Before that it cannot be given up: the later of two calls must come later.
    *
    * @param {{mask: string, first: number, last: number}} wanted  the mask in base64, and the frames to show
    */

@@ -2,8 +2,8 @@
  * The preview of a spread: the masks that the frames around one would get if its mask were saved and propagated. It
  * comes by itself after each click of the point tool, the nearest frames first, and is drawn with a dashed outline.
  *
- * It is no change: nothing of it is saved, kept as a draft, or exported, until people accept it. If they draw on a frame
- * of it, what they see becomes their own mask of this frame.
+ * It is not a change: nothing of it is saved, kept as a draft, or exported until people accept it. If they draw on a
+ * frame of it, what they see becomes their own mask of this frame.
  */
 
 import { reachOf } from "./frame_ranges.js";
@@ -70,8 +70,9 @@ export class SpreadPreview {
     if (mask.isChanged && (isHere || mask.prompts.size)) this.#start({ video: video.id, frame, mask });
     else if (isLeft && mask.isChanged) this.drop();
     else return;
-    if (isLeft)
-      setTimeout(() => say(`The preview from frame ${shownNumber(from.frame)} has ended; that frame is not saved yet.`));
+    if (!isLeft) return;
+    const line = `The preview from frame ${shownNumber(from.frame)} has ended; that frame is not saved yet.`;
+    setTimeout(() => say(line)); // after what the change itself says
   }
 
   /** Another video was opened, or people's masks have changed, on which the preview depends. */
@@ -122,9 +123,11 @@ export class SpreadPreview {
         if (signal.aborted) return;
         if (detail) throw new Error(detail);
         if (complete) this.isComplete = true;
-        const decoded = found && (await decodePng(fromBase64(found)));
-        if (signal.aborted) return;
-        if (decoded) editor.previews.set(other, new FrameMask(decoded.width, decoded.height, decoded.labels, 0, "none"));
+        if (found) {
+          const { width, height, labels } = await decodePng(fromBase64(found));
+          if (signal.aborted) return;
+          editor.previews.set(other, new FrameMask(width, height, labels, 0, "none"));
+        }
         editor.showPreviews(editor.previews, !this.isBusy());
       }
     } catch (error) {
