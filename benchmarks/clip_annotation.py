@@ -11,7 +11,7 @@ its mask has an IoU of 0.85 with the truth. If the truth covers less than 0.1% o
   at the centre of the largest error. After 8 clicks below 0.85 the person draws a polygon.
 - **ours, without propagation**: the same, and each mask stays in its frame. The person steps through the clip.
 - **polygon**: each frame with a polyp gets a polygon, of as few corners as give an IoU of 0.90.
-- **brush**: each frame with a polyp is painted.
+- **brush**: each frame with a polyp is painted, with a brush a third as wide as the polyp.
 
 Times come from the keystroke-level model of keystrokes.py. Watching takes the time of the frames, at 25 a second. What
 the computer needs meanwhile is not counted.
@@ -50,7 +50,7 @@ SPECK = 0.001  # of the frame
 RATE = 25  # frames a second
 REACH = 30
 ON_SCREEN = 1.6  # pixels of the screen for one of the frame
-BRUSH = 40  # pixels of the screen
+BRUSH = 40  # pixels of the screen, at least
 
 NEXT_FRAME = KEY
 CONFIRM = THINK + KEY
@@ -94,9 +94,10 @@ def few_corners(part: np.ndarray) -> np.ndarray:
 
 
 def brush_seconds(truth: np.ndarray) -> float:
-    """The time to paint a mask."""
-    lengths = truth.sum() * ON_SCREEN**2 / BRUSH
-    return THINK + STROKE * max(1.0, lengths / STROKE_LENGTH)
+    """The time to paint a mask with a brush a third as wide as the polyp."""
+    area = float(truth.sum()) * ON_SCREEN**2
+    length = area / max(BRUSH, np.sqrt(area) / 3)
+    return THINK + STROKE * max(1.0, length / STROKE_LENGTH)
 
 
 def by_hand(truths: list[np.ndarray], draw: Callable[[np.ndarray], float]) -> Effort:

@@ -164,6 +164,11 @@ def _problems_of(clip: Clip, found: dict[str, ImageFacts | str]) -> Iterator[str
             yield mask
         elif isinstance(facts, ImageFacts) and mask.size != facts.size:
             yield f"{clip.label[at]}: the mask is {_text(mask)}, its frame {_text(facts)}; make them one size"
+        elif _is_turned(mask) and not _is_turned(facts):
+            yield (
+                f"{clip.label[at]}: the mask has an EXIF orientation, and its frame has none; remove it from the mask, "
+                "or save the mask as it lies on the frame"
+            )
 
 
 def _text(facts: ImageFacts | tuple[int, int] | None) -> str:

@@ -225,10 +225,20 @@ def _read_shape(element: ElementTree.Element) -> _Shape:
     try:
         if not is_outside and element.tag in _AREAS:
             content = _runs(element) if element.tag == "mask" else _points(element)
-        return _Shape(int(element.attrib["frame"]), element.tag, is_outside, content, attributes)
+        return _Shape(_frame_of(element), element.tag, is_outside, content, attributes)
     except KeyError as error:
         where = f" of frame {element.attrib['frame']}" if "frame" in element.attrib else ""
         raise InputError(f"<{element.tag}>{where} has no {error.args[0]!r}; export it from CVAT again") from error
+
+
+def _frame_of(element: ElementTree.Element) -> int:
+    try:
+        return int(element.attrib["frame"])
+    except ValueError as error:
+        raise InputError(
+            f"<{element.tag}> has frame={element.attrib['frame'][:20]!r}, which is no whole number; export it from CVAT "
+            "again"
+        ) from error
 
 
 def _moves(shape: _Shape, after: _Shape) -> bool:

@@ -90,6 +90,13 @@ def say_that_it_is_turned(path):
     Image.new("RGB", (16, 12)).save(path, exif=exif)
 
 
+def flip_by_exif(path):
+    """Its size stays."""
+    exif = Image.Exif()
+    exif[0x112] = 3
+    Image.new("L", (16, 12)).save(path, exif=exif)
+
+
 def add_a_picture(path):
     Image.new("RGB", (16, 12)).save(path, "TIFF", save_all=True, append_images=[Image.new("RGB", (16, 12))])
 
@@ -111,6 +118,7 @@ SPOILS = [
     ("Frame/case2/image2.jpg", say_that_it_is_turned, r"image2\.jpg: is 16x12 upright, by its EXIF orientation, other"),
     ("Frame/case2/image2.jpg", say_that_it_is_turned, r"the mask is 12x16, its frame 16x12 upright, by its EXIF"),
     ("GT/case2/image2.png", say_that_it_is_turned, r"the mask is 16x12 upright, by its EXIF orientation, its frame 12"),
+    ("GT/case2/image2.png", flip_by_exif, r"image2\.png: the mask has an EXIF orientation, and its frame has none"),
     ("Frame/case2/image2.jpg", add_a_picture, r"Frame/case2/image2\.jpg: holds 2 pictures, but one is expected"),
     ("GT/case2/image2.png", add_a_picture, r"GT/case2/image2\.png: holds 2 pictures, but one is expected"),
     ("Frame/case2/image2.jpg", copy_with_another_suffix, r"image2\.png: another frame of its clip has the same name"),

@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from lsinet_monai.data.video.packets import Packets, decode, number_of, numbers_by_place, picture_streams
 from lsinet_monai.data.video.timeline import (
+    Pace,
     Timeline,
     are_times,
+    find_pace,
     place_in_time,
     place_shown,
-    place_slots,
     times_of_decoding,
 )
 from lsinet_monai.data.video.transport_stream import find_joints
@@ -276,37 +277,13 @@ def _lay_out_in_order(header: _Header, table: _Table, packets: Packets, decoding
     )
 
 
-@dataclass(frozen=True)
-class _Pace:
-    """How the frames of an AVI file lie among its chunks, of which some are empty."""
-
-    numbers: np.ndarray  # (N,) int64, ascending
-    slots: np.ndarray  # (N,) int64, ascending: the chunks of these frames
-
-    @property
-    def slots_per_frame(self) -> float:
-        return float((self.slots[-1] - self.slots[0]) / (self.numbers[-1] - self.numbers[0]))
-
-    def slots_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return how many chunks lie between the first frame and others."""
-        behind = np.maximum(numbers - self.numbers[-1], 0) * self.slots_per_frame
-        return np.interp(numbers, self.numbers, self.slots - self.slots[0]) + behind
-
-    def count_frames(self, slots: int) -> int:
-        """Return the number of frames in a number of chunks; 0 if the rate varies."""
-        steps = np.diff(self.slots) / np.diff(self.numbers)
-        is_steady = np.abs(steps - self.slots_per_frame).max() <= max(1, self.slots_per_frame / 2)
-        return round(slots / self.slots_per_frame) if is_steady else 0
-
-
-def _find_pace(header: _Header, table: _Table) -> _Pace | None:
+def _find_pace(header: _Header, table: _Table) -> Pace | None:
     """Find the pace of an AVI file with more chunks than frames; None if each chunk is a frame, and for other files."""
     # The index is at the end. Without it, FFmpeg's decoding times count the chunks.
     slots = np.array(list(header.entry_times.values()) or table.dts, np.int64)
     if header.kind != "avi" or len(slots) < 2 or not (np.diff(slots) > 0).all() or slots[0] == _NO_TIME:
         return None
-    numbers = place_slots(slots)
-    return None if np.array_equal(numbers, slots) else _Pace(numbers, slots)
+    return find_pace(slots)
 
 
 def _keys(table: _Table, header: _Header) -> np.ndarray:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 __all__ = [
+    "Pace",
     "Timeline",
     "are_times",
+    "find_pace",
     "find_restarts",
     "place_in_time",
     "place_shown",
@@ -20,6 +22,7 @@ _LARGEST_REORDERING = 64  # packets between decoding and display order; H.264 an
 _STEADY_SHARE = 0.9  # of the steps between packets
 _LARGEST_JITTER = 0.25  # of a step
 _FEWEST_PERIODIC = 5  # gaps that follow each other evenly, until they count as a pattern
+_LONGEST_DELAY = 3  # pictures
 _CLOCK_PERIOD = 2**33  # units of the clock in a transport stream
 _MOST_REORDERED = 4  # frames that are decoded before one that is shown earlier
 _LARGEST_LOSS = 10  # lost indices per packet: more mean that the time stamps are wrong
@@ -144,15 +147,18 @@ def place_slots(slots: np.ndarray) -> np.ndarray:
     """Give the packets of an AVI file numbers by their places among its slots, some of which are empty.
 
     AVI has one chunk per tick of its rate. A camera leaves a slot empty for a frame that it drops. A program that
-    copies a stream into an AVI of a higher rate leaves slots empty to keep the time: these are not frames.
+    copies a stream into an AVI of a higher rate leaves slots empty to keep the time, and one whose encoder delays
+    pictures leaves some empty after the first picture: these are not frames.
 
     Args:
         slots: (N,) int64, ascending: the place of each packet among the chunks, in decoding order.
 
     Returns:
         (N,) int64, ascending: the slots themselves if most frames fill successive slots; numbers from 0 if the empty
-        slots only make up the rate.
+        slots only make up the rate, or are a delay.
     """
+    if _find_delay(slots):
+        return np.arange(len(slots))
     steps = np.diff(slots)
     if not len(steps) or (steps == 1).all():
         return slots
@@ -161,6 +167,57 @@ def place_slots(slots: np.ndarray) -> np.ndarray:
     apart = np.diff(np.flatnonzero(steps > 1))
     is_periodic = len(apart) >= _FEWEST_PERIODIC and np.ptp(apart) <= 1
     return np.arange(len(slots)) if is_periodic else slots
+
+
+def find_pace(slots: np.ndarray) -> Pace | None:
+    """Find how the frames of an AVI file lie among its chunks; None if each chunk is a frame or a dropped one.
+
+    Args:
+        slots: see :func:`place_slots`.
+    """
+    numbers = place_slots(slots)
+    if delay := _find_delay(slots):
+        return Pace(numbers, numbers, delay)
+    return None if np.array_equal(numbers, slots) else Pace(numbers, slots)
+
+
+def _find_delay(slots: np.ndarray) -> int:
+    """Count the slots that an encoder's delay leaves empty after the first packet; 0 if others are empty."""
+    steps = np.diff(slots)
+    is_delay = len(steps) > 1 and 1 < steps[0] <= 1 + _LONGEST_DELAY and bool((steps[1:] == 1).all())
+    return int(steps[0]) - 1 if is_delay else 0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the frames of an AVI file lie among its chunks, of which some are empty.
+
+    Args:
+        numbers: (N,) int64, ascending: the frames' numbers.
+        slots: (N,) int64, ascending: the chunks of these frames.
+        delay: the number of empty chunks that are no frames, and take no time.
+    """
+
+    numbers: np.ndarray
+    slots: np.ndarray
+    delay: int = 0
+
+    @property
+    def slots_per_frame(self) -> float:
+        """The mean number of chunks of a frame."""
+        return float((self.slots[-1] - self.slots[0]) / (self.numbers[-1] - self.numbers[0]))
+
+    def slots_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return how many chunks lie between the first frame and others."""
+        behind = np.maximum(numbers - self.numbers[-1], 0) * self.slots_per_frame
+        return np.interp(numbers, self.numbers, self.slots - self.slots[0]) + behind
+
+    def count_frames(self, slots: int) -> int:
+        """Return the number of frames in a number of chunks; 0 if the rate varies."""
+        slots -= self.delay
+        steps = np.diff(self.slots) / np.diff(self.numbers)
+        is_steady = np.abs(steps - self.slots_per_frame).max() <= max(1, self.slots_per_frame / 2)
+        return round(slots / self.slots_per_frame) if is_steady else 0
 
 
 def place_shown(numbers: np.ndarray, shown: list[int]) -> np.ndarray:

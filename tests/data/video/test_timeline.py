@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lsinet_monai.data.video.timeline import (
     Timeline,
     are_times,
+    find_pace,
     find_restarts,
     place_in_time,
     place_shown,
@@ -134,6 +135,8 @@ SLOTS = [
     (np.arange(40) * 5 // 2, range(40)),  # 24 frames/s at 60
     (np.concatenate([np.arange(7) * 75, 525 + np.arange(42) * 25]), range(49)),  # varies
     (EVERY_5TH, range(48)),  # 24 frames/s at 30
+    (np.delete(np.arange(40), [1, 2]), range(38)),  # an encoder's delay
+    (np.delete(np.arange(40), [1, 2, 20]), np.delete(np.arange(40), [1, 2, 20])),
     (np.array([7]), [7]),
     (np.array([], np.int64), []),
 ]
@@ -153,6 +156,15 @@ def test_slots_become_ascending_numbers_and_a_steady_rate_has_no_gaps(first, cou
     assert len(numbers) == len(slots) and (np.diff(numbers) > 0).all() and numbers.dtype == np.int64
     if not dropped & set(range(count)):
         assert (np.diff(numbers) == 1).all()
+
+
+def test_the_pace_of_an_avi():
+    assert find_pace(np.arange(40)) is None and find_pace(np.delete(np.arange(40), [17])) is None
+    half = find_pace(np.arange(40) * 2)
+    assert half.slots_per_frame == 2 and half.count_frames(80) == 40 and half.slots_of(np.array([3])).tolist() == [6]
+    delayed = find_pace(np.delete(np.arange(40), [1, 2]))
+    assert delayed.slots_per_frame == 1 and delayed.count_frames(40) == 38
+    assert delayed.slots_of(np.array([3, 37])).tolist() == [3, 37]
 
 
 def test_a_timeline_without_its_first_indices():
