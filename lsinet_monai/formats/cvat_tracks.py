@@ -235,9 +235,9 @@ def _frame_of(element: ElementTree.Element) -> int:
     try:
         return int(element.attrib["frame"])
     except ValueError as error:
+        text = element.attrib["frame"][:20]
         raise InputError(
-            f"<{element.tag}> has frame={element.attrib['frame'][:20]!r}, which is no whole number; export it from CVAT "
-            "again"
+            f"<{element.tag}> has frame={text!r}, which is no whole number; export it from CVAT again"
         ) from error
 
 
