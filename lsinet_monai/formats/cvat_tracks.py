@@ -232,13 +232,12 @@ def _read_shape(element: ElementTree.Element) -> _Shape:
 
 
 def _frame_of(element: ElementTree.Element) -> int:
+    text = element.attrib["frame"]
     try:
-        return int(element.attrib["frame"])
+        return int(text)
     except ValueError as error:
-        text = element.attrib["frame"][:20]
-        raise InputError(
-            f"<{element.tag}> has frame={text!r}, which is no whole number; export it from CVAT again"
-        ) from error
+        said = f"<{element.tag}> has frame={text[:20]!r}, which is no whole number; export it from CVAT again"
+        raise InputError(said) from error
 
 
 def _moves(shape: _Shape, after: _Shape) -> bool:

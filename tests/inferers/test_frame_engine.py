@@ -201,6 +201,7 @@ def test_what_waits_for_a_gpu_is_noticed() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 @pytest.mark.parametrize("amp_dtype", [None, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("size", [(64, 64), (70, 100)], ids=str)
 def test_nothing_waits_for_the_gpu(

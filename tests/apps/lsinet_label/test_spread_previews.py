@@ -18,6 +18,8 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.networks import save_model
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 80)
 BOTH_SIDES = [4, 6, 3, 7, 2, 8, 1, 9, 0, 10, 11]
 THRESHOLD = 0.45  # random weights find something everywhere: this is in the middle of their probabilities
