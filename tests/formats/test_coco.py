@@ -211,7 +211,7 @@ def test_a_label_that_is_not_there(tmp_path: Path, clip: ClipInfo) -> None:
 
 
 PACKED = [
-    (gzip.compress(b"{}"), r"b.json: is packed with gzip; unpack it, and give the .json in it$"),
+    (gzip.compress(b"{}", mtime=0), r"b.json: is packed with gzip; unpack it, and give the .json in it$"),
     (b"\x89PNG\r\n", r"\(it is not text in UTF-8, UTF-16 or UTF-32\); export it again, as 'COCO instances' in JSON$"),
 ]
 
