@@ -29,6 +29,7 @@ def trained(embedding_network: LSINet) -> LSINet:
     return copy.deepcopy(embedding_network).train().requires_grad_().freeze_encoder()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("mask_embedding", [False, True])
 @torch.no_grad()

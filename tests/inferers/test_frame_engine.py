@@ -55,6 +55,7 @@ def _segment(inferer: SequentialVideoInferer, clip: Tensor, network: LSINet) -> 
     return logits, [x for scale in state.memory.scales for x in scale.tensors()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("encode_batch", [1, 3])
 def test_graphs_change_nothing(

@@ -469,6 +469,7 @@ def _without(clip: Tensor, frame: int) -> Tensor:
     return torch.cat([clip[:, :, :frame], clip[:, :, frame + 1 :]], 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("frame", [0, 3, 4, FRAMES - 1])
 def test_a_frame_of_nan_spoils_no_other(
@@ -534,6 +535,7 @@ CUTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("encode_batch", [1, 3])
 @pytest.mark.parametrize(("scenes", "expected_cuts"), CUTS)
@@ -557,6 +559,7 @@ def test_after_a_cut_it_is_as_if_a_clip_began(
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjacent", ADJACENT)
 @pytest.mark.parametrize("at", [3, 4, 5])
 @pytest.mark.usefixtures("known_scenes")

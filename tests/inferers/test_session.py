@@ -425,6 +425,7 @@ ENCODED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adjacent", "reverse"),
     [
@@ -586,6 +587,7 @@ def _scene(seed: int) -> np.ndarray:
     return patches.repeat(16, 0).repeat(16, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_scenes")
 @pytest.mark.parametrize("adjacent", ["next", "previous", "clearest"])
 @pytest.mark.parametrize("reverse", [False, True])
@@ -630,6 +632,7 @@ def test_a_session_with_cuts_is_saved_and_loaded(small_network: LSINet, tmp_path
     _assert_same(_propagate(loaded, 5), {frame: x for frame, x in expected.items() if frame >= 5})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_scenes")
 @pytest.mark.parametrize("reach", [0, 1, 30])
 @pytest.mark.parametrize("reverse", [False, True])
