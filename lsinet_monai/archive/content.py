@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -47,15 +49,19 @@ def check_room(video: ArchiveVideo, scratch: Path) -> None:
         scratch: the folder to copy it to.
 
     Raises:
-        InputError: it is larger than the room that is left.
+        InputError: it is larger than the disk.
+        OSError: the disk is too full for it.
     """
     files, _ = open_place(video.path)
-    free = shutil.disk_usage(scratch).free
-    if not is_local(files) and video.size > free:
-        raise InputError(
-            f"{video.path}: has {video.size:,} bytes, and {socket.gethostname()} has room for {free:,} in {scratch}: "
-            "set TMPDIR to a larger disk"
-        )
+    usage = shutil.disk_usage(scratch)
+    if is_local(files) or video.size <= usage.free:
+        return
+    if video.size <= usage.total:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch))
+    raise InputError(
+        f"{video.path}: has {video.size:,} bytes, and the disk of {scratch} on {socket.gethostname()} {usage.total:,}: "
+        "set TMPDIR to a larger one"
+    )
 
 
 def content_hash(video: ArchiveVideo) -> str:

@@ -209,6 +209,7 @@ class RayEngine:
         """Begin to start a worker."""
         worker = self._actor.remote(*self._arguments)
         self._alive.add(worker)
+        self._since[worker] = time.monotonic()
         self._beginning.add(worker)
         self._calls[worker.begin.remote()] = worker
         return worker
@@ -231,7 +232,8 @@ class RayEngine:
     def close(self) -> None:
         """End all workers, those that rest too: Ray may outlive the run."""
         for worker in list(self._alive):
-            self.end(worker)
+            with contextlib.suppress(Exception):  # Ray itself may be gone
+                self.end(worker)
 
     def _kill(self, worker: Any) -> None:
         self._alive.discard(worker)

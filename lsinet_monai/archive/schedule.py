@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,16 +16,18 @@ from lsinet_monai.errors import InputError
 __all__ = ["Engine", "Event", "run_all"]
 
 _FALSE_STARTS = 3
-"""After this many workers in a row that end before they are ready, no more are started until the machines change."""
+"""After this many workers in a row that end before they are ready, no more are started for a while than there are."""
+
+_PAUSE = 300.0  # seconds
 
 _LOSSES = 10
 """A video under which more machines than this are lost may be the reason: each further loss is a failure."""
 
 _BREAKS = 3
-"""A machine on which this many videos in a row break gets no more, if others work."""
+"""A machine on which this many videos break, and none is done between them, gets no more, if others work."""
 
 _MOST_BREAKS = 10
-"""If no other works, the run ends after so many."""
+"""If no other works, the run ends after so many for each worker."""
 
 Worker = Hashable
 
@@ -110,7 +112,7 @@ def run_all(
         for event in engine.wait():
             run.take(event)
         on_wait(len(run.busy))
-        if run.is_working:
+        if run.idle or run.busy or (run.starting and engine.capacity() > 0):
             last_work = time.monotonic()
         elif run.queue and time.monotonic() - last_work >= patience:
             reason = f" ({run.last_trouble})" if run.last_trouble else ""
@@ -138,9 +140,9 @@ class _Run:
         self.last_trouble = ""
         self._machines: dict[Worker, str] = {}
         self._false_starts = 0
-        self._full_at: int | None = None  # the capacity at which workers died at their start
+        self._most, self._most_until = 0, 0.0  # the number of workers for a while after some died at their start
         self._losses: Counter[str] = Counter()
-        self._breaks: Counter[str] = Counter()  # by machine, in a row
+        self._breaks: dict[str, set[str]] = defaultdict(set)  # by machine, the videos since one was done
 
     @property
     def is_working(self) -> bool:
@@ -153,12 +155,9 @@ class _Run:
             worker = self.idle.pop()
             self.busy[worker] = self.queue.popleft()
             self.engine.submit(worker, self.busy[worker])
-        capacity = self.engine.capacity()
-        if capacity != self._full_at:
-            self._full_at = None
-        if self._full_at is not None and self.is_working:
-            return
-        wanted = min(capacity, len(self.busy) + len(self.queue))
+        wanted = min(self.engine.capacity(), len(self.busy) + len(self.queue))
+        if time.monotonic() < self._most_until:
+            wanted = min(wanted, self._most)
         for _ in range(wanted - len(self.busy) - len(self.idle) - len(self.starting)):
             self.starting.add(self.engine.start())
 
@@ -178,7 +177,7 @@ class _Run:
             self._machines[worker] = outcome.machine
             if outcome.kind == "stop":
                 self._rest(worker, outcome.reason)
-            elif self._breaks[outcome.machine] >= _BREAKS and self._others_work(outcome.machine):
+            elif len(self._breaks[outcome.machine]) >= _BREAKS and self._others_work(outcome.machine):
                 self._rest(worker, "")
             else:
                 self.idle.append(worker)
@@ -190,7 +189,7 @@ class _Run:
         if outcome.kind == "stop":
             raise InputError(f"{outcome.reason}, then run the same command again")
         if outcome.row is not None:
-            self._breaks[machine] = 0
+            self._breaks[machine].clear()
             self.idle.append(worker)
             self.on_done(outcome.row)
             return
@@ -198,15 +197,15 @@ class _Run:
         if outcome.kind != "broken":
             self.idle.append(worker)
             return
-        self._breaks[machine] += 1
-        if self._breaks[machine] >= _BREAKS and self._others_work(machine):
-            count = self._breaks[machine]
-            self._rest(worker, f"{machine}: {count} videos in a row broke there, the last one by {outcome.reason}")
+        self._breaks[machine].add(video.name)
+        count = len(self._breaks[machine])
+        if count >= _BREAKS and self._others_work(machine):
+            self._rest(worker, f"{machine}: {count} videos broke there, the last one by {outcome.reason}")
             return
-        if self._breaks[machine] >= _MOST_BREAKS:
+        if count >= _MOST_BREAKS * (1 + len(self.idle) + len(self.busy)):
             raise InputError(
-                f"{_MOST_BREAKS} videos in a row broke, the last one by {outcome.reason}: look for what is wrong with "
-                "this machine, then run the same command again"
+                f"{count} videos broke, and none was done, the last one by {outcome.reason}: look for what is wrong "
+                "with this machine, then run the same command again"
             )
         self._forget(worker)
         self.engine.end(worker)
@@ -232,9 +231,11 @@ class _Run:
             if self._false_starts < _FALSE_STARTS:
                 return
             said = f"{_FALSE_STARTS} workers in a row died before their first video: {reason}"
-            if not (self.idle or self.busy):
+            if not self.is_working:
                 raise InputError(said)
-            self._false_starts, self._full_at, self.last_trouble = 0, self.engine.capacity(), said
+            self._false_starts, self.last_trouble = 0, said
+            self._most = max(1, len(self.idle) + len(self.busy) + len(self.starting))
+            self._most_until = time.monotonic() + _PAUSE
             self.on_trouble(said)
 
     def _lose(self, video: ArchiveVideo, reason: str) -> None:

@@ -121,7 +121,7 @@ def _frames_missing(summary: Mapping[str, Any]) -> int:
     """How many frames have no result: the damaged ones, and those that the file announces and does not hold."""
     reading = summary.get("reading") or {}
     expected = reading.get("frames_expected")
-    return max(reading.get("frames_skipped") or 0, (expected or 0) - len(summary["frames"]))
+    return max(len(reading.get("frames_skipped") or ()), (expected or 0) - len(summary["frames"]))
 
 
 def is_partial(row: Mapping[str, Any]) -> bool:

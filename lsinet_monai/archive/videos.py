@@ -79,7 +79,8 @@ def find_videos(inputs: Sequence[str]) -> list[ArchiveVideo]:
             paths[video.path] = text
             found[video.name] = video, text
     for name in found:
-        if any("\ud800" <= sign <= "\udfff" for sign in name):  # how Python reads bytes that are no UTF-8
+        # So Python reads bytes that are no UTF-8.
+        if any("\ud800" <= sign <= "\udfff" for sign in name + found[name][0].path):
             raise InputError(f"{found[name][0].path!a}: its name is no UTF-8, which the table needs: rename it")
         if PurePosixPath(name).stem in OWN_NAMES:
             raise InputError(
@@ -172,6 +173,10 @@ def _of_pattern(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     root = str(PurePosixPath(*parts[:fixed])) if fixed else ""
     if "**" in path:
         _check_readable(files, root)
+    elif is_local(files):
+        for folder in files.glob(str(PurePosixPath(path).parent)):
+            if files.isdir(folder):
+                os.scandir(folder).close()  # fsspec would leave out what cannot be listed
     infos = files.glob(path, detail=True).values()
     found = [_video(files, name, info) for name, info in _below(root, infos) if _is_file(files, info)]
     if not found:
@@ -186,8 +191,9 @@ def _check_readable(files: Any, root: str) -> None:
         raise InputError(f"{error.filename}: cannot be listed ({error.strerror}): make it readable, or leave it out")
 
     if is_local(files):
-        for _ in os.walk(root, onerror=refuse):
-            pass
+        for _, folders, _ in os.walk(root, onerror=refuse):
+            # What is left out anyway, and what each Linux disk has for root alone.
+            folders[:] = [name for name in folders if not name.startswith(".") and name != "lost+found"]
 
 
 def _below(root: str, infos: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -216,17 +216,26 @@ def test_a_machine_that_breaks_all_videos_harms_few_of_them(failures: Failures) 
     said: list[str] = []
     done: list[str] = []
     run_all(stage, videos, failures, lambda row: done.append(row["video"]), lambda _: None, on_trouble=said.append)
-    assert len(done) == 60 and said == ["bad: 3 videos in a row broke there, the last one by CUDA error"]
+    assert len(done) == 60 and said == ["bad: 3 videos broke there, the last one by CUDA error"]
     assert len(stage.resting) == 1
 
 
 def test_a_lone_machine_that_breaks_all_videos_ends_the_run(failures: Failures) -> None:
     videos = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", 1) for number in range(60)]
     with pytest.raises(
-        InputError, match=r"^10 videos in a row broke, the last one by CUDA error: look for what is wro"
+        InputError, match=r"^10 videos broke, and none was done, the last one by CUDA error: look for what is wro"
     ):
         run_all(Stage(lambda *_: BREAKS), videos, failures, lambda row: None, lambda _: None)
     assert not any(map(failures.is_set_aside, videos))
+
+
+def test_a_few_videos_that_break_are_set_aside_also_at_the_end(failures: Failures) -> None:
+    """Their second and third tries come one after the other, behind all other videos."""
+    videos = [ArchiveVideo(f"{number}.mp4", f"/in/{number}.mp4", 1) for number in range(40)]
+    stage = Stage(lambda video, _: BREAKS if int(video.name[:-4]) < 6 else _done(video), rooms=[1])
+    done: list[str] = []
+    run_all(stage, videos, failures, lambda row: done.append(row["video"]), lambda _: None)
+    assert len(done) == 34 and sum(map(failures.is_set_aside, videos)) == 6
 
 
 def test_of_a_thousand_videos_none_is_lost_and_none_done_twice(failures: Failures) -> None:

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.segmenter import Segmenter, Settings
+from lsinet_monai.archive.table import is_partial
 from lsinet_monai.archive.videos import ArchiveVideo
 from lsinet_monai.archive.watchdog import Watchdog
+from lsinet_monai.data import phantom_clip
 
 pytest.importorskip("av", reason='PyAV is missing: pip install ".[archive]"')
 pytest.importorskip("pyarrow", reason='pyarrow is missing: pip install ".[archive]"')
@@ -87,6 +90,24 @@ def test_each_piece_of_work_is_a_sign_of_life(
     assert segment(video).kind == "done" and watchdog.iterations == 4
     assert watchdog.pulses >= 4 + 1 + 2 * 3  # and of its content, and each file, copied and flushed
     assert segment(make_video(Path("in/y.mp4").absolute(), 9)).kind == "done" and watchdog.iterations == 4 + 2
+
+
+def test_a_video_with_a_damaged_frame_is_done_and_says_so(settings: Settings, folder: ArchiveFolder) -> None:
+    """One of the pictures of a stack cannot be decoded."""
+    pages = [Image.fromarray(frame) for frame, _ in phantom_clip(5, (64, 80), seed=0)]
+    path = Path("in/x.gif").absolute()
+    path.parent.mkdir()
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=40)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"\x2c\0\0\0\0", len(content) // 2)  # where a picture begins
+    flags = content[middle + 9]
+    palette = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    content[middle + 10 + palette] = 60  # the length of its codes, which are up to 12 bits
+    path.write_bytes(content)
+    outcome = Segmenter(settings, folder)(ArchiveVideo("x.gif", str(path), len(content)))
+    assert outcome.kind == "done" and outcome.row is not None, outcome.reason
+    assert outcome.row["frames"] + outcome.row["frames_missing"] == 5 and outcome.row["frames_missing"] > 0
+    assert is_partial(outcome.row)
 
 
 @pytest.mark.parametrize("stem", ["masks", "maps", "overlays"])

@@ -65,11 +65,11 @@ def test_a_row_describes_a_video() -> None:
 @pytest.mark.parametrize(
     ("reading", "missing"),
     [
-        ({"frames_expected": 3, "ends_early": False, "frames_skipped": 0}, None),
-        ({"frames_expected": 100, "ends_early": True, "frames_skipped": 0}, 97),
-        ({"frames_expected": 5, "ends_early": False, "frames_skipped": 2}, 2),
-        ({"frames_expected": None, "ends_early": False, "frames_skipped": 2}, 2),
-        ({"frames_expected": None, "ends_early": True, "frames_skipped": 0}, 0),
+        ({"frames_expected": 3, "ends_early": False, "frames_skipped": []}, None),
+        ({"frames_expected": 100, "ends_early": True, "frames_skipped": []}, 97),
+        ({"frames_expected": 5, "ends_early": False, "frames_skipped": [1, 3]}, 2),
+        ({"frames_expected": None, "ends_early": False, "frames_skipped": [1, 3]}, 2),
+        ({"frames_expected": None, "ends_early": True, "frames_skipped": []}, 0),
     ],
 )
 def test_a_video_that_is_cut_off_or_damaged_is_partial(reading: dict[str, Any], missing: int | None) -> None:
