@@ -31,37 +31,15 @@ def fetch(video: ArchiveVideo, scratch: Path, on_piece: Callable[[], None] = lam
         Its path on this machine, and the SHA-256 of its content.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is larger than the disk.
         OSError: there is no room for it here.
     """
     files, inner = open_place(video.path)
     if is_local(files):
         return Path(inner), _read(video, None, on_piece)
+    _check_room(video, scratch)
     path = scratch / Path(inner).name
     return path, _read(video, path, on_piece)
-
-
-def check_room(video: ArchiveVideo, scratch: Path) -> None:
-    """Check that a video that is elsewhere can be copied here.
-
-    Args:
-        video: the video.
-        scratch: the folder to copy it to.
-
-    Raises:
-        InputError: it is larger than the disk.
-        OSError: the disk is too full for it.
-    """
-    files, _ = open_place(video.path)
-    usage = shutil.disk_usage(scratch)
-    if is_local(files) or video.size <= usage.free:
-        return
-    if video.size <= usage.total:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch))
-    raise InputError(
-        f"{video.path}: has {video.size:,} bytes, and the disk of {scratch} on {socket.gethostname()} {usage.total:,}: "
-        "set TMPDIR to a larger one"
-    )
 
 
 def content_hash(video: ArchiveVideo) -> str:
@@ -71,6 +49,17 @@ def content_hash(video: ArchiveVideo) -> str:
         InputError: it cannot be read.
     """
     return _read(video, None, lambda: None)
+
+
+def _check_room(video: ArchiveVideo, scratch: Path) -> None:
+    usage = shutil.disk_usage(scratch)
+    if video.size > usage.total:
+        raise InputError(
+            f"{video.path}: has {video.size:,} bytes, and the disk of {scratch} on {socket.gethostname()} "
+            f"{usage.total:,}: set TMPDIR to a larger one"
+        )
+    if video.size > usage.free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch))
 
 
 def _read(video: ArchiveVideo, copy: Path | None, on_piece: Callable[[], None]) -> str:

@@ -87,9 +87,9 @@ def run_all(
     A video that failed waits behind the others for its next try. If its worker died under it, that is a failure too,
     because the video may be the reason; if the machine is gone, it is not, but for the eleventh time.
 
-    A worker whose machine lacks something gets no video, and rests: a new one would start in its place. So does one on
-    a machine that breaks one video after the other, and no workers are started where they die at once, as long as
-    others work.
+    A worker whose machine lacks something gets no video, and rests: a new one would start in its place. So does a
+    worker on a machine that breaks videos and does none, while others work. If workers die before they are ready, none
+    is started beyond those that are there, for five minutes.
 
     Args:
         engine: starts the workers.

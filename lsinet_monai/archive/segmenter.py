@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from lsinet_monai.archive.content import check_room, fetch
+from lsinet_monai.archive.content import fetch
 from lsinet_monai.archive.folder import ArchiveFolder
 from lsinet_monai.archive.table import describe, doubts_of, most_doubtful
 from lsinet_monai.archive.thumbnail import write_thumbnail
@@ -119,7 +119,6 @@ class Segmenter:
 
     def _segment(self, video: ArchiveVideo, scratch: Path) -> dict[str, Any]:
         start = time.monotonic()
-        check_room(video, scratch)
         path, sha256 = fetch(video, scratch, self._pulse)
         results = scratch / "results"
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,3 +43,23 @@ def test_what_cannot_be_read_and_no_room(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OSError, match="No space left"):
         fetch(ArchiveVideo("y.mp4", "memory://content/y.mp4", 7), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "said"),
+    [
+        (150, OSError, "No space left on device"),
+        (
+            250,
+            InputError,
+            r"memory://archive/x\.mp4: has 250 bytes, and the disk of .* 200: set TMPDIR to a larger one",
+        ),
+    ],
+)
+def test_there_may_be_no_room_for_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, error: type[Exception], said: str
+) -> None:
+    """A full disk is no fault of the video; one that is too small is, for this machine."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=200, free=100))
+    with pytest.raises(error, match=said):
+        fetch(ArchiveVideo("x.mp4", "memory://archive/x.mp4", size), tmp_path)

@@ -1073,6 +1073,19 @@ def network(page: Page, server: Any, deadline: int) -> FakeNetwork:
     return FakeNetwork(page, server.get("status"), deadline)
 
 
+def show_two_lesions(page: Page, server: Any, frame: int) -> np.ndarray:
+    """Save two lesions side by side, 5 and 6, show them, and choose the first; returns the mask."""
+    theirs = np.zeros(SIZE, np.uint8)
+    theirs[30:60, 20:40], theirs[30:60, 40:60] = 5, 6
+    server.save_mask(POINTED, frame, theirs)
+    show_pointed(page, server, frame)
+    page.keyboard.down("Control")
+    click(page, 30, 50)
+    page.keyboard.up("Control")
+    says(page, "is chosen")
+    return theirs
+
+
 def show_pointed(page: Page, server: Any, frame: int, video: str = POINTED) -> None:
     page.goto(f"{server.url}#{video}")
     shows(page, 0)
@@ -1235,14 +1248,7 @@ class TestPoints:
     def test_nothing_is_saved_without_the_click_for_another_lesion(
         self, page: Page, server: Any, network: FakeNetwork
     ) -> None:
-        theirs = np.zeros(SIZE, np.uint8)
-        theirs[30:60, 20:40], theirs[30:60, 40:60] = 5, 6
-        server.save_mask(POINTED, 14, theirs)
-        show_pointed(page, server, 14)
-        page.keyboard.down("Control")
-        click(page, 30, 50)
-        page.keyboard.up("Control")
-        says(page, "is chosen")
+        theirs = show_two_lesions(page, server, 14)
         click(page, 100, 20)
         draws(page, 256 + 30 * 20)  # a change that could be saved
         network.holds = True
@@ -1261,14 +1267,7 @@ class TestPoints:
         says(page, "Saved frame 15.")
 
     def test_other_lesions_keep_their_pixels(self, page: Page, server: Any, network: FakeNetwork) -> None:
-        theirs = np.zeros(SIZE, np.uint8)
-        theirs[30:60, 20:40], theirs[30:60, 40:60] = 5, 6
-        server.save_mask(POINTED, 6, theirs)
-        show_pointed(page, server, 6)
-        page.keyboard.down("Control")
-        click(page, 30, 50)
-        page.keyboard.up("Control")
-        says(page, "is chosen")
+        theirs = show_two_lesions(page, server, 6)
         click(page, 40, 45)
         network.wait(1)
         draws(page, 30 * 20 + 8 * 16)
