@@ -161,6 +161,7 @@ const actions = listActions({
   player,
   preview,
   prompts,
+  stage,
   timeline,
   toolSettings,
   videoList,

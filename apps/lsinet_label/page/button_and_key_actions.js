@@ -45,7 +45,7 @@ const playerActions = ({ navigation, player }) => [
   action("most-changed", "Frame that the last propagation changed most", ["J"], () => navigation.goToMostChanged()),
 ];
 
-const drawActions = ({ editor, manyFrames, pen, prompts, toolSettings }) => [
+const drawActions = ({ editor, manyFrames, pen, prompts, stage, toolSettings }) => [
   action("points", "Points: a click is in the lesion, a right click (or Alt, Shift) outside, a drag a box", ["0"], () =>
     toolSettings.choosePoints(),
   ),
@@ -58,6 +58,9 @@ const drawActions = ({ editor, manyFrames, pen, prompts, toolSettings }) => [
   action("smaller", "Smaller brush", ["["], () => pen.setRadius(Math.min(pen.radius - 1, pen.radius / 1.2))),
   action("larger", "Larger brush", ["]"], () => pen.setRadius(Math.max(pen.radius + 1, pen.radius * 1.2))),
   action("by-keys", "Move the pen with the arrow keys", ["K"], () => pen.toggleCursor()),
+  action("box-by-keys", "Points: begin a box where the keys moved the pen, and end it", ["Shift+B"], () =>
+    stage.boxByKeys(),
+  ),
   action("clear", "Clear the chosen lesion from the frame", ["C"], () => pen.clear(editor.lesion)),
   action("keep-only", "Clear all lesions but the chosen one", ["Shift+K"], () => pen.keepOnly(editor.lesion)),
   action("no-polyp", "No polyp in this frame, or in the selected frames", ["Shift+C"], () =>

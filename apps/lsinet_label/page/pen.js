@@ -9,7 +9,7 @@ const OUTLINE_TOLERANCE = 2.5; // of an outline that is made into a polygon
 const NEAR_LINE = 6; // a click this close to a polygon's line sets a corner on it
 const CLOSES = 12; // a click this close to a polygon's corner means it
 const TRACE_STEP = 4; // between two points of a line drawn freehand
-const SPACE = { points: "Space sets a point in the lesion, Shift+Space one outside of it." };
+const SPACE = { points: "Space sets a point in the lesion, Shift+Space one outside, Shift+B a box." };
 const SHORTEST_TRACE = 8; // points: an outline drawn freehand closes by itself, a shorter line stays open
 
 /** All points are [x, y] on the picture. */

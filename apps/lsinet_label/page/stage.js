@@ -183,7 +183,8 @@ export class Stage {
     if (key in ARROWS) {
       const step = (shiftKey ? LONG_STEP : STEP) * this.view.size[0];
       pen.moveCursor(...ARROWS[key].map((direction) => step * direction));
-      if (this.isPointing) this.pointTool.rest(pen.cursor);
+      if (this.isPointing && tool.isDrawing) tool.paintTo(pen.cursor);
+      else if (this.isPointing) tool.rest(pen.cursor);
     } else if (key === " ") {
       if (tool.isDrawing) tool.up();
       else tool.down(pen.cursor, shiftKey);
@@ -193,5 +194,15 @@ export class Stage {
     }
     this.#drawGuide();
     return true;
+  }
+
+  /** Begin a box where the keys have moved the pen, or end it there. */
+  boxByKeys() {
+    const { pen, pointTool } = this;
+    if (!this.isPointing) return say("A box needs the point tool (0).");
+    if (pointTool.isDrawing) return pointTool.up();
+    if (pen.canDraw && !pen.cursor) return pen.toggleCursor();
+    pointTool.down(pen.cursor);
+    if (pointTool.isDrawing) say("Move the pen to the opposite corner of the box. Shift+B or Space sets it, Esc drops it.");
   }
 }

@@ -1317,6 +1317,22 @@ class TestPoints:
         assert last["labels"] == [1, 0] and last["points"][0] == pytest.approx(middle)
         assert last["points"][1] == pytest.approx((SIZE[1] * 0.55, SIZE[0] / 2))
 
+    def test_a_box_by_keyboard(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 8)
+        page.keyboard.press("Shift+B")
+        says(page, "Shift+B a box")
+        page.keyboard.press("Shift+B")
+        says(page, "opposite corner")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Shift+B")
+        page.keyboard.press("Shift+ArrowLeft")
+        page.keyboard.press("Shift+ArrowUp")
+        page.keyboard.press("Shift+B")
+        page.wait_for_function(f"() => ({DRAWN})() > 0")
+        (question,) = (question for question in network.questions if question["box"])
+        right, bottom, step = SIZE[1] / 2, SIZE[0] / 2, SIZE[1] * 0.05
+        assert not question["points"] and question["box"] == pytest.approx([right - step, bottom - step, right, bottom])
+
     def test_a_long_touch_is_a_point_outside(self, page: Page, server: Any, network: FakeNetwork) -> None:
         show_pointed(page, server, 9)
         session = page.context.new_cdp_session(page)
