@@ -41,9 +41,10 @@ class SpreadPreviews:
     The masks are those that a job would store if the mask were saved now; only a lesion that the drawn mask does not
     show may get another id. Frames with a person's mask, drawn, filled or checked, are skipped, with all beyond them.
 
-    For each of the last few videos it keeps a session: its features, 0.5 MB a frame at 352x352, and the frames that
-    wait to be encoded, 0.4 MB each. So a second click on a frame encodes nothing again. In all this is about 60 MB a
-    video, and up to 130 MB more for decoded frames until a preview is complete.
+    Each page has its own preview, so people who work on one video do not end each other's. For the last few pages and
+    videos it keeps a session: its features, 0.5 MB a frame at 352x352, and the frames that wait to be encoded, 0.4 MB
+    each. So a second click on a frame encodes nothing again. In all this is about 60 MB a session, and up to 130 MB
+    more for decoded frames until a preview is complete.
 
     It takes no turn on the device, see :class:`lib.device_turns.DeviceTurns`: a person waits for the first frames.
 
@@ -51,10 +52,10 @@ class SpreadPreviews:
         images: reads frames.
         model: the model in service.
         threshold: a pixel belongs to a mask if its probability is above this.
-        most: for how many videos sessions are kept.
+        most: how many sessions are kept.
     """
 
-    def __init__(self, images: FrameImages, model: ServedModel, threshold: float = 0.5, most: int = 2) -> None:
+    def __init__(self, images: FrameImages, model: ServedModel, threshold: float = 0.5, most: int = 4) -> None:
         self._images = images
         self._model = model
         self._threshold = threshold
@@ -62,19 +63,20 @@ class SpreadPreviews:
         self._inferer = make_inferer()  # it encodes one frame at a time, so that the first mask comes soon
         self._lock = threading.Lock()  # held for a frame at a time
         self._begins = threading.Lock()
-        self._open: OrderedDict[tuple[str, int, str], _OpenVideo] = OrderedDict()
-        self._calls: dict[str, _Call] = {}  # the last one of each video
+        self._open: OrderedDict[_Session, _OpenVideo] = OrderedDict()
+        self._calls: dict[_Caller, _Call] = {}  # the last one of each caller; those that are over may be missing
 
     def spread(
-        self, video: StoredVideo, frame: int, labels: np.ndarray, within: range | None = None
+        self, video: StoredVideo, frame: int, labels: np.ndarray, within: range | None = None, page: str = ""
     ) -> Iterator[PreviewedFrame]:
-        """Show how a mask would spread. This ends the preview before it of the same video.
+        """Show how a mask would spread. This ends the preview before it of the same video and page.
 
         Args:
             video: the video.
             frame: the frame of the mask.
             labels: the mask, uint8, (H, W): lesion ids of all its lesions.
             within: only these frames; None for all that are reached.
+            page: an id of the page that asks.
 
         Returns:
             the frames around it that can be read, the nearest first, on both sides by turns. The iterator raises
@@ -91,10 +93,11 @@ class SpreadPreviews:
         reached = video.reached_from(frame)
         if within is not None:
             reached = range(max(reached.start, within.start), min(reached.stop, within.stop))
-        call = self._begin(video.id)
+        caller = _Caller(video.id, page)
+        call = self._begin(caller)
         try:
             with _replacement_reported(video.id), self._lock:
-                opened = self._opened(video, mark, model, call)
+                opened = self._opened(video, caller, mark, model, call)
                 opened.correct(video, frame, labels, reached)
         except BaseException:
             call.is_over = True
@@ -103,8 +106,8 @@ class SpreadPreviews:
         found = opened.session.propagate_from(frame, reached, nearest_first=True)
         return self._follow(call, video.id, opened.source, found, lesions)
 
-    def prepare(self, video: StoredVideo, frame: int) -> None:
-        """Encode a frame and those next to it, so that the first masks come soon; not while a preview is made.
+    def prepare(self, video: StoredVideo, frame: int, page: str = "") -> None:
+        """Encode a frame and those next to it, so that the first masks come soon; not while the page gets a preview.
 
         Raises:
             NotFound: there is no such frame.
@@ -112,12 +115,13 @@ class SpreadPreviews:
         """
         video.info.check_frame(frame)
         mark, model = self._model.load()
-        call = self._begin_if_idle(video.id)
+        caller = _Caller(video.id, page)
+        call = self._begin_if_idle(caller)
         if call is None:
             return
         first, end = max(0, frame - _FIRST), min(video.info.frame_count, frame + _FIRST + 1)
         with suppress(_Replaced), call, self._lock:
-            opened = self._opened(video, mark, model, call)
+            opened = self._opened(video, caller, mark, model, call)
             opened.source.move(frame)
             opened.session.encode(sorted(range(first, end), key=lambda other: abs(other - frame)))
 
@@ -139,29 +143,34 @@ class SpreadPreviews:
                         return
                 yield PreviewedFrame(around.frame, lesions(around.frame, around.probability))
 
-    def _begin(self, video: str) -> _Call:
-        """Begin a call, and end the one before it of the same video at the next frame that it reads."""
+    def _begin(self, caller: _Caller) -> _Call:
+        """Begin a call, and end the caller's one before at the next frame that it reads."""
         with self._begins:
-            return self._replace(video)
+            return self._replace(caller)
 
-    def _begin_if_idle(self, video: str) -> _Call | None:
-        """Begin a call, unless the one before it of the same video has not come to its end."""
+    def _begin_if_idle(self, caller: _Caller) -> _Call | None:
+        """Begin a call, unless the caller's one before has not come to its end."""
         with self._begins:
-            before = self._calls.get(video)
-            return self._replace(video) if before is None or before.is_over else None
+            return None if caller in self._running() else self._replace(caller)
 
-    def _replace(self, video: str) -> _Call:
-        if video in self._calls:
-            self._calls[video].is_replaced = True
-        self._calls[video] = _Call()
-        return self._calls[video]
+    def _replace(self, caller: _Caller) -> _Call:
+        self._calls = self._running()
+        if caller in self._calls:
+            self._calls[caller].is_replaced = True
+        self._calls[caller] = _Call()
+        return self._calls[caller]
 
-    def _opened(self, video: StoredVideo, mark: str, model: LoadedModel, call: _Call) -> _OpenVideo:
-        """The session of a video, for a call that has not been replaced."""
+    def _running(self) -> dict[_Caller, _Call]:
+        return {caller: call for caller, call in self._calls.items() if not call.is_over}
+
+    def _opened(self, video: StoredVideo, caller: _Caller, mark: str, model: LoadedModel, call: _Call) -> _OpenVideo:
+        """The session of a caller, for a call that has not been replaced."""
         call.check()
-        key = video.id, video.path.stat().st_mtime_ns, mark
-        for other in [other for other in self._open if other != key and (other[0] == video.id or other[2] != mark)]:
-            self._open.pop(other).source.end_pass()  # of a video that was replaced, or of a model out of service
+        key = _Session(caller, video.path.stat().st_mtime_ns, mark)
+        for other in list(self._open):
+            is_other_file = other.caller.video == video.id and other.changed != key.changed
+            if is_other_file or other.model != mark:
+                self._open.pop(other).source.end_pass()  # of a video that was replaced, or of a model out of service
         if key not in self._open:
             self._open[key] = _OpenVideo(self._images, video, model, self._inferer)
         self._open.move_to_end(key)
@@ -171,8 +180,21 @@ class SpreadPreviews:
         return self._open[key]
 
 
+class _Caller(NamedTuple):
+    video: str
+    page: str
+
+
+class _Session(NamedTuple):
+    caller: _Caller
+    changed: int
+    """When the video's file was changed."""
+    model: str
+    """The mark of the model."""
+
+
 class _Replaced(Exception):  # no InputError, which a session takes for a damaged frame
-    """Another call has come for the same video."""
+    """The caller has called again."""
 
 
 @contextmanager
@@ -197,7 +219,7 @@ class _Call:
         self.is_over = True
 
     def check(self) -> None:
-        """Raise if another call has come for the same video."""
+        """Raise if the caller has called again."""
         if self.is_replaced:
             raise _Replaced
 

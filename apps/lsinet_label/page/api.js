@@ -1,5 +1,7 @@
 /** The calls to the server. After a lost connection a call is sent again; after an expired sign-in, people sign in. */
 
+import { ownTab } from "./tab.js";
+
 const ROOT = new URL("./", document.baseURI);
 const TOKEN = "lsinet.token";
 const LONGEST_WAIT = 10; // seconds between two tries to reach the server
@@ -59,7 +61,8 @@ export class Api extends EventTarget {
   undoAct = (id, act) => this.#send("POST", `${this.#path(id)}/undo`, { act }, { once: true });
 
   /** Let the server encode a frame, so that the first `prompt` is fast, too. */
-  prepare = (id, frame) => this.#call(`${this.#path(id)}/frames/${frame}/prepare`, { method: "POST", once: true });
+  prepare = async (id, frame) =>
+    this.#call(`${this.#path(id)}/frames/${frame}/prepare?page=${await ownTab()}`, { method: "POST", once: true });
 
   /** The mask that the network makes of `prompts`, {points, labels, box, mask}, as PNG: 1 in the lesion. */
   async prompt(id, frame, prompts, signal) {
@@ -74,7 +77,7 @@ export class Api extends EventTarget {
    * @param {{mask: string, first: number, last: number}} wanted  the mask in base64, and the frames to show
    */
   async spread(id, frame, wanted, signal) {
-    const path = `${this.#path(id)}/frames/${frame}/spread`;
+    const path = `${this.#path(id)}/frames/${frame}/spread?page=${await ownTab()}`;
     const { body } = await this.#send("POST", path, wanted, { once: true }, "stream");
     return linesOf(body, signal);
   }

@@ -1025,7 +1025,7 @@ class FakeNetwork:
         self.holds = False  # whether answers wait for `let_go`
         status = {**status, "model": {**status["model"], "points": True}}
         page.route("**/lsinet/status", lambda route: route.fulfill(json=status))
-        page.route("**/prepare", self._prepare)
+        page.route("**/prepare?*", self._prepare)
         page.route("**/prompt", self._prompt)
 
     def _prepare(self, route: Route) -> None:
@@ -1292,7 +1292,7 @@ class TestPoints:
         assert not page.evaluate(GUIDE)
         page.mouse.move(*at(page, 60, 50))
         page.wait_for_function(GUIDE)
-        assert network.prepared[-1].endswith(f"{POINTED}/frames/7/prepare")
+        assert f"{POINTED}/frames/7/prepare?" in network.prepared[-1]
         assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
         page.mouse.move(*at(page, 90, 50))
         assert not page.evaluate(GUIDE)
@@ -1372,14 +1372,14 @@ class TestPoints:
     def test_frames_are_prepared_where_people_stay(self, page: Page, server: Any, network: FakeNetwork) -> None:
         show_pointed(page, server, 0)
         page.select_option("#speed", "0.25")  # each frame is shown for longer than it takes to count as stayed at
-        with page.expect_request("**/frames/15/prepare"):
+        with page.expect_request("**/frames/15/prepare?*"):
             page.keyboard.press(" ")
             shows(page, 15)
         assert {url.split("/")[-2] for url in network.prepared} <= {"0", "15"}
         page.keyboard.press("b")
         page.keyboard.press("Home")
         shows(page, 0)
-        with page.expect_request("**/frames/0/prepare"):
+        with page.expect_request("**/frames/0/prepare?*"):
             page.keyboard.press("0")
 
     def test_a_model_that_takes_no_points(self, page: Page, server: Any) -> None:
@@ -1406,7 +1406,7 @@ class TestPoints:
         for i, (frame, _) in enumerate(phantom_clip(3, SIZE, 4)):
             Image.fromarray(frame).save(tmp_path / "studies" / POINTED / f"{i:05d}.png")
         server = start_server(tmp_path / "studies", checkpoint=tmp_path / "model.pt")
-        with page.expect_response("**/frames/0/prepare") as prepared:
+        with page.expect_response("**/frames/0/prepare?*") as prepared:
             show_pointed(page, server, 0)
         assert prepared.value.status == 204
         with page.expect_response("**/frames/0/prompt") as answered:
@@ -1441,7 +1441,7 @@ class Spreads:
         page.on("request", self._note)
 
     def _note(self, request: Any) -> None:
-        if request.url.endswith("/spread"):
+        if "/spread?" in request.url:
             self.questions.append((request.url.partition("/lsinet/")[2], request.post_data_json))
 
     @staticmethod

@@ -156,7 +156,7 @@ def test_a_later_preview_does_not_wait_until_the_one_before_has_read_its_frames(
 
     monkeypatch.setattr(FrameImages, "stretch", slow)
     first = previews.spread(video, 11, drawn())
-    call = previews._calls[video.id]
+    call = previews._calls[video.id, ""]
     ended: list[Exception] = []
 
     def follow():
@@ -202,6 +202,17 @@ def test_a_damaged_frame_is_no_error_ahead(video, previews):
         previews.spread(video, 5, drawn())
     previews.prepare(video, 6)
     assert len(list(previews.spread(video, 6, drawn()))) == 10
+
+
+def test_previews_of_two_pages_on_one_video_do_not_end_one_another(video, previews):
+    alone = dict(previews.spread(video, 5, drawn()))
+    mine, theirs = (previews.spread(video, 5, drawn(top), page=page) for top, page in ((10, "mine"), (20, "theirs")))
+    shown = [next(mine), next(theirs)]
+    previews.prepare(video, 5, "third")
+    assert [each.frame for each in shown] == [4, 4] and (shown[0].labels != shown[1].labels).any()
+    rest = dict([shown[0], *mine])
+    assert rest.keys() == alone.keys() and all((rest[frame] == alone[frame]).all() for frame in alone)
+    assert len(list(theirs)) == 10
 
 
 def test_previews_of_two_videos_do_not_end_one_another(open_store, studies, model):

@@ -7,9 +7,10 @@ import binascii
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Annotated
 
 import numpy as np
-from fastapi import BackgroundTasks, Response
+from fastapi import BackgroundTasks, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -23,6 +24,8 @@ __all__ = ["router"]
 router = lsinet_router()
 
 _FRAME = "/videos/{image_id}/frames/{frame}"
+
+Page = Annotated[str, Query(max_length=100, description="an id of the page that asks; each has its own preview")]
 
 
 class Prompts(BaseModel):
@@ -49,7 +52,9 @@ class UnsavedMask(BaseModel):
 
 
 @router.post(f"{_FRAME}/prepare", status_code=204, summary="Get ready for clicks", dependencies=[ANNOTATOR])
-def prepare_frame(image_id: str, frame: int, app: AppServices, afterwards: BackgroundTasks) -> Response:
+def prepare_frame(
+    image_id: str, frame: int, app: AppServices, afterwards: BackgroundTasks, page: Page = ""
+) -> Response:
     """Encode a frame, so that the first click on it is as fast as the others; afterwards, also those next to it.
 
     Raises:
@@ -58,13 +63,13 @@ def prepare_frame(image_id: str, frame: int, app: AppServices, afterwards: Backg
     """
     video = app.videos[image_id]
     app.prompted.prepare(video, frame)
-    afterwards.add_task(_prepare_spread, app.previews, video, frame)
+    afterwards.add_task(_prepare_spread, app.previews, video, frame, page)
     return Response(status_code=204)
 
 
-def _prepare_spread(previews: SpreadPreviews, video: StoredVideo, frame: int) -> None:
+def _prepare_spread(previews: SpreadPreviews, video: StoredVideo, frame: int, page: str) -> None:
     with suppress(InputError):  # a click will say what is wrong
-        previews.prepare(video, frame)
+        previews.prepare(video, frame, page)
 
 
 @router.post(f"{_FRAME}/prompt", summary="Segment a lesion from points and a box", dependencies=[ANNOTATOR])
@@ -82,12 +87,14 @@ def prompt_frame(image_id: str, frame: int, prompts: Prompts, app: AppServices) 
 
 
 @router.post(f"{_FRAME}/spread", summary="Show how a mask would spread", dependencies=[ANNOTATOR])
-def preview_spread(image_id: str, frame: int, wanted: UnsavedMask, app: AppServices) -> StreamingResponse:
+def preview_spread(
+    image_id: str, frame: int, wanted: UnsavedMask, app: AppServices, page: Page = ""
+) -> StreamingResponse:
     """Send the masks that a propagation of this mask would store, as they come, the nearest frames first.
 
     Each line is JSON: ``frame`` and its ``mask``, a PNG file in base64 of lesion ids. After all of them comes a line
-    with ``complete``. If a later call for the same video replaces this one, or a frame fails, the last line has
-    ``detail`` instead. Nothing is stored.
+    with ``complete``. If a later call of the same page for the video replaces this one, or a frame fails, the last line
+    has ``detail`` instead. Nothing is stored.
 
     Raises:
         NotFound: there is no such video or frame.
@@ -99,7 +106,7 @@ def preview_spread(image_id: str, frame: int, wanted: UnsavedMask, app: AppServi
     within = None if wanted.first is None or wanted.last is None else range(wanted.first, wanted.last + 1)
     if within is not None and frame not in within:
         raise InputError(f"frame {frame} is not in the frames {within.start} to {within.stop - 1}: include it")
-    found = app.previews.spread(video, frame, labels, within)
+    found = app.previews.spread(video, frame, labels, within, page)
     return StreamingResponse(_lines(found), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
 
