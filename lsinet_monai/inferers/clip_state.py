@@ -51,6 +51,8 @@ class EncodedFrame(NamedTuple):
     features: Features
     usable: Tensor | None
     """(B,), bool: whether it may be written to memory."""
+    detail: Tensor | None
+    """What :meth:`FrameEngine.see` computed of it, if masks are refined."""
     begins_scene: bool
     """Whether it comes after a cut."""
     seen: SeenFrame | None
@@ -70,6 +72,8 @@ class ClipState:
     """The frame to segment next, if it is encoded already and only waits for the frame after it."""
     waiting_usable: Tensor | None = None
     """(B,), bool: whether the waiting frame may be written to memory."""
+    waiting_detail: Tensor | None = None
+    """What :meth:`FrameEngine.see` computed of the waiting frame, if masks are refined."""
     waiting_begins_scene: bool = False
     """Whether the waiting frame comes after a cut."""
     seen: SeenFrame | None = None
@@ -100,14 +104,16 @@ class ClipState:
 
     def wait(self, frame: EncodedFrame) -> None:
         """Let a frame wait for the frame after it."""
-        self.waiting, self.waiting_usable, self.waiting_begins_scene = frame[:3]
+        self.waiting, self.waiting_usable, self.waiting_detail, self.waiting_begins_scene = frame[:4]
 
     def take_waiting(self) -> EncodedFrame | None:
         """Take the waiting frame out of the state, if there is one."""
         if self.waiting is None:
             return None
-        waiting = EncodedFrame(self.waiting, self.waiting_usable, self.waiting_begins_scene, self.seen)
-        self.waiting, self.waiting_usable, self.waiting_begins_scene = None, None, False
+        waiting = EncodedFrame(
+            self.waiting, self.waiting_usable, self.waiting_detail, self.waiting_begins_scene, self.seen
+        )
+        self.waiting, self.waiting_usable, self.waiting_detail, self.waiting_begins_scene = None, None, None, False
         return waiting
 
     def count_left_empty(self, logit: Tensor) -> None:
@@ -130,6 +136,7 @@ class ClipState:
             "smoothed": None if self.smoothed is None else [x.clone() for x in self.smoothed],
             "waiting": _copy(self.waiting),
             "waiting_usable": self.waiting_usable,
+            "waiting_detail": None if self.waiting_detail is None else self.waiting_detail.clone(),
             "waiting_begins_scene": self.waiting_begins_scene,
             "seen": None if self.seen is None else list(self.seen),
             "cuts": list(self.cuts),
@@ -156,6 +163,7 @@ class ClipState:
         self.smoothed = None if smoothed is None else SmoothedLogit(*smoothed)
         self.waiting = _to_features(state.get("waiting"))
         self.waiting_usable = state.get("waiting_usable")
+        self.waiting_detail = state.get("waiting_detail")
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
         seen = state.get("seen")
         # Earlier versions saved the features alone, and passed over no unclear frames.

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.inferers.cuts import scene_likeness
-from lsinet_monai.inferers.feature_store import FeatureStore
-from lsinet_monai.inferers.mask_carrying import carry_mask
+from lsinet_monai.inferers.feature_store import EncodedFrame, FeatureStore
+from lsinet_monai.inferers.mask_carrying import CarriedMask, can_trust, carry_mask, nearness
 from lsinet_monai.inferers.matching import Match, match_features, share_that_comes_back
+from lsinet_monai.inferers.refining import redraw
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features
 from lsinet_monai.networks.encoder import STRIDES
@@ -66,10 +67,10 @@ class _Correction:
     """The values of the features, weighted by the mask."""
     before: list[Match] = field(default_factory=list)
     """The matches of the frames before it, the nearest first."""
-    distrusted: set[int] = field(default_factory=set)
-    """Frames that do not show what this one shows, so that its mask is not carried to them."""
     after: list[Match] = field(default_factory=list)
     """The matches of the frames after it, the nearest first."""
+    seen_in: dict[int, bool] = field(default_factory=dict)
+    """Whether another frame shows what this one shows, as far as that is known."""
 
 
 class Corrections:
@@ -80,9 +81,9 @@ class Corrections:
 
     Args:
         store: the video's encoded frames.
-        reach: see :func:`carry_mask`; with 0 no mask is carried.
-        cuts: the video's cuts, across which no mask is carried. If it detects cuts, frames of which too little comes
-            back get no mask either, see :func:`share_that_comes_back`.
+        reach: see :func:`nearness`; with 0 no mask is carried.
+        cuts: the video's cuts, across which no mask is carried. If it detects cuts, and masks are not refined, frames
+            of which too little comes back get no mask either, see :func:`share_that_comes_back`.
     """
 
     def __init__(self, store: FeatureStore, reach: int, cuts: StoredCuts | None = None) -> None:
@@ -181,30 +182,43 @@ class Corrections:
         end = min(count, frame + self.reach + 1, count if later is None else later)
         return range(first, end)
 
-    def carried_to(self, frame: int, without: int | None = None) -> list[tuple[Tensor, Tensor]]:
-        """The masks that are carried to a frame, each with the trust in it.
+    def carried_to(self, frame: int, without: int | None = None) -> list[CarriedMask]:
+        """The masks that are carried to a frame.
 
         Args:
             frame: its index, from 0.
             without: a corrected frame to leave out, as if it had no mask.
 
         Returns:
-            up to two pairs of mask and trust, both (1, 1, H, W) in [0, 1], at the frame's own size; an empty list for
-            a corrected or damaged frame, and for one out of reach.
+            up to two masks at the frame's own size; an empty list for a corrected or damaged frame, and for one out of
+            reach.
         """
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None or not encoded.is_finite:
             return []
-        carried = []
-        for corrected in self._neighbours(frame, without):
-            if corrected is not None and abs(frame - corrected) <= self.reach:
-                match = self._match(corrected, frame)
-                if match is None:
-                    continue
-                distance = abs(frame - corrected)
-                mask = self.mask(corrected).float()
-                carried.append(carry_mask(mask, match, distance, self.reach, self.store.image_size, encoded.size))
-        return carried
+        within = [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
+        return [found for corrected in within if (found := self._carry(corrected, frame, encoded)) is not None]
+
+    def _carry(self, corrected: int, frame: int, encoded: EncodedFrame) -> CarriedMask | None:
+        """Carry a mask to a frame; None if the frame does not show what the corrected one shows."""
+        match = self._match(corrected, frame)
+        if match is None:
+            return None
+        near = nearness(abs(frame - corrected), self.reach)
+        correction, image_size = self._corrections[corrected], self.store.image_size
+        # An empty mask has no outline to draw.
+        if encoded.detail is None or not correction.mask.any():
+            if self.cuts.detect and not self._shows(corrected, frame, encoded):
+                return None
+            carried, likeness = carry_mask(self.mask(corrected).float(), match, image_size, encoded.size)
+            return CarriedMask(carried, likeness * near)
+        carried, likeness = carry_mask(self.mask(corrected).float(), match, image_size, image_size)
+        drawn = redraw(self.store.network, encoded.features, encoded.detail, carried)
+        (features,) = self.features([corrected])
+        if not can_trust(carried, drawn, features, encoded.features):
+            return None
+        mask, trust = (F.interpolate(x, encoded.size, mode="bilinear", align_corners=False) for x in (drawn, likeness))
+        return CarriedMask(mask, trust, near)
 
     def _neighbours(self, frame: int, without: int | None = None) -> tuple[int | None, int | None]:
         """The nearest corrected frames before and after a frame, apart from ``without``."""
@@ -215,12 +229,11 @@ class Corrections:
     def _match(self, corrected: int, frame: int) -> Match | None:
         """Match a frame with a corrected one, after the frames between them that are not matched yet.
 
-        None if there is a cut between them, if the frame does not show what the corrected one shows, or if the
-        corrected frame's features are not finite. Other frames with such features are passed over.
+        None if there is a cut between them, or if the corrected frame's features are not finite. Other frames with such
+        features are passed over.
         """
         correction = self._corrections[corrected]
-        (encoded_correction,) = self.features([corrected])
-        features = encoded_correction.features[0]
+        features = self.features([corrected])[0].features[0]
         if not correction.is_finite or self.cuts.between(corrected, frame):
             return None
         step = 1 if frame > corrected else -1
@@ -229,12 +242,20 @@ class Corrections:
             match = matches[-1] if matches else Match.identity(features)
             encoded = self.store.get(other, step)
             if encoded is not None and encoded.is_finite:
-                current = encoded.features.features[0]
-                if self.cuts.detect and not _show_the_same(encoded_correction, encoded.features, match):
-                    correction.distrusted.add(other)
-                match = match_features(features, current, match)
+                match = match_features(features, encoded.features.features[0], match)
             matches.append(match)
-        return None if frame in correction.distrusted else matches[abs(frame - corrected) - 1]
+        return matches[abs(frame - corrected) - 1]
+
+    def _shows(self, corrected: int, frame: int, encoded: EncodedFrame) -> bool:
+        """Whether a frame that was matched with a corrected one shows what that shows."""
+        correction = self._corrections[corrected]
+        if frame not in correction.seen_in:
+            (features,) = self.features([corrected])
+            matches = correction.after if frame > corrected else correction.before
+            place = abs(frame - corrected) - 1
+            before = matches[place - 1] if place else Match.identity(features.features[0])
+            correction.seen_in[frame] = _show_the_same(features, encoded.features, before)
+        return correction.seen_in[frame]
 
 
 def _show_the_same(corrected: Features, current: Features, before: Match) -> bool:

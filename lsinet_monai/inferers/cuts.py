@@ -20,7 +20,7 @@ from lsinet_monai.inferers.clarity import clarity_at
 from lsinet_monai.inferers.matching import Match, share_that_comes_back
 from lsinet_monai.networks import Features
 
-__all__ = ["find_cuts", "follow_scene", "is_cut", "scene_likeness"]
+__all__ = ["find_cuts", "follow_scene", "is_cut", "likeness_of_places", "scene_likeness"]
 
 # Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes
 # back from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
@@ -38,23 +38,27 @@ _WINDOW = 2
 
 
 def scene_likeness(earlier: Tensor, later: Tensor) -> Tensor:
-    """How much two frames look like one scene.
+    """How much two frames look like one scene: the mean of :func:`likeness_of_places`, (B,), up to 1."""
+    return likeness_of_places(earlier, later).mean((1, 2))
+
+
+def likeness_of_places(earlier: Tensor, later: Tensor) -> Tensor:
+    """How much each place of a frame looks like one nearby in another frame.
 
     Each position of the later frame is compared with those of the earlier frame up to two cells away. The result is the
-    mean over all positions of the highest cosine. The mean over a frame is removed from its features first, because all
-    mucosa has it in common.
+    highest cosine. The mean over a frame is removed from its features first, because all mucosa has it in common.
 
     Args:
         earlier: (B, C, h, w), features at stride 16.
-        later: (B, C, h, w), of a frame after it.
+        later: (B, C, h, w), of a frame after it, or before.
 
     Returns:
-        (B,), up to 1.
+        (B, h, w), up to 1.
     """
     first, second = (F.normalize(x - x.mean((2, 3), keepdim=True), dim=1) for x in (earlier.float(), later.float()))
     side = 2 * _WINDOW + 1
     nearby = F.unfold(first, side, padding=_WINDOW).unflatten(1, (first.shape[1], side * side))
-    return (nearby * second.flatten(2).unsqueeze(2)).sum(1).amax(1).mean(1)
+    return (nearby * second.flatten(2).unsqueeze(2)).sum(1).amax(1).unflatten(1, later.shape[-2:])
 
 
 def is_cut(earlier: Features, later: Features) -> bool:

@@ -51,6 +51,8 @@ class EncodedFrame(NamedTuple):
     """Whether all features are finite. If not, the frame gets an empty mask, and no other frame uses it."""
     is_blank: bool = False
     """Whether all pixels have one colour. Such a frame is not written to memory."""
+    detail: Tensor | None = None
+    """What :meth:`FrameEngine.see` computed of it, if masks are refined."""
 
 
 class FeatureStore:
@@ -66,6 +68,7 @@ class FeatureStore:
         encode_batch: the number of frames to encode in one pass.
         encode: what encodes frames with the network; :func:`encode_frames` if not given.
         frame_size: height and width of the video's frames, if the source gives them smaller.
+        see: what computes the frames' details, see :meth:`FrameEngine.see`; None for none.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class FeatureStore:
         encode_batch: int = 1,
         encode: Callable[[Sequence[Tensor]], list[Features]] | None = None,
         frame_size: tuple[int, int] | None = None,
+        see: Callable[[Sequence[Tensor]], list[Tensor]] | None = None,
     ) -> None:
         self.network = network
         self.source = source
@@ -84,6 +88,7 @@ class FeatureStore:
         self.capacity = capacity
         self.encode_batch = encode_batch
         self._size = frame_size
+        self._see = see
         self._encode_frames = partial(encode_frames, network=network) if encode is None else encode
         self._frames: OrderedDict[int, EncodedFrame | None] = OrderedDict()  # the one used last at the end
 
@@ -134,16 +139,20 @@ class FeatureStore:
         if not frames:
             return {}
         clip = frames_to_tensor(list(frames.values()), self.image_size, self.device)
-        encoded = self._encode_frames(clip.unsqueeze(0).unbind(2))
+        tensors = clip.unsqueeze(0).unbind(2)
+        encoded = self._encode_frames(tensors)
+        details = [None] * len(tensors) if self._see is None else self._see(tensors)
         finite = torch.cat([are_finite([*x.features, *x.keys, *x.values]) for x in encoded]).tolist()
         for index, is_finite in zip(frames, finite, strict=True):
             if not is_finite:
                 logger.warning("frame %d: the network's features are no numbers; its mask is left empty", index)
         return {
             index: EncodedFrame(
-                features, self._size or (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame)
+                features, self._size or (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame), detail
             )
-            for (index, frame), features, is_finite in zip(frames.items(), encoded, finite, strict=True)
+            for (index, frame), features, is_finite, detail in zip(
+                frames.items(), encoded, finite, details, strict=True
+            )
         }
 
 

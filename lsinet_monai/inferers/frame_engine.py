@@ -17,9 +17,11 @@ from lsinet_monai.inferers.cuts import SeenFrame, follow_scene
 from lsinet_monai.inferers.frame_step import AmpDtype, encode_frames, segment_frame
 from lsinet_monai.inferers.input_checks import check_frame_tensors, check_network
 from lsinet_monai.inferers.memory_bank import MemoryBank
+from lsinet_monai.inferers.refining import refine
 from lsinet_monai.inferers.scale_memory import ScaleMemory
 from lsinet_monai.networks import Features, LSINet
 from lsinet_monai.networks.half_precision import halve_encoder, warn_of_slow_bfloat16
+from lsinet_monai.networks.prompt_head import check_prompt_head
 
 __all__ = ["FrameEngine", "FrameEngines"]
 
@@ -67,6 +69,30 @@ class FrameEngine:
 
         inputs = [*seen, *features, *usable]
         return self._run("the search for cuts", None, follow, inputs) or follow(*inputs)
+
+    def see(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """Compute what :meth:`refine` needs of frames, each (B, 3, H, W): for each (B, 24, h, w), at stride 4.
+
+        Raises:
+            InputError: the network has no prompt head.
+        """
+        head = check_prompt_head(self.network.prompt_head)
+
+        def see(*frames: Tensor) -> list[Tensor]:
+            return [head.see_frame(torch.cat(frames))]
+
+        (details,) = self._run("what the prompt head sees", None, see, frames) or see(*frames)
+        return list(details.chunk(len(frames)))
+
+    def refine(self, frame: Features, detail: Tensor, logit: Tensor) -> Tensor:
+        """Refine the mask of a frame: see :func:`refine`."""
+
+        def draw(*inputs: Tensor) -> list[Tensor]:
+            *features, detail, logit = inputs
+            return [refine(self.network, Features(tuple(features), (), ()), detail, logit)]
+
+        inputs = [*frame.features, detail, logit]
+        return (self._run("the prompt head", None, draw, inputs) or draw(*inputs))[0]
 
     def segment(
         self,

@@ -254,6 +254,8 @@ class Propagator:
             encoded.features, adjacent, propagation.memory, write, self._store.image_size, usable
         )
         logit = propagation.smooth(logit, encoded.features, usable, self._inferer.smoothing)
+        if encoded.detail is not None:
+            logit = self.engine.refine(encoded.features, encoded.detail, logit)
         if self._inferer.adjacent == "clearest":
             propagation.find_clearest(encoded.features, usable)
         return logit_to_probability(logit, encoded.size)

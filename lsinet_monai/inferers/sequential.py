@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, get_args
 
 import torch
@@ -70,6 +70,7 @@ class SequentialVideoInferer(Inferer):
             a GPU this waits for the encoder once per ``encode_batch`` frames.
         smoothing: average the logits over the frames before, see :mod:`lsinet_monai.inferers.smoothing`: the share of
             their weight that is left per frame, in [0, 1). 0 for none.
+        refine: let the network's prompt head draw each mask again, see :mod:`lsinet_monai.inferers.refining`.
 
     On a GPU the encoder and a frame's step run as CUDA graphs, see :mod:`lsinet_monai.inferers.captured`: after a frame
     or two of each size, Python no longer launches their kernels one by one. ``forgetting="released"`` has no graph for
@@ -95,6 +96,7 @@ class SequentialVideoInferer(Inferer):
         amp_dtype: AmpDtype | None = None,
         detect_cuts: bool = False,
         smoothing: float = 0.0,
+        refine: bool = False,
     ) -> None:
         check_numbers(memory_interval=memory_interval, encode_batch=encode_batch, smoothing=smoothing)
         check_choice(get_args(Adjacent), adjacent=adjacent)
@@ -112,6 +114,7 @@ class SequentialVideoInferer(Inferer):
         self.encode_batch = encode_batch
         self.amp_dtype: AmpDtype | None = amp_dtype
         self.smoothing = smoothing
+        self.refine = as_bool(refine, "refine")
         self._states: dict[tuple[str, ...], ClipState] = {}
         self._reports: dict[tuple[str, ...], ClipReport] = {}
         self._engines = FrameEngines()
@@ -127,6 +130,7 @@ class SequentialVideoInferer(Inferer):
             "amp_dtype": self.amp_dtype,
             "detect_cuts": self.detect_cuts,
             "smoothing": self.smoothing,
+            "refine": self.refine,
         }
 
     def new_state(self) -> ClipState:
@@ -137,9 +141,12 @@ class SequentialVideoInferer(Inferer):
         """Return what encodes and segments the frames of a clip with a network, whose weights stay as they are.
 
         Raises:
-            InputError: the network is in training mode or not an LSINet.
+            InputError: the network is in training mode or not an LSINet, or has no prompt head to refine masks with.
         """
-        return self._engines.get(network, self.amp_dtype)
+        engine = self._engines.get(network, self.amp_dtype)
+        if self.refine and network.prompt_head is None:
+            raise InputError("refine=True needs a network with a prompt head, and this one has none: leave it out")
+        return engine
 
     def reset(self) -> None:
         """Drop the states and reports of all clips that arrive in pieces."""
@@ -298,12 +305,13 @@ class SequentialVideoInferer(Inferer):
             index += len(batch)
             features = engine.encode(batch)
             usable = [~are_blank(frame) for frame in batch]
+            details = engine.see(batch) if self.refine else repeat(None)
             if self.detect_cuts:
                 cuts, states = find_cuts(seen, features, usable, engine.follow_scene)
                 seen = states[-1]
-                yield from map(EncodedFrame, features, usable, cuts, states)
+                yield from map(EncodedFrame, features, usable, details, cuts, states)
             else:
-                yield from (EncodedFrame(*pair, False, None) for pair in zip(features, usable, strict=True))
+                yield from map(EncodedFrame, features, usable, details, repeat(False), repeat(None))
 
     def _step(
         self,
@@ -330,6 +338,8 @@ class SequentialVideoInferer(Inferer):
             state.clearest = ClearestFrame.after(state.clearest, current.features, current.usable)
         if self.smoothing:
             logit, state.smoothed = smooth(state.smoothed, logit, current.features, self.smoothing, current.usable)
+        if current.detail is not None:
+            logit = engine.refine(current.features, current.detail, logit)
         state.previous = current.features
         state.frame_index += 1
         state.frame_shape = shape

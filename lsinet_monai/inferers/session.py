@@ -105,8 +105,9 @@ class VideoSession:
         capacity = max(reach + batch + 3, kept_frames or 0)
         self._size = None if frame_size is None else ensure_tuple_rep(frame_size, 2)
         self._store = FeatureStore(
-            network, source, self.image_size, capacity, batch, lambda x: self._propagator.engine.encode(x), self._size
-        )
+            network, source, self.image_size, capacity, batch, lambda x: self._propagator.engine.encode(x), self._size,
+            (lambda x: self._propagator.engine.see(x)) if self.inferer.refine else None,
+        )  # fmt: skip
         self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
         self._corrections = Corrections(self._store, reach, self._cuts)
         self._prompts = PromptStore(self._store)

@@ -60,6 +60,6 @@ def test_the_masks_that_are_carried_to_a_frame(
         corrections.add(other, np.full((64, 64), other % 2 == 0), frames[other])
     carried = corrections.carried_to(frame, without)
     assert len(carried) == len(carriers)
-    for (mask, trust), carrier in zip(carried, carriers, strict=True):
+    for (mask, trust, _), carrier in zip(carried, carriers, strict=True):
         torch.testing.assert_close(mask, torch.full_like(mask, carrier % 2 == 0), atol=1e-4, rtol=0)
         torch.testing.assert_close(trust, torch.full_like(trust, exp(-0.5 * (carrier - frame) ** 2)), atol=0.01, rtol=0)

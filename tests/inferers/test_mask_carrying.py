@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers.mask_carrying import blend, carry_mask
+from lsinet_monai.inferers.mask_carrying import CarriedMask, blend, can_trust, carry_mask, nearness
 from lsinet_monai.inferers.matching import Match
+from lsinet_monai.networks import Features
 
 
 def _rectangle(top: int, left: int, height: int = 64, width: int = 64) -> Tensor:
@@ -24,9 +25,14 @@ def test_a_mask_moves_as_the_frame_did(image_size: tuple[int, int], size: tuple[
     match = Match(torch.zeros(1, 2, height, width), torch.ones(1, 1, height, width))
     match.displacement[:, 0] = -image_size[1] / 8 / 4  # a quarter of the frame, in cells of 8 pixels
     mask = _rectangle(20, 10, *size)
-    carried, trust = carry_mask(mask, match, 10, 30, image_size, size)
+    carried, likeness = carry_mask(mask, match, image_size, size)
     torch.testing.assert_close(carried, _rectangle(20, 10 + size[1] // 4, *size), atol=1e-4, rtol=0)
-    torch.testing.assert_close(trust, torch.full((1, 1, *size), exp(-0.5)))  # a third of the reach away
+    torch.testing.assert_close(likeness, torch.ones(1, 1, *size))
+
+
+def test_nearness() -> None:
+    assert nearness(10, 30) == pytest.approx(exp(-0.5))  # a third of the reach away
+    assert nearness(30, 30) == pytest.approx(0.011, abs=1e-3)
 
 
 ONE, NONE = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
@@ -43,5 +49,38 @@ BLENDS = [
 
 @pytest.mark.parametrize(("carried", "expected"), BLENDS)
 def test_blend(carried: list[tuple[Tensor, float]], expected: float) -> None:
-    blended = blend(0.2 * ONE, [(mask, trust * ONE) for mask, trust in carried])
+    blended = blend(0.2 * ONE, [CarriedMask(mask, trust * ONE) for mask, trust in carried])
     torch.testing.assert_close(blended, expected * ONE)
+
+
+def test_nearer_masks_count_more_among_others_alone() -> None:
+    carried = [CarriedMask(ONE, 0.8 * ONE, 1.0), CarriedMask(NONE, 0.8 * ONE, 0.25)]
+    torch.testing.assert_close(blend(0.5 * ONE, carried), (0.2 * 0.5 + 0.8 * 0.8) * ONE)
+    torch.testing.assert_close(blend(0.5 * ONE, carried[1:]), 0.2 * 0.5 * ONE)
+
+
+# how the two frames' features differ, the mask as it is drawn again, and whether it is trusted
+TRUSTED = [
+    ("nowhere", _rectangle(20, 10), True),
+    ("nowhere", _rectangle(22, 12), True),
+    ("nowhere", _rectangle(30, 20), False),
+    ("nowhere", 0 * _rectangle(20, 10), False),
+    ("in the mask", _rectangle(20, 10), False),
+    ("elsewhere", _rectangle(20, 10), True),
+]
+
+
+# the side of the frame, which is padded where 32 does not divide it
+@pytest.mark.parametrize("side", [128, 120])
+@pytest.mark.parametrize(("change", "drawn", "expected"), TRUSTED)
+def test_a_mask_that_is_drawn_again_is_trusted(side: int, change: str, drawn: Tensor, expected: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before, other = torch.randn(2, 1, 16, 8, 8, generator=generator)
+    after = before.clone()
+    if change == "in the mask":
+        after[..., :5, :5] = other[..., :5, :5]
+    elif change == "elsewhere":
+        after[..., 6:, :] = other[..., 6:, :]
+    frames = [Features((x, x, x), (), ()) for x in (before, after)]
+    carried, drawn = (torch.nn.functional.interpolate(x, (side, side)) for x in (_rectangle(20, 10), drawn))
+    assert can_trust(carried, drawn, *frames) is expected

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from lsinet_monai.data import frames_to_tensor
+from lsinet_monai.inferers import EMPTY_LOGIT, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.refining import find_deepest, redraw, refine
+from lsinet_monai.networks import Features, LSINet
+
+SIZE = (72, 100)  # 32 divides neither side
+FRAME = Features(tuple(torch.zeros(2, 32, 3 * n, 4 * n) for n in (4, 2, 1)), (), ())
+
+
+class FakeHead:
+    """Takes the place of a network with a prompt head: its masks are what ``answer`` makes of the mask that it got."""
+
+    def __init__(self, answer: float = 4.0) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def refine(
+        self, frame: Features, detail: Tensor, points: Tensor, labels: Tensor, box: None, mask: Tensor
+    ) -> Tensor:
+        self.asked.append((points, labels, mask))
+        return torch.where(mask > 0.5, self.answer, -self.answer)
+
+
+def _square(top: int, left: int, side: int, size: tuple[int, int] = SIZE) -> Tensor:
+    logit = torch.full((1, 1, *size), -2.0)
+    logit[..., top : top + side, left : left + side] = 2.0
+    return logit
+
+
+def test_the_result_is_the_mean_of_both_probabilities() -> None:
+    head = FakeHead()
+    logit = torch.cat([_square(16, 20, 40), _square(0, 0, 0)])
+    found = refine(head, FRAME, torch.zeros(2, 24, 24, 32), logit)  # type: ignore[arg-type]
+    torch.testing.assert_close(found[1], logit[1])  # without a mask
+    inner, outer = found[0, 0, 36, 40].sigmoid(), found[0, 0, 4, 90].sigmoid()
+    own, drawn = torch.tensor([2.0, 4.0]).sigmoid()
+    torch.testing.assert_close(inner, (own + drawn) / 2)
+    torch.testing.assert_close(outer, 1 - (own + drawn) / 2)
+    points, labels, mask = head.asked[0]
+    assert labels.tolist() == [[1], [-1]] and mask.shape == (2, 1, 24, 32)
+    torch.testing.assert_close(points[0, 0], torch.tensor([40.0, 36.0]), atol=4.0, rtol=0)
+
+
+def test_a_frame_that_was_left_empty_stays_so() -> None:
+    logit = torch.full((1, 1, *SIZE), EMPTY_LOGIT)
+    assert torch.equal(refine(FakeHead(), FRAME, torch.zeros(1, 24, 24, 32), logit), logit)  # type: ignore[arg-type]
+
+
+def test_a_mask_is_drawn_again_without_a_point() -> None:
+    head = FakeHead()
+    found = redraw(head, FRAME, torch.zeros(1, 24, 24, 32), _square(16, 20, 40).sigmoid().round())  # type: ignore[arg-type]
+    assert head.asked[0][1].tolist() == [[-1]]
+    assert found.shape == (1, 1, *SIZE)
+    assert ((found > 0.5) ^ (_square(16, 20, 40) > 0)).sum() <= 4  # corners are round
+
+
+SHAPES = ["ellipse", "two parts", "at the border", "a line"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_deepest_place_of_a_mask(shape: str) -> None:
+    y, x = np.mgrid[:40, :60]
+    mask = {
+        "ellipse": ((y - 20) / 9) ** 2 + ((x - 33) / 17) ** 2 < 1,
+        "two parts": (abs(y - 12) + abs(x - 12) < 8) | ((y - 26) ** 2 + (x - 44) ** 2 < 90),
+        "at the border": (y < 18) & (x > 40),
+        "a line": (abs(y - x) < 2) & (x > 5) & (x < 30),
+    }[shape]
+    column, row = find_deepest(torch.from_numpy(mask)[None])[0, 0].tolist()
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    assert depth[row, column] >= 0.8 * depth.max()
+
+
+def test_an_empty_mask_has_no_deepest_place() -> None:
+    assert find_deepest(torch.zeros(2, 8, 8, dtype=torch.bool)).tolist() == [[[0, 0]], [[0, 0]]]
+
+
+def _frames(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (count, 64, 96, 3), np.uint8)
+
+
+OPTIONS: Sequence[dict[str, object]] = [
+    {}, {"adjacent": "previous"}, {"adjacent": "clearest", "detect_cuts": True, "smoothing": 0.4},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_inferer_refines_each_mask(prompt_network: LSINet, options: dict[str, object]) -> None:
+    clip = frames_to_tensor(list(_frames(5)), (64, 96))[None]
+    plain = SequentialVideoInferer(memory_interval=2, **options)(clip, prompt_network)  # type: ignore[arg-type]
+    inferer = SequentialVideoInferer(memory_interval=2, refine=True, **options)  # type: ignore[arg-type]
+    found = inferer(clip, prompt_network)
+    engine = inferer.engine(prompt_network)
+    for index in range(5):
+        frame = clip[:, :, index]
+        expected = refine(prompt_network, prompt_network.encode(frame), engine.see([frame])[0], plain[:, :, index])
+        torch.testing.assert_close(found[:, :, index], expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found, plain)
+
+    # in pieces, from a saved state
+    first = SequentialVideoInferer(memory_interval=2, refine=True, **options)  # type: ignore[arg-type]
+    last = {"clip_id": "a", "is_last": True}
+    overlap = int(first.adjacent != "previous")
+    start = first(clip[:, :, : 3 + overlap], prompt_network, clip_id="a", frame_index=0, is_last=False)
+    then = SequentialVideoInferer(memory_interval=2, refine=True, **options)  # type: ignore[arg-type]
+    then.load_clip("a", first.save_clip("a"))
+    rest = then(clip[:, :, 3:], prompt_network, frame_index=3, **last)  # type: ignore[arg-type]
+    torch.testing.assert_close(torch.cat([start, rest], 2), found, atol=1e-5, rtol=1e-5)
+
+
+def test_a_session_without_corrections_gives_the_same(prompt_network: LSINet) -> None:
+    frames = _frames(4)
+    inferer = SequentialVideoInferer(refine=True)
+    logits = inferer(frames_to_tensor(list(frames), (64, 96))[None], prompt_network)
+    session = VideoSession(prompt_network, frames, (64, 96), inferer)
+    found = np.stack([probability for _, probability in session.propagate()])
+    np.testing.assert_allclose(found, logits[0, 0].sigmoid().numpy(), atol=1e-5)
+
+
+def test_a_network_without_a_head_is_refused(small_network: LSINet) -> None:
+    inferer = SequentialVideoInferer(refine=True)
+    with pytest.raises(ValueError, match="refine=True needs a network with a prompt head"):
+        inferer.engine(small_network)
+    with pytest.raises(ValueError, match="refine=True needs a network with a prompt head"):
+        VideoSession(small_network, _frames(3), (64, 96), inferer)
