@@ -16,6 +16,8 @@ The rows, for each model:
 - ``without neighbour``: the same, but the adjacent frame is the frame itself;
 - ``causal``: the same, but the adjacent frame is the one before, for live video;
 - ``not smoothed``: the same, without smoothing;
+- ``not refined``: the same, but the prompt head does not draw the masks again;
+- ``refined by itself``: each frame alone, and refined;
 - ``as published``: the adjacent frame is the next one, nothing is smoothed, and cuts are not looked for;
 - ``smoothed``: the probabilities of single frames, averaged over time by a Gaussian;
 - ``smoothed along the flow``: averaged over both directions of time with exponential weights, while each place is
@@ -188,11 +190,13 @@ class CueInferer(SequentialVideoInferer):
 
 ALONE, WHOLE = "a frame by itself", "the whole"
 # As in bundle/configs/inference.json.
-INFERENCE = {"adjacent": "clearest", "smoothing": 0.35, "detect_cuts": True}
+INFERENCE = {"adjacent": "clearest", "smoothing": 0.35, "detect_cuts": True, "refine": True}
 CUES: dict[str, dict[str, Any]] = {
     ALONE: {"neighbour": False, "memory": False},
+    "refined by itself": {"neighbour": False, "memory": False, "refine": True},
     "as published": {},
     "not smoothed": INFERENCE | {"smoothing": 0},
+    "not refined": INFERENCE | {"refine": False},
     "without memory": INFERENCE | {"memory": False},
     "without neighbour": INFERENCE | {"neighbour": False},
     "causal": INFERENCE | {"adjacent": "previous"},
@@ -223,6 +227,7 @@ class Model:
         """Yield each frame's logit, (1, 1, h, w)."""
         options = dict(CUES[way])
         cues = {cue: options.pop(cue, True) for cue in ("neighbour", "memory")}
+        options["refine"] = options.get("refine", False) and self.network.prompt_head is not None
         inferer = CueInferer(CueEngine(self.network, encoded, **cues), **options)
         for logit in inferer.stream(self.tensors(frames), self.network):
             yield logit.cpu()

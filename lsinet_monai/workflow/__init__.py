@@ -2,7 +2,7 @@
 
 from .bundle_root import bundle_root
 from .config_order import extends
-from .inference import all_exports, check_exported, record_settings
+from .inference import all_exports, check_exported, has_prompt_head, record_settings
 from .inference_process import InferenceProcess
 from .last_line import log_written
 from .model import load_model
@@ -19,6 +19,7 @@ __all__ = [
     "check_exported",
     "check_initialized",
     "extends",
+    "has_prompt_head",
     "load_model",
     "log_written",
     "record_settings",

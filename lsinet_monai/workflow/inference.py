@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.utils.config_values import as_bool
 from lsinet_monai.utils.shipped_model import model_hash
 from lsinet_monai.writers.outputs import STACKS, Outputs
 
-__all__ = ["all_exports", "check_exported", "record_settings"]
+__all__ = ["all_exports", "check_exported", "has_prompt_head", "record_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +91,18 @@ def record_settings(
     }
 
 
+def has_prompt_head(network: nn.Module) -> bool:
+    """Whether a network has a prompt head, which can refine masks."""
+    return getattr(network, "prompt_head", None) is not None
+
+
 _EXPORTED = {
     "adjacent": "previous",
     "forgetting": "usage",
     "amp_dtype": None,
     "detect_cuts": False,
     "smoothing": 0,
+    "refine": False,
 }
 
 

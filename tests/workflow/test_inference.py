@@ -57,6 +57,7 @@ def test_settings_are_those_that_shape_the_results(tmp_path: Path) -> None:
         "amp_dtype": None,
         "detect_cuts": False,
         "smoothing": 0.0,
+        "refine": False,
         "amp": True,
         "crop_field": True,
         "threshold": 0.3,

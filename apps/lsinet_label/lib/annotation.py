@@ -13,7 +13,7 @@ from lib.annotation_progress import AnnotationProgress
 from lib.changes import Changes
 from lib.job import Job, Work
 from lib.model import ServedModel
-from lib.spreading import SpreadLesions, as_bytes, corrections_in_use, make_inferer, without_specks
+from lib.spreading import Inferers, SpreadLesions, as_bytes, corrections_in_use, without_specks
 from lib.store import REACH, StoredVideo, VideoStore
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
@@ -47,14 +47,14 @@ class Worker:
         on_labels: writes the datastore's labels of a video, and yields each written frame. Its second argument says
             whether the model's own masks are new.
         threshold: a pixel belongs to the mask if its probability is above this.
-        inferer: segments the frames of all jobs, and keeps the graphs that it has captured on a GPU.
+        inferers: segment the frames of all jobs.
     """
 
     videos: VideoStore
     model: ServedModel
     on_labels: Callable[[StoredVideo, bool], Iterator[int]]
     threshold: float = 0.5
-    inferer: SequentialVideoInferer = field(default_factory=make_inferer)
+    inferers: Inferers = field(default_factory=Inferers)
 
     def __call__(self, job: Job) -> Work:
         """Make the work of a job: to annotate, to propagate corrections, or to write labels.
@@ -78,8 +78,9 @@ class Worker:
     def _annotate(self, video: StoredVideo, job: Job) -> Work:
         video.info.check_not_final()
         mark, model = self.model.load()
-        state = self.inferer.new_state()
-        progress = AnnotationProgress(video.folder / "annotate.pt", mark, self.inferer.settings)
+        inferer = self.inferers.of(model.network)
+        state = inferer.new_state()
+        progress = AnnotationProgress(video.folder / "annotate.pt", mark, inferer.settings)
         resumed = progress.resume(state, self.model.device)
         tracker, count = LesionTracker(), video.info.frame_count
         before: np.ndarray | None = None
@@ -99,7 +100,7 @@ class Worker:
             else:  # of an earlier version
                 tracker.next_id = max(tracker.next_id, video.lesions.next_id())
         with open_video(video.path) as source:
-            for frame, probability, features, quality in _predict(source, first, model, self.inferer, state):
+            for frame, probability, features, quality in _predict(source, first, model, inferer, state):
                 mask = without_specks(probability > self.threshold)
                 # A person may have added a lesion meanwhile.
                 tracker.next_id = max(tracker.next_id, video.lesions.last_named_id() + 1)
@@ -264,7 +265,8 @@ class Worker:
         self, video: StoredVideo, source: Video, model: LoadedModel, frame: int, reached: range
     ) -> VideoSession:
         """A session with the corrections that a propagation from a corrected frame can use."""
-        session = VideoSession(model.network, source, model.image_size, self.inferer, reach=REACH)
+        inferer = self.inferers.of(model.network)
+        session = VideoSession(model.network, source, model.image_size, inferer, reach=REACH)
         for other in corrections_in_use(video.spreading_corrections, frame, reached):
             session.add_mask(other, video.mask(other).labels > 0)
         return session

@@ -15,7 +15,7 @@ from lib.errors import Conflict
 from lib.frame_images import FrameImages
 from lib.model import ServedModel
 from lib.nearby_frames import NearbyFrames
-from lib.spreading import SpreadLesions, corrections_in_use, make_inferer
+from lib.spreading import Inferers, SpreadLesions, corrections_in_use
 from lib.store import REACH, StoredVideo
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
 from lsinet_monai.inferers.propagation import PropagatedFrame
@@ -42,8 +42,8 @@ class SpreadPreviews:
     show may get another id. Frames with a person's mask, drawn, filled or checked, are skipped, with all beyond them.
 
     Each page has its own preview, so people who work on one video do not end each other's. For the last few pages and
-    videos it keeps a session: its features, 0.5 MB a frame at 352x352, and the frames that wait to be encoded, 0.4 MB
-    each. So a second click on a frame encodes nothing again. In all this is about 60 MB a session, and up to 130 MB
+    videos it keeps a session: its features, 1.2 MB a frame at 352x352, and the frames that wait to be encoded, 0.4 MB
+    each. So a second click on a frame encodes nothing again. In all this is about 110 MB a session, and up to 130 MB
     more for decoded frames until a preview is complete.
 
     It takes no turn on the device, see :class:`lib.device_turns.DeviceTurns`: a person waits for the first frames.
@@ -60,7 +60,7 @@ class SpreadPreviews:
         self._model = model
         self._threshold = threshold
         self._most = most
-        self._inferer = make_inferer()  # it encodes one frame at a time, so that the first mask comes soon
+        self._inferers = Inferers()  # they encode one frame at a time, so that the first mask comes soon
         self._lock = threading.Lock()  # held for a frame at a time
         self._begins = threading.Lock()
         self._open: OrderedDict[_Session, _OpenVideo] = OrderedDict()
@@ -172,7 +172,7 @@ class SpreadPreviews:
             if is_other_file or other.model != mark:
                 self._open.pop(other).source.end_pass()  # of a video that was replaced, or of a model out of service
         if key not in self._open:
-            self._open[key] = _OpenVideo(self._images, video, model, self._inferer)
+            self._open[key] = _OpenVideo(self._images, video, model, self._inferers.of(model.network))
         self._open.move_to_end(key)
         while len(self._open) > self._most:
             self._open.popitem(last=False)[1].source.end_pass()

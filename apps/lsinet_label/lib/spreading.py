@@ -12,15 +12,27 @@ from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.inferers.corrections import nearest_frames
 from lsinet_monai.masks import LesionTracker
+from lsinet_monai.networks import LSINet
 
-__all__ = ["SpreadLesions", "as_bytes", "corrections_in_use", "make_inferer", "without_specks"]
+__all__ = ["Inferers", "SpreadLesions", "as_bytes", "corrections_in_use", "without_specks"]
 
 _MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
 
 
-def make_inferer() -> SequentialVideoInferer:
-    """What segments the frames of videos, in jobs and in previews."""
-    return SequentialVideoInferer(adjacent="clearest", detect_cuts=True, smoothing=0.35)
+class Inferers:
+    """What segments the frames of videos, in jobs and in previews. It keeps the graphs that a GPU has captured."""
+
+    def __init__(self) -> None:
+        self._known: dict[bool, SequentialVideoInferer] = {}
+
+    def of(self, network: LSINet) -> SequentialVideoInferer:
+        """Return the inferer for a network; masks are refined if it has a prompt head."""
+        refine = network.prompt_head is not None
+        if refine not in self._known:
+            self._known[refine] = SequentialVideoInferer(
+                adjacent="clearest", detect_cuts=True, smoothing=0.35, refine=refine
+            )
+        return self._known[refine]
 
 
 def corrections_in_use(corrected: Collection[int], frame: int, reached: range) -> list[int]:

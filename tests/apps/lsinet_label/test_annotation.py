@@ -140,6 +140,7 @@ def as_before(file):
         "lesions",
         "waiting",
         "waiting_usable",
+        "waiting_detail",
         "waiting_begins_scene",
         "frame_shape",
         "seen",
