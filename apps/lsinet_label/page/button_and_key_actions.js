@@ -106,11 +106,11 @@ const viewActions = ({ timeline, view }) => [
 ];
 
 const saveActions = ({ files, flicker, manyFrames, preview, prompts, workflow }) => [
-  action("propagate", "Save and propagate; accept the preview", ["Enter", "Ctrl+S"], () => workflow.propagate()),
+  action("propagate", "Save this frame and propagate it; accept the preview", ["Enter", "Ctrl+S"], () => workflow.propagate()),
   action("drop-preview", "Drop the preview (Esc); your mask stays, and is not saved", [], () =>
     preview.dropByPeople(),
   ),
-  action("save", "Save", ["S"], () => workflow.save()),
+  action("save", "Save all frames with changes", ["S"], () => workflow.save()),
   action("check", "The mask is right: mark the frame, or the selected ones, as checked", ["Y"], () => manyFrames.check()),
   action("revert", "Discard the changes that are not saved", ["Delete"], () => workflow.revert()),
   action("take-back", "Take the saved mask back, or those of the selected frames", ["Shift+Delete"], () =>

@@ -1,7 +1,7 @@
 /** The page's dialogs: each function opens one and resolves to the answer. */
 
 import { element, make } from "./dom.js";
-import { plural, shownNumber } from "./messages.js";
+import { areNotSaved, plural, shownNumber } from "./messages.js";
 
 /** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
 export function open(dialog) {
@@ -29,7 +29,7 @@ export async function ask(title, text, answers) {
 }
 
 /** Say how far a video is, and ask whether it is final. */
-export async function confirmFinal(video, { seen, corrected, checked, doubtful }) {
+export async function confirmFinal(video, { seen, corrected, checked, doubtful, unsaved }) {
   const { name, frames, without_mask, unreadable, spread, unclear } = video;
   const counts = [
     `${seen} seen in this browser`,
@@ -41,9 +41,10 @@ export async function confirmFinal(video, { seen, corrected, checked, doubtful }
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
     unreadable && `${plural(unreadable, "frame")} that cannot be read, which count as frames without a polyp`,
   ];
+  const isSavedFirst = unsaved.length ? `${areNotSaved(unsaved)} yet: “Mark as final” saves first. ` : "";
   const answer = await ask(
     `Mark ${name} as final?`,
-    `Of its ${plural(frames, "frame")}: ${counts.filter(Boolean).join("; ")}. Final masks cannot be changed until the video is opened again.`,
+    `Of its ${plural(frames, "frame")}: ${counts.filter(Boolean).join("; ")}. ${isSavedFirst}Final masks cannot be changed until the video is opened again.`,
     [
       ["yes", "Mark as final"],
       ["", "Not yet"],

@@ -80,10 +80,13 @@ export class Editor extends EventTarget {
     return runOf(lesion, this.frame, this.video.lesions_in);
   }
 
-  /** The frames that a correction of the current one reaches, or the selected ones, as {first, last}. */
-  get reach() {
-    const people = this.video.corrections.map(({ frame }) => frame);
-    return reachOf(this.frame, this.lastFrame, people, this.selection);
+  /**
+   * The frames that a correction of a frame reaches, as {first, last}, or those of them that are selected: not beyond
+   * the next ones that are saved or checked, or that have changes of this page, which would else be overwritten.
+   */
+  reachFrom(frame, selection = this.selection) {
+    const people = [...this.video.corrections.map((correction) => correction.frame), ...this.unsaved];
+    return reachOf(frame, this.lastFrame, people, selection);
   }
 
   /** Begin a selection at a frame; null drops it. */

@@ -16,12 +16,22 @@ export function runOf(lesion, frame, lesionsIn) {
   return { first, last };
 }
 
+/** Frames as runs without gaps, in order: [[first, last], ...]. */
+export function runsOf(frames) {
+  const runs = [];
+  for (const frame of [...frames].sort((a, b) => a - b)) {
+    if (runs.length && runs.at(-1)[1] === frame - 1) runs.at(-1)[1] = frame;
+    else runs.push([frame, frame]);
+  }
+  return runs;
+}
+
 export const isIn = (frame, { first, last }) => first <= frame && frame <= last;
 
 /**
  * The frames that a correction of a frame reaches: not beyond the next ones with a person's mask, nor the selected ones.
  *
- * @param {number[]} people  the frames that have one
+ * @param {number[]} people  the frames that have one, saved or not
  * @param {?{first: number, last: number}} selection  it counts only if the frame is in it
  */
 export function reachOf(frame, lastFrame, people, selection) {

@@ -2,6 +2,7 @@
 
 import { ServerError } from "./api.js";
 import { element, setText } from "./dom.js";
+import { runsOf } from "./frame_ranges.js";
 
 export const IS_FINAL = "This video is marked as final. Press F to work on it again.";
 export const CHOOSE_VIDEO = "Choose a video first.";
@@ -58,5 +59,18 @@ export function explain(error) {
 
 /** The number of a frame as people see it. Files and the server count from 0. */
 export const shownNumber = (frame) => frame + 1;
+
+/** Frames as people read them: "frame 80", "frames 80 and 84", "frames 3, 5 to 8 and 12". */
+export function nameFrames(frames) {
+  const names = runsOf(frames).flatMap(([first, last]) =>
+    last - first > 1 ? `${shownNumber(first)} to ${shownNumber(last)}` : [...new Set([first, last])].map(shownNumber),
+  );
+  const end = names.pop();
+  return `${frames.length > 1 ? "frames" : "frame"} ${names.length ? `${names.join(", ")} and ` : ""}${end}`;
+}
+
+/** That frames are not saved, as the beginning of a sentence: "Frames 80 and 84 are not saved". */
+export const areNotSaved = (frames, still = "") =>
+  `${nameFrames(frames).replace("f", "F")} ${frames.length > 1 ? "are" : "is"} ${still}not saved`;
 
 export const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;

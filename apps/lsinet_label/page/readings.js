@@ -56,8 +56,8 @@ export class Readings {
     setText("frame-state", state);
     element("frame-state").className = this.editor.unsaved.length ? "unsaved" : "";
     element("take-back").hidden = video.final || !video.corrections.some((correction) => correction.frame === frame);
-    const { first, last } = this.editor.reach;
-    const reach = `Propagate saves too, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`;
+    const { first, last } = this.editor.reachFrom(frame);
+    const reach = `Propagate saves this frame, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`;
     setText("spreads", this.#showsPreview ? "" : reach);
 
     const inFrame = shown?.frame === frame ? shown.mask.ids() : [];

@@ -1,5 +1,7 @@
 /** Which frames of a video this browser has shown on its stage, for the summary before a video is marked as final. */
 
+import { runsOf } from "./frame_ranges.js";
+
 const PREFIX = "lsinet.seen";
 const PAUSE = 1000; // milliseconds between two writes
 
@@ -24,7 +26,7 @@ export class SeenFrames {
     clearTimeout(this.writing);
     this.writing = null;
     try {
-      localStorage.setItem(nameOf(this.id), asRuns(this.frames));
+      localStorage.setItem(nameOf(this.id), asText(this.frames));
     } catch {
       localStorage.removeItem(nameOf(this.id)); // the storage is full: drafts matter more
     }
@@ -34,14 +36,10 @@ export class SeenFrames {
 const nameOf = (id) => JSON.stringify([PREFIX, id]);
 
 /** Frames as text: "0-12,15-15". */
-function asRuns(frames) {
-  const runs = [];
-  for (const frame of [...frames].sort((a, b) => a - b)) {
-    if (runs.length && runs.at(-1)[1] === frame - 1) runs.at(-1)[1] = frame;
-    else runs.push([frame, frame]);
-  }
-  return runs.map((run) => run.join("-")).join(",");
-}
+const asText = (frames) =>
+  runsOf(frames)
+    .map((run) => run.join("-"))
+    .join(",");
 
 function read(id) {
   const runs = (localStorage.getItem(nameOf(id)) ?? "").split(",").filter(Boolean);

@@ -6,7 +6,6 @@
  * frame of it, what they see becomes their own mask of this frame.
  */
 
-import { reachOf } from "./frame_ranges.js";
 import { FrameMask } from "./mask.js";
 import { complain, explain, say, shownNumber } from "./messages.js";
 import { decodePng, encodePng, fromBase64, toBase64 } from "./png.js";
@@ -15,7 +14,7 @@ export class SpreadPreview {
   /** @param {() => boolean} isBusy  whether people draw or point at the moment: then no mask under them is replaced */
   constructor(api, editor, isBusy) {
     Object.assign(this, { api, editor, isBusy });
-    this.from = null; // where it spreads from: {video, frame, mask, state, people}
+    this.from = null; // where it spreads from: {video, frame, mask, state, people, reach}
     this.isComplete = false;
     this.call = null; // resolves when the server has begun to answer the last call
     this.job = null; // after it was accepted, the job that stores it; undefined until that is known
@@ -48,13 +47,6 @@ export class SpreadPreview {
     if (!isOpen) return `Accepted: the frames ${first} to ${last} are being stored.`;
     const range = first === last ? "no frame" : `frames ${first} to ${last}`;
     return `Preview, not saved: ${range}${isComplete ? "" : " so far"}. Propagate (Enter) accepts it.`;
-  }
-
-  /** What people lose if they propagate this frame, as a sentence; empty if that is nothing. */
-  lossBy(frame) {
-    return this.isOpen && frame !== this.from.frame
-      ? ` The preview from frame ${shownNumber(this.from.frame)} is dropped.`
-      : "";
   }
 
   // When it begins and ends ------------------------------------------------------------------------------------------
@@ -107,12 +99,11 @@ export class SpreadPreview {
     this.drop();
     const { api, editor } = this;
     const { signal } = (this.abort = new AbortController());
-    const from = { video, frame, mask, state: mask.state, people: this.#people(frame) };
+    const reach = editor.reachFrom(frame, null);
+    const from = { video, frame, mask, state: mask.state, people: this.#people(frame), reach };
     this.from = from;
     editor.showPreviews(new Map());
     try {
-      const drawn = [...editor.video.corrections.map((correction) => correction.frame), ...editor.unsaved];
-      const reach = reachOf(frame, editor.lastFrame, drawn, null);
       const png = toBase64(await encodePng(mask.labels.slice(), mask.width, mask.height));
       const before = this.call;
       this.call = (async () => {
@@ -145,10 +136,11 @@ export class SpreadPreview {
       this.drop(); // the selected frames alone change
       return from.mask;
     }
-    const isAlone = editor.unsaved.every((other) => other === frame);
+    const { first, last } = editor.reachFrom(frame);
+    const isSameReach = first === from.reach.first && last === from.reach.last;
     this.abort.abort();
     this.job = undefined;
-    this.isWhole = this.isComplete && isAlone && from.state === from.mask.state;
+    this.isWhole = this.isComplete && isSameReach && from.state === from.mask.state;
     editor.showPreviews(editor.previews);
     return from.mask;
   }

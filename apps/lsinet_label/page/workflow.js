@@ -3,7 +3,7 @@
 import * as dialogs from "./dialogs.js";
 import { isIn } from "./frame_ranges.js";
 import { newLesion } from "./mask.js";
-import { complain, plural, say, shownNumber } from "./messages.js";
+import { areNotSaved, complain, nameFrames, plural, say, shownNumber } from "./messages.js";
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -20,7 +20,7 @@ export class Workflow {
   constructor(api, editor, steps, finishDrawing, preview, seen, jobs) {
     Object.assign(this, { api, editor, steps, finishDrawing, preview, seen, jobs });
     this.hasSignIn = false; // without sign-in, all people have the same name
-    this.lastSpread = null; // the last propagation: {job, video, frame, version of the mask}
+    this.lastSpread = null; // the last propagation: {job, video, frame, version of the mask, within}
     this.model = null; // as the server's status describes it
   }
 
@@ -40,18 +40,17 @@ export class Workflow {
     );
   };
 
-  /** Save frames; returns how many were saved, and the job of the last one. Open polygons of other frames stay open. */
-  async #saveFrames(frames, propagateLast = false) {
-    let saved = 0;
-    let job;
-    for (const [i, frame] of frames.entries()) {
-      if (this.editor.polygonAt(frame)) continue;
-      const propagate = propagateLast && i === frames.length - 1;
-      const answer = await this.editor.save(frame, { propagate, askAboutConflict: this.#askAboutConflict });
-      if (answer) saved += 1;
-      job = answer?.job;
-    }
-    return { saved, job };
+  /** Save a frame; resolves to {job}, or to null if it was not saved. */
+  #saveFrame(frame, propagate = false) {
+    return this.editor.save(frame, { propagate, askAboutConflict: this.#askAboutConflict });
+  }
+
+  /** Save all unsaved frames; resolves to those that were saved. Open polygons stay open. */
+  async #saveFrames() {
+    const saved = [];
+    for (const frame of this.editor.unsaved)
+      if (!this.editor.polygonAt(frame) && (await this.#saveFrame(frame))) saved.push(frame);
+    return saved;
   }
 
   /** Save all unsaved frames. */
@@ -67,30 +66,28 @@ export class Workflow {
       );
     const note = this.preview.isOpen ? " The preview is dropped: Enter propagates the frame." : "";
     return this.steps.run(async () => {
-      const { saved } = await this.#saveFrames(unsaved);
-      const only = unsaved.find((one) => !editor.polygonAt(one));
-      const what = saved === 1 ? `frame ${shownNumber(only)}` : `${saved} frames`;
+      const saved = await this.#saveFrames();
       const open = this.#openPolygons();
-      if (saved || open) say(`${saved ? `Saved ${what}.${note}` : ""} ${open}`.trim());
+      if (saved.length || open) say(`${saved.length ? `Saved ${nameFrames(saved)}.${note}` : ""} ${open}`.trim());
     });
   }
 
   /** Save all that is not saved, within a step; resolves to whether nothing is left. */
   async saveAll() {
-    await this.#saveFrames(this.editor.unsaved);
+    await this.#saveFrames();
     if (this.#openPolygons()) say(this.#openPolygons());
     return !this.editor.unsaved.length;
   }
 
-  /** Which frames have an open polygon, as a sentence; empty if none has. */
-  #openPolygons() {
-    const open = this.editor.unsaved.filter((frame) => this.editor.polygonAt(frame));
+  /** Which of these frames have an open polygon, as a sentence; empty if none has. */
+  #openPolygons(frames = this.editor.unsaved) {
+    const open = frames.filter((frame) => this.editor.polygonAt(frame));
     return open.length ? `Frame ${shownNumber(open[0])} has an open polygon: close it (Enter) or drop it (Esc) there.` : "";
   }
 
   /**
-   * Save all unsaved frames, and propagate the current one to the frames around it, or to the selected ones. In a frame
-   * that shows a preview, propagate the one from which that spreads.
+   * Save the current frame, and propagate it to the frames around it, or to the selected ones. In a frame that shows a
+   * preview, propagate the one from which that spreads. Other frames with changes stay as they are, and end it.
    */
   async propagate() {
     if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
@@ -105,45 +102,50 @@ export class Workflow {
     const isUnsaved = unsaved.includes(frame) || isFilled;
     if (!isUnsaved && !editor.corrected.has(frame))
       return say("You have not changed this frame: correct it first. If its mask is right, press Y.");
+    if (editor.polygonAt(frame)) return say(this.#openPolygons([frame]));
     const { id } = editor.video;
-    if (!isUnsaved && !selection && this.#hasSpread(id, frame)) return null;
-    const loss = this.preview.lossBy(frame);
-    const wanted = [...unsaved.filter((other) => other !== frame), ...(isUnsaved ? [frame] : [])];
+    const isBounded = selection || unsaved.some((other) => other !== frame);
+    const within = isBounded ? editor.reachFrom(frame) : null;
+    if (!isUnsaved && !selection && this.#hasSpread(id, frame, within)) return null;
     return this.steps.run(async () => {
       const accepted = this.preview.accept(frame);
       let job;
       try {
-        job = await this.#startSpread(id, frame, wanted, isUnsaved, selection);
+        job = await this.#startSpread(id, frame, isUnsaved, within);
       } finally {
         this.preview.storedBy(job);
       }
       if (!job) return;
-      this.lastSpread = { job, video: id, frame, version: (accepted ?? editor.mask)?.version };
+      this.lastSpread = { job, video: id, frame, version: (accepted ?? editor.mask)?.version, within };
       editor.select(null);
       const where = selection
         ? `the frames ${shownNumber(selection.first)} to ${shownNumber(selection.last)}`
         : "the frames around it";
       const what = frame === editor.frame ? "The frame" : `Frame ${shownNumber(frame)}`;
-      say(`Saved. ${what} is being propagated to ${where}; you can continue meanwhile.${loss} ${this.#openPolygons()}`);
+      const left = editor.unsaved.length ? ` ${areNotSaved(editor.unsaved, "still ")}.` : "";
+      say(`Saved. ${what} is being propagated to ${where}; you can continue meanwhile.${left}`);
     });
   }
 
-  /** Save frames, and begin to propagate one, within a step; resolves to the job, or to undefined if there is none. */
-  async #startSpread(id, frame, wanted, isUnsaved, selection) {
+  /**
+   * Save a frame if it has changes, and begin to propagate it, within a step; resolves to the job, or to undefined if
+   * there is none.
+   */
+  async #startSpread(id, frame, isUnsaved, within) {
     const { editor, api } = this;
     const isServed = Boolean(this.model?.available);
-    const { job } = await this.#saveFrames(wanted, isServed && isUnsaved && !selection);
+    const answer = isUnsaved ? await this.#saveFrame(frame, isServed && !within) : null;
     if (editor.unsaved.includes(frame)) return undefined;
     if (!isServed) complain(`Saved, but not propagated: ${this.#whyNoModel}`);
-    else if (selection || !isUnsaved) return (await api.startJob(id, "propagate", frame, selection)).job;
-    return job;
+    else if (within || !isUnsaved) return (await api.startJob(id, "propagate", frame, within)).job;
+    return answer?.job;
   }
 
-  /** Whether the saved mask of a frame is the one that was propagated last; if so, say it. */
-  #hasSpread(video, frame) {
+  /** Whether the saved mask of a frame is the one that was propagated last, to the same frames; if so, say it. */
+  #hasSpread(video, frame, within) {
     const { lastSpread: last, editor } = this;
     const isSame = last?.video === video && last.frame === frame && last.version === editor.mask.version;
-    if (!isSame) return false;
+    if (!isSame || JSON.stringify(last.within) !== JSON.stringify(within)) return false;
     const job = this.jobs().find((one) => one.job === last.job); // the list may not have it yet
     if (job && !["queued", "running", "done"].includes(job.state)) return false;
     say(
@@ -223,15 +225,17 @@ export class Workflow {
       const { id, final } = editor.video;
       const isWorking = this.jobs().some(({ image, state }) => image === id && ["queued", "running"].includes(state));
       if (!final && isWorking) return say("A job is working on this video: wait until it is done, or cancel it.");
-      if (!final && !(await this.saveAll())) return;
+      if (!final && this.#openPolygons()) return say(this.#openPolygons());
       await editor.refresh();
       const counts = {
         seen: this.seen.frames.size,
         corrected: editor.corrected.size,
         checked: editor.checked.size,
         doubtful: editor.doubtful.length,
+        unsaved: editor.unsaved,
       };
       if (!final && !(await dialogs.confirmFinal(editor.video, counts))) return;
+      if (!final && !(await this.saveAll())) return;
       await api.markFinal(id, !final, editor.video.without_mask > 0);
       await editor.refresh();
       say(final ? "The video can be worked on again." : "The video is final: its masks cannot be changed.");

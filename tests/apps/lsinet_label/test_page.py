@@ -31,6 +31,7 @@ APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
+DRAFTS = "drafts.frames"  # nor through this one
 SPREAD = [f"spread-{number}.frames" for number in range(6)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
@@ -42,7 +43,7 @@ browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("label")
-    for name, (frames, seed) in {**VIDEOS, POINTED: (16, 4), **dict.fromkeys(SPREAD, (16, 4))}.items():
+    for name, (frames, seed) in {**VIDEOS, **dict.fromkeys([POINTED, DRAFTS, *SPREAD], (16, 4))}.items():
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
@@ -286,6 +287,39 @@ class TestWork:
         go_to(page, 4)
         assert "not saved" in page.inner_text("#frame-state")
         assert drawn_pixels(page) == pixels
+
+    def test_enter_saves_its_frame_alone_and_final_asks_first(self, page: Page, server: Any) -> None:
+        show_pointed(page, server, 10, DRAFTS)
+        draw(page, (0.3, 0.3), (0.5, 0.3))
+        pixels = drawn_pixels(page)
+        go_to(page, 12)
+        draw(page, (0.3, 0.4), (0.5, 0.4))
+        go_to(page, 4)
+        draw(page, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5))
+        assert page.inner_text("#spreads") == "Propagate saves this frame, and reaches the frames 1 to 10."
+        page.keyboard.press("Enter")
+        says(page, "Frames 11 and 13 are still not saved.")
+        says(page, "changed, most")
+        video = server.get(f"videos/{DRAFTS}")
+        assert [each["frame"] for each in video["corrections"]] == [4]
+        assert video["propagated"] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+        go_to(page, 10)
+        assert page.inner_text("#frame-state") == "Frame 11 is not saved; 1 other not saved"
+        assert drawn_pixels(page) == pixels
+        page.keyboard.press("f")
+        page.wait_for_selector("#question-dialog[open]")
+        assert "Frames 11 and 13 are not saved yet" in page.inner_text("#question-text")
+        page.get_by_role("button", name="Not yet").click()
+        page.wait_for_selector("#question-dialog", state="hidden")
+        assert [each["frame"] for each in server.get(f"videos/{DRAFTS}")["corrections"]] == [4]
+        page.keyboard.press("s")
+        says(page, "Saved frames 11 and 13.")
+        draw(page, (0.3, 0.6), (0.5, 0.6))
+        page.keyboard.press("f")
+        page.click("#question-answers [value=yes]")
+        says(page, "The video is final")
+        assert np.count_nonzero(server.labels(DRAFTS, 10)) > pixels
+        assert server.call("POST", f"/lsinet/videos/{DRAFTS}/final", {"final": False}).status == 200
 
     def test_an_open_polygon_is_kept_and_closed_before_it_is_saved(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
@@ -1586,9 +1620,10 @@ class TestSpreadPreview:
             assert drawn_pixels(page) == np.count_nonzero(server.labels(video, frame))
         server.save_mask(video, 4, mine)  # somebody else: the page looks again, and so does the preview
         previews(page, 5, 8)
-        page.keyboard.press("Enter")  # propagates the mask of this frame, and saves the other one
-        says(page, "The preview from frame 7 is dropped.")
-        assert page.is_hidden("#preview") and server.labels(video, 6).any()
+        page.keyboard.press("Enter")  # propagates the mask of this frame
+        says(page, "Frame 7 is still not saved.")
+        previews(page, 5, 8)
+        assert [each["frame"] for each in server.get(f"videos/{video}")["corrections"]] == [2, 4, 9]
 
     def test_drawing_on_it_makes_it_ones_own(
         self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
@@ -1619,7 +1654,7 @@ class TestSpreadPreview:
         assert drawn_pixels(page) == 0 and "Frame 8" not in page.inner_text("#frame-state")
         page.keyboard.press("Control+Shift+z")
         page.keyboard.press("s")
-        says(page, "Saved 2 frames.")
+        says(page, "Saved frames 7 and 8.")
         assert np.array_equal(server.labels(video, 7), masks[7])
 
 
