@@ -228,16 +228,15 @@ class Worker:
     ) -> Generator[tuple[float, str], None, set[int]]:
         """Write the propagated masks, see :meth:`_propagate`; return the frames that no correction reaches any more."""
         with open_video(video.path) as source:
-            own, propagated = set(frames), set(video.propagated_frames())
-            propagated |= {frame for frame in frames if {frame - 1, frame + 1} & propagated}
-            drawn = video.spreading_corrections
+            own, drawn = set(frames), video.spreading_corrections
+            around: set[int] = set()  # what came from corrections that were taken back; nothing if they never spread
             for frame in own - drawn.keys():
                 came = video.orphans() | video.propagated_from(frame)
-                changed.remember(came | {frame})
                 left |= came
-                here = came | propagated.intersection(video.reached_from(frame))
-                frames = sorted({*frames, *(other for other in drawn if here.intersection(video.reached_from(other)))})
-            frames = [frame for frame in frames if frame in drawn]
+                around |= came | ({frame} if {frame - 1, frame + 1} & came else set())
+            changed.remember(around)
+            reaching = {frame for frame in drawn if around.intersection(video.reached_from(frame))}
+            frames = sorted(reaching | own.intersection(drawn))
             for place, frame in enumerate(frames):
                 reached = video.reached_from(frame)
                 if within is not None:
@@ -251,7 +250,7 @@ class Worker:
                 for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
                     lesions.next_id = max(lesions.next_id, video.lesions.last_named_id() + 1)
                     labels = lesions(other, probability)
-                    if frame not in own and other not in propagated:
+                    if frame not in own and other not in around:
                         continue  # a mask around the one that was taken back does not spread further than before
                     values, sources = _values(probability, labels > 0), _sources(session.masks, other)
                     if not video.write_propagated(other, labels, sources, **values):

@@ -37,7 +37,7 @@ class Changes:
         if self._frame in self._video.spreading_corrections:
             self._video.propagations.note(self._frame, self._replaced)
         elif self._frame is not None:
-            self._video.propagations.follow(self._replaced)
+            self._video.propagations.follow(self._frame, self._replaced)
 
     def note(self) -> list[dict[str, Any]]:
         """Store how much each mask now differs from the one of the frame before, and what was replaced.

@@ -425,6 +425,53 @@ def test_no_mask_outlives_its_correction(annotated, withdraw, is_early):
     assert {entry["frame"] for entry in changed} <= set(others) and (masks(annotated)[8] == checked).all()
 
 
+def test_taking_back_a_mask_that_has_not_spread_changes_no_other(annotated):
+    video = annotated.videos[VIDEO]
+    for frame in (2, 5):
+        video.save_correction(frame, drawn(frame), "ann")
+        run(annotated(job("propagate", frame)))
+    before = masks(annotated)
+    video.save_correction(8, np.zeros(SIZE, np.uint8), "ann")
+    act = video.stretches.clear(8, 8, "ann")
+    assert act.spread == []
+    assert run(annotated(job("propagate", 8))) == ([], []) and (masks(annotated) == before).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("follows", ["not", "partly", "fully"])
+@pytest.mark.parametrize("act", ["clear", "empty"])
+def test_undoing_an_act_brings_back_what_had_come_from_its_corrections(annotated, worker, act, follows):
+    """Whether the job that followed the act has not begun, was stopped, or came to its end."""
+    video = annotated.videos[VIDEO]
+    for frame in (2, 5, 8):
+        video.save_correction(frame, drawn(frame), "ann")
+        run(annotated(job("propagate", frame)))
+    spread, before = video.propagations.last_open(), masks(annotated)
+    values = {frame: video.values.propagated(frame) for frame in video.propagated_frames()}
+    done = getattr(video.stretches, act)(5, 8, "ann")
+    assert done.spread == [5, 8]
+    for frame in done.spread if follows != "not" else []:
+        work = annotated(job("propagate", frame))
+        if follows == "partly":
+            next(work, None)
+            work.close()
+        else:
+            run(work)
+    assert follows == "not" or (masks(annotated) != before).any()
+    assert video.propagations.last_open() is None
+    video.stretches.undo(done.id, "ann")
+    for working in (annotated, worker()):
+        now = working.videos[VIDEO]
+        assert (masks(working) == before).all() and now.propagations.last_open() == spread
+        for frame, found in values.items():
+            assert (
+                now.values.sources(frame) == found["sources"]
+                and now.values.propagated(frame)["scores"] == found["scores"]
+            )
+    video.stretches.undo(spread["act"], "ann")
+    assert not video.propagated_from(8) - video.propagated_from(5)
+
+
 def test_a_correction_that_is_taken_back_during_its_propagation_writes_no_more(annotated):
     video = annotated.videos[VIDEO]
     video.save_correction(5, drawn(), "ann")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
 
-from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router
+from lib.routes.services import ANNOTATOR, READER, AppServices, lsinet_router, may_be_spreading
 from lib.security import current_caller, current_user
 from lib.store import decode_mask, encode_mask
 from lsinet_monai.errors import InputError
@@ -87,8 +87,7 @@ def delete_mask(image_id: str, frame: int, app: AppServices) -> dict[str, Any]:
     """
     video = app.videos[image_id]
     answer: dict[str, Any] = {"frame": frame, "version": video.take_back(frame, current_user())}
-    # The mask has spread, or the video's job may be spreading it.
-    if video.has_spread(frame) or app.jobs.of_image(image_id):
+    if video.propagated_from(frame) or may_be_spreading(app.jobs, image_id, frame):
         answer["job"] = app.jobs.submit(image_id, "propagate", frame, *current_caller()).job
     return answer
 

@@ -20,7 +20,7 @@ from lib.security import GuardedRoute
 from lib.spread_previews import SpreadPreviews
 from lib.store import StoredVideo, VideoStore
 
-__all__ = ["ANNOTATOR", "READER", "AppServices", "Services", "include_first", "lsinet_router"]
+__all__ = ["ANNOTATOR", "READER", "AppServices", "Services", "include_first", "lsinet_router", "may_be_spreading"]
 
 READER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 """Only people who may see videos can call."""
@@ -66,6 +66,12 @@ async def _services(request: Request) -> Services:
 
 
 AppServices = Annotated[Services, Depends(_services)]
+
+
+def may_be_spreading(jobs: JobQueue, image_id: str, frame: int) -> bool:
+    """Whether a job may be spreading the mask of a frame: one that runs on the video, or that waits to spread this."""
+    job = jobs.of_image(image_id)
+    return job is not None and (job.state == "running" or job.frame == frame)
 
 
 def lsinet_router() -> APIRouter:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from lib.errors import Conflict
-from lib.routes.services import ANNOTATOR, AppServices, Services, lsinet_router
+from lib.routes.services import ANNOTATOR, AppServices, Services, lsinet_router, may_be_spreading
 from lib.security import current_caller, current_user
 from lib.store import Act
 from lsinet_monai.errors import InputError
@@ -61,9 +62,8 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
         return int(value)
 
     def follow(act: Act) -> dict[str, Any]:
-        if app.jobs.of_image(image_id):  # the video's job may be spreading masks that the act withdrew
-            act.spread = act.withdrawn
-        _follow(app, image_id, act)
+        spreading = [frame for frame in act.withdrawn if may_be_spreading(app.jobs, image_id, frame)]
+        _follow(app, image_id, {*act.spread, *spreading})
         return _answer(act)
 
     if wanted.act == "copy":
@@ -96,18 +96,37 @@ def post_keep(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, 
 def post_undo(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, Any]:
     """Bring the masks back that an act on a stretch of frames, or a propagation, changed.
 
+    If the act withdrew corrections that had spread, what had come from them is back, too; nothing is propagated again.
+
     Raises:
         NotFound: there is no such video, or the act is not known any more.
         Conflict: a mask has changed since, or the video is final.
     """
-    act = app.videos[image_id].stretches.undo(wanted.act, current_user())
-    _follow(app, image_id, act)
+    stretches = app.videos[image_id].stretches
+    withdrawn = stretches.withdrawn_by(wanted.act)
+    following = [
+        job
+        for job in app.jobs.jobs()
+        if (job.image, job.kind) == (image_id, "propagate")
+        and job.frame in withdrawn
+        and job.state in ("queued", "running")
+    ]
+    for job in following:
+        app.jobs.cancel(job.job)
+    app.jobs.wait_for_end([job.job for job in following])
+    try:
+        act = stretches.undo(wanted.act, current_user())
+    except Conflict:
+        _follow(app, image_id, [job.frame for job in following])
+        raise
+    for job in following:
+        job.changed = []  # it is undone, too
     return _answer(act)
 
 
-def _follow(app: Services, image_id: str, act: Act) -> None:
-    """Let the frames around corrections that had spread follow what was done to these."""
-    for frame in act.spread:
+def _follow(app: Services, image_id: str, frames: Iterable[int | None]) -> None:
+    """Let what came from corrections of these frames follow what was done to them."""
+    for frame in frames:
         app.jobs.submit(image_id, "propagate", frame, *current_caller())
 
 

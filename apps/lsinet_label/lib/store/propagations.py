@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,22 +76,46 @@ class Propagations:
             ordered = [entries[other] for other in sorted(entries)]
             self._log.write(folder, {"name": PROPAGATION, "frame": frame, "version": version, "entries": ordered})
 
-    def follow(self, frames: Iterable[int]) -> None:
-        """Note that frames follow their corrections again after another one was taken back.
+    def follow(self, corrected: int, frames: Iterable[int]) -> None:
+        """Note that frames follow other corrections after the one of a frame was taken back.
 
-        What the last propagation replaced in them can still be undone.
+        What the last propagation replaced in them can still be undone, and so can the act that took it back.
+        """
+        with self._video.lock:
+            frames = set(frames)
+            for folder in reversed(self._log.finished()):
+                content = self._log.read(folder)
+                if corrected in content.get("withdrawn", []):
+                    self._update(content["around"], frames)
+                    self._log.write(folder, content)
+                    break
+            folder, content = self._last() or (None, {})
+            if folder is None:
+                return
+            self._update(content["entries"], frames)
+            if content["frame"] not in self._video.spreading_corrections:
+                content["closed"] = True
+            self._log.write(folder, content)
+
+    def reopen(self, corrected: Collection[int], frames: Iterable[int]) -> None:
+        """Note that corrections are back, and in frames around them what had come from these.
+
+        The last propagation waits for an answer again if it came from one of them.
         """
         with self._video.lock:
             folder, content = self._last() or (None, {})
             if folder is None:
                 return
-            frames = set(frames)
-            for entry in content["entries"]:
-                if entry["frame"] in frames:
-                    entry["after"] = digest(self._masks.content(PROPAGATED, entry["frame"]))
-            if content["frame"] not in self._video.spreading_corrections:
-                content["closed"] = True
+            self._update(content["entries"], set(frames))
+            if content["frame"] in corrected:
+                content.pop("closed", None)
             self._log.write(folder, content)
+
+    def _update(self, entries: Iterable[dict[str, Any]], frames: Collection[int]) -> None:
+        """Note in entries of an act the masks that these frames have now."""
+        for entry in entries:
+            if entry["frame"] in frames:
+                entry["after"] = digest(self._masks.content(PROPAGATED, entry["frame"]))
 
     def _last(self) -> tuple[Path, dict[str, Any]] | None:
         """The folder and the content of the last propagation."""

@@ -174,17 +174,28 @@ class Stretches:
                 if content["after"] != self._video.lesions.merged():
                     raise Conflict("other lesions were merged since: this step cannot be undone any more")
                 self._video.info.update(merged=content["before"])
-            for entry in entries:
+            spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry)]
+            for entry in [*entries, *spread]:
                 self._restore(entry, folder)
             frames = [entry["frame"] for entry in entries]
             # Masks from before may have come from a correction that was taken back since.
-            self._video.remove_propagated(
-                self._video.orphans().intersection(entry["frame"] for entry in entries if entry["kind"] == PROPAGATED)
-            )
+            propagated = [entry["frame"] for entry in [*entries, *spread] if entry["kind"] == PROPAGATED]
+            self._video.remove_propagated(self._video.orphans().intersection(propagated))
+            self._video.propagations.reopen(content.get("withdrawn", []), propagated)
             self._video.info.count("answers")
             self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
-        return Act(act, frames, content.get("spread", []))
+        return Act(act, sorted({*frames, *propagated}))
+
+    def withdrawn_by(self, act: int) -> list[int]:
+        """The frames whose drawn mask an act withdrew.
+
+        Raises:
+            NotFound: the act is not known any more.
+        """
+        with self._video.lock:
+            withdrawn: list[int] = self._log.read(self._log.folder_of(act)).get("withdrawn", [])
+        return withdrawn
 
     # How they do it --------------------------------------------------------------------------------------------------
 
@@ -249,8 +260,10 @@ class Stretches:
                     if change(frame, partial(backup, frame=frame)):
                         entries[-1]["after"] = digest(self._masks.content(entries[-1]["kind"], frame))
                 act.withdrawn = sorted(set(drawn) - self._video.spreading_corrections.keys())
-                act.spread = [frame for frame in act.withdrawn if self._video.has_spread(frame)]
-                self._log.write(folder, {"name": name, "entries": entries, "spread": act.spread})
+                act.spread = [frame for frame in act.withdrawn if self._video.propagated_from(frame)]
+                around = self._keep_spread(folder, act.spread)
+                content = {"name": name, "entries": entries, "withdrawn": act.withdrawn, "around": around}
+                self._log.write(folder, content)
             except BaseException:  # a full disk: all frames get their masks back
                 self._roll_back(folder)
                 raise
@@ -260,6 +273,22 @@ class Stretches:
             else:
                 shutil.rmtree(folder)
         return act
+
+    def _keep_spread(self, folder: Path, corrected: list[int]) -> list[dict[str, Any]]:
+        """Keep what came from withdrawn corrections, before a job makes it again from others; returns its entries."""
+        around = set(corrected).union(*map(self._video.propagated_from, corrected))
+        entries = []
+        for frame in sorted(around):
+            content = self._masks.content(PROPAGATED, frame)
+            self._log.keep(folder, PROPAGATED, frame, content)
+            values = self._video.values.propagated(frame)
+            entries.append({"frame": frame, "kind": PROPAGATED, "values": values, "after": digest(content)})
+        return entries
+
+    def _has_spread_again(self, entry: dict[str, Any]) -> bool:
+        """Whether a frame around a withdrawn correction has got a mask by a later propagation."""
+        content = self._masks.content(PROPAGATED, entry["frame"])
+        return content is not None and digest(content) != entry["after"]
 
     def _begin(self) -> tuple[Act, Path]:
         number, folder = self._log.begin(self._video.info)

@@ -145,8 +145,15 @@ class StoredVideo:
 
     def propagated_from(self, frame: int) -> set[int]:
         """The frames whose propagated mask came from the correction of a frame, and perhaps from others, too."""
+
+        def came(other: int) -> bool:
+            sources = self.values.sources(other)
+            if sources is None:  # propagated by an older version: it came from a correction within reach
+                return abs(other - frame) <= REACH
+            return frame in sources
+
         with self.lock:
-            return {other for other in self.propagated_frames() if frame in (self.values.sources(other) or ())}
+            return {other for other in self.propagated_frames() if came(other)}
 
     def orphans(self) -> set[int]:
         """The frames whose propagated mask came from corrections of which none is left."""
@@ -167,10 +174,6 @@ class StoredVideo:
             if orphans := self.orphans():
                 self.remove_propagated(orphans)
                 self.values.flush()
-
-    def has_spread(self, frame: int) -> bool:
-        """Whether the mask of a frame was propagated, or lies among masks that were."""
-        return self.is_propagated(frame - 1) or self.is_propagated(frame + 1) or bool(self.propagated_from(frame))
 
     @property
     def warnings(self) -> list[str]:

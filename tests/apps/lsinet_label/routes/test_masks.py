@@ -46,7 +46,7 @@ def test_a_correction_is_taken_back(client, services, png, drawn):
     client.put(MASK, content=png())
     assert client.delete(MASK).json() == {"frame": 3, "version": 2}
     client.put(MASK, content=png())
-    services.videos[VIDEO].write_prediction("propagated", 4, drawn())
+    services.videos[VIDEO].write_propagated(4, drawn(), [3])
     taken = client.delete(MASK).json()
     assert taken["version"] == 4 and services.jobs[taken["job"]].frame == 3
 

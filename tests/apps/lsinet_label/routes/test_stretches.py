@@ -54,16 +54,37 @@ def test_a_checked_frame_does_not_spread(client, services, annotated):
 def test_a_cleared_correction_no_longer_reaches_others(client, services, annotated, png, drawn):
     for frame in (3, 8):
         client.put(f"videos/{VIDEO}/frames/{frame}/mask", content=png(7))
-    annotated.write_prediction("propagated", 4, drawn(7))  # frame 3 has spread, frame 8 has not
+    annotated.write_propagated(9, drawn(7), [3])  # frame 3 has spread, frame 8, next to it, has not
     answer = client.post(STRETCH, json={"first": 0, "last": 11, "act": "clear"}).json()
     assert answer["frames"] == [3, 8] and not annotated.corrections
     (job,) = services.jobs.jobs()
     assert (job.kind, job.frame) == ("propagate", 3)
     services.jobs.cancel(job.job)
     client.post(f"videos/{VIDEO}/undo", json={"act": answer["act"]})
-    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled"), (3, "queued")]
-    client.post(STRETCH, json={"first": 8, "last": 8, "act": "clear"})  # a job works: it may be spreading this one
+    assert annotated.corrections.keys() == {3, 8} and [job.frame for job in services.jobs.jobs()] == [3]
+    other = services.jobs.submit(VIDEO, "propagate", 3)
+    client.post(STRETCH, json={"first": 8, "last": 8, "act": "clear"})  # a waiting job does not know frame 8
+    assert [job.frame for job in services.jobs.jobs()] == [3, 3]
+    client.post(f"videos/{VIDEO}/undo", json={"act": answer["act"] + 1})
+    other.state = "running"  # it may be spreading frame 8
+    client.post(STRETCH, json={"first": 8, "last": 8, "act": "clear"})
     assert [job.frame for job in services.jobs.jobs()] == [3, 3, 8]
+
+
+def test_undoing_an_act_ends_what_was_to_follow_it(client, services, annotated, png, drawn):
+    client.put(f"videos/{VIDEO}/frames/3/mask", content=png(7))
+    annotated.write_propagated(4, drawn(7), [3])
+    act = client.post(STRETCH, json={"first": 3, "last": 3, "act": "clear"}).json()["act"]
+    annotated.remove_orphans()  # as the job does
+    assert not annotated.propagated_frames()
+    assert client.post(f"videos/{VIDEO}/undo", json={"act": act}).json()["frames"] == [3, 4]
+    assert annotated.propagated_from(3) == {4} and (annotated.mask(4).labels == drawn(7)).all()
+    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled")]
+
+    act = client.post(STRETCH, json={"first": 3, "last": 3, "act": "clear"}).json()["act"]
+    client.put(f"videos/{VIDEO}/frames/3/mask", content=png(2))
+    assert client.post(f"videos/{VIDEO}/undo", json={"act": act}).status_code == 409  # what follows goes on
+    assert [(job.frame, job.state) for job in services.jobs.jobs()][1:] == [(3, "cancelled"), (3, "queued")]
 
 
 @pytest.mark.parametrize("act", [{"act": "empty"}, {"act": "copy", "frame": 11}])
@@ -72,9 +93,9 @@ def test_a_stretch_that_replaces_a_correction_is_followed(client, services, anno
     annotated.write_propagated(9, drawn(7), [3])
     answer = client.post(STRETCH, json={"first": 2, "last": 4, **act}).json()
     assert [(job.kind, job.frame) for job in services.jobs.jobs()] == [("propagate", 3)]
-    services.jobs.cancel(services.jobs.jobs()[0].job)
     client.post(f"videos/{VIDEO}/undo", json={"act": answer["act"]})
-    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled"), (3, "queued")]
+    assert [(job.frame, job.state) for job in services.jobs.jobs()] == [(3, "cancelled")]
+    assert annotated.propagated_from(3) == {9}
 
 
 def test_a_lesion_gets_a_new_id(client, services, annotated, png):

@@ -100,7 +100,7 @@ def test_one_whose_correction_is_taken_back_waits_for_nothing(spread, drawn):
     saves = spread.saves
     spread.take_back(5, "ann")
     assert spread.propagations.last_open() is None
-    spread.propagations.follow([4, 6])  # as the job does that follows
+    spread.propagations.follow(5, [4, 6])  # as the job does that follows
     spread.save_correction(5, drawn(9), "ann")  # another mask, which nobody has propagated
     assert spread.propagations.last_open() is None and spread.saves > saves
 
@@ -109,7 +109,7 @@ def test_one_is_undone_after_its_frames_followed_another_change(spread, drawn):
     spread.write_prediction("propagated", 4, drawn(6), scores=0.7, uncertainty=0.3)
     with pytest.raises(Conflict, match="has changed since"):
         spread.stretches.undo(1, "bob")
-    spread.propagations.follow([4, 9])
+    spread.propagations.follow(8, [4, 9])
     spread.stretches.undo(1, "bob")
     assert (spread.mask(4).labels == drawn(1)).all()
 
