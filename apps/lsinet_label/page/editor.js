@@ -287,8 +287,10 @@ export class Editor extends EventTarget {
   markPainted(rectangle, { isStrokeDone = true } = {}) {
     const { mask, frame } = this.shown;
     this.chosenAt = frame;
-    this.work.setMask(this.video.id, frame, mask, isStrokeDone);
-    if (this.masks.peek(frame) !== mask) this.masks.drop(frame); // it was a preview: from now on it is the frame's mask
+    if (mask.isChanged) this.work.setMask(this.video.id, frame, mask, isStrokeDone);
+    else this.work.dropMask(this.video.id, frame);
+    const wasPreview = isStrokeDone && mask.isChanged && this.masks.peek(frame) !== mask;
+    if (wasPreview) this.masks.drop(frame); // from now on it is the frame's mask
     if (isStrokeDone) this.#emit("drafts");
     this.#emit("mask", rectangle);
   }

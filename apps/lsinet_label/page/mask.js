@@ -18,6 +18,8 @@ export function union(a, b) {
   return [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
 }
 
+const paintedBy = (state) => state.painted ?? state;
+
 export class FrameMask {
   /**
    * @param {Uint8Array} labels  lesion id per pixel, row by row; 0 is background
@@ -29,7 +31,7 @@ export class FrameMask {
     this.strokes = [];
     this.position = 0; // how many strokes are not undone
     this.base = {}; // the state before the first stroke in `strokes`
-    this.saved = this.base;
+    this.saved = this.base; // the state whose pixels are saved
     this.before = null; // the labels before the stroke in progress
     this.stored = null; // of a preview: the frame's mask until people draw on the preview
   }
@@ -42,6 +44,11 @@ export class FrameMask {
   /** The state of the mask, identified by its last stroke. */
   get state() {
     return this.strokes[this.position - 1] ?? this.base;
+  }
+
+  /** The last state that changed a pixel: a click at which the network sees nothing does not. */
+  get painted() {
+    return paintedBy(this.state);
   }
 
   /** What people pointed at to get this mask: Map of lesion -> {points, labels, box, start}, see prompts.js. */
@@ -63,7 +70,7 @@ export class FrameMask {
   }
 
   get isChanged() {
-    return this.isPainting || this.state !== this.saved;
+    return this.isPainting || this.painted !== this.saved;
   }
 
   /** Mark a draft from an earlier visit as changed. */
@@ -73,7 +80,7 @@ export class FrameMask {
 
   /** Register that `state` is saved on the server. */
   markSaved(state, version) {
-    Object.assign(this, { saved: state, version, source: "corrected" });
+    Object.assign(this, { saved: paintedBy(state), version, source: "corrected" });
     this.forgetPrompts();
   }
 
@@ -111,17 +118,21 @@ export class FrameMask {
   }
 
   /** Change the labels in one stroke: `paint(labels)` returns the rectangle that it painted on. */
-  stroke(paint) {
+  stroke(paint, reason = {}) {
     this.beginStroke();
-    this.endStroke(paint(this.labels));
+    this.endStroke(paint(this.labels), reason);
   }
 
   beginStroke() {
     this.before = this.labels.slice();
   }
 
-  endStroke(rectangle) {
-    if (this.isPreview) this.#adopt();
+  /**
+   * A stroke that changes no pixel is no change, unless people mean it: "no polyp". If it has points, it can be undone.
+   *
+   * @param {{isMeant?: boolean, pointed?: {lesion: number, prompts: object}}} reason
+   */
+  endStroke(rectangle, { isMeant = false, pointed } = {}) {
     const [x0, y0, x1, y1] = rectangle ?? [0, 0, 0, 0];
     const cut = (labels) => {
       const piece = new Uint8Array((x1 - x0) * (y1 - y0));
@@ -130,15 +141,23 @@ export class FrameMask {
       return piece;
     };
     const [before, after] = [cut(this.before), cut(this.labels)];
+    const isChange = isMeant || before.some((id, i) => id !== after[i]);
+    if (!isChange && !pointed) {
+      this.before = null;
+      return;
+    }
+    if (this.isPreview && isChange) this.#adopt();
     const prompts = new Map(this.prompts); // without those of the lesions that this stroke changes
     before.forEach((id, i) => {
       if (id === after[i]) return;
       prompts.delete(id);
       prompts.delete(after[i]);
     });
+    if (pointed) prompts.set(pointed.lesion, pointed.prompts);
+    const { painted } = this;
     this.strokes.length = this.position;
     const at = performance.now();
-    this.strokes.push({ rectangle: [x0, y0, x1, y1], before, after, at, prompts });
+    this.strokes.push({ rectangle: [x0, y0, x1, y1], before, after, at, prompts, painted: isChange ? null : painted });
     if (this.strokes.length > HISTORY) this.base = this.strokes.shift();
     this.position = this.strokes.length;
     this.before = null;
@@ -146,10 +165,11 @@ export class FrameMask {
 
   /** Make the preview a change of the frame's mask, which can be undone like a stroke. */
   #adopt() {
-    const { width, height, stored, before } = this;
+    const { width, height, stored, before, prompts } = this;
     const rectangle = [0, 0, width, height];
-    this.strokes.push({ rectangle, before: stored.labels.slice(), after: before.slice(), at: performance.now() });
-    Object.assign(this, { position: 1, source: stored.source, stored: null });
+    const at = performance.now();
+    const adopting = { rectangle, before: stored.labels.slice(), after: before.slice(), at, prompts };
+    Object.assign(this, { strokes: [adopting], position: 1, source: stored.source, stored: null });
   }
 
   /** Drop the stroke in progress. */

@@ -275,7 +275,7 @@ export class Pen {
     const mask = this.#maskToEdit();
     if (!mask) return;
     if (id !== null && !mask.ids().includes(id)) return say("This frame does not show the chosen lesion.");
-    this.#paint(mask, () => mask.replace(id, 0));
+    this.#paint(mask, () => mask.replace(id, 0), { isMeant: id === null });
     say(
       id === null
         ? "No polyp in this frame. Save it, or save and propagate. Ctrl+Z undoes it."
@@ -312,9 +312,9 @@ export class Pen {
   }
 
   /** Paint on the mask as one stroke. */
-  #paint(mask, paint) {
+  #paint(mask, paint, reason) {
     let rectangle = null;
-    mask.stroke(() => (rectangle = paint()));
+    mask.stroke(() => (rectangle = paint()), reason);
     this.editor.markPainted(rectangle);
   }
 

@@ -123,8 +123,7 @@ export class Prompts {
 
   #apply(answer, mask, lesion, prompts) {
     let rectangle;
-    mask.stroke(() => (rectangle = mask.putLesion(lesion, answer)));
-    mask.prompts.set(lesion, prompts);
+    mask.stroke(() => (rectangle = mask.putLesion(lesion, answer)), { pointed: { lesion, prompts } });
     this.prepared = mask;
     this.editor.markPainted(rectangle);
     if (mask.ids().includes(lesion)) return;

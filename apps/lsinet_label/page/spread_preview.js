@@ -14,7 +14,7 @@ export class SpreadPreview {
   /** @param {() => boolean} isBusy  whether people draw or point at the moment: then no mask under them is replaced */
   constructor(api, editor, isBusy) {
     Object.assign(this, { api, editor, isBusy });
-    this.from = null; // where it spreads from: {video, frame, mask, state, people, reach}
+    this.from = null; // where it spreads from: {video, frame, mask, painted, people, reach}
     this.isComplete = false;
     this.call = null; // resolves when the server has begun to answer the last call
     this.job = null; // after it was accepted, the job that stores it; undefined until that is known
@@ -57,7 +57,7 @@ export class SpreadPreview {
     if (!mask || mask.isPainting) return;
     const { from } = this;
     const isHere = from?.mask === mask;
-    if (isHere && from.state === mask.state) return;
+    if (isHere && from.painted === mask.painted) return;
     const isLeft = this.isOpen && !isHere;
     if (mask.isChanged && (isHere || mask.prompts.size)) this.#start({ video: video.id, frame, mask });
     else if (isLeft && mask.isChanged) this.drop();
@@ -100,7 +100,7 @@ export class SpreadPreview {
     const { api, editor } = this;
     const { signal } = (this.abort = new AbortController());
     const reach = editor.reachFrom(frame, null);
-    const from = { video, frame, mask, state: mask.state, people: this.#people(frame), reach };
+    const from = { video, frame, mask, painted: mask.painted, people: this.#people(frame), reach };
     this.from = from;
     editor.showPreviews(new Map());
     try {
@@ -140,7 +140,7 @@ export class SpreadPreview {
     const isSameReach = first === from.reach.first && last === from.reach.last;
     this.abort.abort();
     this.job = undefined;
-    this.isWhole = this.isComplete && isSameReach && from.state === from.mask.state;
+    this.isWhole = this.isComplete && isSameReach && from.painted === from.mask.painted;
     editor.showPreviews(editor.previews);
     return from.mask;
   }

@@ -1300,6 +1300,32 @@ class TestPoints:
         page.keyboard.press("s")
         says(page, "Saved frame 15.")
 
+    def test_a_click_that_changes_no_pixel_is_no_change(
+        self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
+    ) -> None:
+        show_pointed(page, server, 15)
+        click(page, 30, 30, button="right")
+        says(page, "The network sees no lesion there")
+        page.mouse.move(1, 1)
+        page.wait_for_function(GUIDE)  # the point stays
+        assert "not saved" not in page.inner_text("#frame-state") and page.is_hidden("#preview")
+        page.keyboard.press("s")
+        says(page, "You have not changed this frame.")
+        click(page, 80, 30)
+        draws(page, 256)
+        assert "not saved" in page.inner_text("#frame-state")
+        assert [question["labels"] for question in network.questions] == [[0], [0, 1]]
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == 0 and "not saved" not in page.inner_text("#frame-state")
+        page.keyboard.press("Control+z")  # the first point
+        page.mouse.move(1, 1)
+        page.wait_for_function(f"() => !({GUIDE})()")
+        page.keyboard.press("Shift+C")  # changes no pixel either, but says something
+        assert "Frame 16 is not saved" in page.inner_text("#frame-state")
+        page.keyboard.press("Control+z")
+        assert "not saved" not in page.inner_text("#frame-state")
+        assert not spreads.asked[1:] and 15 not in {e["frame"] for e in server.get(f"videos/{POINTED}")["corrections"]}
+
     def test_other_lesions_keep_their_pixels(self, page: Page, server: Any, network: FakeNetwork) -> None:
         theirs = show_two_lesions(page, server, 6)
         click(page, 40, 45)
