@@ -69,8 +69,7 @@ const drawActions = ({ editor, manyFrames, pen, prompts, stage, toolSettings }) 
   action("undo", "Undo", ["Ctrl+Z"], () => {
     say("");
     if (prompts.dropLast()) return true;
-    const hasPolygonPast = pen.tool === "polygon" && pen.past.length > 0; // a dropped one comes back
-    return manyFrames.undo() || (!hasPolygonPast && manyFrames.undoEarlier()) || pen.undo();
+    return manyFrames.undo() || manyFrames.undoEarlier() || pen.undo();
   }),
   action("redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => {
     say("");

@@ -135,6 +135,16 @@ export class Editor extends EventTarget {
     return this.work.polygon(this.video?.id, frame);
   }
 
+  /** The steps of the current frame's polygon, see polygon_steps.js. */
+  get polygonSteps() {
+    return this.work.polygonSteps(this.video?.id, this.frame);
+  }
+
+  /** When people changed the current frame last, or saved one, in milliseconds. */
+  get changedAt() {
+    return Math.max(this.mask?.lastStroke ?? 0, this.polygonSteps.lastAt, this.savedAt);
+  }
+
   /** Keep the open polygon of the current frame; null: it has none any more. */
   setPolygon(polygon) {
     this.work.setPolygon(this.video.id, this.frame, polygon);

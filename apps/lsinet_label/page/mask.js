@@ -69,6 +69,11 @@ export class FrameMask {
     return this.state.at ?? 0;
   }
 
+  /** When the stroke was made that redo() does again; Infinity without one. */
+  get nextStroke() {
+    return this.strokes[this.position]?.at ?? Infinity;
+  }
+
   get isChanged() {
     return this.isPainting || this.painted !== this.saved;
   }

@@ -28,8 +28,6 @@ export class Pen {
     this.isErasing = false; // whether this stroke erases
     this.painted = null; // the rectangle that it has painted on
     this.grabbed = null; // the corner that the pointer holds: {place, at, isErasing, trace}; place -1: a new one
-    this.past = []; // the open polygon before each of its changes, for undoing
-    this.future = []; // what was undone of it
     editor.addEventListener("frame", () => this.#leaveFrame());
   }
 
@@ -124,7 +122,6 @@ export class Pen {
       this.editor.markPainted(this.painted);
     }
     this.grabbed = null;
-    this.#forgetPast();
     this.onMove();
   }
 
@@ -144,21 +141,13 @@ export class Pen {
 
   #setPoints(points, isErasing = false) {
     const before = this.editor.polygon;
-    this.past.push(before);
-    this.future = [];
+    this.editor.polygonSteps.add(before);
     const polygon = before ?? { lesion: this.editor.lesion, isErasing };
-    this.editor.setPolygon(points.length ? { ...polygon, points, isTouched: true } : null);
-    this.onMove();
+    this.#setPolygon(points.length ? { ...polygon, points, isTouched: true } : null);
   }
 
-  #forgetPast() {
-    [this.past, this.future] = [[], []];
-  }
-
-  /** Take the last change of the open polygon back, or do it again. */
-  #stepPolygon(from, to) {
-    to.push(this.editor.polygon);
-    this.editor.setPolygon(from.pop());
+  #setPolygon(polygon) {
+    this.editor.setPolygon(polygon);
     this.onMove();
   }
 
@@ -172,9 +161,8 @@ export class Pen {
     if (seed === null) return say("This frame does not show the chosen lesion.");
     const points = outlineOf(partAround(mask, seed), mask.width, OUTLINE_TOLERANCE / this.view.scale);
     this.setTool("polygon");
-    this.#forgetPast();
-    this.editor.setPolygon({ points, lesion, isErasing: false, replaces: seed });
-    this.onMove();
+    this.editor.polygonSteps.forget();
+    this.#setPolygon({ points, lesion, isErasing: false, replaces: seed });
     say("Pull the corners; click the line for a new one, right-click a corner to remove it. Enter: done, Esc: drop it.");
   }
 
@@ -241,7 +229,7 @@ export class Pen {
     }
     const { lesion, isErasing, replaces, isTouched } = editor.polygon;
     this.dropPolygon();
-    this.#forgetPast();
+    editor.polygonSteps.forget();
     if (!isTouched) return true; // an outline whose corners nobody has moved
     this.#paint(mask, () => {
       const isThere = replaces !== undefined && mask.labels[replaces] === lesion;
@@ -293,15 +281,24 @@ export class Pen {
     say("All other lesions are cleared from this frame. Ctrl+Z undoes it.");
   }
 
-  /** Undo the last stroke or, with the polygon tool, the last corner of the open polygon. */
+  /** Undo what was done last in this frame: a stroke, or a step of the polygon, whichever tool is chosen now. */
   undo() {
-    if (this.tool === "polygon" && this.past.length) this.#stepPolygon(this.past, this.future);
+    const { mask, polygon, polygonSteps } = this.editor;
+    const isLast = polygonSteps.lastAt >= (mask?.lastStroke ?? 0);
+    if (mask && isLast && polygonSteps.canUndo(polygon)) this.undoPolygon();
     else this.#step("undo");
   }
 
   redo() {
-    if (this.tool === "polygon" && this.future.length) this.#stepPolygon(this.future, this.past);
+    const { mask, polygon, polygonSteps } = this.editor;
+    if (mask && polygonSteps.nextAt < mask.nextStroke) this.#setPolygon(polygonSteps.redo(polygon));
     else this.#step("redo");
+  }
+
+  /** Take back the last step of the polygon. */
+  undoPolygon() {
+    const { polygon, polygonSteps } = this.editor;
+    this.#setPolygon(polygonSteps.undo(polygon));
   }
 
   #step(direction) {

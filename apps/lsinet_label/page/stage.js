@@ -176,7 +176,7 @@ export class Stage {
       return true;
     }
     if (key === "Backspace" && pen.points.length && pen.tool === "polygon") {
-      pen.undo();
+      pen.undoPolygon();
       return true;
     }
     if (!pen.cursor || !pen.canDraw) return false;

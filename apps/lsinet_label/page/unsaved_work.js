@@ -3,11 +3,13 @@
 import * as drafts from "./drafts.js";
 import { FrameMask } from "./mask.js";
 import { decodePng } from "./png.js";
+import { PolygonSteps } from "./polygon_steps.js";
 
 export class UnsavedWork {
   #masks = new Map(); // video id -> Map of frame -> FrameMask
   #polygons = new Map(); // video id -> Map of frame -> {points, lesion, isErasing, replaces: a pixel of the part whose
   // outline it is, if it is one}
+  #steps = new Map(); // video id -> Map of frame -> PolygonSteps, also of polygons that were dropped
 
   /** The frames of a video with changes that are not saved, in order. */
   frames(id) {
@@ -46,9 +48,17 @@ export class UnsavedWork {
     }
   }
 
+  /** The steps of the frame's polygon. They last as long as the page. */
+  polygonSteps(id, frame) {
+    const steps = of(this.#steps, id);
+    if (!steps.has(frame)) steps.set(frame, new PolygonSteps());
+    return steps.get(frame);
+  }
+
   /** Drop the mask and the polygon of a frame. */
   drop(id, frame) {
     this.dropMask(id, frame);
+    this.polygonSteps(id, frame).forget();
     this.setPolygon(id, frame, null);
   }
 

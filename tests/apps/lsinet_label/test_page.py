@@ -369,6 +369,47 @@ class TestWork:
         page.keyboard.press("Control+z")
         assert drawn_pixels(page) == np.count_nonzero(saved)
 
+    def test_a_polygon_is_undone_by_its_corners_after_a_look_elsewhere(self, page: Page, server: Any) -> None:
+        show_pointed(page, server, 7, DRAFTS)
+        page.keyboard.press("p")
+
+        def has_corners(count: int) -> None:
+            page.wait_for_function(
+                """count => {
+                  const name = Object.keys(localStorage).find((key) => key.includes('"polygon"'));
+                  return (name ? JSON.parse(localStorage.getItem(name)).points.length : 0) === count;
+                }""",
+                arg=count,
+            )
+
+        for x, y in [(30, 20), (90, 20), (90, 70), (60, 80), (30, 70)]:
+            click(page, x, y)
+        has_corners(5)
+        go_to(page, 9)
+        go_to(page, 7)
+        page.keyboard.press("Control+z")
+        has_corners(4)
+        page.keyboard.press("b")  # with another tool, what was done last
+        page.keyboard.press("Control+z")
+        has_corners(3)
+        pixels = drawn_pixels(page)
+        draw(page, (0.1, 0.1), (0.2, 0.1))
+        assert drawn_pixels(page) != pixels
+        page.keyboard.press("Control+z")
+        assert drawn_pixels(page) == pixels
+        has_corners(3)
+        for _ in range(2):
+            page.keyboard.press("Control+Shift+z")
+        has_corners(5)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        says(page, "not saved: 8")
+        go_to(page, 7)
+        for count in (4, 3, 2, 1, 0):
+            page.keyboard.press("Control+z")
+            has_corners(count)
+        assert "not saved" not in page.inner_text("#frame-state")
+
     def test_checked_frames_do_not_spread(self, page: Page, server: Any) -> None:
         server.annotate("case-02.frames")
         open_video(page, server, "case-02.frames")
