@@ -46,9 +46,10 @@ const finishDrawing = async () => {
 };
 const isDrawing = () => stage.tool.isDrawing || prompts.running !== null || editor.polygon !== null;
 const preview = new SpreadPreview(api, editor, isDrawing);
-const workflow = new Workflow(api, editor, steps, finishDrawing, preview, new SeenFrames(editor), () => watch.jobs);
+const seen = new SeenFrames(editor);
+const workflow = new Workflow(api, editor, steps, finishDrawing, preview, seen, () => watch.jobs);
 const files = new Files(api, editor, steps, async () => (await prompts.finish()) && workflow.saveAll());
-const manyFrames = new ManyFrames(api, editor, steps, finishDrawing, preview);
+const manyFrames = new ManyFrames(api, editor, steps, finishDrawing, preview, seen);
 const reports = new JobReports(api, editor, preview, () => watch.jobs);
 const watch = new ServerWatch(api, editor, (job) => reports.reportEnd(job, watch.nameOf));
 const flicker = new Flicker(api, editor, view);

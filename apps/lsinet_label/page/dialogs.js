@@ -1,7 +1,7 @@
 /** The page's dialogs: each function opens one and resolves to the answer. */
 
 import { element, make } from "./dom.js";
-import { areNotSaved, plural, shownNumber } from "./messages.js";
+import { areNotSaved, nameAct, plural, shownNumber } from "./messages.js";
 
 /** Open a dialog; resolves to the values of its form, or null if it was closed without an answer. */
 export function open(dialog) {
@@ -66,22 +66,24 @@ export async function confirmUndoingSpread(frame) {
   return answer === "yes";
 }
 
-const ACTS = {
-  check: "marking as checked",
-  empty: "“No polyp”",
-  clear: "taking back the saved masks",
-  copy: "the same mask in many frames",
-  remove: "deleting a lesion",
-  relabel: "changing a lesion",
-  merge: "merging two lesions",
-};
-
-/** Ask whether an earlier step on many frames shall be undone. */
-export async function confirmUndoingAct({ name, frames }) {
-  const [first, last] = [frames[0], frames.at(-1)].map(shownNumber);
+/** Ask whether frames shall be marked as checked though nobody has looked at some of them here. */
+export async function confirmCheckingUnseen(unseen, count) {
   const answer = await ask(
-    `Undo ${ACTS[name]}?`,
-    frames.length ? `${plural(frames.length, "frame")} from ${first} to ${last}.` : "In the whole video.",
+    "Mark frames as checked that nobody has seen here?",
+    `${unseen} of these ${plural(count, "frame")} ${unseen > 1 ? "have" : "has"} not been shown here: mark them as checked all the same?`,
+    [
+      ["yes", "Mark as checked"],
+      ["", "Not yet"],
+    ],
+  );
+  return answer === "yes";
+}
+
+/** Ask whether a step on frames that people do not look at, or an earlier one, shall be undone. */
+export async function confirmUndoingAct(name, frames) {
+  const answer = await ask(
+    "Undo this step?",
+    `The step: ${nameAct(name, frames)}. ${frames.length ? "The frames get back" : "All frames get back"} what they had before.`,
     [
       ["yes", "Undo it"],
       ["", "Leave it"],

@@ -3,7 +3,7 @@
 import * as dialogs from "./dialogs.js";
 import { isIn } from "./frame_ranges.js";
 import { allLesionRows } from "./lesion_list.js";
-import { plural, say, shownNumber } from "./messages.js";
+import { nameAct, plural, say, shownNumber } from "./messages.js";
 
 const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
 
@@ -11,10 +11,11 @@ export class ManyFrames {
   /**
    * @param {() => Promise<boolean>} finishDrawing  ends what is being drawn; resolves to whether nothing is left open
    * @param {SpreadPreview} preview
+   * @param {SeenFrames} seen
    */
-  constructor(api, editor, steps, finishDrawing, preview) {
-    Object.assign(this, { api, editor, steps, finishDrawing, preview });
-    this.acts = []; // what was done, for undoing: [{act, video, at}]
+  constructor(api, editor, steps, finishDrawing, preview, seen) {
+    Object.assign(this, { api, editor, steps, finishDrawing, preview, seen });
+    this.acts = []; // what was done, for undoing: [{act, video, name, frames, at}]
     this.refused = new Set(); // acts that the server will not undo: masks have changed since
   }
 
@@ -110,53 +111,48 @@ export class ManyFrames {
 
   /** Undo the last act on a stretch of frames, if it is newer than the last stroke; returns whether there was one. */
   undo() {
-    const { editor, api } = this;
+    const { editor } = this;
     const last = this.acts.at(-1);
-    const newer = Math.max(editor.mask?.lastStroke ?? 0, editor.savedAt);
-    const isNewest = last && last.video === editor.video?.id && newer < last.at;
-    if (!isNewest || editor.polygon) return false;
-    this.steps.run(async () => {
-      let frames;
-      try {
-        ({ frames } = await api.undoAct(last.video, last.act));
-      } catch (error) {
-        if (error.status) this.acts.pop(); // the server will not undo it
-        throw error;
-      }
-      this.acts.pop();
-      await this.#showUndone(frames);
-    });
+    if (!last || last.video !== editor.video?.id || editor.changedAt >= last.at) return false;
+    this.#undo(last, last.frames.length > 0 && !last.frames.includes(editor.frame));
     return true;
   }
 
   /**
-   * If the frame has no stroke to undo, offer to undo the last act on many frames of this video, however long ago it
+   * If the frame has nothing to undo, offer to undo the last act on many frames of this video, however long ago it
    * was, and whoever did it; returns whether there is one.
    */
   undoEarlier() {
-    const { editor, api } = this;
+    const { editor } = this;
     const { id, final, last_act: last } = editor.video ?? {};
-    if (!last || final || this.refused.has(`${id} ${last.act}`) || editor.polygon || editor.mask?.canUndo) return false;
-    this.steps.run(async () => {
-      if (!(await dialogs.confirmUndoingAct(last))) return;
-      let frames;
-      try {
-        ({ frames } = await api.undoAct(id, last.act));
-      } catch (error) {
-        if (error.status) this.refused.add(`${id} ${last.act}`);
-        throw error;
-      }
-      this.acts = this.acts.filter(({ act, video }) => act !== last.act || video !== id);
-      if (editor.video?.id === id) await this.#showUndone(frames);
-    });
+    if (!last || final || this.refused.has(`${id} ${last.act}`)) return false;
+    if (editor.polygonSteps.canUndo(editor.polygon) || editor.mask?.canUndo) return false;
+    this.#undo({ ...last, video: id }, true);
     return true;
   }
 
-  async #showUndone(frames) {
-    const { editor } = this;
-    await editor.refresh();
-    editor.reload(frames.length ? frames : null);
-    say(frames.length ? `Undone: ${plural(frames.length, "frame")} as before.` : "Undone.");
+  /** Undo an act; if people may not expect it here, after a question. */
+  #undo({ act, video, name, frames }, asks) {
+    const { editor, api } = this;
+    const forget = () => (this.acts = this.acts.filter((other) => other.act !== act || other.video !== video));
+    return this.steps.run(async () => {
+      if (asks && !(await dialogs.confirmUndoingAct(name, frames))) return;
+      let back;
+      try {
+        back = (await api.undoAct(video, act)).frames;
+      } catch (error) {
+        if (error.status) {
+          this.refused.add(`${video} ${act}`);
+          forget();
+        }
+        throw error;
+      }
+      forget();
+      if (editor.video?.id !== video) return;
+      await editor.refresh();
+      editor.reload(back.length ? back : null);
+      say(`Undone: ${nameAct(name, frames)}.`);
+    });
   }
 
   #nameOf(lesion) {
@@ -183,10 +179,16 @@ export class ManyFrames {
         const drawn = editor.video.corrections.filter(({ frame, how }) => how === "drawn" && isIn(frame, stretch));
         if (drawn.length && !(await dialogs.confirmReplacing(stretch, drawn.length))) return;
       }
+      if (act === "check") {
+        const people = new Set(editor.video.corrections.map(({ frame }) => frame)); // these stay as they are
+        const frames = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+        const unseen = frames.filter((frame) => !people.has(frame) && !this.seen.frames.has(frame));
+        if (unseen.length && !(await dialogs.confirmCheckingUnseen(unseen.length, frames.length))) return;
+      }
       editor.select(null);
       const done = await api.actOn(id, { first, last, act, ...options });
       const isDone = act === "merge" || done.frames.length > 0;
-      if (isDone) this.acts.push({ act: done.act, video: id, at: performance.now() });
+      if (isDone) this.acts.push({ act: done.act, video: id, name: act, frames: done.frames, at: performance.now() });
       if (editor.video?.id !== id) return;
       await editor.refresh();
       editor.reload(act === "merge" ? null : done.frames);

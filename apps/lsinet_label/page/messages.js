@@ -73,4 +73,21 @@ export function nameFrames(frames) {
 export const areNotSaved = (frames, still = "") =>
   `${nameFrames(frames).replace("f", "F")} ${frames.length > 1 ? "are" : "is"} ${still}not saved`;
 
+const ACTS = {
+  check: (frames) => `marking ${frames} as checked`,
+  empty: (frames) => `no polyp in ${frames}`,
+  clear: (frames) => `taking back the saved masks of ${frames}`,
+  copy: (frames) => `the same mask in ${frames}`,
+  remove: (frames) => `deleting a lesion from ${frames}`,
+  relabel: (frames) => `changing a lesion in ${frames}`,
+  merge: () => "merging two lesions in the whole video",
+};
+const MOST_RUNS = 4; // of frames that a line names one by one
+
+/** What people did to frames: "no polyp in frames 84 to 86". */
+export function nameAct(name, frames) {
+  if (runsOf(frames).length <= MOST_RUNS) return ACTS[name](frames.length ? nameFrames(frames) : "");
+  return ACTS[name](`${frames.length} frames from ${shownNumber(frames[0])} to ${shownNumber(frames.at(-1))}`);
+}
+
 export const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;

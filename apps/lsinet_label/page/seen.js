@@ -1,4 +1,4 @@
-/** Which frames of a video this browser has shown on its stage, for the summary before a video is marked as final. */
+/** Which frames of a video this browser has shown on its stage, for what is asked before it is final or checked. */
 
 import { runsOf } from "./frame_ranges.js";
 

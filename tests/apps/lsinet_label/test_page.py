@@ -446,8 +446,12 @@ class TestWork:
         assert page.locator("#selection").is_hidden()
         assert not any(server.labels(ANNOTATED, frame).any() for frame in range(50, 71))
         assert server.labels(ANNOTATED, 71).any() or not server.get(f"videos/{ANNOTATED}")["has_polyp"][71]
+        go_to(page, 30)  # none of these frames is in sight
         page.keyboard.press("Control+z")
-        says(page, "Undone: 21 frames")
+        page.wait_for_selector("#question-dialog[open]")
+        assert "no polyp in frames 51 to 71" in page.inner_text("#question-dialog")
+        page.click("#question-answers [value=yes]")
+        says(page, "Undone: no polyp in frames 51 to 71.")
         assert all(np.array_equal(server.labels(ANNOTATED, 50 + i), old) for i, old in enumerate(before))
         # by a pull with Shift on the timeline
         box = page.locator("#timeline").bounding_box()
@@ -464,12 +468,19 @@ class TestWork:
         shows(page, 109)
         page.keyboard.press("n")  # a look around does not change the selection
         assert page.inner_text("#selection-title") == title and title.endswith("to 111 selected")
+        page.keyboard.press("y")  # the pull has shown some of them
+        page.wait_for_selector("#question-dialog[open]")
+        assert "of these 11 frames have not been shown here" in page.inner_text("#question-text")
+        escape(page)
+        assert not server.get(f"videos/{ANNOTATED}")["corrections"]
         page.keyboard.press("y")
+        page.click("#question-answers [value=yes]")
         says(page, "frames marked as checked")
         checked = [e["frame"] for e in server.get(f"videos/{ANNOTATED}")["corrections"] if e["how"] == "checked"]
         assert checked[-1] == 110
+        go_to(page, 110)
         page.keyboard.press("Control+z")
-        says(page, "Undone")
+        says(page, "Undone: marking frames 101 to 111 as checked.")
 
     def test_drawn_masks_are_replaced_only_if_people_say_so(self, page: Page, server: Any) -> None:
         labels = np.zeros(SIZE, np.uint8)
@@ -498,9 +509,9 @@ class TestWork:
         open_video(page, server, "case-03.frames")
         page.keyboard.press("Control+z")
         page.wait_for_selector("#question-dialog[open]")
-        assert "3 frames from 4 to 6" in page.inner_text("#question-dialog")
+        assert "no polyp in frames 4 to 6" in page.inner_text("#question-dialog")
         page.click("#question-answers [value=yes]")
-        says(page, "Undone: 3 frames as before")
+        says(page, "Undone: no polyp in frames 4 to 6.")
         assert np.array_equal(server.labels("case-03.frames", 4), labels)
 
     def test_a_lesion_is_deleted_from_its_run_and_split(self, page: Page, server: Any) -> None:
@@ -534,7 +545,7 @@ class TestWork:
         page.keyboard.press("Control+z")
         says(page, "Undone")
         page.keyboard.press("Control+z")
-        says(page, "Undone: 4 frames")
+        says(page, "Undone: deleting a lesion from frames 4 to 7.")
         assert all(np.array_equal(server.labels("case-03.frames", frame), labels) for frame in range(3, 7))
 
     def test_a_spread_is_compared_and_undone(self, page: Page, server: Any) -> None:
