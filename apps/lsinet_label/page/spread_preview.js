@@ -16,6 +16,7 @@ export class SpreadPreview {
     Object.assign(this, { api, editor, isBusy });
     this.from = null; // where it spreads from: {video, frame, mask, painted, people, reach}
     this.isComplete = false;
+    this.hasFailed = false; // whether the server has ended it before it was complete
     this.call = null; // resolves when the server has begun to answer the last call
     this.job = null; // after it was accepted, the job that stores it; undefined until that is known
     this.isWhole = false; // whether people have seen all that this job will store
@@ -46,6 +47,8 @@ export class SpreadPreview {
     const [first, last] = [Math.min(...frames), Math.max(...frames)].map(shownNumber);
     if (!isOpen) return `Accepted: the frames ${first} to ${last} are being stored.`;
     const range = first === last ? "no frame" : `frames ${first} to ${last}`;
+    if (this.hasFailed)
+      return `The preview has ended early; it shows ${range}. Propagate (Enter) saves frame ${shownNumber(from.frame)} and propagates it.`;
     return `Preview, not saved: ${range}${isComplete ? "" : " so far"}. Propagate (Enter) accepts it.`;
   }
 
@@ -90,7 +93,7 @@ export class SpreadPreview {
   drop() {
     if (!this.from) return;
     this.abort.abort();
-    Object.assign(this, { from: null, job: null, isComplete: false });
+    Object.assign(this, { from: null, job: null, isComplete: false, hasFailed: false });
     this.editor.showPreviews(new Map());
   }
 
@@ -122,7 +125,10 @@ export class SpreadPreview {
         editor.showPreviews(editor.previews, !this.isBusy());
       }
     } catch (error) {
-      if (!signal.aborted) complain(`The preview has ended early: ${explain(error)}`);
+      if (signal.aborted) return;
+      this.hasFailed = true;
+      editor.showPreviews(editor.previews, !this.isBusy());
+      complain(`The preview has ended early: ${explain(error)}`);
     }
   }
 
@@ -132,8 +138,8 @@ export class SpreadPreview {
   accept(frame) {
     if (!this.isOpen || this.from.frame !== frame) return null;
     const { from, editor } = this;
-    if (editor.selection) {
-      this.drop(); // the selected frames alone change
+    if (editor.selection || this.hasFailed) {
+      this.drop(); // the selected frames alone change, or others than it shows
       return from.mask;
     }
     const { first, last } = editor.reachFrom(frame);

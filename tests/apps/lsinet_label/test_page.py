@@ -32,7 +32,7 @@ PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
 DRAFTS = "drafts.frames"  # nor through this one
-SPREAD = [f"spread-{number}.frames" for number in range(6)]  # a video for each test of previews
+SPREAD = [f"spread-{number}.frames" for number in range(7)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -1651,6 +1651,20 @@ class TestSpreadPreview:
         assert page.inner_text("#frame-state") == "Propagated from a correction"
         assert server.call("POST", f"/lsinet/videos/{video}/undo", {"act": 1}).status == 200
         assert not server.get(f"videos/{video}")["propagated"]
+
+    def test_one_that_the_server_ends_says_what_it_holds(self, page: Page, server: Any, network: FakeNetwork) -> None:
+        show_pointed(page, server, 6, SPREAD[6])
+        file = io.BytesIO()
+        Image.fromarray(np.ones(SIZE, np.uint8)).save(file, "PNG")
+        lines = [{"frame": 7, "mask": base64.b64encode(file.getvalue()).decode()}, {"detail": "frame 3 cannot be read"}]
+        page.route("**/spread?*", lambda route: route.fulfill(body="".join(json.dumps(line) + "\n" for line in lines)))
+        click(page, 60, 50)
+        says(page, "The preview has ended early: frame 4 cannot be read")
+        line = "The preview has ended early; it shows frames 7 to 8. Propagate (Enter) saves frame 7 and propagates it."
+        assert page.inner_text("#preview-frames") == line
+        page.keyboard.press("Enter")
+        says(page, "changed, most")
+        assert page.is_hidden("#preview") and page.is_visible("#spread")
 
     def test_it_is_dropped_by_people_and_by_a_save(
         self, page: Page, server: Any, network: FakeNetwork, spreads: Spreads
