@@ -236,7 +236,8 @@ class Worker:
                 around |= came | ({frame} if {frame - 1, frame + 1} & came else set())
             changed.remember(around)
             reaching = {frame for frame in drawn if around.intersection(video.reached_from(frame))}
-            frames = sorted(reaching | own.intersection(drawn))
+            spread = {frame for frame in reaching if video.propagated_from(frame)}  # one that was only saved does not
+            frames = sorted(spread | own.intersection(drawn))
             for place, frame in enumerate(frames):
                 reached = video.reached_from(frame)
                 if within is not None:

@@ -138,7 +138,12 @@ function drawJobList() {
     watch.dismissed.add(job);
     drawJobList();
   };
-  drawJobs(watch.shownJobs, watch.nameOf, (job) => workflow.cancel(job), dismiss);
+  const isTakenBack = ({ image, kind, frame }) =>
+    image === editor.video?.id &&
+    kind === "propagate" &&
+    frame !== null &&
+    !editor.video.corrections.some((correction) => correction.frame === frame && correction.how === "drawn");
+  drawJobs(watch.shownJobs, watch.nameOf, isTakenBack, (job) => workflow.cancel(job), dismiss);
 }
 
 element("stage").addEventListener("pointerdown", () => player.stop());

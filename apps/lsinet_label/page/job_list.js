@@ -11,14 +11,16 @@ function duration(seconds) {
 }
 
 /**
+ * @param {(job) => boolean} isTakenBack  whether the correction from which a job propagates is not there any more
  * @param {(job) => void} onCancel   called for a job that waits or runs
  * @param {(job) => void} onDismiss  called for a job that has failed
  */
-export function drawJobs(jobs, nameOf, onCancel, onDismiss) {
+export function drawJobs(jobs, nameOf, isTakenBack, onCancel, onDismiss) {
   const list = element("job-list");
   if (isHeldDown(list)) return;
   const rows = jobs.map((job) => {
-    const what = `${KINDS[job.kind] ?? job.kind}${job.frame !== null ? ` from frame ${shownNumber(job.frame)}` : ""}`;
+    const from = job.frame !== null ? ` from frame ${shownNumber(job.frame)}` : "";
+    const what = isTakenBack(job) ? `Taking back what came${from}` : `${KINDS[job.kind] ?? job.kind}${from}`;
     const hasFailed = job.state === "failed";
     const act = hasFailed ? "Dismiss" : "Cancel";
     const button = make("button", {

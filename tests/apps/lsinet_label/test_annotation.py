@@ -435,6 +435,11 @@ def test_taking_back_a_mask_that_has_not_spread_changes_no_other(annotated):
     act = video.stretches.clear(8, 8, "ann")
     assert act.spread == []
     assert run(annotated(job("propagate", 8))) == ([], []) and (masks(annotated) == before).all()
+    video.save_correction(8, drawn(8), "ann")  # nor does a saved one spread because others are taken back
+    video.stretches.clear(2, 5, "ann")
+    for frame in (2, 5):
+        run(annotated(job("propagate", frame)))
+    assert video.propagated_frames() == []
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ APP = Path(__file__).parents[3] / "apps" / "lsinet_label"
 PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
-DRAFTS = "drafts.frames"  # nor through this one
+DRAFTS, TAKEN = "drafts.frames", "taken.frames"  # nor through these
 SPREAD = [f"spread-{number}.frames" for number in range(7)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
@@ -43,7 +43,7 @@ browser_test = [pytest.mark.slow, pytest.mark.required_in_ci]
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("label")
-    for name, (frames, seed) in {**VIDEOS, **dict.fromkeys([POINTED, DRAFTS, *SPREAD], (16, 4))}.items():
+    for name, (frames, seed) in {**VIDEOS, **dict.fromkeys([POINTED, DRAFTS, TAKEN, *SPREAD], (16, 4))}.items():
         (folder / "studies" / name).mkdir(parents=True)
         for i, (frame, _) in enumerate(phantom_clip(frames, SIZE, seed)):
             Image.fromarray(frame).save(folder / "studies" / name / f"{i:05d}.png")
@@ -756,6 +756,35 @@ class TestWork:
         draws(page, np.count_nonzero(after))
         if not server.get("videos/case-01.frames")["corrections"]:
             assert np.array_equal(after, before[15])
+
+    def test_a_mask_that_has_not_spread_is_taken_back_alone(self, page: Page, server: Any) -> None:
+        show_pointed(page, server, 4, TAKEN)
+        draw(page, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5))
+        page.keyboard.press("Enter")
+        says(page, "changed, most")
+        go_to(page, 10)
+        before = all_labels(server, TAKEN)
+        draw(page, (0.3, 0.6), (0.5, 0.6))
+        page.keyboard.press("s")
+        says(page, "Saved frame 11.")
+        saved, jobs = all_labels(server, TAKEN), len(server.get("jobs"))
+        page.keyboard.press("Shift+Delete")
+        says(page, "The saved masks of 1 frame are taken back.")
+        assert (all_labels(server, TAKEN) == before).all()
+        page.keyboard.press("Control+z")
+        says(page, "Undone: taking back the saved masks of frame 11.")
+        assert (all_labels(server, TAKEN) == saved).all() and len(server.get("jobs")) == jobs
+
+        go_to(page, 4)
+        page.wait_for_selector("#spread", state="visible")
+        page.keyboard.press("Shift+Delete")
+        says(page, "changed, most")  # the job that takes back what came from it
+        others = [frame for frame in range(16) if frame != 10]
+        assert not all_labels(server, TAKEN)[others].any() and page.is_hidden("#spread")
+        page.keyboard.press("Control+z")
+        says(page, "Undone: taking back the saved masks of frame 5.")
+        page.wait_for_selector("#spread", state="visible")
+        assert (all_labels(server, TAKEN) == saved).all() and len(server.get("jobs")) == jobs + 1
 
     def test_masks_of_another_tool_are_imported(self, page: Page, server: Any, tmp_path: Path) -> None:
         open_video(page, server, "case-02.frames")
