@@ -5,7 +5,8 @@ Run from the repository's root; ``docs/experiments.md`` has the command and its 
     python -m experiments.cuts --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt --dataset_dir DIR
 
 Videos at frame rate are a camera's moves over stills; CVC-ClinicDB's training sequences are pictures seconds apart. One
-frame of each clip is corrected: the middle one of those with a Dice below 0.6, or the one with the lowest.
+frame of each clip is corrected: the middle one of those with a Dice below 0.6, or the one with the lowest. Its mask is
+carried in three ways; where masks are refined, those without the correction are, too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SIZE = (352, 440)  # of the clips from stills
 STILL_FRAMES, SEQUENCE_FRAMES = 26, 14
 NEAR = 10  # frames on either side
 BAD = 0.6
+WAYS = ((False, False), (True, False), (True, True))  # detect_cuts and refine
 
 
 def still_clips(folder: Path, names: Path, count: int) -> Iterator[ReadClip]:
@@ -59,9 +61,9 @@ def dice(probabilities: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np
     return np.array([frame_dice(p > 0.5, mask) for p, mask in zip(probabilities, masks, strict=True)])
 
 
-def correct(clip: ReadClip, network: LSINet, image_size: int, detect_cuts: bool) -> np.ndarray:
+def correct(clip: ReadClip, network: LSINet, image_size: int, inferer: SequentialVideoInferer) -> np.ndarray:
     """Correct one frame of a clip: the Dice of the frames near it before, and its change, (2, frames)."""
-    session = VideoSession(network, clip.frames, image_size, SequentialVideoInferer(detect_cuts=detect_cuts))
+    session = VideoSession(network, clip.frames, image_size, inferer)
     own = [probability for _, probability in session.propagate()]
     before = dice(own, clip.masks)
     bad = np.flatnonzero(before < BAD)
@@ -73,10 +75,12 @@ def correct(clip: ReadClip, network: LSINet, image_size: int, detect_cuts: bool)
     return np.stack([before[near], after - before[near]])
 
 
-def painted(earlier: ReadClip, later: ReadClip, network: LSINet, image_size: int, detect_cuts: bool) -> bool:
+def painted(
+    earlier: ReadClip, later: ReadClip, network: LSINet, image_size: int, inferer: SequentialVideoInferer
+) -> bool:
     """Whether a correction before a cut paints more than half of its mask into the first frame after it."""
     frames = [earlier.frames[-1], *later.frames[:2]]
-    session = VideoSession(network, frames, image_size, SequentialVideoInferer(detect_cuts=detect_cuts))
+    session = VideoSession(network, frames, image_size, inferer)
     own = dict(session.propagate())[1] > 0.5
     session.add_mask(0, earlier.masks[-1])
     after = {found.frame: found.probability > 0.5 for found in session.propagate_from(0)}.get(1, own)
@@ -110,12 +114,12 @@ def main() -> None:
     for name, clips in (("clips from stills", videos), ("sequences", pictures)):
         print(f"| neighbours in the {name} | {rate([p for clip in clips for p in pairwise(encoded[id(clip)])])} |")
 
-    print("\n| one correction per clip | without | with cuts found |\n|---|---|---|")
-    ways = (False, True)
+    print("\n| one correction per clip | without | with cuts found | with cuts found, refined |\n|---|---|---|---|")
+    ways = [SequentialVideoInferer(detect_cuts=cuts, refine=refine) for cuts, refine in WAYS]
     for name, clips in (("clips from stills", videos), ("sequences", pictures)):
         found = [[correct(clip, network, image_size, way) for way in ways] for clip in tqdm(clips, name)]
-        means = [[float(pair[way][1].mean()) for pair in found] for way in (0, 1)]
-        low = [np.concatenate([pair[way][1][pair[way][0] < BAD] for pair in found]) for way in (0, 1)]
+        means = [[float(pair[way][1].mean()) for pair in found] for way in range(len(ways))]
+        low = [np.concatenate([pair[way][1][pair[way][0] < BAD] for pair in found]) for way in range(len(ways))]
         cells = " | ".join(f"{np.mean(m):+.3f} (worst {min(m):+.3f})" for m in means)
         print(f"| {len(clips)} {name}, frames near | {cells} |")
         print(
@@ -123,7 +127,7 @@ def main() -> None:
         )
     cuts = list(pairwise(pictures))
     across = [sum(painted(*pair, network, image_size, way) for pair in tqdm(cuts, "cuts")) for way in ways]
-    print(f"| painted across a cut | {across[0]} of {len(cuts)} | {across[1]} of {len(cuts)} |")
+    print("| painted across a cut | " + " | ".join(f"{count} of {len(cuts)}" for count in across) + " |")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.clips import ReadClip, phantom_clips
 from experiments.cuts import correct, painted
-from lsinet_monai.inferers import VideoSession
+from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
 from lsinet_monai.inferers.propagation import PropagatedFrame
 from lsinet_monai.networks import LSINet
 
@@ -24,7 +24,7 @@ def test_the_change_of_the_frames_near_a_correction(
     own = np.zeros(masks[0].shape, np.float32)
     monkeypatch.setattr(VideoSession, "propagate", lambda session: ((frame, own) for frame in range(6)))
     monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([PropagatedFrame(1, own + 1, 1.0)]))
-    before, change = correct(clip, small_network, 64, detect_cuts=False)
+    before, change = correct(clip, small_network, 64, SequentialVideoInferer())
     assert before.tolist() == [0] * 5
     assert change.tolist() == [0, 1, 0, 0, 0]  # the middle frame, 3, is corrected
 
@@ -39,4 +39,4 @@ def test_a_mask_that_is_painted_across_a_cut(
     after.ravel()[: round(share * own.size)] = 1
     monkeypatch.setattr(VideoSession, "propagate", lambda session: ((frame, own) for frame in range(3)))
     monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([PropagatedFrame(1, after, 1.0)]))
-    assert painted(earlier, clips[1], small_network, 64, detect_cuts=True) is expected
+    assert painted(earlier, clips[1], small_network, 64, SequentialVideoInferer(detect_cuts=True)) is expected
