@@ -8,11 +8,12 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lsinet_monai.archive.video_lists import LIST_SUFFIXES, read_list
-from lsinet_monai.data import VIDEO_SUFFIXES
+from lsinet_monai.data import has_video_suffix, looks_like_video
+from lsinet_monai.data.folders import few
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 
@@ -153,7 +154,7 @@ def _find_in(files: Any, path: str, text: str) -> list[ArchiveVideo]:
 def _of_folder(files: Any, path: str, text: str) -> list[ArchiveVideo]:
     _check_readable(files, path)
     infos = files.find(path, detail=True).values()
-    found = [_video(files, name, info) for name, info in _below(path, infos) if _is_file(files, info)]
+    found = [_video(files, name, info) for name, info in _below(files, path, infos, text) if _is_file(files, info)]
     if linked := [info["name"] for info in infos if info.get("islink") and files.isdir(info["name"])]:
         logger.warning(
             "%s: links to folders are not followed (%d, such as %s): give these folders as INPUT, too, or in a list",
@@ -178,7 +179,7 @@ def _of_pattern(files: Any, path: str, text: str) -> list[ArchiveVideo]:
             if files.isdir(folder):
                 os.scandir(folder).close()  # fsspec would leave out what cannot be listed
     infos = files.glob(path, detail=True).values()
-    found = [_video(files, name, info) for name, info in _below(root, infos) if _is_file(files, info)]
+    found = [_video(files, name, info) for name, info in _below(files, root, infos, text) if _is_file(files, info)]
     if not found:
         raise InputError(f"{text}: no video has such a path")
     return found
@@ -196,13 +197,23 @@ def _check_readable(files: Any, root: str) -> None:
             folders[:] = [name for name in folders if not name.startswith(".") and name != "lost+found"]
 
 
-def _below(root: str, infos: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The videos among files, each with its path below a folder; hidden ones are left out."""
+def _below(files: Any, root: str, infos: Iterable[dict[str, Any]], text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The videos among files, each with its path below a folder; hidden ones are left out, and others logged."""
+    unread = []
     for info in infos:
         name = str(PurePosixPath(info["name"]).relative_to(root))
         is_hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES and not is_hidden:
+        if is_hidden:
+            continue
+        if has_video_suffix(name):
             yield name, info
+        elif (is_local(files) or PurePosixPath(name).suffix) and looks_like_video(Path(info["name"])):
+            unread.append(name)
+    if unread:
+        logger.warning(
+            "%s: left out, because videos of these names are not read: %s; convert them to MP4, or give them a suffix "
+            "that says what they are, such as .mp4", text, few(sorted(map(repr, unread))),
+        )  # fmt: skip
 
 
 def _is_file(files: Any, info: dict[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from lsinet_monai.data.frames import (
     read_map,
     resize_frame,
 )
-from lsinet_monai.data.inputs import VIDEO_SUFFIXES, check_all_read, find_clips, find_inputs
+from lsinet_monai.data.inputs import check_all_read, find_clips, find_inputs
 from lsinet_monai.data.mask_files import MaskRule, find_mask_rule, read_mask
 from lsinet_monai.data.phantom import phantom_clip, phantom_mucosa, write_phantom
 from lsinet_monai.data.pieces import ClipPieces
@@ -37,6 +37,7 @@ from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_cl
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.training_loader import TrainingLoader
 from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
+from lsinet_monai.data.video_files import VIDEO_SUFFIXES, has_video_suffix, looks_like_video
 from lsinet_monai.utils.renamed import renamed
 
 __all__ = [
@@ -72,7 +73,9 @@ __all__ = [
     "frame_quality",
     "frame_size",
     "frames_to_tensor",
+    "has_video_suffix",
     "is_same_picture",
+    "looks_like_video",
     "natural_key",
     "open_video",
     "patient_of",

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from lsinet_monai.data.frame_order import natural_key, order_of
 from lsinet_monai.data.frames import FRAME_SUFFIXES
+from lsinet_monai.data.video_files import VIDEO_SUFFIXES
 from lsinet_monai.errors import InputError
+from lsinet_monai.utils.files import check_link
 
 __all__ = [
     "FRAME_FOLDER",
     "MASK_NAME",
     "clip_id_of",
     "composed",
+    "few",
     "find_folder",
     "frames_in",
+    "is_picture",
     "natural_key",
     "say_how_read",
     "subfolders",
@@ -44,9 +48,14 @@ MASK_NAME = re.compile(r"(.+?)[ _.-]+(?:mask|gt|groundtruth|label|seg|segmentati
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror}); give a folder that can be read") from error
+    for entry in entries:
+        # A frame that is left out would change its neighbours. Folders have no suffix.
+        if entry.suffix.lower() in ("", *FRAME_SUFFIXES, *VIDEO_SUFFIXES):
+            check_link(entry)
+    return entries
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -128,7 +137,7 @@ def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path],
         is_read: tells whether another file in the folder is read too.
     """
     kind = order_of([frame.stem for frame in frames]).kind
-    names = _few([frame.name for frame in frames])
+    names = few([frame.name for frame in frames])
     if kind == "unknown":
         logger.warning("%s: the names do not tell the frames' order for certain; it is taken as %s", folder, names)
     elif kind != "numbers":
@@ -136,20 +145,22 @@ def say_how_read(folder: Path, frames: Sequence[Path], is_read: Callable[[Path],
         logger.info("%s: the numbers in the names %s, so the order is %s", folder, meaning, names)
     known = set(frames)
     left_out = sorted(
-        entry.name for entry in _visible(folder) if entry not in known and _is_picture(entry) and not is_read(entry)
+        entry.name for entry in _visible(folder) if entry not in known and is_picture(entry) and not is_read(entry)
     )
     if left_out:
         logger.warning(
             "%s: %d pictures are left out, because only %s are read: %s; convert them to PNG",
-            folder, len(left_out), " ".join(FRAME_SUFFIXES), _few(left_out),
+            folder, len(left_out), " ".join(FRAME_SUFFIXES), few(left_out),
         )  # fmt: skip
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """Join names for a message: all of them if they are few, else the first ones and the last."""
     return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[: _NAMED - 1])}, ..., {names[-1]}"
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its first bytes, or has the suffix of a kind of picture that is not read."""
     if path.suffix.lower() in _OTHER_PICTURES:
         return path.is_file()
     try:

@@ -10,21 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from lsinet_monai.data.clips import Clip
-from lsinet_monai.data.folders import check_no_masks, clip_id_of, say_how_read, walk
+from lsinet_monai.data.folders import check_no_masks, clip_id_of, few, is_picture, say_how_read, walk
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video import holds_several, is_dicom
+from lsinet_monai.data.video_files import has_video_suffix, looks_like_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import check_paths
+from lsinet_monai.utils.files import check_link
 
-__all__ = ["VIDEO_SUFFIXES", "check_all_read", "find_clips", "find_inputs"]
-
-_FORMATS = (
-    "mp4 m4v mov avi mkv webm mpg mpeg m2v ts mts m2ts wmv asf flv 3gp h264 264 h265 hevc "  # by FFmpeg
-    "gif apng "  # by Pillow
-    "dcm dicom"
-)
-VIDEO_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
-"""In a folder, files with these suffixes, in lower or upper case, are taken for videos."""
+__all__ = ["check_all_read", "find_clips", "find_inputs"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +27,10 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
     """Find the videos and folders of frames to segment at or below a path. No video is decoded.
 
     Args:
-        path: one file, whatever its name; or a folder with, at any depth, videos (files with :data:`VIDEO_SUFFIXES` and
-            DICOM files) and folders of frames, as in :func:`find_clips`. An image file of several pictures, such as a
-            TIFF of several pages, is a video.
+        path: one file, whatever its name; or a folder with, at any depth, videos (files with
+            :data:`~lsinet_monai.data.VIDEO_SUFFIXES` and DICOM files) and folders of frames, as in :func:`find_clips`.
+            An image file of several pictures, such as a TIFF of several pages, is a video. Other files that look like
+            a video or a picture are named in the log.
 
     Returns:
         The clips in natural order. ``clip_id`` is the path below ``path``. A video's is without its suffix, unless two
@@ -49,24 +44,45 @@ def find_inputs(path: str | os.PathLike[str]) -> list[Clip]:
     if not os.fspath(path):
         raise InputError("input is empty: give a video, or a folder of videos or frames")
     root = Path(path)
+    check_link(root)
     if os.path.isfile(path):
         return [Clip(root.stem, video=str(root))]
     if not os.path.isdir(path):
         raise InputError(f"{root}: no such folder or file; give a video, or a folder of videos or frames")
     clips = []
-    for found, frames in walk(root, _is_video):
+    left_out: list[Path] = []
+    frame_folders = set()
+
+    def is_video(path: Path) -> bool:
+        if _is_video(path):
+            return True
+        if path.is_file() and path.suffix.lower() not in FRAME_SUFFIXES:
+            left_out.append(path)
+        return False
+
+    for found, frames in walk(root, is_video):
         videos = [found]
         if frames:
+            frame_folders.add(found)
             videos = [frame for frame in frames if holds_several(frame)]
             frames = [frame for frame in frames if frame not in videos]
             _say_what_is_a_video(found, frames, videos)
         if frames:
             clips.append(Clip(clip_id_of(root, found), image=[str(frame) for frame in frames]))
         clips += [Clip(clip_id_of(root, video.with_suffix("")), video=str(video)) for video in videos]
+    # `say_how_read` names the pictures next to frames.
+    unread = [path for path in left_out if looks_like_video(path)]
+    unread += [path for path in left_out if path.parent not in frame_folders and is_picture(path)]
+    names = few(sorted(repr(str(path.relative_to(root))) for path in dict.fromkeys(unread)))
+    way_out = "convert them to MP4 or PNG, or give them a suffix that says what they are, such as .mp4"
+    if not clips and unread:
+        raise InputError(f"{root}: holds no frames and videos that are read, only {names}: {way_out}")
     if not clips:
         raise InputError(
             f"{root}: holds no frames ({', '.join(FRAME_SUFFIXES)}) and no videos, nor do the folders in it"
         )
+    if unread:
+        logger.warning("%s: left out, because files of these names are not read: %s; %s", root, names, way_out)
     count = Counter(clip.clip_id for clip in clips)
     for at, clip in enumerate(clips):
         if clip.video is not None and count[clip.clip_id] > 1:
@@ -87,7 +103,7 @@ def _say_what_is_a_video(folder: Path, frames: Sequence[Path], videos: Sequence[
 
 
 def _is_video(path: Path) -> bool:
-    return path.is_file() and (path.suffix.lower() in VIDEO_SUFFIXES or is_dicom(path))
+    return path.is_file() and (has_video_suffix(path.name) or is_dicom(path))
 
 
 def find_clips(folder: str | os.PathLike[str]) -> list[Clip]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from lsinet_monai.data.folders import composed
 from lsinet_monai.data.frames import FRAME_SUFFIXES
-from lsinet_monai.data.inputs import VIDEO_SUFFIXES
+from lsinet_monai.data.video_files import VIDEO_SUFFIXES
 
 __all__ = ["FrameName", "find_video", "has_several_numbers", "picture_stem", "split_name", "without_uploads"]
 

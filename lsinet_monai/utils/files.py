@@ -15,12 +15,25 @@ import torch
 
 from lsinet_monai.errors import InputError
 
-__all__ = ["atomic_write", "check_writable", "read_torch_file", "write_torch_file"]
+__all__ = ["atomic_write", "check_link", "check_writable", "read_torch_file", "write_torch_file"]
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 _CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream error")
 """Parts of the errors that PyTorch raises on a full disk. They name neither the file nor the reason."""
+
+
+def check_link(path: str | os.PathLike[str]) -> None:
+    """Refuse a link to nothing, such as one of git-annex, DVC or DataLad without its content.
+
+    Raises:
+        InputError: it is one.
+    """
+    if os.path.islink(path) and not os.path.exists(path):
+        raise InputError(
+            f"{os.fspath(path)}: is a link to {os.readlink(path)}, which is not there: fetch its content, as by 'git "
+            "annex get' or 'dvc pull', or remove the link"
+        )
 
 
 def check_writable(path: str | Path, name: str) -> Path:

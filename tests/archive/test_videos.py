@@ -194,3 +194,10 @@ def test_an_object_store(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=f"{url}/2024: cannot be read .* check the path, and the right to read it"):
         find_videos([f"{url}/2024"])
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_videos_that_are_left_out_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("in/c.VOB", "in/b/d.ivf", "in/trail.mp4 "):
+        Path(name).write_bytes(b"x")
+    assert _names("in") == ["a/x.mp4", "b/x.mp4", "b/y.MKV", "c.VOB"]
+    assert "in: left out, because videos of these names are not read: 'b/d.ivf', 'trail.mp4 '; convert" in caplog.text

@@ -162,3 +162,27 @@ def test_the_order_and_what_is_left_out_are_said(tmp_path: Path, caplog: pytest.
     assert "it is taken as one.png, three.png, two.png" in caplog.text
     assert "four.heic; convert them to PNG" in caplog.text
     assert "five.gif: is read as a video of its own" in caplog.text
+
+
+def test_videos_that_are_left_out_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.ivf", "trail.mp4 ", "notes.txt", "labels.json", "deep/b.gxf", "photo.heic"):
+        _put(tmp_path, name)
+    (tmp_path / "none").write_bytes(b"\0\0\0\x18ftypisom")
+    with pytest.raises(InputError, match=r"only 'a\.ivf', 'deep/b\.gxf', 'none', 'photo\.heic', 'trail\.mp4 ': conv"):
+        find_inputs(tmp_path)
+    _put(tmp_path, "b.VOB")
+    assert _ids(find_inputs(tmp_path)) == ["b"]
+    assert "'a.ivf', 'deep/b.gxf', 'none', 'photo.heic', 'trail.mp4 '; convert them" in caplog.text
+    assert "notes" not in caplog.text and "labels" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["c1/1.png", "a.mp4", "IM0001"])
+def test_links_without_content_are_refused(tmp_path: Path, write_image: Writer, name: str) -> None:
+    for number in (0, 2):
+        write_image(tmp_path / f"c1/{number}.png")
+    (tmp_path / "notes.txt").symlink_to("gone")
+    assert _ids(find_inputs(tmp_path)) == ["c1"]
+    (tmp_path / name).symlink_to(".git/annex/objects/x")
+    for given in (tmp_path, tmp_path / name):
+        with pytest.raises(InputError, match=rf"{name}: is a link to \.git/annex/objects/x, which is not there: fetch"):
+            find_inputs(given)

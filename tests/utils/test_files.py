@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.utils.files import atomic_write, check_writable, read_torch_file, write_torch_file
+from lsinet_monai.utils.files import atomic_write, check_link, check_writable, read_torch_file, write_torch_file
 
 
 def test_a_file_appears_whole_at_the_end(tmp_path: Path) -> None:
@@ -94,3 +94,13 @@ def test_where_a_file_can_be_written(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(InputError, match=r"^model_file '.*model\.pt' cannot be written \(no permission\): "):
         check_writable(tmp_path / "new" / "model.pt", "model_file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "link").symlink_to("a")
+    for name in ("a", "link", "none"):
+        check_link(tmp_path / name)
+    (tmp_path / "a").unlink()
+    with pytest.raises(InputError, match="link: is a link to a, which is not there: fetch its content"):
+        check_link(tmp_path / "link")

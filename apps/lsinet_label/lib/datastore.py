@@ -25,17 +25,14 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from lib.call_files import new_file
 from lib.errors import Conflict, NotFound
 from lib.store import LABEL_SUFFIXES, LABEL_TAGS
-from lsinet_monai.data import open_video
+from lsinet_monai.data import VIDEO_SUFFIXES, has_video_suffix, looks_like_video, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import atomic_write
 
-__all__ = ["VIDEO_SUFFIXES", "VideoDatastore", "check_name"]
+__all__ = ["VideoDatastore", "check_name"]
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif", ".dcm",
-)  # fmt: skip
 FOLDER_SUFFIX = ".frames"
 
 _NAME = re.compile(r"[^\W_][\w .()+,=@-]{0,199}")
@@ -52,10 +49,10 @@ def check_name(name: str) -> str:
     Raises:
         InputError: it is not.
     """
-    if not _NAME.fullmatch(name) or not name.lower().endswith(VIDEO_SUFFIXES):
+    if not _NAME.fullmatch(name) or not has_video_suffix(name):
         raise InputError(
             f"{name!r} cannot be the name of a video: use letters, digits, spaces and _.()+,=@-, and one of these "
-            f"endings: {' '.join(VIDEO_SUFFIXES)}"
+            f"endings: {' '.join(sorted(VIDEO_SUFFIXES))}"
         )
     return name
 
@@ -107,7 +104,6 @@ class VideoDatastore(LocalDatastore):
         self._lock = threading.RLock()
         self._strangers: set[str] = set()
         patterns = [f"*{suffix}" for suffix in (*VIDEO_SUFFIXES, FOLDER_SUFFIX)]
-        patterns += [f"*{suffix.upper()}" for suffix in VIDEO_SUFFIXES]
         super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
         if auto_reload:
             self._handler.on_moved = self._on_any_event
@@ -145,8 +141,9 @@ class VideoDatastore(LocalDatastore):
             InputError: the name is not allowed, or the file cannot be read as a video.
             Conflict: a video has this name already.
         """
-        if not image_id.lower().endswith(VIDEO_SUFFIXES):
-            image_id += "".join(Path(image_filename).suffixes)
+        suffix = "".join(Path(image_filename).suffixes)
+        if not has_video_suffix(image_id) and not image_id.lower().endswith(suffix.lower()):
+            image_id += suffix
         check_name(image_id)
         try:
             open_video(image_filename).close()
@@ -277,24 +274,39 @@ class VideoDatastore(LocalDatastore):
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         is_images = os.path.realpath(path) == os.path.realpath(self._datastore.image_path())
-        wanted = patterns if is_images else [f"*{suffix}" for suffix in LABEL_SUFFIXES]
         names = [name for name in os.listdir(path) if not name.startswith(".")]
-        if is_images:
-            names = [name for name in names if os.path.isdir(os.path.join(path, name)) == name.endswith(FOLDER_SUFFIX)]
-            names = [name for name in names if self._is_inside(Path(path, name))]
-        return {name: name for pattern in wanted for name in fnmatch.filter(names, pattern)}
+        if not is_images:
+            return {name: name for suffix in LABEL_SUFFIXES for name in fnmatch.filter(names, f"*{suffix}")}
+        paths = [Path(path, name) for name in names]
+        return {path.name: path.name for path in paths if self._is_named_so(path) and self._is_inside(path)}
+
+    def _is_named_so(self, path: Path) -> bool:
+        """Whether a path has the name of a video; log others that look like one."""
+        if path.is_dir():
+            return path.name.endswith(FOLDER_SUFFIX)
+        if path.name not in self._strangers and looks_like_video(path):
+            self._leave_out(path.name, "videos of such names are not read; convert it to MP4, or give it a suffix")
+        return has_video_suffix(path.name)
+
+    def _leave_out(self, name: str, problem: str) -> None:
+        if name not in self._strangers:
+            self._strangers.add(name)
+            logger.warning("'%s' is left out: %s", name, problem)
 
     def _is_inside(self, path: Path) -> bool:
-        """Whether a video, and each frame in a folder, stays in the videos' folder when links are followed."""
+        """Whether a video, and each frame in a folder, is there and in the videos' folder when links are followed."""
         folder = path.parent.resolve()
         links = [path]
         if path.is_dir():
             with os.scandir(path) as entries:
                 links += [Path(entry.path) for entry in entries if entry.is_symlink()]
+        gone = next((link for link in links if not link.exists()), None)
+        if gone is not None and gone.is_symlink():
+            self._leave_out(path.name, f"'{gone.name}' is a link to a file that is not there: fetch its content")
+            return False
         is_inside = all(link.resolve().is_relative_to(folder) for link in links)
-        if not is_inside and path.name not in self._strangers:
-            self._strangers.add(path.name)
-            logger.warning("'%s' is left out: it has a link to a place outside the videos' folder", path.name)
+        if not is_inside:
+            self._leave_out(path.name, "it has a link to a place outside the videos' folder")
         return is_inside
 
     def _remove_non_existing(self) -> int:

@@ -27,7 +27,9 @@ __all__ = ["Packets", "Source", "decode", "number_of", "numbers_by_place", "pict
 Source = Callable[[], "str | io.RawIOBase"]
 
 # Files may come from anyone, so no format is allowed that refers to other files or to the network, as playlists do.
-_FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,h264,hevc,asf,flv"
+# Not among them, although FFmpeg reads them: Y4M and OBU, of which damage cuts off the rest in silence; IVF, whose
+# times it spoils; GXF and bare MJPEG, whose rate is wrong; and bare H.263, whose frames depend on where decoding began.
+_FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,h264,hevc,asf,flv,ogg,mxf,dv,nut,m4v"
 _MOST_PIXELS = 2**26  # a frame of 8192 x 8192
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(_MOST_PIXELS)}
 _TIMEOUT = 60  # seconds that FFmpeg may take to open a file, or to find the next packet

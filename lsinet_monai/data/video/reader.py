@@ -13,6 +13,7 @@ from lsinet_monai.data.video.pictures import PicturesVideo, holds_several, is_pi
 from lsinet_monai.data.video.video import DEFAULT_FPS, Video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
+from lsinet_monai.utils.files import check_link
 
 __all__ = ["is_dicom", "open_video"]
 
@@ -25,8 +26,8 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
 
     These can be read:
 
-    - MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV and FLV with any codec that FFmpeg decodes,
-      and bare H.264, HEVC and MPEG-2 streams, all with PyAV;
+    - MP4, MOV, AVI, MKV, WebM, MPEG (program and transport streams), WMV, FLV, Ogg, MXF, DV and NUT with
+      any codec that FFmpeg decodes, and bare H.264, HEVC, MPEG-2 and MPEG-4 streams, all with PyAV;
     - folders of images, in natural order;
     - animated GIF, PNG and WebP, and TIFF of several pages, with Pillow; also alone in a folder;
     - DICOM with an encapsulated H.264, HEVC or MPEG-2 stream, and uncompressed or JPEG multi-frame.
@@ -90,6 +91,7 @@ def _is_marked(first: bytes) -> bool:
 
 def _first_bytes(path: Path) -> bytes:
     try:
+        check_link(path)
         if not path.is_file():
             problem = "is neither a file nor a folder" if path.exists() else "no such file or folder"
             raise InputError(f"{path}: {problem}; give a video or a folder of frames")

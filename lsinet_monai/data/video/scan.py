@@ -37,7 +37,7 @@ _NO_TIME = np.iinfo(np.int64).min
 # Formats, by FFmpeg's names.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _ANNOUNCE_DURATION = {_MOV, "matroska,webm", "flv", "asf"}  # FFmpeg guesses the duration of others
-_BARE, _JOINABLE = {"h264", "hevc", "mpegvideo"}, "mpegts"  # two transport streams, one after the other, are a file
+_BARE, _JOINABLE = {"h264", "hevc", "mpegvideo", "m4v"}, "mpegts"  # joined streams are a file
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def scan(packets: Packets, fps: float | None) -> Scan:
         header = _read_header(container, stream, fps)
         table = _read_packets(packets, container, stream, header)
     stamps = np.array(table.pts, np.int64)
-    # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF may give the times of decoding instead.
-    is_decoding_order = header.kind == "asf" and header.reordered and bool((np.diff(stamps) >= 0).all())
+    # AVI has no presentation times; FFmpeg guesses them, wrongly for H.264. ASF and MXF may give
+    # the times of decoding instead.
+    is_decoding_order = header.kind in ("asf", "mxf") and header.reordered and bool((np.diff(stamps) >= 0).all())
     is_guess = header.kind == "avi" or is_decoding_order
     has_restarts = False
     if header.kind == _JOINABLE:

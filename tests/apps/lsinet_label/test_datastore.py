@@ -241,3 +241,27 @@ def test_a_video_is_added_once(make, studies, tmp_path):
 def test_bad_names(name):
     with pytest.raises(InputError, match="cannot be the name of a video"):
         check_name(name)
+
+
+def test_videos_of_all_suffixes_are_listed_and_others_named(make, studies, caplog):
+    names = ["a.mp4", "b.Mp4", "c.asf", "d.3gp", "e.MTS", "f.m2ts", "g.vob", "h.hevc"]
+    for name in (*names, "x.ivf", "trail.mp4 "):
+        (studies / name).write_bytes(b"x")
+    (studies / "gone.mp4").symlink_to(".git/annex/objects/x")
+    (studies / "gone.frames").mkdir()
+    (studies / "gone.frames" / "1.png").symlink_to("../.git/annex/objects/x")
+    datastore = make()
+    datastore.refresh()
+    assert sorted(datastore.list_images()) == sorted(["B 2.MP4", "p1_a.frames", *names])
+    left_out = [record.message for record in caplog.records if "is left out" in record.message]
+    assert sorted(line.partition(" is left out")[0] for line in left_out) == [
+        "'gone.frames'", "'gone.mp4'", "'trail.mp4 '", "'x.ivf'",
+    ]  # fmt: skip
+    assert sum("fetch its content" in line for line in left_out) == 2
+
+
+def test_a_name_gets_no_suffix_twice(make, tmp_path):
+    (tmp_path / "up.gxf").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"^'up_c\.gxf' cannot be the name"):
+        make().add_image("up_c.gxf", str(tmp_path / "up.gxf"), {})
+    assert check_name("up_c.asf") == "up_c.asf"

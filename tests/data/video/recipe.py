@@ -28,7 +28,14 @@ from lsinet_monai.errors import InputError
 # name, codec, pixel format, options, B-frames, containers (file suffixes)
 KINDS = [
     ("H.264", "libx264", "yuv420p", {"preset": "veryfast"}, 0, "mp4 mov avi mkv ts"),
-    ("H.264, B-frames", "libx264", "yuv420p", {"preset": "veryfast"}, 2, "mp4 fast.mp4 frag.mp4 mov avi mkv ts wmv"),
+    (
+        "H.264, B-frames",
+        "libx264",
+        "yuv420p",
+        {"preset": "veryfast"},
+        2,
+        "mp4 fast.mp4 frag.mp4 mov avi mkv ts wmv mxf",
+    ),
     (
         "H.265",
         "libx265",
@@ -38,22 +45,24 @@ KINDS = [
         "mp4 mkv ts",
     ),
     ("MPEG-4", "mpeg4", "yuv420p", {"qscale": "3"}, 0, "mp4 mov avi mkv mpg"),
-    ("MPEG-4, B-frames", "mpeg4", "yuv420p", {"qscale": "3"}, 2, "mp4 avi mkv wmv"),
-    ("MPEG-2, B-frames", "mpeg2video", "yuv420p", {"qscale": "3"}, 2, "mpg ts avi"),
+    ("MPEG-4, B-frames", "mpeg4", "yuv420p", {"qscale": "3"}, 2, "mp4 avi mkv wmv nut"),
+    ("MPEG-2, B-frames", "mpeg2video", "yuv420p", {"qscale": "3"}, 2, "mpg ts avi mxf"),
     ("MJPEG", "mjpeg", "yuvj444p", {"qscale": "2"}, 0, "mp4 mov avi mkv"),
+    ("VP8", "libvpx", "yuv420p", {"deadline": "realtime"}, 0, "ogv"),
     ("VP9", "libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8"}, 0, "mp4 mkv webm"),
     ("AV1", "libsvtav1", "yuv420p", {"preset": "12"}, 0, "mp4 mkv webm"),
     ("FFV1", "ffv1", "bgr0", {}, 0, "avi mkv"),
     ("WMV", "wmv2", "yuv420p", {"qscale": "3"}, 0, "wmv"),
     ("FLV", "flv1", "yuv420p", {"qscale": "3"}, 0, "flv"),
     ("bare H.264", "libx264", "yuv420p", {"preset": "veryfast"}, 2, "h264"),
+    ("bare MPEG-4", "mpeg4", "yuv420p", {"qscale": "3"}, 2, "m4v"),
     ("bare MPEG-2", "mpeg2video", "yuv420p", {"qscale": "3"}, 2, "m2v"),
 ]
 _CONTAINER_OPTIONS = {
     "fast.mp4": {"movflags": "faststart"},  # the table of all frames comes first
     "frag.mp4": {"movflags": "frag_keyframe+empty_moov"},
 }
-_FORMATS = {"ts": "mpegts", "mpg": "mpeg", "mkv": "matroska", "wmv": "asf", "m2v": "mpeg2video"}
+_FORMATS = {"ts": "mpegts", "mpg": "mpeg", "mkv": "matroska", "wmv": "asf", "m2v": "mpeg2video", "m4v": "m4v"}
 
 # name, function from a file's bytes to the damaged bytes
 DAMAGES: list[tuple[str, Callable[[bytes], bytes]]] = [

@@ -473,3 +473,12 @@ def test_frames_without_a_bound_are_refused(lossless, monkeypatch):
     monkeypatch.setattr("lsinet_monai.data.video.scan._MOST_PACKETS", 10)
     with pytest.raises(InputError, match="more than 10 frames"):
         open_video(lossless)
+
+
+@pytest.mark.slow
+def test_dv_and_mxf_are_read_whole(tmp_path, recipe):
+    # DV has sizes of its own.
+    for name, codec, size in (("a.dv", "dvvideo", (576, 720)), ("a.mxf", "mpeg2video", (288, 352))):
+        recipe.write_video(tmp_path / name, recipe.clip(12, size), codec, "yuv420p", fps=25)
+        frames, report = read(tmp_path / name)
+        assert [recipe.number_of(frame) for frame in frames.values()] == list(range(12)) and report.is_complete
