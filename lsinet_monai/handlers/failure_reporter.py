@@ -38,6 +38,7 @@ class FailureReporter:
 
     def __call__(self, engine: Engine, error: BaseException) -> None:
         """Report an error in one line, and let it end the run."""
+        engine._internal_run_generator = None  # it has ended: Ignite would take the next run for one that is done
         if self.at_failure is not None:
             self.at_failure()
         if find_input_error(error) is None:

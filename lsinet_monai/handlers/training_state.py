@@ -73,6 +73,7 @@ class TrainingState:
         self._random = _RandomStates()
         self._to_save: dict[str, Any] = {}
         self._checkpoint: Checkpoint | None = None
+        self._is_under_way = False
 
     def prepare(self, overwrite: bool = False) -> None:
         """Make the training's folder, or check that the training in it can be resumed, before anything is trained.
@@ -99,7 +100,7 @@ class TrainingState:
         """Attach to a MONAI trainer."""
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
-        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, lambda engine: self.leave_folder())
+        engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._ended)
         if self.save_steps is not None:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.save_steps), self._step_completed)
 
@@ -109,6 +110,11 @@ class TrainingState:
                 f"the training in '{self.folder.path}' has run, and would start again from its first epoch: call "
                 "initialize() again, with resume=true and a higher max_epochs to train further"
             )
+        if self._is_under_way:  # by an error, after which neither weights nor random states are those of a step
+            raise InputError(
+                f"the training in '{self.folder.path}' ended by an error: call initialize() again, with resume=true"
+            )
+        self._is_under_way = True
         self._random.device = torch.device(engine.state.device)
         self._to_save = {**self.objects, "trainer": engine, "random": self._random}
         if engine.scaler is not None:
@@ -123,6 +129,10 @@ class TrainingState:
             self._restore(engine)
         else:
             self._save(engine)
+
+    def _ended(self) -> None:
+        self._is_under_way = False
+        self.leave_folder()
 
     def _step_completed(self, engine: Engine) -> None:
         # At the end of an epoch, validation and the learning rate's step come first.

@@ -5,7 +5,7 @@ from .config_order import extends
 from .inference import all_exports, check_exported, has_prompt_head, record_settings
 from .inference_process import InferenceProcess
 from .last_line import log_written
-from .model import load_model
+from .model import load_model, warn_of_image_size
 from .reruns import run_with
 from .resume import remaining_clips
 from .start import start
@@ -27,4 +27,5 @@ __all__ = [
     "run_with",
     "set_up_torch",
     "start",
+    "warn_of_image_size",
 ]

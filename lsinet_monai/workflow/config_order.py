@@ -13,6 +13,9 @@ from lsinet_monai.workflow.call import Call, find_call
 
 __all__ = ["check_order", "extends"]
 
+_EVALUATION, _OF_THE_MODEL = "evaluating", "image_size"
+"""A key of evaluate.json alone, and one that it takes from the model, and training overlays from elsewhere."""
+
 _TELLING_KEY = {"train.json": "training", "inference.json": "inference", "stills.json": "stills_held_out"}
 """For each of these configs, a key that no overlay of it has."""
 
@@ -35,17 +38,27 @@ def check_order(call: Call) -> None:
     """Refuse an overlay that stands before the config that it adds to: the config would replace its values.
 
     Raises:
-        InputError: a config file stands before the one with ``initialize``, and shares keys with it; or an overlay
-            adds to another config, see :func:`extends`.
+        InputError: a config file stands before the one with ``initialize``, and shares keys with it; one stands after
+            ``evaluate.json``, and replaces the model's ``image_size``; or an overlay adds to another config, see
+            :func:`extends`.
     """
     files = [file for file in call.files if Path(file).is_file()]
-    contents = [{key.lstrip("+"): key for key in ConfigParser.load_config_file(file)} for file in files]
+    loaded = [ConfigParser.load_config_file(file) for file in files]
+    contents = [{key.lstrip("+"): key for key in content} for content in loaded]
     base = max((at for at, content in enumerate(contents) if content.get("initialize") == "initialize"), default=0)
     for file, content in zip(files[:base], contents, strict=False):
         if replaced := [key for key in content if key in contents[base]]:
             in_order = [files[base], *files[:base], *files[base + 1 :]]
             raise InputError(
                 f"{file} stands before {files[base]}, which replaces its {replaced[-1]}: give {_given(in_order)}"
+            )
+    evaluation = next((at for at, content in enumerate(contents) if _EVALUATION in content), len(files))
+    for file, content in list(zip(files, loaded, strict=True))[evaluation + 1 :]:
+        if _OF_THE_MODEL in content:
+            in_order = [other for other in files if other not in (file, files[evaluation])] + [file, files[evaluation]]
+            raise InputError(
+                f"{file} stands after {files[evaluation]}, and replaces the model's {_OF_THE_MODEL} by its "
+                f"{content[_OF_THE_MODEL]}: give {_given(in_order)}"
             )
     # Before the overlays' own calls of extends(): the checks after this one would first report what follows from it.
     for step in call.parser.get("initialize", None) or []:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
 import torch
+from monai.utils import ensure_tuple_rep
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import LoadedModel, load_checkpoint
 from lsinet_monai.utils.shipped_model import describe_model
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "warn_of_image_size"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,3 +38,11 @@ def load_model(
     if idist.get_rank() == 0:
         logger.info("model: %s", describe_model(checkpoint))
     return loaded
+
+
+def warn_of_image_size(image_size: int | Sequence[int], of_model: int | Sequence[int]) -> None:
+    """Log that a model is evaluated at another size than its own, which a person may not have meant."""
+    if ensure_tuple_rep(image_size, 2) != ensure_tuple_rep(of_model, 2) and idist.get_rank() == 0:
+        logger.warning(
+            "image_size=%s replaces the model's, %s: leave it out to get the model's scores", image_size, of_model
+        )

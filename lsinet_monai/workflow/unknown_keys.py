@@ -157,16 +157,17 @@ def _hint(key: str, base: ConfigParser, arguments: Collection[str], taken: Colle
 
 
 def check_initialized() -> bool:
-    """Refuse a run in which MONAI silently skips ``initialize`` or ``finalize``, because another id is given for it.
+    """Refuse a run without ``initialize``, which checks values and the output folder. Called in a run's expression.
 
-    Fire reads the second and third word of an unquoted path with spaces as these ids. Called in the expression of a
-    run.
+    MONAI silently skips ``initialize`` or ``finalize`` if another id is given for it. Fire reads the second and third
+    word of an unquoted path with spaces as these ids.
 
     Returns:
         True.
 
     Raises:
-        InputError: the config lacks an id that is given.
+        InputError: the config lacks an id that is given, or a program has not called ``initialize()``, or has called it
+            in vain.
     """
     call = find_call()
     if call is not None and call.workflow is not None:
@@ -174,6 +175,12 @@ def check_initialized() -> bool:
             if name != _FINAL_ID and name not in call.parser:
                 report_input_errors_in_one_line()
                 raise InputError(f"{name!r} belongs to no key: put quotes around a value with spaces, or leave it out")
+        # MONAI keeps what the steps refer to, not the steps themselves.
+        steps = call.parser.get(call.workflow.init_id) or []
+        built = call.parser.ref_resolver.resolved_content
+        if any(step[1:] not in built for step in steps if isinstance(step, str) and step[:1] == "@"):
+            report_input_errors_in_one_line()
+            raise InputError("the workflow is not initialized: call its initialize() before run()")
     return True
 
 

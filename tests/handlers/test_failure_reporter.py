@@ -83,3 +83,14 @@ def test_other_errors_pass_unchanged(error: BaseException) -> None:
     with pytest.raises(type(error) if isinstance(error, BaseException) else error) as caught:
         _run(error)
     assert not isinstance(caught.value, InputError)
+
+
+def test_a_run_after_one_that_failed_is_not_taken_for_done() -> None:
+    def fail(engine: Engine, batch: int) -> None:
+        raise InputError("frame.jpg: cannot be read")
+
+    engine = Engine(fail)
+    FailureReporter().attach(engine)
+    for _ in range(3):
+        with pytest.raises(InputError, match="cannot be read"):
+            engine.run([0])

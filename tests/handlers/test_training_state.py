@@ -95,9 +95,18 @@ def test_a_training_that_has_run_does_not_start_again(tmp_path: Path) -> None:
     training = _Trained(tmp_path)
     training.run()
     before = _content(tmp_path)["trainer"]
-    with pytest.raises(InputError, match=r"has run, and would start again .* call initialize\(\) again"):
-        training.trainer.run()
+    for _ in range(2):  # the refusal is no run
+        with pytest.raises(InputError, match=r"has run, and would start again .* call initialize\(\) again"):
+            training.trainer.run()
     assert _content(tmp_path)["trainer"] == before
+
+
+def test_a_training_that_failed_does_not_go_on_by_itself(tmp_path: Path) -> None:
+    training = _Trained(tmp_path)
+    training.run(stop_in=3)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"ended by an error: call initialize\(\) again, with resume=true"):
+            training.trainer.run()
 
 
 def test_a_training_that_has_run_goes_on_to_a_higher_epoch(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
 
-from lsinet_monai.errors import find_input_error
+from lsinet_monai.errors import InputError, find_input_error
+from lsinet_monai.workflow.call import Call
+from lsinet_monai.workflow.config_order import check_order
 
 CONFIGS = Path(__file__).parents[2] / "bundle" / "configs"
 OF_INFERENCE = ("export", "multi_gpu_inference")
@@ -79,3 +81,22 @@ def test_an_overlay_can_be_read_alone(overlay: str) -> None:
         warnings.simplefilter("ignore")
         config = ConfigParser.load_config_files(str(CONFIGS / f"{overlay}.json"))
     assert next(iter(config)) == "initialize"
+
+
+@pytest.mark.parametrize("overlay", ["demo", "cpu", "stills"])
+def test_an_overlay_of_training_does_not_change_the_evaluated_models_size(empty_folder: Path, overlay: str) -> None:
+    files = [f"{CONFIGS / name}.json" for name in ("train", "evaluate", overlay)]
+    with pytest.raises(InputError) as caught:
+        check_order(Call(ConfigParser(ConfigParser.load_config_files(files)), config_file=files))
+    size = json.loads(Path(files[2]).read_text())["image_size"]
+    assert f"{overlay}.json stands after {files[1]}, and replaces the model's image_size by its {size}: give" in str(
+        caught.value
+    )
+    in_order = [files[0], files[2], files[1]]
+    assert str(caught.value).endswith('"[{}]"'.format(",".join(f"'{file}'" for file in in_order)))
+    check_order(Call(ConfigParser(ConfigParser.load_config_files(in_order)), config_file=in_order))
+
+
+def test_an_overlay_of_inference_may_set_the_size(command: Callable[..., Any]) -> None:
+    Path("mine.json").write_text(json.dumps({"image_size": 256, "threshold": 0.9}))
+    assert command("--image_size 256", "['config.json','mine.json']")["threshold"] == 0.9

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 
+from lsinet_monai.errors import find_input_error
 from lsinet_monai.workflow.call import Call
 from lsinet_monai.workflow.unknown_keys import check_overlays, find_runs
 from tests.preloaded import BUNDLE, Preloaded
@@ -191,3 +192,27 @@ def test_a_command_reads_and_writes_the_paths_as_they_are(
     result = preloaded.run(BUNDLE, "run", "inference", "--config_file", str(CONFIGS / "inference.json"), *options)
     assert result.returncode == 0, result.stderr
     assert len(list(Path("$out, [1]/masks/case3#2").iterdir())) == 3
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_program_must_initialize_before_it_runs(empty_folder: Path, failing: bool) -> None:
+    config = {
+        "imports": ["$import lsinet_monai.workflow as workflow"],
+        "prepare": "$1 / 0" if failing else "$1",
+        "initialize": ["$workflow.start()", "@prepare"],
+        "run": "$workflow.check_initialized() and open('trained', 'w').close()",
+    }
+    Path("own.json").write_text(json.dumps(config))
+    workflow = ConfigWorkflow("own.json", workflow_type="train", logging_file=False)
+    if failing:
+        with pytest.raises(Exception, match="evaluate"):
+            workflow.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        workflow.run()
+    assert "call its initialize() before run()" in str(find_input_error(caught.value))
+    assert not Path("trained").exists()
+    if not failing:
+        workflow.initialize()
+        workflow.run()
+        workflow.run()
+        assert Path("trained").exists()
