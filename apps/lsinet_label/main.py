@@ -37,6 +37,7 @@ from lib.startup import (
     check_one_process,
     check_port,
     check_writable_folders,
+    is_server,
     lock_studies,
     report_refusals_in_one_line,
     server_host,
@@ -106,6 +107,9 @@ class LSINetLabel(MONAILabelApp):
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         settings.MONAI_LABEL_SESSIONS = False  # they would remove uploaded videos after a while
 
+        if is_server():  # before anything is written
+            check_one_process()
+            check_port(server_host(), settings.MONAI_LABEL_SERVER_PORT)
         labels = Path(studies) / "labels"
         own = labels / "lsinet"
         check_writable_folders(Path(studies), own, *(labels / tag for tag in LABEL_TAGS))

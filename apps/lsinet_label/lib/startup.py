@@ -23,6 +23,7 @@ __all__ = [
     "check_one_process",
     "check_port",
     "check_writable_folders",
+    "is_server",
     "lock_studies",
     "report_refusals_in_one_line",
     "server_host",
@@ -30,6 +31,8 @@ __all__ = [
 
 _WORKERS = "WEB_CONCURRENCY"
 """The variable by which uvicorn takes the number of processes without ``--workers``."""
+_LAST_PORT = 65535
+_HOST_WAY_OUT = "give --host 127.0.0.1, or 0.0.0.0 for all addresses of this machine"
 _WAIT = 3.0
 """Seconds to wait for the lock of a server that is about to end."""
 
@@ -59,8 +62,10 @@ def check_writable_folders(studies: Path, *folders: Path) -> None:
         folders: others in it.
 
     Raises:
-        InputError: one of them cannot be written to.
+        InputError: one of them cannot be written to, or ``studies`` is a file.
     """
+    if studies.exists() and not studies.is_dir():
+        raise InputError(f"studies folder '{studies}' is a file: give the folder of the videos with --studies")
     for folder in (studies, *folders):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +102,11 @@ def server_host() -> str:
     return str(_command_line().host)
 
 
+def is_server() -> bool:
+    """Whether this process was started as the server, and not for one of its tasks."""
+    return "start_server" in sys.argv
+
+
 def check_one_process() -> None:
     """Check that the server runs in one process, because one process holds the videos' masks and jobs.
 
@@ -128,14 +138,25 @@ def check_port(host: str, port: int) -> None:
         port: the port; 0 for any.
 
     Raises:
-        InputError: another program listens there, or this user may not.
+        InputError: another program listens there, or this user may not; there is no such port, or the address is not
+            one of this machine.
     """
-    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+    if not 0 <= port <= _LAST_PORT:
+        raise InputError(f"port {port} does not exist: give one from 1 to {_LAST_PORT} with --port")
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise InputError(f"host {host} is not known ({error.strerror}): {_HOST_WAY_OUT}") from error
+    missing = 0
+    for family, _, _, _, address in addresses:
         try:
             socket.create_server(address[:2], family=family).close()
-        except OSError as error:  # uvicorn passes over addresses that this machine does not have
+        except OSError as error:  # uvicorn passes over addresses that this machine does not have, if it has another
+            missing += error.errno == errno.EADDRNOTAVAIL
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 raise InputError(
                     f"port {port} of {host} cannot be used ({os.strerror(error.errno)}): end the program that listens "
                     "there, or give another port with --port"
                 ) from error
+    if missing == len(addresses):
+        raise InputError(f"host {host} is not an address of this machine: {_HOST_WAY_OUT}")

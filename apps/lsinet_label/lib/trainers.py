@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.datastore import Datastore
@@ -22,10 +23,11 @@ from lib.store import StoredVideo, VideoStore
 from lsinet_monai.data import open_video, read_split, split_by_patient
 from lsinet_monai.errors import InputError, find_input_error
 from lsinet_monai.formats import write_png
+from lsinet_monai.utils.config_values import as_bool, check_numbers
 from lsinet_monai.utils.files import atomic_write
 from lsinet_monai.utils.shipped_model import model_hash
 
-__all__ = ["FineTuneTask", "patient_of_video"]
+__all__ = ["FineTuneTask", "check_training_options", "patient_of_video"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,36 @@ _DEFAULTS: dict[str, Any] = {
     "augment": True,
     "seed": 0,
 }
+
+_OF_CLIENTS = {
+    "model", "name", "client_id", "bundle_path", "pretrained", "multi_gpu", "gpus", "dataset", "dataloader",
+    "local_rank", "run_id", "val_split", "train_batch_size", "val_batch_size", "early_stop_patience", "model_filename",
+    "tracking", "tracking_uri", "tracking_experiment_name", "result_extension", "run_sync", "enqueue",
+}  # fmt: skip
+"""What MONAI Label's clients send to other apps' trainings, too. It has no effect on ours."""
+
+
+def check_training_options(params: dict[str, Any]) -> None:
+    """Refuse options of a training at once, which its own process would find out or ignore later.
+
+    Args:
+        params: the body of a call that starts a training.
+
+    Raises:
+        InputError: there is no such option, or it does not take its value.
+    """
+    options = {"device": "cpu", **_DEFAULTS}
+    for name in params:
+        if name not in options and name not in _OF_CLIENTS:
+            raise InputError(f"there is no option {name!r} of a training: there are {', '.join(sorted(options))}")
+    given = {name: params.get(name, value) for name, value in options.items()}
+    as_bool(given.pop("augment"), "augment")
+    device = given.pop("device")
+    try:
+        torch.device(device)  # not an allocation there, which the training's process makes
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device={device!r} is not the name of a device: give cpu or cuda, or leave it out") from error
+    check_numbers(**given)
 
 
 def patient_of_video(image_id: str) -> str:
@@ -87,7 +119,7 @@ class FineTuneTask(TrainTask):
         """Train.
 
         Args:
-            request: options of :meth:`config`; other keys are ignored.
+            request: options of :meth:`config`; other keys are ignored, see :func:`check_training_options`.
             datastore: lists the videos.
 
         Returns:

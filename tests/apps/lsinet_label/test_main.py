@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("monailabel")
 
 from lib.errors import NotFound
 from lib.exports import write_masks
+from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from lsinet_monai.errors import InputError
@@ -150,3 +152,13 @@ def test_masks_of_a_lost_correction_go_with_the_videos_last_job(app, drawn):
     assert video.propagated_frames() == [5, 6]  # the other job may need them
     app.jobs.cancel(jobs[1].job)
     assert video.propagated_frames() == [6] and video.values.per_frame("scores")[5] is None
+
+
+def test_a_server_whose_port_is_in_use_writes_nothing(make_app, studies, monkeypatch):
+    before = sorted(studies.rglob("*"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr("sys.argv", ["monailabel", "start_server", "--host", "127.0.0.1"])
+        monkeypatch.setattr(settings, "MONAI_LABEL_SERVER_PORT", other.getsockname()[1])
+        with pytest.raises(InputError, match="cannot be used"):
+            make_app()
+    assert sorted(studies.rglob("*")) == before

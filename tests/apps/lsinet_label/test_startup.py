@@ -32,6 +32,30 @@ def test_a_port_that_is_in_use():
 
 
 @pytest.mark.parametrize(
+    ("host", "port", "said"),
+    [
+        ("127.0.0.1", 99999, "port 99999 does not exist: give one from 1 to 65535"),
+        ("127.0.0.1", -1, "port -1 does not exist"),
+        (
+            "192.0.2.7",
+            0,
+            r"host 192\.0\.2\.7 is not an address of this machine: give --host 127\.0\.0\.1",
+        ),
+        ("no host", 0, r"host no host is not known \(.*\): give --host 127\.0\.0\.1"),
+    ],
+)
+def test_an_address_that_there_is_not(host, port, said):
+    with pytest.raises(InputError, match=said):
+        check_port(host, port)
+
+
+def test_a_file_is_no_folder_of_videos(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(InputError, match=r"a\.mp4' is a file: give the folder of the videos with --studies"):
+        check_writable_folders(tmp_path / "a.mp4", tmp_path / "a.mp4" / "labels")
+
+
+@pytest.mark.parametrize(
     ("arguments", "host"),
     [(["--host", "127.0.0.1"], "127.0.0.1"), (["-i", "::1", "--port", "80"], "::1"), (["--conf", "a", "b"], "0.0.0.0")],
 )

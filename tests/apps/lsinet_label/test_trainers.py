@@ -12,7 +12,7 @@ pytest.importorskip("monailabel")
 
 from lib.device_turns import DeviceTurns
 from lib.model import ServedModel
-from lib.trainers import FineTuneTask, patient_of_video
+from lib.trainers import FineTuneTask, check_training_options, patient_of_video
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks import save_model
@@ -91,3 +91,17 @@ def test_one_patient_alone_and_in_turns(open_store, small_network, tmp_path):
     assert (record["validation_videos"], record["val_mean_dice"]) == ([], None)
     assert model.path().name == record["model"] and model.load()[1].network is not None
     assert turns == ["begins", "ends"] * (len(turns) // 2) and len(turns) >= 6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": -1}, "seed=-1 must be"),
+        ({"val_interval": 9}, "val_interval=9 is more than max_epochs=5"),
+        ({"learning_rat": 1}, "no option 'learning_rat' of a training: there are augment"),
+    ],
+)
+def test_wrong_options_are_refused(options, said):
+    check_training_options({"tracking": "mlflow", "augment": "false", "device": "cuda:0"})
+    with pytest.raises(InputError, match=said):
+        check_training_options(options)

@@ -40,6 +40,7 @@ from starlette.background import BackgroundTask
 from lib.call_files import TemporaryNames, call_folder
 from lib.routes.services import Services
 from lib.security import GuardedRoute, refuse_sessions
+from lib.trainers import check_training_options
 from lsinet_monai.errors import InputError
 
 __all__ = ["make_router"]
@@ -98,6 +99,7 @@ def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(lsinet_request: Request, **arguments: Any) -> Any:
         services: Services = lsinet_request.app.state.lsinet
+        _check_query(endpoint, lsinet_request)
         _check(endpoint, arguments, services)
         with ExitStack() as until_sent:
             folder = until_sent.enter_context(services.videos.scratch())
@@ -120,6 +122,19 @@ def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _check_query(endpoint: Callable[..., Any], request: Request) -> None:
+    """Refuse options in the address of a task's call that would be dropped in silence, such as ``?max_epochs=0``."""
+    if endpoint not in _STARTS and endpoint.__module__ != infer.__name__:
+        return
+    names = set(inspect.signature(endpoint).parameters) - {"user", "background_tasks", *request.path_params}
+    for name in request.query_params:
+        if name not in names and request.query_params[name] != request.path_params.get(name):
+            raise InputError(
+                f"there is no option {name!r} in the address of this call: there are {', '.join(sorted(names))}; a "
+                "task's name stands in the path, such as /train/lsinet, and its options in the body"
+            )
+
+
 def _check(endpoint: Callable[..., Any], arguments: dict[str, Any], services: Services) -> None:
     """Refuse at once what MONAI Label would refuse late or not at all, and answer a log as text, not as a file."""
     given = arguments.get
@@ -129,6 +144,12 @@ def _check(endpoint: Callable[..., Any], arguments: dict[str, Any], services: Se
         for name in (given(key), (given("params") or {}).get(key)):
             if name is not None and name not in known:
                 raise InputError(f"{key}={name!r} is not known: choose from {', '.join(known) or 'none'}")
+        if kind == "train":
+            options = dict(given("params") or {})
+            # A call to train all models may have options of each.
+            of_models = [options.pop(name) for name in known if isinstance(options.get(name), dict)]
+            for each in (options, *of_models):
+                check_training_options(each)
     if endpoint.__module__ in (infer.__name__, wsi_infer.__name__) and (given("file") or given("label")):
         raise InputError("inference takes no files: upload the video with PUT /datastore/image, then give image=ID")
     if endpoint is logs.api_get_logs and (arguments["lines"] or 0) <= 0:

@@ -183,6 +183,32 @@ STARTS = [
     ("/train/lsinet", {"model": "other"}, "model='other' is not known: choose from lsinet"),
     ("/train/", {"model": "other"}, "model='other' is not known: choose from lsinet"),
     ("/train/other?run_sync=true", {}, "model='other' is not known: choose from lsinet"),
+    ("/train/lsinet", {"model": "lsinet", "gpus": "all", "multi_gpu": True, "pretrained": True, "max_epochs": 2}, None),
+    ("/train/lsinet?model=lsinet&enqueue=true", {"name": "x", "dataset": "SmartCacheDataset", "client_id": "1"}, None),
+    ("/train/", {"lsinet": {"max_epochs": 2}, "local_rank": 0}, None),
+    ("/train/lsinet", {"max_epochs": "abc"}, "max_epochs='abc' must be a whole number of 1 or more"),
+    ("/train/lsinet", {"max_epochs": 0}, "max_epochs=0 must be a whole number of 1 or more"),
+    ("/train/", {"lsinet": {"batch_size": 0}}, "batch_size=0 must be a whole number of 1 or more"),
+    ("/train/lsinet", {"augment": 3}, "augment=3 is neither true nor false"),
+    ("/train/lsinet", {"device": "gpu"}, "device='gpu' is not the name of a device: give cpu or cuda, or leave it out"),
+    (
+        "/train/lsinet",
+        {"max_epoch": 2},
+        "there is no option 'max_epoch' of a training: there are augment, batch_size, device, learning_rate, "
+        "max_epochs, num_workers, seed, val_interval, validation_fraction",
+    ),
+    (
+        "/train/?model=nosuch",
+        {},
+        "there is no option 'model' in the address of this call: there are params, run_sync; a task's name stands in "
+        "the path, such as /train/lsinet, and its options in the body",
+    ),
+    (
+        "/train/lsinet?max_epochs=0",
+        {},
+        "there is no option 'max_epochs' in the address of this call: there are enqueue, params, run_sync; a task's "
+        "name stands in the path, such as /train/lsinet, and its options in the body",
+    ),
     ("/batch/infer/other", {}, "model='other' is not known: choose from lsinet"),
     ("/scoring/other", {}, "method='other' is not known: choose from dice_of_corrections"),
 ]
@@ -200,6 +226,11 @@ def test_a_task_that_is_not_known_is_refused_at_once(call, monkeypatch, path, bo
         assert answer.status_code == 200 and len(started) == 1
     else:
         assert (answer.status_code, answer.json()["detail"], started) == (400, said, [])
+
+
+def test_a_query_of_inference_that_would_be_dropped_is_refused(call):
+    answer = call("POST", "/infer/lsinet", params={"image": VIDEO, "model": "nosuch"})
+    assert answer.status_code == 400 and "no option 'model' in the address" in answer.json()["detail"]
 
 
 def test_parameters_that_are_no_json(call):
