@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import struct
@@ -31,6 +32,12 @@ __all__ = [
     "resize_frame",
     "to_rgb",
 ]
+
+logger = logging.getLogger(__name__)
+
+_OPAQUE = 255
+_transparent: set[str] = set()
+"""Folders of which this process has said that frames are transparent."""
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
 """The suffixes of frames' file names, in lower or upper case."""
@@ -179,7 +186,21 @@ def read_frame(path: str | os.PathLike[str]) -> np.ndarray:
             channel.
     """
     with open_image(path) as image:
+        if image.has_transparency_data:
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+            if alpha.min() < _OPAQUE and alpha.any():
+                _warn_of_transparency(os.path.dirname(path), os.path.basename(path))
         return to_rgb(image)
+
+
+def _warn_of_transparency(folder: str, name: str) -> None:
+    """Say once for a folder that its frames are transparent in part."""
+    if folder not in _transparent:
+        _transparent.add(folder)
+        logger.warning(
+            "%s: is transparent in part, and laid over black, which makes it darker; if its colours are meant without "
+            "that, save the folder's frames without transparency", os.path.join(folder, name),
+        )  # fmt: skip
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

@@ -170,7 +170,8 @@ def read_cvat(path: str | Path, clip: ClipInfo, labels: Labels | None = None) ->
         raise InputError(f"{path}: {error}") from error
     except ElementTree.ParseError as error:
         raise InputError(f"{path}: is not XML, or is cut off ({error}); export it from CVAT again") from error
-    except (ValueError, KeyError, TypeError, OverflowError, LookupError) as error:
-        raise InputError(f"{path}: cannot be read as CVAT's XML ({error!r})") from error
+    except (ValueError, TypeError, OverflowError, LookupError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: cannot be read as CVAT's XML ({reason}): export it again") from error
     log_reading(path, found.reading)
     return found

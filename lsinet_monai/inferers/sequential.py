@@ -348,4 +348,6 @@ class SequentialVideoInferer(Inferer):
 
 def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:
     """The key of the state of a clip, or of the clips of a batch."""
+    if not isinstance(clip_id, str | Sequence) or not all(isinstance(name, str) for name in clip_id):
+        raise InputError(f"clip_id={clip_id!r} is not the name of a clip: give a text, or a list of them for a batch")
     return (clip_id,) if isinstance(clip_id, str) else tuple(clip_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import read_torch_file
 
-__all__ = ["load_encoder_weights"]
+__all__ = ["averaged_entries", "load_encoder_weights"]
+
+logger = logging.getLogger(__name__)
 
 _ENTRIES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model")
 """Entries of a training's file that hold the weights. Averaged weights come first: they are its result."""
@@ -75,11 +78,22 @@ def _read(path: Path) -> dict[str, Tensor]:
     with torch.serialization.safe_globals([argparse.Namespace]):  # many files hold their command's arguments
         content: Any = read_torch_file(path)
     while isinstance(content, Mapping):
-        inner = next((content[key] for key in _ENTRIES if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
+        entry = next((key for key in _ENTRIES if isinstance(content.get(key), Mapping)), None)
+        if entry is None:
             return {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        content = inner
+        if entry in averaged_entries(content):
+            logger.info("encoder_weights='%s': the averaged weights are taken, under '%s'", path, entry)
+        content = content[entry]
     raise InputError("it holds no state dict")
+
+
+def averaged_entries(content: Mapping[str, Any]) -> list[str]:
+    """The names of a file's entries that hold weights which a training has averaged over its steps."""
+    return [
+        key
+        for key, value in content.items()
+        if isinstance(value, Mapping) and {"ema", "swa", "averaged"} & set(str(key).lower().split("_"))
+    ]
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:

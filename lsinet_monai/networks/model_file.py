@@ -10,8 +10,14 @@ from typing import Any, NamedTuple
 import torch
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.networks.encoder_weights import averaged_entries
 from lsinet_monai.networks.lsinet import LSINet
-from lsinet_monai.networks.released import convert_with_backbone, is_released_state_dict, without_wrappers
+from lsinet_monai.networks.released import (
+    convert_with_backbone,
+    is_released_state_dict,
+    weights_entry,
+    without_wrappers,
+)
 from lsinet_monai.utils.config_values import as_bool, check_paths
 from lsinet_monai.utils.files import read_torch_file, write_torch_file
 
@@ -137,6 +143,12 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu", mask_e
             loaded = _load_own(content, device)
     except InputError as error:
         raise InputError(f"checkpoint={str(path)!r}: {error}") from error
+    if averaged := averaged_entries(content):
+        taken = weights_entry(content)
+        logger.warning(
+            "'%s': the weights under '%s' are taken; it has averaged ones too, under '%s': to take these, save a copy "
+            "of the file in which they are under '%s'", path, taken, averaged[0], taken,
+        )  # fmt: skip
     if as_bool(mask_embedding, "mask_embedding") and loaded.network.mask_embedding is None:
         loaded.network.add_mask_embedding()
         logger.info("'%s' has no mask embedding: it gets a new one, which starts at zero", path)

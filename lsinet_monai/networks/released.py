@@ -14,7 +14,7 @@ from torch import Tensor
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.lsinet import LSINet
 
-__all__ = ["convert_released_state_dict", "is_released_state_dict", "without_wrappers"]
+__all__ = ["convert_released_state_dict", "is_released_state_dict", "weights_entry", "without_wrappers"]
 
 BACKBONE = "backbone.feat_net.pvtv2_en."
 SCALES = (0, 1, 2)
@@ -87,9 +87,14 @@ def _to_theirs(name: str) -> str:
 
 def _unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
     """Take the state dict out of a file that a training wrote, and remove the wrappers from its names."""
-    while (inner := next((state[key] for key in _ENTRIES if isinstance(state.get(key), Mapping)), None)) is not None:
-        state = inner
+    while (entry := weights_entry(state)) is not None:
+        state = state[entry]
     return without_wrappers(state)
+
+
+def weights_entry(content: Mapping[str, Any]) -> str | None:
+    """The name of the entry of a training's file that holds the weights; None if the file holds no other dictionary."""
+    return next((key for key in _ENTRIES if isinstance(content.get(key), Mapping)), None)
 
 
 def without_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 from lsinet_monai.utils.packaging import shipped_folder
 from lsinet_monai.workflow.call import Call, find_call
+from lsinet_monai.workflow.given_values import PATH_KEYS
 
 __all__ = ["check_initialized", "check_keys", "check_overlays", "check_run", "find_runs"]
 
@@ -103,6 +104,11 @@ def check_keys(call: Call) -> None:
             key.replace(_SEP, "#") + (f" ({hint})" if hint else "") for key, hint in zip(unknown, hints, strict=True)
         ]
         way_out = "" if all(hints) else ": leave it out, or add the config file that has it"
+        # Fire takes "-x.mp4" for a key, and the key before it for a switch.
+        without_value = [key for key in PATH_KEYS if call.given.get(key) is True]
+        if not all(hints) and (without_value or any("." in key for key in unknown)):
+            key = without_value[0] if without_value else "input"
+            way_out = f": if it is a file, write ./ before its name, or --{key}=NAME"
         raise InputError(f"no key {', no key '.join(names)} in {_name_files(call)}{way_out}")
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,3 +222,12 @@ def test_a_stack_of_imagej_that_hides_its_pictures_is_refused(tmp_path):
     Image.new("L", (8, 6)).save(tmp_path / "a.tif", tiffinfo={270: "ImageJ=1.53t\nimages=50\nslices=50\n"})
     with pytest.raises(InputError, match="holds 50 pictures behind one page"):
         read_frame(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("alpha", "warned"), [(255, False), (128, True), (0, False)])
+def test_a_frame_transparent_in_part_is_said_once(tmp_path: Path, caplog: Any, alpha: int, warned: bool) -> None:
+    for name in ("0.png", "1.png"):
+        Image.new("RGBA", (8, 6), (200, 100, 50, alpha)).save(tmp_path / name)
+        assert read_frame(tmp_path / name)[0, 0, 0] == round(200 * alpha / 255)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warned and all(f"{tmp_path}/0.png: is transparent in part" in line for line in said)

@@ -160,7 +160,11 @@ BAD_FILES = [
         '<track label="polyp"><mask frame="1" rle="4" left="79" top="0" width="2" height="2"/></track>',
         "beyond the frame",
     ),
-    ("a damaged mask", '<track><mask frame="1" rle="5" left="0" top="0" width="2" height="2"/></track>', "4 pixels"),
+    (
+        "a damaged mask",
+        '<track><mask frame="1" rle="5" left="0" top="0" width="2" height="2"/></track>',
+        r"cannot be read as CVAT's XML \(the run lengths do not add up to 4 pixels\): export it again",
+    ),
 ]
 
 

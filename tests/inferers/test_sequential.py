@@ -456,6 +456,9 @@ def test_a_clip_without_a_state_cannot_be_saved(small_network: LSINet) -> None:
     _feed(inferer, small_network, [first])
     with pytest.raises(InputError, match=r"clip 'b' .* under way: a$"):
         inferer.save_clip("b")
+    for clip_id in (3, [3], None):
+        with pytest.raises(InputError, match=r"clip_id=.* is not the name of a clip: give a text"):
+            inferer.save_clip(clip_id)
     assert inferer.save_clip(["a"])["frame_index"] == 2  # as a batch has it
     _feed(inferer, small_network, [last])
     with pytest.raises(InputError, match="no piece of clip 'a' has come, or its last one has"):

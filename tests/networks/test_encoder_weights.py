@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.encoder import create_backbone
+from lsinet_monai.networks.encoder_weights import _read
 
 State = dict[str, Tensor]
 
@@ -151,3 +152,10 @@ def test_arguments_in_a_checkpoint_run_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not hold weights"):
         create_backbone("mobilenetv3_small_100", encoder_weights=tmp_path / "weights.pth")
     assert not (tmp_path / "ran").exists()
+
+
+def test_averaged_weights_are_said(tmp_path: Path, state: State, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    torch.save({"state_dict": _zeros(state), "state_dict_ema": state}, tmp_path / "weights.pt")
+    _read(tmp_path / "weights.pt")
+    assert "weights.pt': the averaged weights are taken, under 'state_dict_ema'" in caplog.text

@@ -238,3 +238,19 @@ def test_a_file_without_mask_embedding_gets_one_to_train(
     assert all(torch.equal(value, weights.pop(name)) for name, value in network.state_dict().items())
     assert weights and all(name.startswith("mask_embedding.") for name in weights)
     assert not loaded.mask_embedding.training
+
+
+@pytest.mark.parametrize("entry", ["model_ema", "ema"])
+def test_averaged_weights_next_to_others_are_said(
+    tmp_path: Path, network: LSINet, saved: bytes, entry: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(saved)
+    load_checkpoint(path)
+    assert not caplog.records
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, entry: {name: value * 0 for name, value in content["model"].items()}}, path)
+    assert load_checkpoint(path).network.state_dict().keys() == network.state_dict().keys()
+    assert f"the weights under 'model' are taken; it has averaged ones too, under '{entry}': to take" in caplog.text
+    torch.save({**content, "model": torch.load(path, weights_only=True)[entry]}, path)  # as the line says
+    assert not any(value.any() for value in load_checkpoint(path).network.state_dict().values())

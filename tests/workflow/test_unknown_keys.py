@@ -51,6 +51,8 @@ REFUSED = [
     ("--max_epochs 2", ["no key max_epochs (it is in train.json)"]),
     ("--xyz 2", ["no key xyz in config.json: leave it out"]),
     ("--xyz", ["no key xyz"]),
+    ("--input -x.mp4", ["no key x.mp4 in", "if it is a file, write ./ before its name, or --input=NAME"]),
+    ("--checkpoint -weights", ["no key weights", "or --checkpoint=NAME"]),
     ("--a 2 --b @a", ["no key b "]),
     ("--shares 2", ["shares is an id of an earlier version"]),
     ("--output_dir None", ["output_dir=None: a path is needed; leave the key out"]),
