@@ -23,6 +23,7 @@ __all__ = [
     "check_network",
     "check_saved",
     "check_source",
+    "clip_key",
     "common_value",
     "read_frame",
 ]
@@ -199,3 +200,14 @@ def check_saved(state: Any, keys: Sequence[str], name: str) -> None:
     missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
     if missing:
         raise InputError(f"this is not the saved state of {name}: it lacks {', '.join(missing)}")
+
+
+def clip_key(clip_id: str | Sequence[str]) -> tuple[str, ...]:
+    """The key of the state of a clip, or of the clips of a batch.
+
+    Raises:
+        InputError: it is neither a name nor several.
+    """
+    if not isinstance(clip_id, str | Sequence) or not all(isinstance(name, str) for name in clip_id):
+        raise InputError(f"clip_id={clip_id!r} is not the name of a clip: give a text, or a list of them for a batch")
+    return (clip_id,) if isinstance(clip_id, str) else tuple(clip_id)

@@ -22,6 +22,7 @@ from lsinet_monai.inferers.input_checks import (
     check_clips,
     check_frame_tensors,
     check_network,
+    clip_key,
     common_value,
 )
 from lsinet_monai.inferers.memory_bank import Forgetting, MemoryBank
@@ -155,8 +156,8 @@ class SequentialVideoInferer(Inferer):
 
     def report(self, clip_id: str | Sequence[str]) -> ClipReport:
         """Return what happened to a clip that arrives in pieces: up to now, or after its last piece in all."""
-        state = self._states.get(_key(clip_id))
-        return self._reports.get(_key(clip_id), ClipReport(0, 0)) if state is None else state.report()
+        state = self._states.get(clip_key(clip_id))
+        return self._reports.get(clip_key(clip_id), ClipReport(0, 0)) if state is None else state.report()
 
     def save_clip(self, clip_id: str | Sequence[str]) -> dict[str, Any]:
         """Copy the state of a clip that arrives in pieces.
@@ -167,7 +168,7 @@ class SequentialVideoInferer(Inferer):
         Raises:
             InputError: no piece of this clip has arrived, or its last piece has, or it arrived in a batch with others.
         """
-        state = self._states.get(_key(clip_id))
+        state = self._states.get(clip_key(clip_id))
         if state is None:
             known = "; ".join(", ".join(key) for key in self._states) or "none"
             raise InputError(f"no piece of clip {clip_id!r} has come, or its last one has; clips under way: {known}")
@@ -185,7 +186,7 @@ class SequentialVideoInferer(Inferer):
         """
         state = self.new_state()
         state.load_state_dict(saved)
-        self._states[_key(clip_id)] = state
+        self._states[clip_key(clip_id)] = state
 
     def __call__(
         self,
@@ -220,7 +221,7 @@ class SequentialVideoInferer(Inferer):
             if frame_index is not None or is_last is not None:
                 raise ValueError("frame_index and is_last belong to a piece of a clip: give its clip_id too")
             return self._segment(frames, network, self.new_state(), True)
-        key = _key(clip_id)
+        key = clip_key(clip_id)
         if len(key) != frames.shape[0] or len(set(key)) != len(key):
             raise ValueError(f"clip_id must name each of {frames.shape[0]} clips once, got {', '.join(map(str, key))}")
         first = int(common_value(frame_index, "frame_index"))
@@ -344,10 +345,3 @@ class SequentialVideoInferer(Inferer):
         state.frame_index += 1
         state.frame_shape = shape
         return logit
-
-
-def _key(clip_id: str | Sequence[str]) -> tuple[str, ...]:
-    """The key of the state of a clip, or of the clips of a batch."""
-    if not isinstance(clip_id, str | Sequence) or not all(isinstance(name, str) for name in clip_id):
-        raise InputError(f"clip_id={clip_id!r} is not the name of a clip: give a text, or a list of them for a batch")
-    return (clip_id,) if isinstance(clip_id, str) else tuple(clip_id)

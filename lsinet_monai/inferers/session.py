@@ -66,9 +66,8 @@ class VideoSession:
         source: the video's frames, see :class:`FrameSource`. Damaged frames are left out. A frame for which the network
             gives no finite numbers gets an empty mask and acts on no other frame; the log names it.
         image_size: side, or height and width, to which frames are resized for the network.
-        inferer: its options say when to write to the memory and which frame is adjacent; the default inferer if not
-            given. Next and previous mean in time, in reverse too; masks are smoothed in the direction of the
-            propagation, and start again at each corrected frame.
+        inferer: its options hold here, too; the default inferer if not given. Next and previous mean in time, also in
+            reverse; masks are smoothed in the direction of the propagation, and anew from each corrected frame on.
         reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
             are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
             frames of another view make them worse (``docs/experiments.md``, "Real frames").
