@@ -120,6 +120,8 @@ def list_cases(folder: Path, what: str) -> dict[str, list[Path]]:
     try:
         found = find_clips(folder)
     except InputError as error:
+        if "holds no frames" not in str(error):  # such as a link to nothing
+            raise
         suffixes = ", ".join(FRAME_SUFFIXES)
         raise InputError(f"{folder}: holds no {what} ({suffixes}), nor do its folders") from error
     cases: dict[str, list[Path]] = {}

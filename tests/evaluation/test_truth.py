@@ -187,3 +187,10 @@ def test_a_map_is_scored_with_the_mask_of_its_own_frame(
     assert all(path in used or str(path) in said for path in (root / "maps/case1").iterdir())
     # Each frame has a map, or its lack is said.
     assert all(paths) or said
+
+
+def test_a_mask_whose_content_is_not_fetched_is_named(tmp_path: Path) -> None:
+    _save(tmp_path / "case1" / "1.png", np.zeros((8, 8), np.uint8))
+    (tmp_path / "case1" / "2.png").symlink_to(".git/annex/objects/x")
+    with pytest.raises(InputError, match=r"2\.png: is a link to \.git/annex/objects/x, which is not there: fetch"):
+        list_cases(tmp_path, "masks")
