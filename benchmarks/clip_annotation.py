@@ -8,7 +8,7 @@ its mask has an IoU of 0.85 with the truth. If the truth covers less than 0.1% o
 
 - **ours**: the network annotates the clip. The person watches it once, goes to the middle of the longest run of wrong
   frames, clicks until the IoU is 0.90, and spreads the mask; then watches the frames that have changed. Each click is
-  at the centre of the largest error. After 4 clicks below 0.85 the person draws a polygon.
+  at the centre of the largest error. After 8 clicks below 0.85 the person draws a polygon.
 - **ours, without propagation**: the same, and each mask stays in its frame. The person steps through the clip.
 - **polygon**: each frame with a polyp gets a polygon, of as few corners as give an IoU of 0.90.
 - **brush**: each frame with a polyp is painted, with a brush a third as wide as the polyp.
@@ -45,7 +45,7 @@ from lsinet_monai.utils.shipped_model import MODEL_FILE
 
 SIZE = (512, 640)
 GOAL, CAREFUL = 0.85, 0.90
-MOST_CLICKS = 4
+MOST_CLICKS = 8
 SPECK = 0.001  # of the frame
 RATE = 25  # frames a second
 REACH = 30
