@@ -65,7 +65,9 @@ class Settings:
     def recorded(self) -> dict[str, Any]:
         """What must not change between runs into one folder. A model is known by its content, wherever it lies."""
         others = {name: value for name, value in asdict(self).items() if name != "checkpoint"}
-        return {"model_sha256": model_hash(self.checkpoint), **others, "exports": sorted(self.exports)}
+        # What inference does by default has changed: archives of before hold masks that were not refined.
+        rules = {"inference": "refined masks"}
+        return {"model_sha256": model_hash(self.checkpoint), **others, "exports": sorted(self.exports), **rules}
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ __all__ = ["MAX_GRAPHS", "CapturedCalls", "CudaGraphs", "GraphBackend", "TensorF
 
 logger = logging.getLogger(__name__)
 
-MAX_GRAPHS = 12
-"""How many graphs a network has at most: for two image sizes the encoder and the search for cuts with two batch sizes,
-and a frame with and without a write. A new graph takes the place of the one used longest ago."""
+MAX_GRAPHS = 18
+"""How many graphs a network has at most: for two image sizes the encoder, the search for cuts and what the prompt head
+sees with two batch sizes, a frame with and without a write, and the prompt head. A new graph takes the place of the one
+used longest ago."""
 
 _WARM_UPS = 3
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,6 +32,8 @@ _STRIDE = STRIDES[0]
 # matched forwards and backwards, or the two frames are so much alike, as in a blurred stretch, in which little comes
 # back. Chosen on clips of stills and on CVC-ClinicDB's training sequences, see docs/experiments.md.
 _COME_BACK = 0.6
+_MOST_LESIONS = 6  # that are drawn again: each costs a pass of the prompt head
+_MARGIN = 8  # pixels at the encoder's input, about a lesion that could not be drawn again
 _ALIKE = 0.75
 
 
@@ -61,6 +64,8 @@ class _Correction:
     thumbnail: np.ndarray
     is_blank: bool = False
     features: Features | None = None
+    lesions: list[np.ndarray] = field(default_factory=list)
+    """The connected parts of the mask, each bool, (H, W)."""
     is_finite: bool = True
     """Whether its features are finite. If not, its mask is carried nowhere."""
     values: tuple[Tensor, ...] | None = None
@@ -117,6 +122,9 @@ class Corrections:
         """
         correction = self._corrections.setdefault(frame, _Correction(mask, thumbnail, is_blank))
         correction.mask, correction.values = mask, None
+        parts, count = ndimage.label(mask, np.ones((3, 3), bool))
+        largest = 1 + np.argsort(-np.bincount(parts.ravel(), minlength=count + 1)[1:], kind="stable")
+        correction.lesions = [parts == part for part in largest[:_MOST_LESIONS]]
 
     def remove(self, frame: int) -> None:
         """Make a corrected frame uncorrected again."""
@@ -205,20 +213,41 @@ class Corrections:
         if match is None:
             return None
         near = nearness(abs(frame - corrected), self.reach)
-        correction, image_size = self._corrections[corrected], self.store.image_size
         # An empty mask has no outline to draw.
-        if encoded.detail is None or not correction.mask.any():
+        if encoded.detail is None or not self._corrections[corrected].mask.any():
             if self.cuts.detect and not self._shows(corrected, frame, encoded):
                 return None
-            carried, likeness = carry_mask(self.mask(corrected).float(), match, image_size, encoded.size)
+            carried, likeness = carry_mask(self.mask(corrected).float(), match, self.store.image_size, encoded.size)
             return CarriedMask(carried, likeness * near)
-        carried, likeness = carry_mask(self.mask(corrected).float(), match, image_size, image_size)
-        drawn = redraw(self.store.network, encoded.features, encoded.detail, carried)
-        (features,) = self.features([corrected])
-        if not can_trust(carried, drawn, features, encoded.features):
+        found = self._redraw(corrected, match, encoded.features, encoded.detail)
+        if found is None:
             return None
-        mask, trust = (F.interpolate(x, encoded.size, mode="bilinear", align_corners=False) for x in (drawn, likeness))
+        mask, trust = (F.interpolate(x, encoded.size, mode="bilinear", align_corners=False) for x in found)
         return CarriedMask(mask, trust, near)
+
+    def _redraw(self, corrected: int, match: Match, current: Features, detail: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Carry each lesion of a mask to a frame and draw it again there.
+
+        Returns:
+            those that can be trusted together, and the trust in them, none near the others: both (1, 1, H, W) in
+            [0, 1], at the encoder's input. None if no lesion can be trusted.
+        """
+        size, (features,) = self.store.image_size, self.features([corrected])
+        drawn, doubted = [], []
+        for lesion in self._corrections[corrected].lesions:
+            mask = torch.from_numpy(lesion)[None, None].to(self.store.device, torch.float32)
+            carried, likeness = carry_mask(mask, match, size, size)
+            again = redraw(self.store.network, current, detail, carried)
+            if can_trust(carried, again, features, current):
+                drawn.append(again)
+            else:
+                doubted.append((carried > 0.5).float())
+        if not drawn:
+            return None
+        if doubted:
+            near = F.max_pool2d(torch.stack(doubted).amax(0), 2 * _MARGIN + 1, 1, _MARGIN)
+            likeness = likeness * (1 - near)
+        return torch.stack(drawn).amax(0), likeness
 
     def _neighbours(self, frame: int, without: int | None = None) -> tuple[int | None, int | None]:
         """The nearest corrected frames before and after a frame, apart from ``without``."""

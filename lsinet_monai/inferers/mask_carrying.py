@@ -3,11 +3,11 @@
 Through the memory a mask has little effect: at 352 x 352 it scales a value by about 2% at most (see
 :func:`lsinet_monai.networks.memory.weight_one_scale`). Therefore each corrected mask is also carried to its neighbours,
 by matching the encoder's features: each position of a neighbour finds its place in the corrected frame and takes the
-mask from there. Trust in the mask falls with distance in time and with difference in features. ``docs/experiments.md``
+mask from there. Trust in the mask falls with difference in features, and with distance in time. ``docs/experiments.md``
 compares this with other ways.
 
-Where masks are refined (:mod:`lsinet_monai.inferers.refining`), the prompt head draws the carried mask again in its new
-frame. It is trusted if both agree, and if the places that it covers look like the same places of the corrected frame;
+Where masks are refined (:mod:`lsinet_monai.inferers.refining`), the prompt head draws each carried lesion again in its
+new frame. It is trusted if both agree, and if the places that it covers look like the same places of the corrected frame;
 how far away that is no longer matters. Otherwise it is not used at all.
 """
 
@@ -45,7 +45,7 @@ class CarriedMask(NamedTuple):
     trust: Tensor
     """(1, 1, H, W) in [0, 1]: its weight next to the network's own mask."""
     nearness: float = 1.0
-    """Its further weight next to other carried masks."""
+    """Its further weight next to other carried masks, if the trust does not fall with distance."""
 
 
 def nearness(distance: int, reach: int) -> float:

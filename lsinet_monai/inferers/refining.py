@@ -1,8 +1,8 @@
 """Refining: the prompt head draws a mask again, at stride 4, without any click of a person.
 
 The network's masks are drawn at stride 8. The head was trained on what people correct, and its outlines lie closer to
-the polyp's (``docs/experiments.md``, "Masks that the prompt head refines"). It finds no polyp that the network has not
-found: a frame without a mask stays as it is.
+the polyp's (``docs/experiments.md``, "Masks that the prompt head draws again"). It draws one lesion: in a frame with
+several, the one with the deepest place is drawn again, and the others stay as they are.
 
 All of this is decided by operators on the device, so that a frame does not wait for a GPU.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lsinet_monai.inferers.bad_frames import are_finite
 from lsinet_monai.networks import Features, LSINet, reduce_mask
 from lsinet_monai.networks.prompt_head import NO_POINT, POSITIVE, PROMPT_STRIDE
 
@@ -20,13 +21,15 @@ __all__ = ["find_deepest", "redraw", "refine"]
 
 _SMALLEST = 1e-6  # probability, so that logits are finite
 _SMOOTH = 5  # cells, an odd number: where many are as deep, the one in their middle is taken
+_SPECK = 0.001  # of the frame: the head makes a large mask of such a small one, or none
+_STEPS = 3  # cells by which a part grows at once when its cells are collected
 
 
 def refine(network: LSINet, frame: Features, detail: Tensor, logit: Tensor) -> Tensor:
     """Refine the mask that the network has found in a frame.
 
-    The head gets the mask, and one point in its depth. The result has the mean of both probabilities, so that it says
-    where they disagree.
+    The head gets the mask, and one point in the depth of its deepest part. The result has the mean of both
+    probabilities, so that it says where they disagree. What the head leaves out of the mask's other parts stays.
 
     Args:
         network: with a prompt head.
@@ -35,40 +38,58 @@ def refine(network: LSINet, frame: Features, detail: Tensor, logit: Tensor) -> T
         logit: (B, 1, H, W), the network's, of the frame's size at the encoder's input.
 
     Returns:
-        the logit, (B, 1, H, W). A frame in which no pixel is above 0 keeps its own.
+        the logit, (B, 1, H, W). A frame keeps its own if the deepest part covers less than a thousandth of it, or if
+        the head gives no finite numbers.
     """
     probability = logit.float().sigmoid()
-    drawn = redraw(network, frame, detail, probability, with_point=True)
-    mean = torch.lerp(probability, drawn, 0.5).clamp(_SMALLEST, 1 - _SMALLEST).logit().to(logit.dtype)
-    return torch.where((logit > 0).flatten(1).any(1)[:, None, None, None], mean, logit)
+    cells = reduce_mask(probability, (logit.shape[-2], logit.shape[-1]))[:, 0] > 0.5
+    place = find_deepest(cells)
+    part = _part_at(cells, place)
+    drawn = redraw(network, frame, detail, probability, place)
+    mean = torch.lerp(probability, drawn, 0.5)
+    others = _enlarge((cells & ~part)[:, None].float(), logit) > 0
+    mean = torch.where(others, torch.maximum(mean, probability), mean)
+    is_large = part.flatten(1).float().mean(1) >= _SPECK
+    is_drawn = (is_large & are_finite([drawn]))[:, None, None, None]
+    return torch.where(is_drawn, mean.clamp(_SMALLEST, 1 - _SMALLEST).logit().to(logit.dtype), logit)
 
 
-def redraw(network: LSINet, frame: Features, detail: Tensor, mask: Tensor, with_point: bool = False) -> Tensor:
-    """Draw a mask again.
+def redraw(network: LSINet, frame: Features, detail: Tensor, mask: Tensor, place: Tensor | None = None) -> Tensor:
+    """Draw the mask of a lesion again.
 
     Args:
         network: with a prompt head.
         frame: the encoded frame.
         detail: what ``network.prompt_head.see_frame`` computed of it.
         mask: (B, 1, H, W) in [0, 1], of the frame's size at the encoder's input.
-        with_point: whether the head also gets a point in the mask's depth. It then completes a polyp of which the mask
-            shows a part; without a point it keeps closer to the mask.
+        place: (B, 1, 2), from :func:`find_deepest`: a point in the lesion, at stride 4. With it the head completes a
+            polyp of which the mask shows a part; without it, it keeps closer to the mask.
 
     Returns:
         the probability, (B, 1, H, W).
     """
-    height, width = size = mask.shape[-2:]
-    small = reduce_mask(mask, (height, width))
+    small = reduce_mask(mask, (mask.shape[-2], mask.shape[-1]))
     batch = mask.shape[0]
-    points = mask.new_zeros((batch, 1, 2))
-    labels = torch.full((batch, 1), NO_POINT, device=mask.device)
-    if with_point:
-        cells = small[:, 0] > 0.5
-        points = (find_deepest(cells) + 0.5) * PROMPT_STRIDE
-        labels = torch.where(cells.flatten(1).any(1, keepdim=True), POSITIVE, NO_POINT)
-    logit = network.refine(frame, detail, points.to(mask.dtype), labels, None, small)
-    enlarged = F.interpolate(logit, scale_factor=PROMPT_STRIDE, mode="bilinear", align_corners=False)
-    return enlarged[..., : size[0], : size[1]].sigmoid()
+    points = mask.new_zeros((batch, 1, 2)) if place is None else ((place + 0.5) * PROMPT_STRIDE).to(mask.dtype)
+    labels = torch.full((batch, 1), NO_POINT if place is None else POSITIVE, device=mask.device)
+    return _enlarge(network.refine(frame, detail, points, labels, None, small), mask).sigmoid()
+
+
+def _enlarge(cells: Tensor, like: Tensor) -> Tensor:
+    """Resize from stride 4 of the padded frame to the frame: (B, 1, h, w) -> (B, 1, H, W)."""
+    enlarged = F.interpolate(cells, scale_factor=PROMPT_STRIDE, mode="bilinear", align_corners=False)
+    return enlarged[..., : like.shape[-2], : like.shape[-1]]
+
+
+def _part_at(mask: Tensor, place: Tensor) -> Tensor:
+    """The connected part of a mask, bool, (B, h, w), that has a place, (B, 1, 2): bool, (B, h, w)."""
+    height, width = mask.shape[-2:]
+    cells = torch.arange(height * width, device=mask.device).view(height, width)
+    allowed = mask.float()[:, None]
+    part = (cells == (place[..., 1:] * width + place[..., :1])).float()[:, None] * allowed
+    for _ in range((height + width) // _STEPS):
+        part = F.max_pool2d(part, 2 * _STEPS + 1, 1, _STEPS) * allowed
+    return part[:, 0] > 0
 
 
 def find_deepest(mask: Tensor) -> Tensor:

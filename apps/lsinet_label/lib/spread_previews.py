@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -104,7 +105,9 @@ class SpreadPreviews:
             raise
         lesions = SpreadLesions(frame, labels, self._threshold, video.lesions.next_id(reached))
         found = opened.session.propagate_from(frame, reached, nearest_first=True)
-        return self._follow(call, video.id, opened.source, found, lesions)
+        following = self._follow(call, video.id, opened.source, found, lesions)
+        weakref.finalize(following, call.end)  # also if nobody ever asks it for a frame
+        return following
 
     def prepare(self, video: StoredVideo, frame: int, page: str = "") -> None:
         """Encode a frame and those next to it, so that the first masks come soon; not while the page gets a preview.
@@ -216,6 +219,9 @@ class _Call:
         pass
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         self.is_over = True
 
     def check(self) -> None:
