@@ -3,6 +3,9 @@
  * skipped, except at more than the frame rate.
  */
 
+import { isIn } from "./frame_ranges.js";
+import { say } from "./messages.js";
+
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const LOOP = 0.5; // seconds on either side of the frame around which a loop plays
 
@@ -10,7 +13,9 @@ export class Player {
   constructor(editor, onChange) {
     Object.assign(this, { editor, onChange, isPlaying: false, speed: 1, loop: null });
     editor.addEventListener("video", () => {
-      if (this.loop && editor.video?.id !== this.loop.id) this.loop = null;
+      if (!this.loop || editor.video?.id === this.loop.id) return;
+      this.loop = null;
+      this.onChange();
     });
   }
 
@@ -18,6 +23,7 @@ export class Player {
     if (this.isPlaying) return this.stop();
     const { editor } = this;
     if (!editor.video?.frames) return;
+    this.#leaveLoop();
     if (editor.frame === this.#end) editor.seek(this.#start);
     this.isPlaying = true;
     this.due = performance.now();
@@ -43,13 +49,22 @@ export class Player {
     if (this.loop) {
       this.loop = null;
       this.stop();
+      say("The loop has ended.");
     } else {
       const reach = Math.max(1, Math.round(LOOP * (editor.video.fps || 25)));
       const around = { first: Math.max(0, editor.frame - reach), last: Math.min(editor.lastFrame, editor.frame + reach) };
       this.loop = { id: editor.video.id, ...(editor.selection ?? around) };
       editor.select(null);
+      if (!isIn(editor.frame, this.loop)) editor.seek(this.loop.first);
       if (!this.isPlaying) this.toggle();
     }
+    this.onChange();
+  }
+
+  /** End the loop if people have gone to a frame outside of it. */
+  #leaveLoop() {
+    if (!this.loop || isIn(this.editor.frame, this.loop)) return;
+    this.loop = null;
     this.onChange();
   }
 
@@ -64,6 +79,7 @@ export class Player {
   #tick(now) {
     if (!this.isPlaying) return;
     const { editor } = this;
+    this.#leaveLoop();
     if (editor.frame >= this.#end && !this.loop) return this.stop();
     const dueOf = (frame) =>
       this.due + (1000 * (editor.secondsAt(frame) - editor.secondsAt(editor.frame))) / this.speed;
@@ -71,8 +87,11 @@ export class Player {
     const isDue = (frame) => now >= dueOf(frame) - 8;
     const isAtEnd = editor.frame >= this.#end;
     let next = isAtEnd ? this.#start : editor.frame + 1;
-    if (this.speed > 1 && !isAtEnd) while (next < this.#end && isDue(next + 1)) next++;
-    if ((isAtEnd || isDue(next)) && editor.shown?.frame === editor.frame && editor.isLoaded(next)) {
+    // Not beyond those that are loaded: only going on loads the others.
+    if (this.speed > 1 && !isAtEnd) while (next < this.#end && isDue(next + 1) && editor.isLoaded(next + 1)) next++;
+    // Nothing loads the first frame of a loop ahead: to go there does.
+    const canShow = isAtEnd || (isDue(next) && editor.isLoaded(next));
+    if (canShow && editor.shown?.frame === editor.frame) {
       this.due = isAtEnd ? now : Math.max(dueOf(next), now - 50); // do not catch up on time lost while loading
       editor.seek(next);
     }

@@ -160,6 +160,22 @@ def draws(page: Page, pixels: int) -> None:
     page.wait_for_function(f"pixels => ({DRAWN})() === pixels", arg=pixels)
 
 
+def shown_in_a_loop(page: Page) -> set[int]:
+    """The numbers of the frames that are shown until the player has gone back twice."""
+    shown = page.evaluate(
+        """async () => {
+          const shown = [];
+          const note = () => shown.push(Number(document.getElementById("frame-number").value));
+          const timer = setInterval(note, 20);
+          while (shown.filter((frame, i) => i && frame < shown[i - 1]).length < 2)
+            await new Promise((done) => setTimeout(done, 50));
+          clearInterval(timer);
+          return shown;
+        }"""
+    )
+    return set(shown)
+
+
 class TestWork:
     pytestmark = browser_test
 
@@ -1058,19 +1074,30 @@ class TestWork:
         page.keyboard.press("q")
         go_to(page, 104)
         page.keyboard.press("Shift+Q")
-        shown = page.evaluate(
-            """async () => {
-              const shown = [];
-              const note = () => shown.push(Number(document.getElementById("frame-number").value));
-              const timer = setInterval(note, 20);
-              while (shown.filter((frame, i) => i && frame < shown[i - 1]).length < 2)
-                await new Promise((done) => setTimeout(done, 50));
-              clearInterval(timer);
-              return shown;
-            }"""
-        )
-        assert set(shown) <= {101, 102, 103, 104, 105}
+        assert shown_in_a_loop(page) <= {101, 102, 103, 104, 105}
         page.keyboard.press("Shift+Q")
+        page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
+
+    def test_a_loop_around_a_frame(self, page: Page, server: Any) -> None:
+        # Of large pictures only a few are kept: the first frame of the loop is not among them at its end.
+        path = f"**/videos/{ANNOTATED}"
+        page.route(path, lambda route: route.fulfill(json=route.fetch().json() | {"width": 4000, "height": 4000}))
+        open_video(page, server, ANNOTATED)
+        page.keyboard.press(">")
+        page.keyboard.press(">")
+        go_to(page, 100)
+        page.keyboard.press("Shift+Q")
+        assert shown_in_a_loop(page) <= set(range(86, 117))
+        loop, play = (page.locator(f'#transport [data-action="{action}"]') for action in ("loop", "play"))
+        page.keyboard.press(" ")
+        assert play.get_attribute("aria-pressed") == "false" and loop.get_attribute("aria-pressed") == "true"
+        page.keyboard.press(" ")
+        assert shown_in_a_loop(page) <= set(range(86, 117))
+        page.keyboard.press(" ")
+        go_to(page, 180)
+        page.keyboard.press(" ")
+        assert loop.get_attribute("aria-pressed") == "false"
+        shows(page, 199)
         page.wait_for_selector('[data-action="play"][aria-pressed="false"]')
 
     def test_on_a_tablet(self, browser: Browser, server: Any) -> None:
