@@ -92,13 +92,13 @@ export async function confirmUndoingAct(name, frames) {
   return answer === "yes";
 }
 
-/** Ask whether masks that people drew shall be replaced. */
-export async function confirmReplacing({ first, last }, count) {
+/** Ask whether masks that people drew shall be replaced or changed: `verb` is what happens to them. */
+export async function confirmReplacing(verb, { first, last }, count) {
   const answer = await ask(
-    `Replace ${plural(count, "drawn mask")}?`,
+    `${verb} ${plural(count, "drawn mask")}?`,
     `Among the frames ${shownNumber(first)} to ${shownNumber(last)}, people drew ${plural(count, "mask")}.`,
     [
-      ["yes", count > 1 ? "Replace them" : "Replace it"],
+      ["yes", `${verb} ${count > 1 ? "them" : "it"}`],
       ["", "Leave all frames as they are"],
     ],
   );

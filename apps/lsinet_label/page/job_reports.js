@@ -2,6 +2,8 @@
 
 import { complain, inPeoplesWords, plural, say, shownNumber } from "./messages.js";
 
+const BETWEEN_PEOPLE = "the frames next to it are people's own (saved, checked, or not saved yet)";
+
 export class JobReports {
   /**
    * @param {SpreadPreview} preview
@@ -28,6 +30,13 @@ export class JobReports {
     return true;
   }
 
+  /** Whether a propagation could reach no other frame. */
+  #isAlone({ kind, frame }) {
+    if (kind !== "propagate" || frame === null) return false;
+    const { first, last } = this.editor.reachFrom(frame, null);
+    return first === last;
+  }
+
   /** Report a job that has just ended, and show what it changed. */
   async reportEnd(job, nameOf) {
     const { editor } = this;
@@ -52,7 +61,7 @@ export class JobReports {
       const damaged = unreadable ? ` ${plural(unreadable, "frame")} cannot be read.` : "";
       say(`The polyps are found.${damaged} Press N for the next doubtful frame.`);
     } else if (!changed.length) {
-      say("No other mask has changed: they already agreed with yours.");
+      say(`No other mask has changed: ${this.#isAlone(job) ? BETWEEN_PEOPLE : "they already agreed with yours"}.`);
     } else {
       const most = editor.mostChanged;
       say(

@@ -5,7 +5,7 @@ import { isIn } from "./frame_ranges.js";
 import { allLesionRows } from "./lesion_list.js";
 import { nameAct, plural, say, shownNumber } from "./messages.js";
 
-const REPLACES = ["empty", "copy", "clear"]; // acts that replace what people drew
+const REPLACES = ["empty", "copy", "clear", "remove"]; // acts that replace what people drew, or a part of it
 
 export class ManyFrames {
   /**
@@ -176,8 +176,11 @@ export class ManyFrames {
     const { id } = editor.video;
     const step = async () => {
       if (stretch && REPLACES.includes(act)) {
-        const drawn = editor.video.corrections.filter(({ frame, how }) => how === "drawn" && isIn(frame, stretch));
-        if (drawn.length && !(await dialogs.confirmReplacing(stretch, drawn.length))) return;
+        const { corrections, lesions_in } = editor.video;
+        const isReplaced = (frame) => isIn(frame, stretch) && (act !== "remove" || lesions_in[frame].includes(options.lesion));
+        const drawn = corrections.filter(({ frame, how }) => how === "drawn" && isReplaced(frame));
+        const verb = act === "remove" ? "Change" : "Replace";
+        if (drawn.length && !(await dialogs.confirmReplacing(verb, stretch, drawn.length))) return;
       }
       if (act === "check") {
         const people = new Set(editor.video.corrections.map(({ frame }) => frame)); // these stay as they are

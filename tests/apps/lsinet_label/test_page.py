@@ -32,7 +32,7 @@ PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
 DRAFTS, TAKEN = "drafts.frames", "taken.frames"  # nor through these
-SPREAD = [f"spread-{number}.frames" for number in range(7)]  # a video for each test of previews
+SPREAD = [f"spread-{number}.frames" for number in range(8)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -551,6 +551,11 @@ class TestWork:
         page.keyboard.up("Control")
         says(page, "Polyp 6 is chosen")
         page.keyboard.press("Shift+Backspace")
+        assert "Change 4 drawn masks?" in page.inner_text("dialog[open]")
+        escape(page)
+        assert np.array_equal(server.labels("case-03.frames", 5), labels)
+        page.keyboard.press("Shift+Backspace")
+        page.click("#question-answers [value=yes]")
         says(page, "is deleted from 4 frames")
         assert all(np.unique(server.labels("case-03.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
         page.keyboard.press("1")
@@ -563,6 +568,14 @@ class TestWork:
         page.keyboard.press("Control+z")
         says(page, "Undone: deleting a lesion from frames 4 to 7.")
         assert all(np.array_equal(server.labels("case-03.frames", frame), labels) for frame in range(3, 7))
+
+    def test_a_spread_between_frames_of_people_says_so(self, page: Page, server: Any) -> None:
+        for frame in (2, 3, 4):
+            server.save_mask(SPREAD[7], frame, np.zeros(SIZE, np.uint8))
+        show_pointed(page, server, 3, SPREAD[7])
+        draw(page, (0.3, 0.3), (0.5, 0.3))
+        page.keyboard.press("Enter")
+        says(page, "the frames next to it are people's own")
 
     def test_a_spread_is_compared_and_undone(self, page: Page, server: Any) -> None:
         server.annotate("case-01.frames")
