@@ -1,6 +1,7 @@
 /** The list of videos: filter, order, and going to the next one. */
 
 import { element, isHeldDown, make, refill } from "./dom.js";
+import { plural } from "./messages.js";
 
 const STATES = {
   new: "New",
@@ -17,7 +18,8 @@ export function stateOf(video) {
   const counts = [video.corrected && `${video.corrected} corrected`, video.checked && `${video.checked} checked`];
   const state = video.state === "corrected" ? counts.filter(Boolean).join(", ") : (STATES[video.state] ?? video.state);
   const isPartial = video.without_mask && !["new", "failed"].includes(video.state);
-  return isPartial ? `${state}, ${video.without_mask} without a mask` : state;
+  const masks = isPartial ? `${state}, ${video.without_mask} without a mask` : state;
+  return video.unreadable ? `${masks}; ${plural(video.unreadable, "frame")} cannot be read` : masks;
 }
 
 const byName = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true });

@@ -695,6 +695,27 @@ class TestWork:
         page.wait_for_function("() => document.getElementById('video-name').textContent === 'case-01.frames'")
         shows(page, 0)
 
+    def test_the_list_and_the_header_count_frames_that_cannot_be_read(self, page: Page, server: Any) -> None:
+        server.annotate("case-03.frames")
+        unreadable = {"state": "annotated", "unreadable": 3}
+
+        def some_are_damaged(route: Route) -> None:
+            answer = route.fetch().json()
+            videos = answer if isinstance(answer, list) else [answer]
+            for video in videos:
+                if video["id"] == "case-03.frames":
+                    video.update(unreadable)
+            route.fulfill(json=answer)
+
+        page.route("**/lsinet/videos", some_are_damaged)
+        page.route("**/lsinet/videos/case-03.frames", some_are_damaged)
+        page.goto(server.url)
+        row = page.get_by_role("button", name="case-03.frames")
+        assert "Polyps found; 3 frames cannot be read" in row.inner_text()
+        row.click()
+        shows(page, 0)
+        assert page.inner_text("#video-state") == "Polyps found; 3 frames cannot be read"
+
     def test_a_frame_and_a_video_that_cannot_be_shown(self, page: Page, server: Any) -> None:
         page.route("**/frames/3", lambda route: route.fulfill(status=400, json={"detail": "the frame is damaged"}))
         open_video(page, server, "case-01.frames")
