@@ -61,7 +61,7 @@ const navigation = new Navigation(
   editor,
   player,
   watch,
-  () => videoList.toggle(false),
+  (isShown) => videoList.toggle(isShown),
   () => reports.recallChanges(),
 );
 
@@ -182,9 +182,6 @@ const first = navigation.videoOfAddress();
 if (first) {
   navigation.openVideo(first);
 } else {
-  setText(
-    "stage-state",
-    watch.videos.length ? "Choose a video on the left." : "There are no videos in the server's folder yet.",
-  );
+  navigation.leave();
   element("video-list").querySelector("button")?.focus();
 }

@@ -176,9 +176,10 @@ export class Editor extends EventTarget {
 
   /** Show no video: one could not be opened. */
   close() {
+    this.opening = null;
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video: null, shown: null, changed: [], frame: 0, anchor: null, other: undefined });
+    Object.assign(this, { video: null, shown: null, damaged: null, changed: [], frame: 0, anchor: null, other: undefined });
     this.#emit("shown");
     this.#emit("video");
     this.#emit("selection");

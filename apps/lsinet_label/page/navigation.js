@@ -6,17 +6,21 @@ import { CHOOSE_VIDEO, complain, explain, say, shownNumber } from "./messages.js
 const NO_DOUBTFUL = "No doubtful frame is left. Press F to mark the video as final.";
 const NO_CORRECTED = "No frame is corrected yet.";
 
+const namedByAddress = () => decodeURIComponent(location.hash.slice(1));
+
 export class Navigation {
   /**
-   * @param {() => void} onOpen            called before a video is opened
+   * @param {(isShown: boolean) => void} showList  shows or hides the list of videos
    * @param {() => Promise<void>} onOpened  called after it was opened
    */
-  constructor(api, editor, player, watch, onOpen, onOpened) {
-    Object.assign(this, { api, editor, player, watch, onOpen, onOpened });
+  constructor(api, editor, player, watch, showList, onOpened) {
+    Object.assign(this, { api, editor, player, watch, showList, onOpened });
     // Back and forward go to the video of the address.
     window.addEventListener("hashchange", () => {
+      if (namedByAddress() === (this.opened ?? "")) return;
       const video = this.videoOfAddress();
-      if (video && video.id !== this.opened) this.openVideo(video);
+      if (video) this.openVideo(video);
+      else this.leave();
     });
     element("frame-number").addEventListener("change", ({ target }) => {
       if (target.value) this.step(Number(target.value) - shownNumber(editor.frame));
@@ -27,13 +31,24 @@ export class Navigation {
 
   /** The video that the page's address names, or undefined. */
   videoOfAddress() {
-    return this.watch.videos.find(({ id }) => id === decodeURIComponent(location.hash.slice(1)));
+    return this.watch.videos.find(({ id }) => id === namedByAddress());
+  }
+
+  /** Show no video: the address names none. */
+  leave() {
+    const hasVideos = this.watch.videos.length > 0;
+    this.player.stop();
+    this.opened = null;
+    this.editor.close();
+    say("");
+    setText("stage-state", hasVideos ? "Choose a video on the left." : "There are no videos in the server's folder yet.");
+    this.showList(true);
   }
 
   async openVideo(video, frame = 0) {
     const { editor } = this;
     this.player.stop();
-    this.onOpen();
+    this.showList(false);
     this.opened = video.id;
     setText("stage-state", "");
     try {

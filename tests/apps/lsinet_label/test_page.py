@@ -695,6 +695,18 @@ class TestWork:
         page.wait_for_function("() => document.getElementById('video-name').textContent === 'case-01.frames'")
         shows(page, 0)
 
+    def test_back_to_the_address_without_a_video_leaves_it(self, page: Page, server: Any) -> None:
+        page.goto(server.url)
+        page.get_by_role("button", name="case-01.frames").click()
+        shows(page, 0)
+        page.go_back()
+        page.wait_for_function("() => document.getElementById('stage-state').textContent.startsWith('Choose a video')")
+        assert page.inner_text("#video-name") == "LSI-Net label" and page.locator(".sheet").is_hidden()
+        assert page.is_visible("#video-list")
+        page.go_forward()
+        shows(page, 0)
+        assert page.inner_text("#video-name") == "case-01.frames"
+
     def test_the_list_and_the_header_count_frames_that_cannot_be_read(self, page: Page, server: Any) -> None:
         server.annotate("case-03.frames")
         unreadable = {"state": "annotated", "unreadable": 3}
