@@ -11,7 +11,7 @@ import { Flicker } from "./flicker.js";
 import { drawJobs } from "./job_list.js";
 import { JobReports } from "./job_reports.js";
 import { ManyFrames } from "./many_frames.js";
-import { explain, forgetBefore, say, showBanner, shownNumber } from "./messages.js";
+import { forgetBefore, say, showBanner, shownNumber } from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { Player } from "./player.js";
 import { Readings } from "./readings.js";
@@ -87,7 +87,7 @@ editor.addEventListener("frame", () => {
   if (!player.isPlaying) readings.drawFrame();
   setTimeout(() => {
     const isWaiting = editor.frame === frame && editor.shown?.frame !== frame && editor.video?.id === video.id;
-    if (isWaiting && !video.error && editor.damaged !== frame)
+    if (isWaiting && !video.error && !editor.damaged)
       setText("stage-state", `Frame ${shownNumber(frame)} is loading…`);
   }, SLOW);
 });
@@ -101,7 +101,7 @@ editor.addEventListener("mask", () => {
   forgetBefore(editor.mask?.lastStroke ?? 0);
   if (!pen.isDrawing) readings.drawFrame();
 });
-editor.addEventListener("problem", ({ detail }) => setText("stage-state", editor.video.error ?? explain(detail)));
+editor.addEventListener("problem", () => setText("stage-state", editor.video.error ?? editor.damaged));
 editor.addEventListener("selection", () => readings.drawSelection());
 editor.addEventListener("previews", () => readings.drawPreview(preview));
 

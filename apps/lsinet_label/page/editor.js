@@ -3,6 +3,7 @@
 import { doubtfulFrames } from "./doubt.js";
 import { reachOf, runOf } from "./frame_ranges.js";
 import { FrameMask, newLesion } from "./mask.js";
+import { cannotRead } from "./messages.js";
 import { decodePng } from "./png.js";
 import { saveMask } from "./saving.js";
 import { UnsavedWork } from "./unsaved_work.js";
@@ -18,7 +19,7 @@ function withLesion(video) {
  * Events: "video" (a video was opened or updated), "frame" (the current frame changed), "shown" (its picture and mask
  * are loaded), "lesion" (the pen draws another lesion), "mask" (the mask was painted on; detail: rectangle, null: all),
  * "drafts" (a mask or an open polygon was changed, saved or discarded), "selection" (other frames are selected),
- * "previews" (other previews are shown), "problem" (a frame could not be loaded; detail: Error).
+ * "previews" (other previews are shown), "problem" (the current frame is damaged).
  */
 export class Editor extends EventTarget {
   constructor(api) {
@@ -28,7 +29,7 @@ export class Editor extends EventTarget {
     this.frame = 0;
     this.savedAt = -Infinity; // when this page saved a mask last, in milliseconds
     this.shown = null; // {frame, picture, mask} on the stage
-    this.damaged = null; // the current frame, if it could not be loaded
+    this.damaged = null; // why the current frame cannot be read, as a line; null if it can
     this.lesion = 1; // id of the lesion that the pen draws
     this.chosenAt = -Infinity; // the frame where it was last chosen or drawn
     this.work = new UnsavedWork();
@@ -236,15 +237,20 @@ export class Editor extends EventTarget {
       if (this.frame === target) this.#show(picture, mask);
     } catch (error) {
       if (error.name === "AbortError" || this.frame !== target || this.video?.id !== video.id) return;
-      Object.assign(this, { shown: null, damaged: target });
+      Object.assign(this, { shown: null, damaged: cannotRead(error) });
       this.#emit("shown");
-      this.#emit("problem", error);
+      this.#emit("problem");
     }
   }
 
   /** Whether the player can show a frame at once. */
   isLoaded(frame) {
     return this.pictures.peek(frame) !== undefined && this.masks.peek(frame) !== undefined;
+  }
+
+  /** Whether a frame could not be loaded. */
+  hasFailed(frame) {
+    return this.pictures.failed.has(frame) || this.masks.failed.has(frame);
   }
 
   #show(picture, mask) {

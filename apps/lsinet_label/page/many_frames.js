@@ -163,6 +163,7 @@ export class ManyFrames {
   async #actOn(act, options, describe, stretch = this.editor.selection) {
     const { editor, api } = this;
     if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
+    if (!stretch && editor.damaged && act !== "clear") return say(editor.damaged); // a saved mask can be taken back
     const { first, last } = stretch ?? { first: editor.frame, last: editor.frame };
     const isConcerned = (frame) => isIn(frame, { first, last }) || frame === options.frame;
     const previewed = this.preview.isOpen ? [...editor.previews.keys()].find(isConcerned) : undefined;

@@ -57,6 +57,10 @@ export function explain(error) {
   return line;
 }
 
+/** Why the frame in sight cannot be read. */
+export const cannotRead = (error) =>
+  `This frame cannot be read: ${explain(error).replace(/^frame \d+ of '.*' is damaged or missing.*/, "it is damaged or missing.")}`;
+
 /** The number of a frame as people see it. Files and the server count from 0. */
 export const shownNumber = (frame) => frame + 1;
 

@@ -315,10 +315,11 @@ export class Pen {
     this.editor.markPainted(rectangle);
   }
 
-  /** The mask, or null if it cannot be changed; if the video is final, a message says so. */
+  /** The mask, or null if it cannot be changed: a message says so, unless it is loading. */
   #maskToEdit() {
-    const { mask, video } = this.editor;
+    const { mask, video, damaged } = this.editor;
     if (!mask && video?.final) say(IS_FINAL);
+    else if (damaged) say(damaged);
     return mask;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Plays the video at its frame rate, or slower or faster. If the server is slower, frames are shown later; none is
- * skipped, except at more than the frame rate.
+ * skipped, except at more than the frame rate, and those that cannot be read.
  */
 
 import { isIn } from "./frame_ranges.js";
@@ -89,9 +89,10 @@ export class Player {
     let next = isAtEnd ? this.#start : editor.frame + 1;
     // Not beyond those that are loaded: only going on loads the others.
     if (this.speed > 1 && !isAtEnd) while (next < this.#end && isDue(next + 1) && editor.isLoaded(next + 1)) next++;
+    while (next < this.#end && editor.hasFailed(next)) next++;
     // Nothing loads the first frame of a loop ahead: to go there does.
-    const canShow = isAtEnd || (isDue(next) && editor.isLoaded(next));
-    if (canShow && editor.shown?.frame === editor.frame) {
+    const canShow = isAtEnd || (isDue(next) && (editor.isLoaded(next) || editor.hasFailed(next)));
+    if (canShow && (editor.damaged || editor.shown?.frame === editor.frame)) {
       this.due = isAtEnd ? now : Math.max(dueOf(next), now - 50); // do not catch up on time lost while loading
       editor.seek(next);
     }

@@ -48,7 +48,7 @@ export class Readings {
   }
 
   drawFrame() {
-    const { video, frame, shown, lesion } = this.editor;
+    const { video, frame, shown, lesion, damaged } = this.editor;
     if (!video) return;
     if (document.activeElement !== element("frame-number")) element("frame-number").value = shownNumber(frame);
     setText("reading", this.#scores());
@@ -58,7 +58,7 @@ export class Readings {
     element("take-back").hidden = video.final || !video.corrections.some((correction) => correction.frame === frame);
     const { first, last } = this.editor.reachFrom(frame);
     const reach = `Propagate saves this frame, and reaches the frames ${shownNumber(first)} to ${shownNumber(last)}.`;
-    setText("spreads", this.#showsPreview ? "" : reach);
+    setText("spreads", this.#showsPreview || damaged ? "" : reach);
 
     const inFrame = shown?.frame === frame ? shown.mask.ids() : [];
     drawLesions(lesionRows(this.editor), lesion, inFrame, this.onChooseLesion);
@@ -110,9 +110,9 @@ export class Readings {
 
   /** The source of the current mask, and what is not saved. */
   #state() {
-    const { video, frame, shown, unsaved, polygon } = this.editor;
+    const { video, frame, shown, unsaved, polygon, damaged } = this.editor;
     const source = shown?.frame === frame ? shown.mask.source : "";
-    let state = { predicted: "Predicted by the network", none: "No mask yet" }[source] ?? "";
+    let state = { predicted: "Predicted by the network", none: "No mask yet" }[source] ?? damaged ?? "";
     if (source === "predicted" && video.propagated.includes(frame)) state = "Propagated from a correction";
     const correction = video.corrections.find((other) => other.frame === frame);
     if (correction) {

@@ -26,6 +26,7 @@ export class FrameWindow {
   constructor(load, release, parallel) {
     Object.assign(this, { load, release, parallel });
     this.entries = new Map();
+    this.failed = new Set(); // frames that could not be loaded; only `get` tries again
     this.wanted = [];
   }
 
@@ -50,6 +51,7 @@ export class FrameWindow {
 
   clear() {
     this.wanted = [];
+    this.failed.clear();
     this.drop(...this.entries.keys());
   }
 
@@ -66,6 +68,7 @@ export class FrameWindow {
   #start(frame) {
     const entry = { abort: new AbortController(), isLoading: true };
     this.entries.set(frame, entry);
+    this.failed.delete(frame);
     entry.promise = this.load(frame, entry.abort.signal).then(
       (value) => {
         entry.isLoading = false;
@@ -78,8 +81,11 @@ export class FrameWindow {
         return value;
       },
       (error) => {
-        // Forget it, so that the next request tries again.
-        if (this.entries.get(frame) === entry) this.entries.delete(frame);
+        if (this.entries.get(frame) === entry) {
+          this.entries.delete(frame);
+          this.failed.add(frame);
+          this.#fill();
+        }
         throw error;
       },
     );
@@ -91,7 +97,7 @@ export class FrameWindow {
     let free = this.parallel - [...this.entries.values()].filter((entry) => entry.isLoading).length;
     for (const frame of this.wanted) {
       if (free <= 0) return;
-      if (this.entries.has(frame)) continue;
+      if (this.entries.has(frame) || this.failed.has(frame)) continue;
       this.#start(frame);
       free--;
     }

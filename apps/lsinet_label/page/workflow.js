@@ -62,7 +62,7 @@ export class Workflow {
       return say(
         editor.corrected.has(frame) || editor.checked.has(frame)
           ? "This frame is saved already."
-          : "You have not changed this frame. If its mask is right, press Y to mark it as checked.",
+          : (editor.damaged ?? "You have not changed this frame. If its mask is right, press Y to mark it as checked."),
       );
     const note = this.preview.isOpen ? " The preview is dropped: Enter propagates the frame." : "";
     return this.steps.run(async () => {
@@ -92,7 +92,7 @@ export class Workflow {
   async propagate() {
     if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
     const { editor } = this;
-    if (!editor.mask) return say("The frame is still loading.");
+    if (!editor.mask) return say(editor.damaged ?? "The frame is still loading.");
     const { unsaved, selection } = editor;
     const frame = this.preview.origin(editor.frame);
     if (selection && !isIn(frame, selection))

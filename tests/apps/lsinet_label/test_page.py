@@ -729,14 +729,20 @@ class TestWork:
         assert page.inner_text("#video-state") == "Polyps found; 3 frames cannot be read"
 
     def test_a_frame_and_a_video_that_cannot_be_shown(self, page: Page, server: Any) -> None:
-        page.route("**/frames/3", lambda route: route.fulfill(status=400, json={"detail": "the frame is damaged"}))
+        detail = "frame 3 of 'case-01.frames' is damaged or missing: choose another frame"
+        page.route("**/frames/3", lambda route: route.fulfill(status=400, json={"detail": detail}))
         open_video(page, server, "case-01.frames")
-        page.keyboard.press("g")
-        page.keyboard.type("4")
-        page.keyboard.press("Enter")
-        page.wait_for_function("() => document.getElementById('stage-state').textContent === 'the frame is damaged'")
+        page.keyboard.press(" ")
+        shows(page, 19)  # it is skipped
+        line = "This frame cannot be read: it is damaged or missing."
+        go_to(page, 3)
         page.wait_for_timeout(500)
-        assert page.inner_text("#stage-state") == "the frame is damaged"
+        assert page.inner_text("#stage-state") == page.inner_text("#frame-state") == line
+        assert page.inner_text("#spreads") == ""
+        for key in ("Enter", "s", "y", "c", "Shift+C", "Shift+P"):
+            page.evaluate("() => (document.getElementById('message').textContent = '')")
+            page.keyboard.press(key)
+            says(page, line)
         page.route("**/videos/case-02.frames", lambda route: route.fulfill(status=400, json={"detail": "no video"}))
         page.keyboard.press("v")
         page.get_by_role("button", name="case-02.frames").click()
