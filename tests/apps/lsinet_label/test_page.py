@@ -1172,6 +1172,27 @@ class TestWork:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         context.close()
 
+    def test_on_a_small_screen_the_buttons_that_save_stay_in_sight(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        page.set_viewport_size({"width": 800, "height": 600})
+        go_to(page, 2)
+        panel = page.locator("aside")
+
+        def are_in_sight(names: list[str], section: str) -> None:
+            limit = page.locator("footer").bounding_box()
+            for name in names:
+                box = panel.locator(f'{section} [data-action="{name}"]').bounding_box()
+                assert box and limit and box["y"] >= 0 and box["y"] + box["height"] <= limit["y"], name
+
+        saving = ["save", "propagate", "check", "revert"]
+        are_in_sight(saving, ".saving:last-child")
+        page.keyboard.press("q")
+        go_to(page, 4)
+        are_in_sight(saving, ".saving:last-child")
+        panel.locator('.lesions [data-action="delete-lesion"]').click(trial=True)  # nothing lies over it
+        panel.locator('[data-action="end-selection"]').click()
+        page.wait_for_selector("#selection", state="hidden")
+
     def test_two_fingers_zoom_and_draw_nothing(self, browser: Browser, server: Any) -> None:
         context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
         page = context.new_page()
