@@ -165,7 +165,7 @@ export class Editor extends EventTarget {
     if (this.opening !== id) return; // another one was chosen meanwhile
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video, shown: null, changed: [], frame: 0, anchor: null, other: undefined });
+    Object.assign(this, { video, problem: null, shown: null, changed: [], frame: 0, anchor: null, other: undefined });
     this.lesion = video.lesions[0].id;
     this.chosenAt = -Infinity;
     await this.work.restore(id);
@@ -175,12 +175,12 @@ export class Editor extends EventTarget {
     this.seek(frame);
   }
 
-  /** Show no video: one could not be opened. */
-  close() {
+  /** Show no video. `problem`: why the chosen one could not be opened. */
+  close(problem = null) {
     this.opening = null;
     this.pictures.clear();
     this.masks.clear();
-    Object.assign(this, { video: null, shown: null, damaged: null, changed: [], frame: 0, anchor: null, other: undefined });
+    Object.assign(this, { video: null, problem, shown: null, damaged: null, changed: [], frame: 0, anchor: null, other: undefined });
     this.#emit("shown");
     this.#emit("video");
     this.#emit("selection");

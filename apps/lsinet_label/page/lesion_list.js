@@ -21,6 +21,9 @@ export function allLesionRows(editor) {
   return [...(video?.lesions ?? [])].sort((a, b) => place(a) - place(b) || a.id - b.id);
 }
 
+/** The name of a lesion by its id. */
+export const nameOfLesion = ({ video }, id) => video.lesions.find((lesion) => lesion.id === id)?.name ?? `Lesion ${id}`;
+
 function lesionsHere({ shown, frame }) {
   return shown?.frame === frame ? shown.mask.ids() : [];
 }

@@ -2,7 +2,7 @@
 
 import * as dialogs from "./dialogs.js";
 import { isIn } from "./frame_ranges.js";
-import { allLesionRows } from "./lesion_list.js";
+import { allLesionRows, nameOfLesion } from "./lesion_list.js";
 import { nameAct, plural, say, shownNumber } from "./messages.js";
 
 const REPLACES = ["empty", "copy", "clear", "remove"]; // acts that replace what people drew, or a part of it
@@ -66,7 +66,7 @@ export class ManyFrames {
     if (!this.steps.isOpen({ toEdit: true })) return null;
     const stretch = editor.selection ?? editor.runOf(lesion);
     if (!stretch) return say("This frame does not show the chosen lesion.");
-    const name = this.#nameOf(lesion);
+    const name = nameOfLesion(editor, lesion);
     return this.#actOn("remove", { lesion }, (count) => `${name} is deleted from ${plural(count, "frame")}.`, stretch);
   }
 
@@ -82,7 +82,7 @@ export class ManyFrames {
       { lesion },
       (count, into) => {
         editor.chooseLesion(into);
-        return `From here on it is lesion ${into}, in ${plural(count, "frame")}.`;
+        return `From here on it is ${nameOfLesion(editor, into)}, in ${plural(count, "frame")}.`;
       },
       editor.selection ? run : { first: frame, last: video.frames - 1 },
     );
@@ -100,7 +100,7 @@ export class ManyFrames {
     const choice = await dialogs.askForMerge(allLesionRows(editor), editor.lesion, selection);
     if (!choice) return;
     const { from: lesion, into } = choice;
-    const names = [lesion, into].map((id) => this.#nameOf(id));
+    const names = [lesion, into].map((id) => nameOfLesion(editor, id));
     const describe = () => {
       editor.chooseLesion(into);
       return `${names[0]} is now part of ${names[1]}.`;
@@ -153,10 +153,6 @@ export class ManyFrames {
       editor.reload(back.length ? back : null);
       say(`Undone: ${nameAct(name, frames)}.`);
     });
-  }
-
-  #nameOf(lesion) {
-    return this.editor.video.lesions.find(({ id }) => id === lesion)?.name ?? `Lesion ${lesion}`;
   }
 
   /** Let the server act on a stretch of frames; by default the selected ones, or the current one. */

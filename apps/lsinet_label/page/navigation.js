@@ -66,7 +66,7 @@ export class Navigation {
     } catch (error) {
       if (this.opened !== video.id) return;
       complain(error);
-      editor.close();
+      editor.close(`${video.name} cannot be read: ${explain(error)}`);
       setText("video-name", video.name);
       setText("video-state", "");
       setText("stage-state", explain(error));
@@ -110,7 +110,7 @@ export class Navigation {
   /** Go to the next of these frames; after the last one, start from the other end. */
   #goTo(frames, direction, none) {
     const { editor } = this;
-    if (!editor.video) return say(CHOOSE_VIDEO);
+    if (!editor.video) return say(editor.problem ?? CHOOSE_VIDEO);
     if (!frames.length) return say(none);
     const sorted = [...frames].sort((a, b) => direction * (a - b));
     const next = sorted.find((frame) => direction * (frame - editor.frame) > 0) ?? sorted[0];

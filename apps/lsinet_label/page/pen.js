@@ -1,5 +1,6 @@
 /** The pen: all changes of the current mask, by brush, eraser, polygon or command. */
 
+import { nameOfLesion } from "./lesion_list.js";
 import { union } from "./mask.js";
 import { IS_FINAL, say } from "./messages.js";
 import { distanceToLine, largestPart, outlineOf, partAround } from "./outline.js";
@@ -267,7 +268,7 @@ export class Pen {
     say(
       id === null
         ? "No polyp in this frame. Save it, or save and propagate. Ctrl+Z undoes it."
-        : `Lesion ${id} is cleared from this frame. Ctrl+Z undoes it.`,
+        : `${nameOfLesion(this.editor, id)} is cleared from this frame. Ctrl+Z undoes it.`,
     );
   }
 

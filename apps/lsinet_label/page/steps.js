@@ -39,8 +39,8 @@ export class Steps {
 
   /** Whether a video is open and, to edit it, not final; if not, a message says so. */
   isOpen({ toEdit = false } = {}) {
-    const { video } = this.editor;
-    if (!video) say(CHOOSE_VIDEO);
+    const { video, problem } = this.editor;
+    if (!video) say(problem ?? CHOOSE_VIDEO);
     else if (toEdit && video.final) say(IS_FINAL);
     else return true;
     return false;

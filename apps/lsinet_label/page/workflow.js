@@ -251,10 +251,11 @@ export class Workflow {
       await editor.refresh();
       const { id: video, free_lesion: id } = editor.video;
       if (id === null) throw new Error("This video has no free lesion number: all 255 are used.");
-      await api.saveLesions(video, [newLesion(id)]);
+      const lesion = newLesion(id);
+      await api.saveLesions(video, [lesion]);
       await editor.refresh();
       editor.chooseLesion(id);
-      say(`Lesion ${id} is new. Draw it, or press R to name it.`);
+      say(`${lesion.name} is new. Draw it, or press R to name it.`);
     });
   }
 
@@ -269,7 +270,7 @@ export class Workflow {
       const renamed = { ...lesion, name: answer.name.trim() || lesion.name, colour: answer.colour };
       await this.api.saveLesions(id, [renamed]);
       await this.editor.refresh();
-      say(`Lesion ${lesion.id} is now called ${renamed.name}.`);
+      say(`${lesion.name} is now called ${renamed.name}.`);
     });
   }
 
@@ -278,7 +279,7 @@ export class Workflow {
     const lesion = this.editor.video.lesions.find((other) => other.id === id);
     if (lesion) {
       this.editor.chooseLesion(id);
-      say(`Drawing lesion ${id}, ${lesion.name}.`);
+      say(`Drawing ${lesion.name}.`);
     } else {
       say(`There is no lesion ${id}. Press L to add one.`);
     }

@@ -559,8 +559,11 @@ class TestWork:
         says(page, "is deleted from 4 frames")
         assert all(np.unique(server.labels("case-03.frames", frame)).tolist() == [0, 5] for frame in range(3, 7))
         page.keyboard.press("1")
+        page.keyboard.press("c")
+        says(page, "Polyp 5 is cleared from this frame.")
+        page.keyboard.press("Control+z")
         page.keyboard.press("Shift+L")
-        says(page, "From here on it is lesion")
+        says(page, "From here on it is Polyp ")
         found = [np.unique(server.labels("case-03.frames", frame)).tolist()[1] for frame in range(3, 7)]
         assert found[0] == 5 and 5 not in found[1:]
         page.keyboard.press("Control+z")
@@ -748,6 +751,8 @@ class TestWork:
         page.get_by_role("button", name="case-02.frames").click()
         page.wait_for_function("() => document.getElementById('stage-state').textContent === 'no video'")
         assert page.inner_text("#video-name") == "case-02.frames" and page.locator(".sheet").is_hidden()
+        page.keyboard.press("Enter")
+        says(page, "case-02.frames cannot be read: no video")
 
     def test_it_warns_before_unsaved_work_is_lost(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
