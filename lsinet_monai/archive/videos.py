@@ -14,6 +14,7 @@ from typing import Any
 from lsinet_monai.archive.video_lists import LIST_SUFFIXES, read_list
 from lsinet_monai.data import has_video_suffix, looks_like_video
 from lsinet_monai.data.folders import few
+from lsinet_monai.data.video_files import is_named_like_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 
@@ -207,7 +208,7 @@ def _below(files: Any, root: str, infos: Iterable[dict[str, Any]], text: str) ->
             continue
         if has_video_suffix(name):
             yield name, info
-        elif (is_local(files) or PurePosixPath(name).suffix) and looks_like_video(Path(info["name"])):
+        elif looks_like_video(Path(info["name"])) if is_local(files) else is_named_like_video(info["name"]):
             unread.append(name)
     if unread:
         logger.warning(

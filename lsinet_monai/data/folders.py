@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lsinet_monai.data.frame_order import natural_key, order_of
 from lsinet_monai.data.frames import FRAME_SUFFIXES
-from lsinet_monai.data.video_files import VIDEO_SUFFIXES
 from lsinet_monai.errors import InputError
 from lsinet_monai.utils.files import check_link
 
@@ -53,7 +52,7 @@ def _visible(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be listed ({error.strerror}); give a folder that can be read") from error
     for entry in entries:
         # A frame that is left out would change its neighbours. Folders have no suffix.
-        if entry.suffix.lower() in ("", *FRAME_SUFFIXES, *VIDEO_SUFFIXES):
+        if entry.suffix.lower() in ("", *FRAME_SUFFIXES):
             check_link(entry)
     return entries
 

@@ -103,6 +103,8 @@ def _say_what_is_a_video(folder: Path, frames: Sequence[Path], videos: Sequence[
 
 
 def _is_video(path: Path) -> bool:
+    if has_video_suffix(path.name):
+        check_link(path)
     return path.is_file() and (has_video_suffix(path.name) or is_dicom(path))
 
 

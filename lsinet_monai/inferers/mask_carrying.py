@@ -7,8 +7,8 @@ mask from there. Trust in the mask falls with difference in features, and with d
 compares this with other ways.
 
 Where masks are refined (:mod:`lsinet_monai.inferers.refining`), the prompt head draws each carried lesion again in its
-new frame. It is trusted if both agree, and if the places that it covers look like the same places of the corrected frame;
-how far away that is no longer matters. Otherwise it is not used at all.
+new frame. It is trusted if both agree, and if the places that it covers look like the same places of the corrected
+frame; how far away that is no longer matters. Otherwise it is not used at all.
 """
 
 from __future__ import annotations

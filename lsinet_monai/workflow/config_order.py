@@ -54,11 +54,11 @@ def check_order(call: Call) -> None:
             )
     evaluation = next((at for at, content in enumerate(contents) if _EVALUATION in content), len(files))
     for file, content in list(zip(files, loaded, strict=True))[evaluation + 1 :]:
-        if _OF_THE_MODEL in content:
+        if content.get(_OF_THE_MODEL) not in (None, f"$@model.{_OF_THE_MODEL}"):
             in_order = [other for other in files if other not in (file, files[evaluation])] + [file, files[evaluation]]
             raise InputError(
                 f"{file} stands after {files[evaluation]}, and replaces the model's {_OF_THE_MODEL} by its "
-                f"{content[_OF_THE_MODEL]}: give {_given(in_order)}"
+                f"{content[_OF_THE_MODEL]}: give {_given(in_order)}, or --{_OF_THE_MODEL} to evaluate at that size"
             )
     # Before the overlays' own calls of extends(): the checks after this one would first report what follows from it.
     for step in call.parser.get("initialize", None) or []:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ FILES = [
     ("none", MP4, False, True),
     ("Koloskopie 12.05.2024", MP4, False, True),
     ("IM0001", bytes(128) + b"DICM", False, True),
+    ("Dr. Smith 1", MP4, False, True),
+    ("x.mp4~", MP4, False, True),
+    ("stream", b"\x47" + bytes(187) + b"\x47", False, True),
     ("none", b"text", False, False),
     ("notes.txt", MP4, False, False),
     ("sound.m4a", MP4, False, False),
@@ -34,3 +38,8 @@ FILES = [
 def test_what_a_name_says(tmp_path: Path, name: str, content: bytes, is_video: bool, looks: bool) -> None:
     (tmp_path / name).write_bytes(content)
     assert (has_video_suffix(name), looks_like_video(tmp_path / name)) == (is_video, looks)
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "queue")
+    assert not looks_like_video(tmp_path / "queue")

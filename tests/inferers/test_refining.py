@@ -47,7 +47,7 @@ def test_the_result_is_the_mean_of_both_probabilities() -> None:
     torch.testing.assert_close(inner, (own + drawn) / 2)
     torch.testing.assert_close(outer, 1 - (own + drawn) / 2)
     points, labels, mask = head.asked[0]
-    assert labels.tolist() == [[1], [-1]] and mask.shape == (2, 1, 24, 32)
+    assert labels.tolist() == [[1], [1]] and mask.shape == (2, 1, 24, 32)
     torch.testing.assert_close(points[0, 0], torch.tensor([40.0, 36.0]), atol=4.0, rtol=0)
 
 
@@ -133,3 +133,77 @@ def test_a_network_without_a_head_is_refused(small_network: LSINet) -> None:
         inferer.engine(small_network)
     with pytest.raises(ValueError, match="refine=True needs a network with a prompt head"):
         VideoSession(small_network, _frames(3), (64, 96), inferer)
+
+
+class LargestAlone(FakeHead):
+    """Draws the part of the mask on the left alone."""
+
+    def refine(self, *args: Tensor, **kwargs: Tensor) -> Tensor:  # type: ignore[override]
+        logit = super().refine(*args, **kwargs)  # type: ignore[arg-type]
+        logit[..., 14:] = -self.answer
+        return logit
+
+
+def test_other_lesions_stay() -> None:
+    logit = torch.maximum(_square(16, 4, 40), _square(30, 70, 20))
+    found = refine(LargestAlone(), FRAME, torch.zeros(1, 24, 24, 32), logit)  # type: ignore[arg-type]
+    assert (found[..., 34:46, 74:86] > 0).all() and (found[..., 20:52, 8:40] > 0).all()
+    assert (found[..., 20:52, 50:60] < 0).all()
+
+
+def test_a_speck_stays() -> None:
+    logit = _square(16, 20, 4, (352, 352))
+    frame = Features(tuple(torch.zeros(1, 32, n, n) for n in (44, 22, 11)), (), ())
+    assert torch.equal(refine(FakeHead(), frame, torch.zeros(1, 24, 88, 88), logit), logit)  # type: ignore[arg-type]
+
+
+def test_what_is_no_number_is_not_taken() -> None:
+    logit = _square(16, 20, 40)
+    head = FakeHead(float("nan"))
+    assert torch.equal(refine(head, FRAME, torch.zeros(1, 24, 24, 32), logit), logit)  # type: ignore[arg-type]
+
+
+def test_a_correction_is_carried_and_drawn_again(prompt_network: LSINet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lesions, of which the head moves one away: that one is not carried, and the other one is."""
+    frame = _frames(1)[0]
+    mask = np.zeros(frame.shape[:2], bool)
+    mask[8:40, 8:40] = mask[16:40, 64:88] = True
+
+    def refine(frame: Features, detail: Tensor, points: Tensor, labels: Tensor, box: None, mask: Tensor) -> Tensor:
+        logit = torch.where(mask > 0.5, 5.0, -5.0)
+        return logit if mask[..., :12].any() else -logit
+
+    monkeypatch.setattr(prompt_network, "refine", refine)
+    session = VideoSession(prompt_network, [frame] * 5, (64, 96), SequentialVideoInferer(refine=True))
+    session.add_mask(2, mask)
+    carried = session._corrections.carried_to(3)
+    assert len(carried) == 1
+    drawn, trust = carried[0].mask[0, 0] > 0.5, carried[0].trust[0, 0]
+    assert drawn[12:36, 12:36].all() and not drawn[:, 48:].any()
+    assert trust[12:36, 12:36].min() > 0.9 and trust[16:40, 64:88].max() == 0
+    assert not session._corrections.carried_to(3, without=2)
+    session.add_mask(2, mask & (np.arange(96) >= 48))  # the other lesion alone
+    assert not session._corrections.carried_to(3)
+    session.add_mask(2, np.zeros_like(mask))  # no polyp
+    (empty,) = session._corrections.carried_to(3)
+    assert not empty.mask.any() and empty.trust.min() > 0.9
+    assert {found.frame for found in session.propagate_from(2)} == {0, 1, 3, 4}
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_graphs_change_nothing(prompt_network: LSINet, backend: object, batch: int) -> None:
+    from lsinet_monai.inferers.captured import CapturedCalls
+    from lsinet_monai.inferers.frame_engine import FrameEngine
+
+    calls = CapturedCalls(backend)  # type: ignore[arg-type]
+    eager, captured = FrameEngine(prompt_network, None, None), FrameEngine(prompt_network, None, calls)
+    clip = frames_to_tensor(list(_frames(4 * batch)), (64, 96)).movedim(1, 0)
+    with torch.no_grad():
+        for _ in range(3):
+            frames = list(clip[: 2 * batch].split(batch))
+            details = captured.see(frames)
+            torch.testing.assert_close(torch.cat(details), torch.cat(eager.see(frames)))
+            features = eager.encode(frames)
+            logit = torch.randn(batch, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+            found = captured.refine(features[1], details[1], logit)
+            torch.testing.assert_close(found, eager.refine(features[1], details[1], logit))

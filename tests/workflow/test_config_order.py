@@ -93,7 +93,8 @@ def test_an_overlay_of_training_does_not_change_the_evaluated_models_size(empty_
         caught.value
     )
     in_order = [files[0], files[2], files[1]]
-    assert str(caught.value).endswith('"[{}]"'.format(",".join(f"'{file}'" for file in in_order)))
+    given = '"[{}]"'.format(",".join(f"'{file}'" for file in in_order))
+    assert str(caught.value).endswith(f"{given}, or --image_size to evaluate at that size")
     check_order(Call(ConfigParser(ConfigParser.load_config_files(in_order)), config_file=in_order))
 
 

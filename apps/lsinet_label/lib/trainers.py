@@ -45,7 +45,8 @@ _DEFAULTS: dict[str, Any] = {
 _OF_CLIENTS = {
     "model", "name", "client_id", "bundle_path", "pretrained", "multi_gpu", "gpus", "dataset", "dataloader",
     "local_rank", "run_id", "val_split", "train_batch_size", "val_batch_size", "early_stop_patience", "model_filename",
-    "tracking", "tracking_uri", "tracking_experiment_name", "result_extension", "run_sync", "enqueue",
+    "tracking", "tracking_uri", "tracking_experiment_name", "tracking_run_name", "result_extension", "run_sync",
+    "enqueue", "amp", "force_multi_gpu", "distributed_backend", "distributed_url",
 }  # fmt: skip
 """What MONAI Label's clients send to other apps' trainings, too. It has no effect on ours."""
 
@@ -63,7 +64,7 @@ def check_training_options(params: dict[str, Any]) -> None:
     for name in params:
         if name not in options and name not in _OF_CLIENTS:
             raise InputError(f"there is no option {name!r} of a training: there are {', '.join(sorted(options))}")
-    given = {name: params.get(name, value) for name, value in options.items()}
+    given = {name: value if params.get(name) is None else params[name] for name, value in options.items()}
     as_bool(given.pop("augment"), "augment")
     device = given.pop("device")
     try:
