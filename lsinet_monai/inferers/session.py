@@ -48,9 +48,9 @@ class VideoSession:
             ...
 
     The session returns the mask of a corrected frame as it was given, and carries it to the frames around it: up to
-    ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask with the
-    network's own probability, see :mod:`lsinet_monai.inferers.mask_carrying`. A frame out of reach of all corrections
-    gets the network's own probability; without corrections this is exactly the result of ``inferer``.
+    ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask, drawn again if
+    ``inferer`` refines masks, with the network's own probability, see :mod:`lsinet_monai.inferers.mask_carrying`. A
+    frame out of reach of all corrections gets that alone; without any this is exactly the result of ``inferer``.
 
     Corrected frames are also in memory, where no other frame makes room for them, but not more than 8 at a time, so
     that no number of them makes a frame slower. They are those nearest to the stretch between two corrected frames that
