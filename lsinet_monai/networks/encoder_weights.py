@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 _ENTRIES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model")
 """Entries of a training's file that hold the weights. Averaged weights come first: they are its result."""
 
+_AVERAGED = {"ema", "swa", "averaged"}
+"""Words in the names of entries with averaged weights."""
+
 _PREFIXES = ("_orig_mod.", "module.", "model.", "backbone.")
 """What wrappers and other networks put before the names of a backbone's weights."""
 
@@ -89,11 +92,19 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def averaged_entries(content: Mapping[str, Any]) -> list[str]:
     """The names of a file's entries that hold weights which a training has averaged over its steps."""
-    return [
-        key
-        for key, value in content.items()
-        if isinstance(value, Mapping) and {"ema", "swa", "averaged"} & set(str(key).lower().split("_"))
-    ]
+    return [key for key, value in content.items() if _AVERAGED & set(_words(str(key))) and _holds_weights(value)]
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name such as state_dict_ema, model-ema or modelEma, in lower case."""
+    return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
+
+
+def _holds_weights(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    inner = [value, *(one for one in value.values() if isinstance(one, Mapping))]
+    return any(isinstance(one, Tensor) and one.is_floating_point() for each in inner for one in each.values())
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:

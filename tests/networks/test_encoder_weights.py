@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.networks.encoder import create_backbone
-from lsinet_monai.networks.encoder_weights import _read
+from lsinet_monai.networks.encoder_weights import _read, averaged_entries
 
 State = dict[str, Tensor]
 
@@ -159,3 +159,11 @@ def test_averaged_weights_are_said(tmp_path: Path, state: State, caplog: pytest.
     torch.save({"state_dict": _zeros(state), "state_dict_ema": state}, tmp_path / "weights.pt")
     _read(tmp_path / "weights.pt")
     assert "weights.pt': the averaged weights are taken, under 'state_dict_ema'" in caplog.text
+
+
+def test_which_entries_are_averaged_weights(state: State) -> None:
+    content = {
+        "model": state, "modelEma": state, "model-ema": {"state_dict": state}, "swa_scheduler": {"last_epoch": 1},
+        "ema_config": {"decay": 0.9}, "schema": state,
+    }  # fmt: skip
+    assert averaged_entries(content) == ["modelEma", "model-ema"]
