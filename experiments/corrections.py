@@ -33,7 +33,7 @@ from experiments.clips import FOLDS, PHANTOM_SIZE, ReadClip, held_out_clips, pha
 from lsinet_monai.data import write_phantom
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.inferers import VideoSession, encode_frames
-from lsinet_monai.inferers.mask_carrying import blend
+from lsinet_monai.inferers.mask_carrying import CarriedMask, blend
 from lsinet_monai.masks import has_polyp
 from lsinet_monai.metrics import frame_dice
 from lsinet_monai.networks import Features, LSINet, load_checkpoint
@@ -157,7 +157,7 @@ def carry(way: str, network: LSINet, features: list[Features], clip: SegmentedCl
         for other, carried, trust in OTHERS[way](network, features, mask, frames):
             trust = trust * math.exp(-0.5 * (3 * (other - frame) / REACH) ** 2)
             own = torch.from_numpy(clip.own[other])[None, None]
-            result[other] = blend(own, [(carried, trust)])[0, 0].numpy()
+            result[other] = blend(own, [CarriedMask(carried, trust)])[0, 0].numpy()
     return result
 
 

@@ -732,13 +732,15 @@ class TestWork:
         assert page.inner_text("#video-state") == "Polyps found; 3 frames cannot be read"
 
     def test_a_frame_and_a_video_that_cannot_be_shown(self, page: Page, server: Any) -> None:
-        detail = "frame 3 of 'case-01.frames' is damaged or missing: choose another frame"
-        page.route("**/frames/3", lambda route: route.fulfill(status=400, json={"detail": detail}))
+        known = {correction["frame"] for correction in server.get("videos/case-01.frames")["corrections"]}
+        frame = next(frame for frame in range(3, 18) if frame not in known)
+        detail = f"frame {frame} of 'case-01.frames' is damaged or missing: choose another frame"
+        page.route(f"**/frames/{frame}", lambda route: route.fulfill(status=400, json={"detail": detail}))
         open_video(page, server, "case-01.frames")
         page.keyboard.press(" ")
         shows(page, 19)  # it is skipped
         line = "This frame cannot be read: it is damaged or missing."
-        go_to(page, 3)
+        go_to(page, frame)
         page.wait_for_timeout(500)
         assert page.inner_text("#stage-state") == page.inner_text("#frame-state") == line
         assert page.inner_text("#spreads") == ""
