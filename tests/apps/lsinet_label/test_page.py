@@ -704,11 +704,13 @@ class TestWork:
         shows(page, 0)
         page.go_back()
         page.wait_for_function("() => document.getElementById('stage-state').textContent.startsWith('Choose a video')")
-        assert page.inner_text("#video-name") == "LSI-Net label" and page.locator(".sheet").is_hidden()
-        assert page.is_visible("#video-list")
+        named = "name => document.getElementById('video-name').innerText === name"
+        page.wait_for_function(named, arg="LSI-Net label")
+        page.wait_for_selector(".sheet", state="hidden")
+        page.wait_for_selector("#video-list")
         page.go_forward()
+        page.wait_for_function(named, arg="case-01.frames")
         shows(page, 0)
-        assert page.inner_text("#video-name") == "case-01.frames"
 
     def test_the_list_and_the_header_count_frames_that_cannot_be_read(self, page: Page, server: Any) -> None:
         server.annotate("case-03.frames")
