@@ -1,6 +1,7 @@
 """From a 1080p H.264 file to PNG masks, as the bundle's inference does it: frames per second, and each stage by itself.
 
     python benchmarks/file_to_masks.py --device cuda --amp-dtype bfloat16 [--encode-batch 8] [--models FILE ...]
+                                       [--decode-device cuda]
 
 The video is that of :mod:`video_io`, repeated. Networks are the backbone with random weights, and the model files. Each
 whole run is the bundle's command, with masks alone. Its rate counts the frames after the first tenth, in which CUDA
@@ -16,6 +17,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,8 @@ from machine import describe, find_device
 from monai.bundle import run as run_bundle
 from video_io import make_video, repeat_video
 
-from lsinet_monai.data import frames_to_tensor, open_video
+from lsinet_monai.data import check_decode_device, frames_to_tensor, open_video
+from lsinet_monai.errors import InputError
 from lsinet_monai.formats import write_png
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.masks import logit_to_probability
@@ -84,9 +87,15 @@ def time_stages(
     video: Path, folder: Path, model: Path, device: torch.device, amp_dtype: Any, encode_batch: int
 ) -> Iterable[tuple[str, float]]:
     """Time each stage by itself, on the same frames."""
-    with open_video(video) as opened:
-        yield "decoding, to RGB", time_stage(opened.frames(0, STAGE_FRAMES), 1, device)
-        frames = [frame for _, _, frame in opened.frames(0, encode_batch)]
+    decode_devices = ["cpu"]
+    with suppress(InputError):  # not every GPU, or container, gives access to its decoder
+        check_decode_device(device)
+        decode_devices = list(dict.fromkeys(["cpu", str(device)]))
+    for decode_device in decode_devices:
+        with open_video(video, decode_device=decode_device) as opened:
+            decoder = "" if decode_device == "cpu" else " by the GPU"
+            yield f"decoding{decoder}, to RGB", time_stage(opened.frames(0, STAGE_FRAMES), 1, device)
+            frames = [frame for _, _, frame in opened.frames(0, encode_batch)]
     network, image_size = load_checkpoint(model)
     network = fuse_norms(network).to(device)
 
@@ -125,6 +134,7 @@ def measure(
     repeats: int,
     amp_dtype: str | None,
     encode_batch: int,
+    decode_device: str,
 ) -> None:
     """Measure whole runs of the backbone and the model files, then the stages of the backbone; print rows as they come.
 
@@ -137,6 +147,7 @@ def measure(
         repeats: how often the video repeats them.
         amp_dtype: see :class:`SequentialVideoInferer`.
         encode_batch: the same.
+        decode_device: where whole runs decode the video, see :func:`~lsinet_monai.data.open_video`.
     """
     print(f"{describe(device)}, {available_cores()} cores", flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -148,11 +159,13 @@ def measure(
         save_model(make_network(backbone), random_model, size)
         print(
             f"{frames * repeats} frames, {video.stat().st_size / 1e6:.1f} MB, made in "
-            f"{time.perf_counter() - start:.0f} s; {amp_dtype or 'float32'}, look-ahead {encode_batch}\n",
+            f"{time.perf_counter() - start:.0f} s; {amp_dtype or 'float32'}, look-ahead {encode_batch}, decoded by "
+            f"{decode_device}\n",
             flush=True,
         )
         print_header("1080p H.264 file to PNG masks", "frames/s", "first mask, s", "all, s", "cores")
-        options = {"device": str(device), "amp_dtype": amp_dtype, "encode_batch": encode_batch}
+        options = {"device": str(device), "amp_dtype": amp_dtype, "encode_batch": encode_batch,
+                   "decode_device": decode_device}  # fmt: skip
         rates = []
         for label, model in ((backbone, random_model), *((model.name, model) for model in models)):
             run = time_run(video, folder / f"masks{len(rates)}", model, **options)
@@ -177,11 +190,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=8, help="how often the video repeats them")
     parser.add_argument("--amp-dtype", choices=("bfloat16", "float16"))
     parser.add_argument("--encode-batch", type=int, default=8)
+    parser.add_argument("--decode-device", default="cpu", help="of whole runs: cpu, or cuda for the GPU's decoder")
     given = parser.parse_args()
     logging.disable(logging.INFO)  # between the rows of a table
     measure(
         find_device(given.device), given.backbone, given.size, given.models, given.frames, given.repeats,
-        given.amp_dtype, given.encode_batch,
+        given.amp_dtype, given.encode_batch, given.decode_device,
     )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ WAYS_BY_DEVICE = {
 
 
 def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps: int, device: str) -> dict[str, Any]:
-    """Train a few steps in one way: the seconds of each step, and the peak memory in bytes."""
+    """Train a few steps in one way: the seconds of the first step and of each later one, the peak memory in bytes."""
     options = dict(WAYS[way])
     amp_dtype, compiled = options.pop("amp_dtype", None), options.pop("compile", False)
     every_frame = options.pop("every_frame", False)
@@ -114,7 +114,8 @@ def time_steps(way: str, backbone: str, image_size: int, batch_size: int, steps:
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds[2:], "peak": peak}  # the first two also load kernels or compile
+    # The first two also load kernels or compile.
+    return {"first": seconds[0], "seconds": seconds[2:], "peak": peak}
 
 
 def start(ways: Sequence[str], arguments: argparse.Namespace) -> subprocess.Popen[str]:
@@ -144,12 +145,14 @@ def print_header(arguments: argparse.Namespace) -> None:
     """Print what is measured, where, and the names of the columns."""
     print(describe(torch.device(arguments.device)))
     print(f"{arguments.backbone}, {arguments.image_size}x{arguments.image_size}, batches of {arguments.batch_size}")
-    print(f"{'':16} {'samples/s':>10} {'peak, GB':>10} {'against released':>18}", flush=True)
+    print(f"{'':16} {'samples/s':>10} {'peak, GB':>10} {'against released':>18} {'first step, s':>15}", flush=True)
 
 
-def print_way(way: str, samples: float, peak: float, released: float) -> None:
-    """Print a way's samples per second, its peak memory in bytes, and its speed against the released procedure's."""
-    print(f"{way:16} {samples:10.2f} {peak / 1e9:10.2f} {samples / released:18.2f}", flush=True)
+def print_way(way: str, samples: float, peak: float, released: float, first: float) -> None:
+    """Print a way's samples per second, its peak memory in bytes, its speed against the released procedure's, and the
+    seconds of its first step, in which kernels are loaded and steps compiled.
+    """
+    print(f"{way:16} {samples:10.2f} {peak / 1e9:10.2f} {samples / released:18.2f} {first:15.1f}", flush=True)
 
 
 def compare_ways(arguments: argparse.Namespace) -> float:
@@ -163,7 +166,8 @@ def compare_ways(arguments: argparse.Namespace) -> float:
     seconds = {way: statistics.median(s for part in parts for s in part["seconds"]) for way, parts in found.items()}
     samples = {way: arguments.batch_size / value for way, value in seconds.items()}
     for way, parts in found.items():
-        print_way(way, samples[way], max(part["peak"] for part in parts), samples["released"])
+        peak, first = (max(part[name] for part in parts) for name in ("peak", "first"))
+        print_way(way, samples[way], peak, samples["released"], first)
     return samples["ours"]
 
 
@@ -181,7 +185,7 @@ def compare_ways_on_gpu(arguments: argparse.Namespace) -> None:
             for figures in read_figures(process):
                 samples = arguments.batch_size / statistics.median(figures["seconds"])
                 released = samples if figures["way"] == "released" else released
-                print_way(figures["way"], samples, figures["peak"], released)
+                print_way(figures["way"], samples, figures["peak"], released, figures["first"])
                 missing.remove(figures["way"])
         except subprocess.CalledProcessError:
             if time.monotonic() < end:

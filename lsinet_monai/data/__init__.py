@@ -36,7 +36,14 @@ from lsinet_monai.data.stills import StillClip, find_stills, read_held_out, writ
 from lsinet_monai.data.sun_seg import SPLITS, find_test_splits, read_negative_clips, read_split
 from lsinet_monai.data.training_dataset import TrainingDataset
 from lsinet_monai.data.training_loader import TrainingLoader
-from lsinet_monai.data.video import Video, VideoReport, is_same_picture, open_video, thumbnail
+from lsinet_monai.data.video import (
+    Video,
+    VideoReport,
+    check_decode_device,
+    is_same_picture,
+    open_video,
+    thumbnail,
+)
 from lsinet_monai.data.video_files import VIDEO_SUFFIXES, has_video_suffix, looks_like_video
 from lsinet_monai.utils.renamed import renamed
 
@@ -61,6 +68,7 @@ __all__ = [
     "VideoReport",
     "check_all_read",
     "check_clips",
+    "check_decode_device",
     "check_frame",
     "clip_extent",
     "describe_clips",

@@ -80,6 +80,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         crop_field: crop ``image`` to the field of view; also the text of a switch, from the command line.
         num_workers: threads that read the frames of folders in parallel; 0 reads them one by one.
         device: where ``image`` is made, see :func:`~lsinet_monai.data.frames_to_tensor`; the rest stays on the CPU.
+        decode_device: where video streams are decoded, see :func:`~lsinet_monai.data.open_video`.
 
     Attributes:
         failed: why videos could not be read, by ``clip_id``.
@@ -98,6 +99,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         crop_field: bool = False,
         num_workers: int = 0,
         device: torch.device | str = "cpu",
+        decode_device: torch.device | str = "cpu",
     ) -> None:
         check_numbers(piece_frames=piece_frames, num_workers=num_workers)
         self.clips = list(clips)
@@ -107,6 +109,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
         self.crop_field = as_bool(crop_field, "crop_field")
         self.num_workers = num_workers
         self.device = torch.device(device)
+        self.decode_device = decode_device
         self.failed: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -129,7 +132,7 @@ class ClipPieces(IterableDataset[dict[str, Any]]):
                     yield from self._folder_pieces(clip, pool)
                     continue
                 try:
-                    with open_video(clip.video) as video:
+                    with open_video(clip.video, decode_device=self.decode_device) as video:
                         yield from self._video_pieces(clip, video)
                 except InputError as error:
                     logger.warning("skipped: %s", error)

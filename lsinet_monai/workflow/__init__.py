@@ -9,13 +9,14 @@ from .model import load_model, warn_of_image_size
 from .reruns import run_with
 from .resume import remaining_clips
 from .start import start
-from .torch_settings import set_up_torch
+from .torch_settings import check_compile, set_up_torch
 from .unknown_keys import check_initialized
 
 __all__ = [
     "InferenceProcess",
     "all_exports",
     "bundle_root",
+    "check_compile",
     "check_exported",
     "check_initialized",
     "extends",

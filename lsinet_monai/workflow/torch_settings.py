@@ -1,15 +1,44 @@
-"""What a training sets in PyTorch: seeds, and how exactly a GPU computes."""
+"""What a training sets in PyTorch: seeds, how exactly a GPU computes, and whether a step is compiled."""
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 import torch
 from monai.utils import set_determinism
 
+from lsinet_monai.errors import InputError
 from lsinet_monai.utils.config_values import as_bool
 
-__all__ = ["set_up_torch"]
+__all__ = ["check_compile", "set_up_torch"]
+
+
+def check_compile(compile_step: Any, device: torch.device | str) -> bool:
+    """Read the switch ``compile``, and check whether ``torch.compile`` has what it needs, before a training begins.
+
+    Args:
+        compile_step: whether a training step is to be compiled.
+        device: where it runs.
+
+    Returns:
+        the switch.
+
+    Raises:
+        InputError: the switch is neither true nor false, there is no compiler, or on a GPU no Triton.
+    """
+    if not as_bool(compile_step, "compile"):
+        return False
+    on_gpu = torch.device(device).type == "cuda"
+    variable, usual = ("CC", ("cc", "gcc", "clang")) if on_gpu else ("CXX", ("c++", "g++", "clang++", "cl"))
+    own = os.environ.get(variable, "").split()[:1]
+    if not any(map(which, (*own, *usual))):
+        raise InputError("compile=true needs a C++ compiler, and there is none: install one, or give --compile false")
+    if on_gpu and find_spec("triton") is None:
+        raise InputError("compile=true needs Triton on a GPU: pip install triton, or give --compile false")
+    return True
 
 
 def set_up_torch(seed: int, deterministic: Any = False, tf32: Any = None) -> None:

@@ -126,7 +126,7 @@ def test_a_file_to_masks(
     monkeypatch.setattr(file_to_masks, "STAGE_FRAMES", 8)
     model = empty_folder / "small.pt"
     save_model(small_network, model, 64)
-    file_to_masks.measure(CPU, "mobilenetv3_small_050", 64, [model], 6, 3, None, 4)
+    file_to_masks.measure(CPU, "mobilenetv3_small_050", 64, [model], 6, 3, None, 4, "cpu")
     rows = _rows(capsys.readouterr().out)
     runs = [row for row in rows if row[0] in ("mobilenetv3_small_050", "small.pt")]
     assert len(runs) == 2 and all(float(row[1]) > 0 and float(row[2]) < float(row[3]) for row in runs)

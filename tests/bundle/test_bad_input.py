@@ -185,6 +185,7 @@ BAD_OPTIONS = [
     ("evaluating", {"released_maps": "perhaps"}, "neither true nor false"),
     ("evaluating", {"frames_per_second": 0}, "above 0"),
     ("inference", {"adjacent": "sideways"}, "previous"),
+    ("inference", {"decode_device": "gpu"}, "give cpu, cuda"),
     ("inference", {"forgetting": "x"}, "usage"),
     ("inference", {"amp_dtype": "int8"}, "bfloat16"),
     ("inference", {"encode_batch": 0}, "encode_batch=0"),

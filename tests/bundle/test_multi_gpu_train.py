@@ -33,6 +33,8 @@ from torch import nn
 configs, output, frozen, options = json.loads(sys.argv[1])
 rank = int(os.environ.get("RANK", 0))
 torch.set_num_threads(1)
+compile_step = torch.compile  # traced as for the default backend, which would compile for many minutes
+torch.compile = lambda network, **_: compile_step(network, backend="eager")
 workflow = ConfigWorkflow(config_file=configs, workflow_type="train", run_id="training", logging_file=False, **options)
 workflow.initialize()
 get = workflow.parser.get_parsed_content
@@ -110,6 +112,17 @@ def test_two_ranks_compute_what_one_process_does(preloaded: Preloaded, clips: Pa
             assert torch.allclose(rank["gradients"][name], gradient, atol=1e-5, rtol=0), name
         assert rank["dice"] == pytest.approx(one["dice"], abs=1e-3)
     assert len(one["gradients"]) == len(two[0]["gradients"])
+
+
+@pytest.mark.slow
+def test_a_compiled_step_on_two_ranks(preloaded: Preloaded, clips: Path, tmp_path: Path) -> None:
+    options = {"drop_path_rate": 0, "max_epochs": 1}
+    eager = _train(preloaded, clips, tmp_path / "eager", 2, frozen=True, **options)
+    compiled = _train(preloaded, clips, tmp_path / "compiled", 2, frozen=True, compile="true", **options)
+    for rank, expected in zip(compiled, eager, strict=True):
+        for step, losses in zip(rank["losses"], expected["losses"], strict=True):
+            assert step == pytest.approx(losses, rel=1e-4)
+        assert rank["gradients"].keys() == expected["gradients"].keys()
 
 
 @pytest.fixture(scope="module")

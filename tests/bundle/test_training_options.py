@@ -140,6 +140,14 @@ def test_overlays_name_keys_and_backbones_that_there_are(overlay: str, backbone:
     assert {key.lstrip("+").partition("#")[0] for key in content} <= parser.get().keys()
 
 
+def test_fast_steps_are_compiled_on_a_gpu() -> None:
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "fast.json")])
+    for device, is_compiled in ((torch.device("cuda", 1), True), ("cuda", True), ("cpu", False)):
+        parser["device"] = device
+        assert parser.get_parsed_content("compile") is is_compiled
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("overlay", [pytest.param(o, marks=pytest.mark.slow) for o in ("res2net50", "fast")] + ["cpu"])
 def test_overlays_train(phantom: Path, overlay: str) -> None:

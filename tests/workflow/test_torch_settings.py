@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lsinet_monai.errors import InputError
-from lsinet_monai.workflow import set_up_torch
+from lsinet_monai.workflow import check_compile, set_up_torch, torch_settings
 
 FLAGS = [
     (torch.backends.cudnn, "deterministic"),
@@ -53,3 +53,22 @@ def test_how_a_gpu_computes(options: dict[str, bool], expected: list[bool | None
 def test_other_values_are_refused() -> None:
     with pytest.raises(InputError, match="tf32"):
         set_up_torch(0, tf32="half")
+
+
+def test_what_a_compiled_step_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(torch_settings, "which", lambda command: None)
+        assert check_compile("false", device) is False
+        with pytest.raises(InputError, match=r"C\+\+ compiler.*--compile false"):
+            check_compile("true", device)
+        monkeypatch.setattr(torch_settings, "which", lambda command: command if command == "my-compiler" else None)
+        monkeypatch.setenv("CC", "my-compiler -O2")
+        monkeypatch.setenv("CXX", "my-compiler -O2")
+        monkeypatch.setattr(torch_settings, "find_spec", lambda name: name)
+        assert check_compile(True, torch.device(device)) is True
+    monkeypatch.setattr(torch_settings, "find_spec", lambda name: None)
+    check_compile(True, "cpu")
+    with pytest.raises(InputError, match=r"Triton.*--compile false"):
+        check_compile(True, "cuda:1")
+    with pytest.raises(InputError, match="compile='maybe'"):
+        check_compile("maybe", "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from lsinet_monai.data.video.decode_device import find_gpu_decoder
 from lsinet_monai.data.video.packets import Packets, Source, decode
 from lsinet_monai.data.video.scan import scan
 from lsinet_monai.data.video.video import BUFFER_BYTES, Video
@@ -20,7 +24,13 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["ContainerVideo"]
 
+logger = logging.getLogger(__name__)
+
 _TILT = 0.01  # the tangent of a smaller angle is rounding
+
+# Where a GPU's decoder interleaves the colours, they are put apart first: FFmpeg's conversion to RGB interpolates the
+# colours of planes, but not of interleaved ones. So the frames equal the CPU's.
+_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p012le": "yuv420p12le", "p016le": "yuv420p16le"}
 
 _Good = Generator["tuple[int, VideoFrame] | None", None, None]
 
@@ -33,14 +43,22 @@ class ContainerVideo(Video):
         fps: frames per second of a bare stream, or None if unknown.
         source: opens the file; several readers may have it open at once. By default it opens ``path``.
         expected: the number of frames announced elsewhere, as in a DICOM header; by default, the container's number.
+        decode_device: "cpu", or an NVIDIA GPU whose decoder is used for iterations; access to single frames stays on
+            the CPU.
 
     Raises:
         InputError: the file is not a video, has no video stream, or has no frame that can be decoded.
     """
 
     def __init__(
-        self, path: Path, fps: float | None = None, source: Source | None = None, expected: int | None = None
+        self,
+        path: Path,
+        fps: float | None = None,
+        source: Source | None = None,
+        expected: int | None = None,
+        decode_device: torch.device | str = "cpu",
     ) -> None:
+        self._gpu_decoder = find_gpu_decoder(decode_device)
         self._packets = Packets(path, source or (lambda: f"file:{path.absolute()}"))
         found = scan(self._packets, fps)
         self._timeline = found.timeline
@@ -101,8 +119,13 @@ class ContainerVideo(Video):
 
     def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
         reformatter = VideoReformatter()
-        with closing(self._good_frames(start, end)) as frames:
+        is_told = self._gpu_decoder is None
+        with closing(self._good_frames(start, end, self._gpu_decoder)) as frames:
             for item in frames:
+                if item is not None and not is_told:
+                    is_told = True
+                    if "420" in item[1].format.name:  # a GPU's decoder would interleave the colours
+                        logger.warning("%s: decoded on the CPU, because the GPU's decoder cannot", self.path)
                 yield None if item is None else (item[0], self._to_array(item[1], reformatter))
 
     def _decode_one(self, index: int) -> np.ndarray | None:
@@ -137,15 +160,18 @@ class ContainerVideo(Video):
     def _to_array(self, frame: VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
         """Convert to RGB, upright, in the first frame's size: a stream may change its size on the way."""
         height, width = self._stored_size
+        if frame.format.name in _PLANAR:
+            frame = reformatter.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
         # One thread: more threads cost more time than they save, and take cores from other work.
         return _upright(reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray(), frame)
 
-    def _good_frames(self, start: int, end: int) -> _Good:
+    def _good_frames(self, start: int, end: int, gpu_decoder: HWAccel | None = None) -> _Good:
         """Decode the undamaged frames from ``start`` to before ``end``, in order; yield None while none is ready."""
         following = start
-        # With parallel decoding, an error near the end drops the frames after it; the second way reads those again.
-        for threads in ("AUTO", "SLICE"):
-            with closing(self._from_key(following, end, threads)) as frames:
+        # With parallel decoding, an error near the end drops the frames after it; the second way reads those again. A
+        # GPU's decoder gains nothing from threads, and runs out of surfaces with many.
+        for threads, decoder in (("SLICE" if gpu_decoder else "AUTO", gpu_decoder), ("SLICE", None)):
+            with closing(self._from_key(following, end, threads, decoder)) as frames:
                 for item in frames:
                     if item is not None:
                         following = item[0] + 1
@@ -153,14 +179,14 @@ class ContainerVideo(Video):
             if not self._timeline.has_packets(following, end):
                 return
 
-    def _from_key(self, start: int, end: int, threads: str) -> _Good:
-        """Do the work of :meth:`_good_frames` in one way of threading, from the last suitable key frame."""
+    def _from_key(self, start: int, end: int, threads: str, gpu_decoder: HWAccel | None) -> _Good:
+        """Do the work of :meth:`_good_frames` in one way of decoding, from the last suitable key frame."""
         keys = [stamp for stamp, _ in self._timeline.keys_before(start)]
         # If the seek fails, or a marked key frame is not one, read from the start to the key frame before it.
         ways = [(keys[-1], True), (keys[0], False)] if keys else [(None, False)]
         for number, (key, seek) in enumerate(ways, 1):
             following = start
-            with closing(self._indexed(key, seek, threads)) as frames:
+            with closing(self._indexed(key, seek, threads, gpu_decoder)) as frames:
                 for item in frames:
                     if item is None or item[0] < following:
                         yield None
@@ -174,9 +200,9 @@ class ContainerVideo(Video):
             if following > start:
                 return
 
-    def _indexed(self, key: int | None, seek: bool, threads: str) -> _Good:
+    def _indexed(self, key: int | None, seek: bool, threads: str, gpu_decoder: HWAccel | None) -> _Good:
         """Decode the file from a key frame on, without frames that are damaged or belong to no packet."""
-        with self._packets.open() as (container, stream):
+        with self._packets.open(gpu_decoder) as (container, stream):
             stream.thread_type = threads
             seek_to = self._seek_to.get(key) if seek and key is not None else None
             packets = self._packets.video(container, stream, numbered=not self._timeline.in_time, seek_to=seek_to)

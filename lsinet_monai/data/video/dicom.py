@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lsinet_monai.data.video.dicom_header import RLE, UNCOMPRESSED, Header, read_header
@@ -33,12 +34,13 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _Place = tuple[int, int]  # offset and length in bytes
 
 
-def open_dicom(path: Path, fps: float | None = None) -> Video:
+def open_dicom(path: Path, fps: float | None = None, decode_device: torch.device | str = "cpu") -> Video:
     """Open a DICOM file as a video.
 
     Args:
         path: the file.
         fps: frames per second of a file without timing.
+        decode_device: where an encapsulated stream is decoded, see :func:`~lsinet_monai.data.open_video`.
 
     Raises:
         InputError: the file is damaged, has no pixel data, or has it in an unsupported form.
@@ -64,7 +66,7 @@ def open_dicom(path: Path, fps: float | None = None) -> Video:
 
     if not sum(length for _, length in fragments):
         raise InputError(f"{path}: its video stream is empty; replace it")
-    return ContainerVideo(path, fps, lambda: _FragmentsFile(path, fragments), header.frames)
+    return ContainerVideo(path, fps, lambda: _FragmentsFile(path, fragments), header.frames, decode_device)
 
 
 def _fragments(path: Path, start: int) -> list[_Place]:

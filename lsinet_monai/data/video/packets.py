@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 from av.packet import Packet
@@ -53,8 +54,11 @@ class Packets:
         self._source = source
 
     @contextmanager
-    def open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+    def open(self, gpu_decoder: HWAccel | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file.
+
+        Args:
+            gpu_decoder: decodes the stream if it has its codec; by default the CPU does.
 
         Yields:
             The container, and its video stream with a new decoder.
@@ -65,7 +69,9 @@ class Packets:
         source = self._source()
         try:
             try:
-                container = av.open(source, "r", options=dict(_OPTIONS), timeout=_TIMEOUT, **_METADATA)
+                container = av.open(
+                    source, "r", options=dict(_OPTIONS), timeout=_TIMEOUT, hwaccel=gpu_decoder, **_METADATA
+                )
             except (FFmpegError, OSError, ValueError) as error:
                 raise InputError(
                     f"{self.path}: cannot be read as a video: it is not one, is of an unsupported kind, or is cut off; "

@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+import torch
+
 from lsinet_monai.data.folders import frames_in
 from lsinet_monai.data.frames import FRAME_SUFFIXES
 from lsinet_monai.data.video.folder import FolderVideo
@@ -15,13 +17,15 @@ from lsinet_monai.errors import InputError
 from lsinet_monai.utils.extras import require_extra
 from lsinet_monai.utils.files import check_link
 
-__all__ = ["is_dicom", "open_video"]
+__all__ = ["check_decode_device", "is_dicom", "open_video"]
 
 _DICOM_PREAMBLE = 128  # bytes
 _DICOM_MARK = b"DICM"
 
 
-def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
+def open_video(
+    path: str | os.PathLike[str], fps: float | None = None, decode_device: torch.device | str = "cpu"
+) -> Video:
     """Open a video: a file, a folder of frames, or a DICOM file.
 
     These can be read:
@@ -39,6 +43,8 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
         path: the file or folder.
         fps: frames per second of videos without timing: a folder of images, a TIFF, a bare stream, or a DICOM file
             without a frame time; 30 by default.
+        decode_device: "cpu", or an NVIDIA GPU, such as "cuda", whose decoder decodes the streams that it can when the
+            video is iterated over. Their frames equal the CPU's, but damage may go unnoticed.
 
     Returns:
         An iterable of ``(index, seconds, frame)``, and a context manager; see :class:`Video`. Opening a file reads it
@@ -46,7 +52,7 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
 
     Raises:
         InputError: the file is missing, empty or not a video, or has no frame that can be decoded; ``fps`` is not a
-            positive number; or the extra ``video`` is not installed.
+            positive number; ``decode_device`` cannot decode video; or the extra ``video`` is not installed.
 
     Example::
 
@@ -70,11 +76,27 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> Video:
         require_extra("pydicom", "video")
         from lsinet_monai.data.video.dicom import open_dicom
 
-        return open_dicom(path, fps)
+        return open_dicom(path, fps, decode_device)
     require_extra("av", "video")
     from lsinet_monai.data.video.container import ContainerVideo
 
-    return ContainerVideo(path, fps)
+    return ContainerVideo(path, fps, decode_device=decode_device)
+
+
+def check_decode_device(decode_device: torch.device | str) -> None:
+    """Check whether a device can decode video streams, before any video is opened.
+
+    Args:
+        decode_device: see :func:`open_video`.
+
+    Raises:
+        InputError: it cannot, or the extra ``video`` is not installed for another device than the CPU.
+    """
+    if str(decode_device) != "cpu":
+        require_extra("av", "video")
+        from lsinet_monai.data.video.decode_device import find_gpu_decoder
+
+        find_gpu_decoder(decode_device)
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:

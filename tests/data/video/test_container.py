@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import types
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -10,6 +12,8 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 
 from lsinet_monai.data import open_video
+from lsinet_monai.data.video import container
+from lsinet_monai.data.video.packets import Packets, decode
 from lsinet_monai.errors import InputError
 
 
@@ -482,3 +486,56 @@ def test_dv_and_mxf_are_read_whole(tmp_path, recipe):
         recipe.write_video(tmp_path / name, recipe.clip(12, size), codec, "yuv420p", fps=25)
         frames, report = read(tmp_path / name)
         assert [recipe.number_of(frame) for frame in frames.values()] == list(range(12)) and report.is_complete
+
+
+# On a GPU ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu_decoder(monkeypatch):
+    """Let the CPU play a GPU's decoder, which gives frames with interleaved colours, or nothing where it fails."""
+    state = types.SimpleNamespace(gives=lambda frame: frame.reformat(format=state.interleaved), interleaved="nv12")
+    in_use = []
+    opened = Packets.open
+
+    @contextmanager
+    def open_on_gpu(packets, decoder=None):
+        with opened(packets) as found:
+            in_use.append(decoder)
+            yield found
+
+    def decode_on_gpu(stream, packet):
+        frames = decode(stream, packet)
+        return frames if in_use[-1] is None else [state.gives(frame) for frame in frames if state.gives]
+
+    monkeypatch.setattr(container, "find_gpu_decoder", lambda device: None if device == "cpu" else device)
+    monkeypatch.setattr(Packets, "open", open_on_gpu)
+    monkeypatch.setattr(container, "decode", decode_on_gpu)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("pixels", "interleaved"), [("yuv420p", "nv12"), ("yuvj420p", "nv12"), ("yuv420p10le", "p010le")]
+)
+def test_frames_of_a_gpus_decoder_equal_the_cpus(tmp_path, recipe, clip, gpu_decoder, pixels, interleaved, caplog):
+    gpu_decoder.interleaved = interleaved
+    recipe.write_video(tmp_path / "clip.mp4", clip, "libx264", pixels, b_frames=2)
+    on_cpu, _ = read(tmp_path / "clip.mp4")
+    with open_video(tmp_path / "clip.mp4", decode_device="cuda") as video:
+        frames = {index: frame for index, _, frame in video.frames(5)}
+        assert list(frames) == list(range(5, 24)) and video.report.is_complete
+        assert all((frame == on_cpu[index]).all() for index, frame in frames.items())
+        assert (video[3] == on_cpu[3]).all()
+    assert not caplog.messages
+
+
+def test_the_cpu_decodes_what_a_gpu_cannot(tmp_path, recipe, clip, gpu_decoder, caplog):
+    path = tmp_path / "clip.mp4"
+    recipe.write_video(path, clip, "libx264", "yuv420p")
+    on_cpu, _ = read(path)
+    for gives in (None, lambda frame: frame):  # PyAV's decoder fails, or takes the CPU itself
+        caplog.clear()
+        gpu_decoder.gives = gives
+        frames, report = read(path, decode_device="cuda")
+        assert report.is_complete and all((frames[index] == frame).all() for index, frame in on_cpu.items())
+        assert caplog.messages == [f"{path}: decoded on the CPU, because the GPU's decoder cannot"]
