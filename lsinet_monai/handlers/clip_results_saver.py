@@ -141,7 +141,6 @@ class ClipResultsSaver:
     def _write(self, writer: ClipWriter, batch: Mapping[str, Any], logits: Tensor) -> None:
         paths = self.clips[writer.clip_id].image
         field = batch["field"]
-        left_empty = are_left_empty(logits).tolist()
         frames = [np.asarray(frame) for frame in batch["frame"]]
 
         def fetch(frame: np.ndarray, logit: Tensor) -> Callable[[], FrameMap]:
@@ -154,7 +153,8 @@ class ClipResultsSaver:
 
         maps: Iterable[Callable[[], FrameMap]] = map(fetch, frames, logits)
         if logits.is_cuda:
-            maps = list(maps)  # All are on their way before the first one is waited for.
+            maps = list(maps)  # All are on their way before anything is waited for.
+        left_empty = are_left_empty(logits).tolist()
         for frame, map_, index, seconds, is_empty in zip(
             frames, maps, batch["index"], batch["seconds"], left_empty, strict=True
         ):

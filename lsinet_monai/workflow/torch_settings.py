@@ -32,10 +32,14 @@ def check_compile(compile_step: Any, device: torch.device | str) -> bool:
     if not as_bool(compile_step, "compile"):
         return False
     on_gpu = torch.device(device).type == "cuda"
-    variable, usual = ("CC", ("cc", "gcc", "clang")) if on_gpu else ("CXX", ("c++", "g++", "clang++", "cl"))
+    language, variable, usual = "C++", "CXX", ("c++", "g++", "clang++", "cl")
+    if on_gpu:
+        language, variable, usual = "C", "CC", ("cc", "gcc", "clang", "cl")
     own = os.environ.get(variable, "").split()[:1]
     if not any(map(which, (*own, *usual))):
-        raise InputError("compile=true needs a C++ compiler, and there is none: install one, or give --compile false")
+        raise InputError(
+            f"compile=true needs a {language} compiler, and there is none: install one, or give --compile false"
+        )
     if on_gpu and find_spec("triton") is None:
         raise InputError("compile=true needs Triton on a GPU: pip install triton, or give --compile false")
     return True

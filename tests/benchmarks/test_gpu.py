@@ -137,7 +137,11 @@ def test_a_file_to_masks(
 
 def test_make_gpu_check_installs_nothing() -> None:
     command = ["make", "--dry-run", "--no-print-directory", "gpu-check", "ACTIVE=python"]
-    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    limits = [re.match(r"timeout (\d+) \S*python\S* (?:-m pytest|benchmarks/)", line) for line in lines]
+    first, *lines, last = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert first.startswith("failed=0") and last.strip() == "exit $failed"
+    step = r"\s*timeout (\d+) \S*python\S* (?:-m pytest|benchmarks/).* \|\| failed=1; \\"
+    limits = [re.fullmatch(step, line) for line in lines]
     assert all(limits) and sum(int(limit[1]) for limit in limits if limit) <= 360
     assert not any(word in line for line in lines for word in (".venv", "pip"))

@@ -17,10 +17,13 @@ from torch.utils._pytree import tree_leaves
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.captured import CapturedCalls
 from lsinet_monai.inferers.cuts import SeenFrame
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
+from lsinet_monai.inferers.smoothing import smooth
+from lsinet_monai.masks import logit_to_probability
 from lsinet_monai.networks import LSINet
 from lsinet_monai.networks.half_precision import halve_encoder
 
@@ -206,11 +209,11 @@ def test_what_waits_for_a_gpu_is_noticed() -> None:
 @pytest.mark.parametrize("amp_dtype", [None, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("size", [(64, 64), (70, 100)], ids=str)
 def test_nothing_waits_for_the_gpu(
-    small_network: LSINet, backend: Any, size: tuple[int, int], amp_dtype: torch.dtype | None
+    prompt_network: LSINet, backend: Any, size: tuple[int, int], amp_dtype: torch.dtype | None
 ) -> None:
     """A frame, captured and not, for a memory that is filling and a full one, with and without a write."""
     mode = FakeTensorMode()
-    network = halve_encoder(small_network, amp_dtype) if amp_dtype else small_network
+    network = halve_encoder(prompt_network, amp_dtype) if amp_dtype else prompt_network
     engine = FrameEngine(_on_cuda(network, mode), None, CapturedCalls(backend))
     with mode, StayOnTheGPU():
         memory = MemoryBank(2)
@@ -221,9 +224,14 @@ def test_nothing_waits_for_the_gpu(
             seen = SeenFrame(features[0], features[0].new_zeros(1))
             cuts, *_ = engine.follow_scene(seen, features, [~are_blank(frame) for frame in frames])
             assert cuts.shape == (2,)
-            logit = engine.segment(current, adjacent, memory, write, size)
+            clearest = ClearestFrame.after(None, current)
+            logit = engine.segment(current, clearest.or_following(adjacent), memory, write, size)
             assert logit.shape == (1, 1, *size)
-    assert backend.captures == 4
+            _, smoothed = smooth(None, logit, current, 0.35)
+            logit, _ = smooth(smoothed, logit, adjacent, 0.35)
+            refined = engine.refine(current, engine.see(frames)[0], logit)
+            assert logit_to_probability(refined[0, 0], (80, 90)).shape == (80, 90)
+    assert backend.captures == 6
 
 
 @pytest.mark.gpu

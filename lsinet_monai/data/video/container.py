@@ -119,13 +119,8 @@ class ContainerVideo(Video):
 
     def _decode(self, start: int, end: int) -> Generator[tuple[int, np.ndarray] | None, None, None]:
         reformatter = VideoReformatter()
-        is_told = self._gpu_decoder is None
         with closing(self._good_frames(start, end, self._gpu_decoder)) as frames:
             for item in frames:
-                if item is not None and not is_told:
-                    is_told = True
-                    if "420" in item[1].format.name:  # a GPU's decoder would interleave the colours
-                        logger.warning("%s: decoded on the CPU, because the GPU's decoder cannot", self.path)
                 yield None if item is None else (item[0], self._to_array(item[1], reformatter))
 
     def _decode_one(self, index: int) -> np.ndarray | None:
@@ -160,26 +155,58 @@ class ContainerVideo(Video):
     def _to_array(self, frame: VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
         """Convert to RGB, upright, in the first frame's size: a stream may change its size on the way."""
         height, width = self._stored_size
-        if frame.format.name in _PLANAR:
-            frame = reformatter.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
         # One thread: more threads cost more time than they save, and take cores from other work.
         return _upright(reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray(), frame)
 
     def _good_frames(self, start: int, end: int, gpu_decoder: HWAccel | None = None) -> _Good:
         """Decode the undamaged frames from ``start`` to before ``end``, in order; yield None while none is ready."""
         following = start
-        # With parallel decoding, an error near the end drops the frames after it; the second way reads those again. A
-        # GPU's decoder gains nothing from threads, and runs out of surfaces with many.
-        for threads, decoder in (("SLICE" if gpu_decoder else "AUTO", gpu_decoder), ("SLICE", None)):
-            with closing(self._from_key(following, end, threads, decoder)) as frames:
+        if gpu_decoder is not None:
+            with closing(self._from_gpu(start, end, gpu_decoder)) as frames:
                 for item in frames:
                     if item is not None:
                         following = item[0] + 1
                     yield item
+        # With parallel decoding, an error near the end drops the frames after it; the second way reads those again.
+        for threads in ("AUTO", "SLICE"):
             if not self._timeline.has_packets(following, end):
                 return
+            with closing(self._from_key(following, end, threads)) as frames:
+                for item in frames:
+                    if item is not None:
+                        following = item[0] + 1
+                    yield item
 
-    def _from_key(self, start: int, end: int, threads: str, gpu_decoder: HWAccel | None) -> _Good:
+    def _from_gpu(self, start: int, end: int, gpu_decoder: HWAccel) -> _Good:
+        """Decode by a GPU up to the first frame that it leaves out, or gives in another form than the CPU's."""
+        following = start
+        planar = VideoReformatter()
+        problem = None
+        try:
+            # Threads would not make it faster, and with many of them it runs out of surfaces.
+            with closing(self._from_key(start, end, "SLICE", gpu_decoder)) as frames:
+                for item in frames:
+                    if item is not None:
+                        index, frame = item
+                        if self._timeline.has_packets(following, index):
+                            break
+                        # FFmpeg itself takes the CPU for what the GPU cannot, and leaves what is to be cut off at the
+                        # left or top of a GPU's frame.
+                        if frame.format.name not in _PLANAR or (frame.height, frame.width) != self._stored_size:
+                            break
+                        following = index + 1
+                        item = index, planar.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
+                    yield item
+        except InputError as error:  # the file could be opened without the GPU
+            problem = error.__cause__
+        if self._timeline.has_packets(following, end):
+            reason = f" ({problem})" if problem else ""
+            logger.warning(
+                "%s: decoded on the CPU from frame %d on, because the GPU's decoder cannot%s",
+                self.path, following, reason,
+            )  # fmt: skip
+
+    def _from_key(self, start: int, end: int, threads: str, gpu_decoder: HWAccel | None = None) -> _Good:
         """Do the work of :meth:`_good_frames` in one way of decoding, from the last suitable key frame."""
         keys = [stamp for stamp, _ in self._timeline.keys_before(start)]
         # If the seek fails, or a marked key frame is not one, read from the start to the key frame before it.

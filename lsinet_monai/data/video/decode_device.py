@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
@@ -11,15 +14,18 @@ from lsinet_monai.errors import InputError
 
 __all__ = ["find_gpu_decoder"]
 
+_LIBRARY = "nvcuvid.dll" if sys.platform == "win32" else "libnvcuvid.so.1"
+"""The driver's decoder. Without it FFmpeg decodes on the CPU in silence."""
+
 
 def find_gpu_decoder(decode_device: torch.device | str = "cpu") -> HWAccel | None:
     """Find the decoder of a GPU, which PyAV's FFmpeg drives.
 
     Args:
-        decode_device: "cpu", or an NVIDIA GPU, such as "cuda" or "cuda:1".
+        decode_device: "cpu", or an NVIDIA GPU, such as "cuda:1"; "cuda" is PyTorch's current one.
 
     Returns:
-        PyAV's settings of that decoder; None for the CPU. A stream that it cannot decode is decoded on the CPU.
+        PyAV's settings of that decoder; None for the CPU.
 
     Raises:
         InputError: it is another device, or this machine or PyAV has no such decoder.
@@ -32,16 +38,30 @@ def find_gpu_decoder(decode_device: torch.device | str = "cpu") -> HWAccel | Non
         return None
     if device.type != "cuda":
         raise InputError(f"decode_device={str(device)!r} does not decode video: give cpu, cuda or cuda:N")
-    problem = "this PyAV was built without it"
-    if "cuda" in hwdevices_available():
-        # The primary context is PyTorch's; another one would cost half a gigabyte of the GPU.
-        decoder = HWAccel("cuda", str(device.index or 0), allow_software_fallback=True, options={"primary_ctx": "1"})
-        try:
-            decoder.create(Codec("h264", "r"))
-            return decoder
-        except (FFmpegError, OSError, NotImplementedError) as error:
-            problem = f"FFmpeg: {getattr(error, 'strerror', None) or error}"
-    raise InputError(
-        f"decode_device={str(device)!r} cannot decode video ({problem}); it needs an NVIDIA GPU with its driver, and "
-        "in a container the driver's capability 'video': leave it out to decode on the CPU"
-    )
+    index = device.index
+    if index is None:
+        index = torch.cuda.current_device() if torch.cuda.is_available() else 0
+    # FFmpeg's own context, not PyTorch's: FFmpeg refuses one that PyTorch has begun to use.
+    decoder = HWAccel("cuda", str(index), allow_software_fallback=True)
+    problem = _find_problem(decoder)
+    if problem is not None:
+        raise InputError(
+            f"decode_device={str(device)!r} cannot decode video ({problem}); it needs an NVIDIA GPU with its driver, "
+            "and in a container the driver's capability 'video': leave it out to decode on the CPU"
+        )
+    return decoder
+
+
+def _find_problem(decoder: HWAccel) -> str | None:
+    """Why a GPU's decoder cannot be used; None if it can."""
+    if "cuda" not in hwdevices_available():
+        return "this PyAV was built without it"
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return f"there is no {_LIBRARY}"
+    try:
+        decoder.create(Codec("h264", "r"))
+    except (FFmpegError, OSError, NotImplementedError) as error:
+        return f"FFmpeg: {getattr(error, 'strerror', None) or error}"
+    return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import types
 from contextlib import contextmanager
@@ -493,20 +494,30 @@ def test_dv_and_mxf_are_read_whole(tmp_path, recipe):
 
 @pytest.fixture
 def gpu_decoder(monkeypatch):
-    """Let the CPU play a GPU's decoder, which gives frames with interleaved colours, or nothing where it fails."""
-    state = types.SimpleNamespace(gives=lambda frame: frame.reformat(format=state.interleaved), interleaved="nv12")
+    """Let the CPU play a GPU's decoder, which gives frames with interleaved colours."""
+    state = types.SimpleNamespace(
+        open=lambda: None, gives=lambda frame: frame.reformat(format=state.interleaved), interleaved="nv12"
+    )
     in_use = []
     opened = Packets.open
 
     @contextmanager
     def open_on_gpu(packets, decoder=None):
+        if decoder is not None:
+            state.open()
         with opened(packets) as found:
             in_use.append(decoder)
             yield found
 
     def decode_on_gpu(stream, packet):
         frames = decode(stream, packet)
-        return frames if in_use[-1] is None else [state.gives(frame) for frame in frames if state.gives]
+        if in_use[-1] is None:
+            return frames
+        given = [(frame.pts, state.gives(frame)) for frame in frames]
+        for pts, frame in given:
+            if frame is not None:
+                frame.pts = pts
+        return [frame for _, frame in given if frame is not None]
 
     monkeypatch.setattr(container, "find_gpu_decoder", lambda device: None if device == "cpu" else device)
     monkeypatch.setattr(Packets, "open", open_on_gpu)
@@ -519,9 +530,13 @@ def gpu_decoder(monkeypatch):
 )
 def test_frames_of_a_gpus_decoder_equal_the_cpus(tmp_path, recipe, clip, gpu_decoder, pixels, interleaved, caplog):
     gpu_decoder.interleaved = interleaved
-    recipe.write_video(tmp_path / "clip.mp4", clip, "libx264", pixels, b_frames=2)
-    on_cpu, _ = read(tmp_path / "clip.mp4")
-    with open_video(tmp_path / "clip.mp4", decode_device="cuda") as video:
+    path = tmp_path / "clip.mp4"
+    recipe.write_video(
+        path, clip, "libx264", pixels, b_frames=2,
+        prepare=lambda _, stream: stream.set_display_rotation(90, False, False),
+    )  # fmt: skip
+    on_cpu, _ = read(path)
+    with open_video(path, decode_device="cuda") as video:
         frames = {index: frame for index, _, frame in video.frames(5)}
         assert list(frames) == list(range(5, 24)) and video.report.is_complete
         assert all((frame == on_cpu[index]).all() for index, frame in frames.items())
@@ -529,13 +544,45 @@ def test_frames_of_a_gpus_decoder_equal_the_cpus(tmp_path, recipe, clip, gpu_dec
     assert not caplog.messages
 
 
-def test_the_cpu_decodes_what_a_gpu_cannot(tmp_path, recipe, clip, gpu_decoder, caplog):
+def _nothing_after(last):
+    return lambda state: setattr(state, "gives", lambda f: f.reformat(format="nv12") if f.pts <= last else None)
+
+
+def _another_size(state):
+    state.gives = lambda frame: frame.reformat(frame.width + 8, frame.height, "nv12")
+
+
+def _no_driver(state):
+    def fail():
+        try:
+            raise OSError("Cannot allocate memory")
+        except OSError as error:
+            raise InputError("cannot be read as a video") from error
+
+    state.open = fail
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        pytest.param(_nothing_after(-1), "frame 0 on, because the GPU's decoder cannot", id="gives nothing"),
+        pytest.param(_nothing_after(9 * 512), "frame 10 on, because the GPU's decoder cannot", id="ends early"),
+        pytest.param(_another_size, "frame 0 on, because the GPU's decoder cannot", id="cut off at the left"),
+        pytest.param(
+            lambda state: setattr(state, "gives", lambda frame: frame),
+            "frame 0 on, because the GPU's decoder cannot",
+            id="FFmpeg takes the CPU",
+        ),
+        pytest.param(_no_driver, r"frame 0 on, .* cannot \(Cannot allocate memory\)", id="cannot be opened"),
+    ],
+)
+def test_the_cpu_decodes_what_a_gpu_cannot(tmp_path, recipe, clip, gpu_decoder, caplog, breaks, says):
     path = tmp_path / "clip.mp4"
-    recipe.write_video(path, clip, "libx264", "yuv420p")
+    recipe.write_video(path, clip, "libx264", "yuv420p", b_frames=2)
     on_cpu, _ = read(path)
-    for gives in (None, lambda frame: frame):  # PyAV's decoder fails, or takes the CPU itself
-        caplog.clear()
-        gpu_decoder.gives = gives
-        frames, report = read(path, decode_device="cuda")
-        assert report.is_complete and all((frames[index] == frame).all() for index, frame in on_cpu.items())
-        assert caplog.messages == [f"{path}: decoded on the CPU, because the GPU's decoder cannot"]
+    breaks(gpu_decoder)
+    frames, report = read(path, decode_device="cuda")
+    assert report.is_complete and list(frames) == list(on_cpu)
+    assert all((frames[index] == frame).all() for index, frame in on_cpu.items())
+    (message,) = caplog.messages
+    assert re.fullmatch(f"{re.escape(str(path))}: decoded on the CPU from {says}", message)
