@@ -166,8 +166,9 @@ class ClipState:
         self.waiting_detail = state.get("waiting_detail")
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
         seen = state.get("seen")
-        # Earlier versions saved the features alone, and passed over no unclear frames.
-        self.seen = SeenFrame(seen, seen.new_zeros(1)) if isinstance(seen, Tensor) else seen and SeenFrame(*seen)
+        # Earlier versions saved other parts. Without them the next frame is not compared.
+        is_complete = isinstance(seen, list) and len(seen) == len(SeenFrame._fields)
+        self.seen = SeenFrame(*seen) if is_complete else None
         self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")

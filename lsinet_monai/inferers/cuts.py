@@ -1,8 +1,9 @@
 """Cuts: where a video changes to another scene, so that frames before are no help for those after.
 
-Two frames show one scene if most positions of the later one have a similar position nearby in the earlier one, or if
-most of them come back when they are matched there and back, by the encoder's features at stride 16. What comes
-between camera and mucosa for a while (glare, water, smoke, blur) changes the pixels more than these features.
+Two frames show one scene if the positions of the later one look like those nearby in the earlier one, by the encoder's
+features at stride 16, more than they do by chance: when the later frame is mirrored or turned. Mucosa looks like mucosa
+everywhere, and blur like blur, so a likeness alone says little. What comes between camera and mucosa for a while
+(glare, water, smoke, blur) makes frames of one scene less alike, and less clear; so a less clear frame needs less.
 ``docs/experiments.md`` has the rates on cuts and on frames of one scene.
 """
 
@@ -22,16 +23,13 @@ from lsinet_monai.networks import Features
 
 __all__ = ["find_cuts", "follow_scene", "is_cut", "likeness_of_places", "scene_likeness"]
 
-# Between two frames of one scene the likeness is at least this, or at least so large a share of the later one comes
-# back from places up to four cells away. On a coarse grid, frames of one scene may look less alike.
-_ALIKE = 0.7
-_COME_BACK, _SEARCH = 0.7, 4.0
-
-# What comes between camera and mucosa for a while lowers the spread of the features by a fifth or more, and leaves a
-# likeness of at least this. Of the cuts between sequences of ClinicDB's training set, and between stills, few do both.
-_LESS_CLEAR, _STILL_ALIKE = 0.22, 0.46
-MOST_PASSED = 25
-"""So many frames in a row, a second, may be passed over because they are less clear; those after them count."""
+# What tells frames of one scene from others: the likeness, that by chance, the share of places that come back from up
+# to four cells away, and by how much the later frame is less clear. Fitted by ``python -m experiments.scenes``.
+_BY_CHANCE, _COME_BACK, _EXCUSE = -2.33, 2.09, 0.133
+_SAME_SCENE = 0.7
+_SEARCH = 4.0
+# Whatever the sum, frames that are no more alike than by chance, and of which no more comes back, show two scenes.
+_MORE_THAN_CHANCE, _FEW_COME_BACK = 0.02, 0.7
 
 # A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
 _WINDOW = 2
@@ -49,7 +47,7 @@ def likeness_of_places(earlier: Tensor, later: Tensor) -> Tensor:
     highest cosine. The mean over a frame is removed from its features first, because all mucosa has it in common.
 
     Args:
-        earlier: (B, C, h, w), features at stride 16.
+        earlier: (B, C, h, w), features at stride 16; a batch of one is compared with each later frame.
         later: (B, C, h, w), of a frame after it, or before.
 
     Returns:
@@ -61,16 +59,35 @@ def likeness_of_places(earlier: Tensor, later: Tensor) -> Tensor:
     return (nearby * second.flatten(2).unsqueeze(2)).sum(1).amax(1).unflatten(1, later.shape[-2:])
 
 
+def is_other_scene(earlier: Tensor, later: Tensor, less_clear: Tensor) -> Tensor:
+    """Whether a frame shows another scene than another frame.
+
+    Args:
+        earlier: (1, C, h, w), features at stride 16.
+        later: the same of a frame after it, or before.
+        less_clear: (1,), by how much the later one is less clear at stride 32, see
+            :func:`~lsinet_monai.inferers.clarity.clarity_at`.
+
+    Returns:
+        (1,), bool; False if one of them is not finite.
+    """
+    turned = [later.flip(sides) for sides in ((3,), (2,), (2, 3))]
+    alike, *turned_alike = scene_likeness(earlier, torch.cat([later, *turned])).split(1)
+    by_chance = torch.stack(turned_alike).mean(0)
+    share = share_that_comes_back(earlier, later, Match.identity(earlier), _SEARCH)
+    score = alike + _BY_CHANCE * by_chance + _COME_BACK * share + _EXCUSE * less_clear
+    return (score < _SAME_SCENE) | ((alike < by_chance + _MORE_THAN_CHANCE) & (share < _FEW_COME_BACK))
+
+
 def is_cut(earlier: Features, later: Features) -> bool:
     """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
-    return bool(_are_cuts(earlier.features[1], later.features[1]).item())
+    clarity = [clarity_at(frame.features[2]) for frame in (earlier, later)]
+    return bool(is_other_scene(earlier.features[1], later.features[1], _less_clear(*clarity)).item())
 
 
-def _are_cuts(earlier: Tensor, later: Tensor) -> Tensor:
-    """Whether there is a cut between frames, (B,), bool; never if the earlier one's features are NaN."""
-    pairs = zip(earlier.split(1), later.split(1), strict=True)
-    shares = [share_that_comes_back(a, b, Match.identity(a), _SEARCH) for a, b in pairs]
-    return (scene_likeness(earlier, later) < _ALIKE) & (torch.stack(shares) < _COME_BACK)
+def _less_clear(earlier: Tensor, later: Tensor) -> Tensor:
+    """By how much a frame is less clear; 0 if that is unknown, as at a clip's start or for one position alone."""
+    return (earlier - later).nan_to_num(0, 0, 0)
 
 
 class SeenFrame(NamedTuple):
@@ -78,38 +95,33 @@ class SeenFrame(NamedTuple):
 
     features: Tensor
     """(1, C, h, w), at stride 16: of the last frame that shows something; NaN at a clip's start."""
-    passed: Tensor
-    """(1,), float32: how many frames after it were passed over because they are much less clear."""
+    clarity: Tensor
+    """(1,), float32, its clarity at stride 32; NaN at a clip's start."""
 
 
-def shows_less(seen: Tensor, current: Tensor) -> Tensor:
-    """Whether a frame may be a much less clear one of the same scene, by features at stride 16: (B,), bool."""
-    is_unclear = clarity_at(current) < clarity_at(seen) - _LESS_CLEAR
-    return is_unclear & (scene_likeness(seen, current) >= _STILL_ALIKE)
-
-
-def follow_scene(seen: SeenFrame, features: Sequence[Tensor], usable: Sequence[Tensor]) -> list[Tensor]:
+def follow_scene(
+    seen: SeenFrame, features: Sequence[Tensor], coarse: Sequence[Tensor], usable: Sequence[Tensor]
+) -> list[Tensor]:
     """Compare each frame of a clip with the one before it: see :func:`find_cuts`. On a GPU this does not wait.
 
     Args:
         seen: what the first frame is compared with.
         features: of consecutive frames, each (1, C, h, w), at stride 16.
+        coarse: the same at stride 32.
         usable: for each frame whether it shows something, (1,), bool.
 
     Returns:
-        whether each frame begins another scene, (T,), bool; then for each frame the features and the count of what
-        :func:`find_cuts` passes on.
+        whether each frame begins another scene, (T,), bool; then for each frame the parts of what :func:`find_cuts`
+        passes on.
     """
     cuts: list[Tensor] = []
     states: list[Tensor] = []
-    for current, is_usable in zip(features, usable, strict=True):
+    for current, clarity, is_usable in zip(features, map(clarity_at, coarse), usable, strict=True):
         shows = is_usable & are_finite([current])
-        is_passed = shows & shows_less(seen.features, current) & (seen.passed < MOST_PASSED)
-        counts = shows & ~is_passed
         # A comparison with NaN, of a clip that has shown nothing yet, is never a cut.
-        cuts.append(counts & _are_cuts(seen.features, current))
-        chosen = torch.where(counts[:, None, None, None], current, seen.features)
-        seen = SeenFrame(chosen, torch.where(counts, 0, seen.passed + is_passed))
+        cuts.append(shows & is_other_scene(seen.features, current, _less_clear(seen.clarity, clarity)))
+        chosen = torch.where(shows[:, None, None, None], current, seen.features)
+        seen = SeenFrame(chosen, torch.where(shows, clarity, seen.clarity))
         states += seen
     return [torch.cat(cuts), *states]
 
@@ -118,13 +130,11 @@ def find_cuts(
     seen: SeenFrame | None,
     frames: Sequence[Features],
     usable: Sequence[Tensor],
-    follow: Callable[[SeenFrame, Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]] = follow_scene,
+    follow: Callable[..., Sequence[Tensor]] = follow_scene,
 ) -> tuple[list[bool], list[SeenFrame]]:
     """Find the frames of a clip that begin another scene. On a GPU this waits once for all of them.
 
-    Frames that are not finite or not usable are passed over: the frame after them is compared with the one before. So
-    are up to :data:`MOST_PASSED` frames in a row that are much less clear than it and still resemble it: what comes
-    between camera and mucosa for a while is no cut. A cut to an unclear scene may be found up to a second late.
+    Frames that are not finite or not usable are passed over: the frame after them is compared with the one before.
 
     Args:
         seen: the second result for the frame before these; None at a clip's start.
@@ -135,9 +145,10 @@ def find_cuts(
     Returns:
         for each frame whether it begins another scene, and what to pass on as ``seen``.
     """
-    features = [frame.features[1] for frame in frames]
+    features, coarse = ([frame.features[stride] for frame in frames] for stride in (1, 2))
     if seen is None:
         nothing = torch.full_like(features[0], torch.nan)
-        seen = SeenFrame(nothing, torch.zeros_like(nothing[:, 0, 0, 0], dtype=torch.float32))
-    cuts, *states = follow(seen, features, usable)
-    return cuts.tolist(), [SeenFrame(*pair) for pair in zip(states[::2], states[1::2], strict=True)]
+        seen = SeenFrame(nothing, nothing[:, 0, 0, 0].float())
+    cuts, *states = follow(seen, features, coarse, usable)
+    parts = len(SeenFrame._fields)
+    return cuts.tolist(), [SeenFrame(*states[at : at + parts]) for at in range(0, len(states), parts)]

@@ -60,14 +60,17 @@ class FrameEngine:
         kinds = (tuple(outputs[start : start + 3]) for start in range(0, 9, 3))
         return Features(*kinds).split(len(frames))
 
-    def follow_scene(self, seen: SeenFrame, features: Sequence[Tensor], usable: Sequence[Tensor]) -> Sequence[Tensor]:
+    def follow_scene(
+        self, seen: SeenFrame, features: Sequence[Tensor], coarse: Sequence[Tensor], usable: Sequence[Tensor]
+    ) -> Sequence[Tensor]:
         """Compare frames to find cuts: see :func:`follow_scene`."""
+        count = len(features)
 
-        def follow(features: Tensor, passed: Tensor, *frames: Tensor) -> list[Tensor]:
-            half = len(frames) // 2
-            return follow_scene(SeenFrame(features, passed), frames[:half], frames[half:])
+        def follow(features: Tensor, clarity: Tensor, *frames: Tensor) -> list[Tensor]:
+            kinds = (frames[start : start + count] for start in (0, count, 2 * count))
+            return follow_scene(SeenFrame(features, clarity), *kinds)
 
-        inputs = [*seen, *features, *usable]
+        inputs = [*seen, *features, *coarse, *usable]
         return self._run("the search for cuts", None, follow, inputs) or follow(*inputs)
 
     def see(self, frames: Sequence[Tensor]) -> list[Tensor]:

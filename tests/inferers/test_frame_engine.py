@@ -20,6 +20,7 @@ from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, VideoSessi
 from lsinet_monai.inferers.adjacent import ClearestFrame
 from lsinet_monai.inferers.bad_frames import are_blank
 from lsinet_monai.inferers.captured import CapturedCalls
+from lsinet_monai.inferers.clarity import clarity_at
 from lsinet_monai.inferers.cuts import SeenFrame
 from lsinet_monai.inferers.frame_engine import FrameEngine, FrameEngines
 from lsinet_monai.inferers.smoothing import smooth
@@ -220,9 +221,9 @@ def test_nothing_waits_for_the_gpu(
         for write in (True, True, False, False, True, True):
             frames = [torch.empty(1, 3, *size, device="cuda") for _ in range(2)]
             current, adjacent = engine.encode(frames)
-            features = [x.features[1] for x in (current, adjacent)]
-            seen = SeenFrame(features[0], features[0].new_zeros(1))
-            cuts, *_ = engine.follow_scene(seen, features, [~are_blank(frame) for frame in frames])
+            features, coarse = ([x.features[stride] for x in (current, adjacent)] for stride in (1, 2))
+            seen = SeenFrame(features[0], clarity_at(coarse[0]))
+            cuts, *_ = engine.follow_scene(seen, features, coarse, [~are_blank(frame) for frame in frames])
             assert cuts.shape == (2,)
             clearest = ClearestFrame.after(None, current)
             logit = engine.segment(current, clearest.or_following(adjacent), memory, write, size)

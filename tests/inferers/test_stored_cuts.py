@@ -13,7 +13,7 @@ from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.inferers.stored_cuts import StoredCuts
 from lsinet_monai.networks import Features, LSINet
 
-SCENES = torch.randn(4, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+SCENES = torch.randn(4, 32, 12, 12, generator=torch.Generator().manual_seed(0))
 SCENES[3] = 0.2 * (SCENES[0] + SCENES[3])
 
 
@@ -43,7 +43,7 @@ def _encode(frames: Sequence[Tensor]) -> list[Features]:
     def features(frame: Tensor) -> Tensor:
         # As frames_to_tensor normalises a value of red.
         scene = round((float(frame[0, 0, 0, 0]) * 0.229 + 0.485) * 255 / 10) - 1
-        return SCENES[scene : scene + 1] if 0 <= scene < 4 else torch.full((1, 32, 8, 8), torch.nan)
+        return SCENES[scene : scene + 1] if 0 <= scene < 4 else torch.full((1, 32, 12, 12), torch.nan)
 
     return [Features((x, x, x), (x,), (x,)) for x in map(features, frames)]
 
