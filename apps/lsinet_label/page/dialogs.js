@@ -30,14 +30,15 @@ export async function ask(title, text, answers) {
 
 /** Say how far a video is, and ask whether it is final. */
 export async function confirmFinal(video, { seen, corrected, checked, doubtful, unsaved }) {
-  const { name, frames, without_mask, unreadable, spread, unclear } = video;
+  const { name, frames, without_mask, unreadable, spreads, unclear } = video;
+  const spreadTo = new Set(spreads.flatMap((spread) => spread.frames)).size;
   const counts = [
     `${seen} seen in this browser`,
     `${corrected} corrected`,
     `${checked} checked`,
     `${plural(doubtful, "doubtful place")} (key N) not looked after`,
     unclear.length && `${unclear.length} blurred or white, at which key N does not stop`,
-    spread && `${plural(spread.frames.length, "frame")} changed by a propagation that nobody has kept or undone`,
+    spreadTo && `${plural(spreadTo, "frame")} changed by ${plural(spreads.length, "propagation")} that nobody has kept or undone`,
     without_mask && `${without_mask} without a mask, which count as frames without a polyp`,
     unreadable && `${plural(unreadable, "frame")} that cannot be read, which count as frames without a polyp`,
   ];

@@ -9,20 +9,22 @@ const PERIOD = 450; // milliseconds of each mask
 
 export class Flicker {
   constructor(api, editor, view) {
-    Object.assign(this, { api, editor, view, timer: null, before: null });
+    Object.assign(this, { api, editor, view, timer: null, before: null, act: null });
     editor.addEventListener("frame", () => {
       this.before = null;
       view.alternate = null;
     });
     editor.addEventListener("shown", () => this.#load());
     editor.addEventListener("video", () => {
-      if (!editor.video?.spread) this.#stop();
+      if (editor.video?.spreads[0]?.act !== this.act) this.#stop(); // it was kept or undone, or there is a later one
     });
   }
 
   toggle() {
     if (this.timer) return this.#stop();
-    if (!this.editor.video?.spread) return say("There is no propagation to compare with.");
+    const spread = this.editor.video?.spreads[0];
+    if (!spread) return say("There is no propagation to compare with.");
+    this.act = spread.act;
     this.timer = setInterval(() => this.#turn(), PERIOD);
     setPressed("flicker", true);
     return this.#load();
@@ -42,7 +44,7 @@ export class Flicker {
     const { editor, api } = this;
     const { video, frame, shown } = editor;
     if (!this.timer || !shown || this.before?.frame === frame) return;
-    const { width, height, labels } = await decodePng(await api.maskBefore(video.id, frame, video.spread.act));
+    const { width, height, labels } = await decodePng(await api.maskBefore(video.id, frame, this.act));
     if (editor.frame === frame && editor.video?.id === video.id)
       this.before = { frame, mask: new FrameMask(width, height, labels, 0, "predicted") };
   }

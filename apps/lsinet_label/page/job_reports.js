@@ -24,8 +24,8 @@ export class JobReports {
 
   /** Keep what a job propagated, because people saw and accepted it before; resolves to whether anything changed. */
   async #keepSeen({ image, frame }) {
-    const { spread } = await this.api.video(image);
-    if (spread?.frame !== frame) return false;
+    const spread = (await this.api.video(image)).spreads.find((other) => other.frame === frame);
+    if (!spread) return false;
     await this.api.keepSpread(image, spread.act);
     return true;
   }
@@ -50,7 +50,7 @@ export class JobReports {
     this.preview.end(job.job);
     editor.reload(null);
     if (job.state === "cancelled" && changed.length) {
-      const canUndo = job.kind === "propagate" && job.frame !== null && editor.video.spread?.frame === job.frame;
+      const canUndo = job.kind === "propagate" && job.frame !== null && editor.video.spreads[0]?.frame === job.frame;
       say(
         `The job is cancelled; ${plural(changed.length, "frame")} had changed already.${canUndo ? " Shift+U undoes it." : ""}`,
       );

@@ -36,12 +36,17 @@ export class Readings {
     document.querySelector("#legend .waiting").hidden = !video.without_mask;
     element("warnings").replaceChildren(...(video.warnings ?? []).map((line) => make("li", { textContent: line })));
     if (video.error) setText("stage-state", video.error);
-    element("spread").hidden = !video.spread || video.final;
-    if (video.spread) {
-      const { frame, frames } = video.spread;
+    const [spread, ...others] = video.spreads;
+    element("spread").hidden = !spread || video.final;
+    if (spread) {
+      const { frame, frames } = spread;
       setText("spread-title", "Keep the propagation?");
       const [first, last] = [frames[0], frames.at(-1)].map(shownNumber);
-      setText("spread-frames", `From frame ${shownNumber(frame)}, it changed ${plural(frames.length, "frame")}: ${first} to ${last}.`);
+      const waiting = others.length ? ` ${plural(others.length, "earlier one")} not kept or undone yet.` : "";
+      setText(
+        "spread-frames",
+        `From frame ${shownNumber(frame)}, it changed ${plural(frames.length, "frame")}: ${first} to ${last}.${waiting}`,
+      );
     }
     document.title = `${video.name} – LSI-Net label`;
     this.drawFrame();

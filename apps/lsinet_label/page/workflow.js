@@ -179,10 +179,10 @@ export class Workflow {
     say(`The changes to frame ${shownNumber(frame)} are discarded.`);
   }
 
-  /** The propagation that waits for an answer; without one, a message says that there is none to keep or undo. */
+  /** The last propagation that waits for an answer; without one, a message says that there is none to keep or undo. */
   #spreadTo(answer) {
     if (!this.steps.isOpen({ toEdit: true })) return null;
-    const { spread } = this.editor.video;
+    const [spread] = this.editor.video.spreads;
     if (!spread) say(`There is no propagation to ${answer}.`);
     return spread;
   }

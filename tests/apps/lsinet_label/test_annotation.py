@@ -318,7 +318,7 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
     video.save_correction(5, drawn(), "ann")
     changed, _ = run(annotated(job("propagate", 5)))
     after = masks(annotated)
-    spread = video.propagations.last_open()
+    spread = video.propagations.unanswered()[0]
     assert changed and spread["frame"] == 5
     for entry in changed:
         assert (video.propagations.before(spread["act"], entry["frame"]) == before[entry["frame"]]).all()
@@ -329,7 +329,7 @@ def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
         assert all((kept[frame] == before[frame]).all() for frame in range(12) if frame != 5)
         found = working.videos[VIDEO].values.per_frame("scores")
         assert [found[frame] for frame in range(12) if frame != 5] == values[:5] + values[6:]
-        assert working.videos[VIDEO].propagations.last_open() is None
+        assert working.videos[VIDEO].propagations.unanswered() == []
 
 
 def test_a_propagation_ends_at_checked_frames_and_at_the_given_ones(annotated):
@@ -363,7 +363,7 @@ def test_a_cancelled_propagation_can_be_undone(annotated):
     work = annotated(job("propagate", 5))
     stop_after(work, 2)
     assert len(video.propagated_frames()) == 2
-    video.stretches.undo(video.propagations.last_open()["act"], "ann")
+    video.stretches.undo(video.propagations.unanswered()[0]["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
 
 
@@ -375,9 +375,9 @@ def test_a_cancelled_propagation_says_what_it_changed(annotated):
     stop_after(annotated(stopped), 2)
     assert {entry["frame"] for entry in stopped.changed} <= {3, 4} and stopped.changed
     assert stopped.note.startswith(f"{len(stopped.changed)} frame")
-    assert video.propagations.last_open()["frames"] == [3, 4]
+    assert video.propagations.unanswered()[0]["frames"] == [3, 4]
     run(annotated(job("propagate", 5)))  # to its end: both are undone together
-    assert video.propagations.last_open()["frames"] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert video.propagations.unanswered()[0]["frames"] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
 
 
 @pytest.mark.slow
@@ -386,9 +386,9 @@ def test_the_same_propagation_again_changes_nothing(annotated):
     before = masks(annotated)
     video.save_correction(5, drawn(), "ann")
     run(annotated(job("propagate", 5)))
-    after, spread = masks(annotated), video.propagations.last_open()
+    after, spread = masks(annotated), video.propagations.unanswered()[0]
     changed, _ = run(annotated(job("propagate", 5)))
-    assert changed == [] and (masks(annotated) == after).all() and video.propagations.last_open() == spread
+    assert changed == [] and (masks(annotated) == after).all() and video.propagations.unanswered() == [spread]
     video.stretches.undo(spread["act"], "ann")
     assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
 
@@ -419,7 +419,7 @@ def test_no_mask_outlives_its_correction(annotated, withdraw, is_early):
     withdraw(video)
     assert {9, 10, 11, 0} < video.orphans()
     changed, _ = run(annotated(job("propagate", 5)))
-    assert video.propagated_frames() == [] and video.propagations.last_open() is None and people == [2]
+    assert video.propagated_frames() == [] and video.propagations.unanswered() == [] and people == [2]
     others = sorted(set(range(12)) - video.corrections.keys())
     assert {9, 10, 11} <= set(others) and (masks(annotated)[others] == before[others]).all()
     assert {entry["frame"] for entry in changed} <= set(others) and (masks(annotated)[8] == checked).all()
@@ -451,7 +451,8 @@ def test_undoing_an_act_brings_back_what_had_come_from_its_corrections(annotated
     for frame in (2, 5, 8):
         video.save_correction(frame, drawn(frame), "ann")
         run(annotated(job("propagate", frame)))
-    spread, before = video.propagations.last_open(), masks(annotated)
+    spreads, before = video.propagations.unanswered(), masks(annotated)
+    assert [spread["frame"] for spread in spreads] == [8, 5, 2]
     values = {frame: video.values.propagated(frame) for frame in video.propagated_frames()}
     done = getattr(video.stretches, act)(5, 8, "ann")
     assert done.spread == [5, 8]
@@ -463,18 +464,21 @@ def test_undoing_an_act_brings_back_what_had_come_from_its_corrections(annotated
         else:
             run(work)
     assert follows == "not" or (masks(annotated) != before).any()
-    assert video.propagations.last_open() is None
+    assert [spread["frame"] for spread in video.propagations.unanswered()] == [2]
     video.stretches.undo(done.id, "ann")
     for working in (annotated, worker()):
         now = working.videos[VIDEO]
-        assert (masks(working) == before).all() and now.propagations.last_open() == spread
+        assert (masks(working) == before).all() and now.propagations.unanswered() == spreads
         for frame, found in values.items():
             assert (
                 now.values.sources(frame) == found["sources"]
                 and now.values.propagated(frame)["scores"] == found["scores"]
             )
-    video.stretches.undo(spread["act"], "ann")
+    video.stretches.undo(spreads[0]["act"], "ann")
     assert not video.propagated_from(8) - video.propagated_from(5)
+    for spread in reversed(spreads[1:]):  # the first one first
+        video.stretches.undo(spread["act"], "ann")
+    assert video.propagated_frames() == []
 
 
 def test_a_correction_that_is_taken_back_during_its_propagation_writes_no_more(annotated):
@@ -500,7 +504,7 @@ def test_an_undone_spread_brings_no_mask_of_a_lost_correction_back(annotated):
     video.take_back(2, "ann")
     run(annotated(job("propagate", 2)))
     assert {tuple(video.values.sources(frame)) for frame in video.propagated_frames()} == {(7,)}
-    video.stretches.undo(video.propagations.last_open()["act"], "ann")
+    video.stretches.undo(video.propagations.unanswered()[0]["act"], "ann")
     assert not set(video.propagated_frames()) & {3, 4, 5, 6, 8, 9, 10, 11} and not video.orphans()
     assert (masks(annotated)[8:] == original[8:]).all()
 

@@ -32,7 +32,7 @@ PAGE = APP / "page"
 VIDEOS = {"case-01.frames": (20, 1), "case-02.frames": (12, 2), "case-03.frames": (8, 3)}  # name: frames, seed
 POINTED = "pointed.frames"  # the network does not go through it
 DRAFTS, TAKEN = "drafts.frames", "taken.frames"  # nor through these
-SPREAD = [f"spread-{number}.frames" for number in range(8)]  # a video for each test of previews
+SPREAD = [f"spread-{number}.frames" for number in range(9)]  # a video for each test of previews
 LONG, STOPPED, ANNOTATED = "long.frames", "stopped.frames", "annotated.frames"  # the first one's frames, ten times
 SIZE = 96, 128
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -121,6 +121,15 @@ def escape(page: Page) -> None:
 
 def says(page: Page, text: str) -> None:
     page.wait_for_function("text => document.getElementById('message').textContent.includes(text)", arg=text)
+
+
+def is_asked_no_more(page: Page, frame: int) -> None:
+    """Wait until the page does not ask about a propagation from a frame; it may ask about others."""
+    page.wait_for_function(
+        "text => document.getElementById('spread').hidden || "
+        "!document.getElementById('spread-frames').textContent.startsWith(text)",
+        arg=f"From frame {frame + 1},",
+    )
 
 
 def go_to(page: Page, frame: int) -> None:
@@ -601,14 +610,15 @@ class TestWork:
         draws(page, after)
         assert f"From frame {frame + 1}, it changed" in page.inner_text("#spread")
         page.keyboard.press("f")
-        assert "changed by a propagation that nobody has kept or undone" in page.inner_text("dialog[open]")
+        asked = page.inner_text("dialog[open]")
+        assert re.search(r"changed by \d+ propagations? that nobody has kept or undone", asked)
         escape(page)
         page.keyboard.press("Shift+U")
         says(page, f"your mask of frame {frame + 1} stays")
         now = [server.labels("case-01.frames", other) for other in range(20)]
         assert all(np.array_equal(now[other], before[other]) for other in range(20) if other != frame)
         assert not np.array_equal(now[frame], before[frame])
-        page.wait_for_selector("#spread", state="hidden")
+        is_asked_no_more(page, frame)
         go_to(page, frame)
         page.keyboard.press("Shift+C")
         draw(page, (0.5, 0.3), (0.7, 0.3), (0.7, 0.6))
@@ -616,7 +626,32 @@ class TestWork:
         says(page, "changed, most")
         page.keyboard.press("Shift+Enter")
         says(page, f"around frame {frame + 1} are kept")
+        is_asked_no_more(page, frame)
+
+    def test_spreads_in_a_row_wait_for_an_answer_each(self, page: Page, server: Any) -> None:
+        show_pointed(page, server, 3, SPREAD[8])
+        for frame in (3, 10):
+            go_to(page, frame)
+            draw(page, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5))
+            page.keyboard.press("Enter")
+            says(page, "changed, most")
+        spreads = server.get(f"videos/{SPREAD[8]}")["spreads"]
+        assert [spread["frame"] for spread in spreads] == [10, 3]
+        text = page.inner_text("#spread-frames")
+        assert text.startswith("From frame 11, it changed") and text.endswith("1 earlier one not kept or undone yet.")
+        page.keyboard.press("f")
+        count = len({frame for spread in spreads for frame in spread["frames"]})
+        assert f"{count} frames changed by 2 propagations that nobody has kept" in page.inner_text("dialog[open]")
+        escape(page)
+        page.keyboard.press("Shift+Enter")
+        says(page, "around frame 11 are kept")
+        assert re.fullmatch(r"From frame 4, it changed \d+ frames: \d+ to \d+\.", page.inner_text("#spread-frames"))
+        kept = server.labels(SPREAD[8], 4)  # the later one lies over the earlier one here
+        page.keyboard.press("Shift+U")
+        page.click("#question-answers [value=yes]")
+        says(page, "your mask of frame 4 stays")
         page.wait_for_selector("#spread", state="hidden")
+        assert not server.labels(SPREAD[8], 2).any() and np.array_equal(server.labels(SPREAD[8], 4), kept)
 
     def test_an_outline_is_edited_by_its_corners(self, page: Page, server: Any) -> None:
         labels = np.zeros(SIZE, np.uint8)
@@ -1784,7 +1819,7 @@ class TestSpreadPreview:
         for frame, mask in masks.items():
             assert np.array_equal(server.labels(video, frame) > 0, mask > 0), frame
         stored = server.get(f"videos/{video}")
-        assert [each["frame"] for each in stored["corrections"]] == [6] and stored["spread"] is None
+        assert [each["frame"] for each in stored["corrections"]] == [6] and stored["spreads"] == []
         assert page.is_hidden("#preview") and page.is_hidden("#spread")
         assert page.inner_text("#frame-state") == "Propagated from a correction"
         assert server.call("POST", f"/lsinet/videos/{video}/undo", {"act": 1}).status == 200

@@ -1,8 +1,8 @@
-"""What the last propagations from a corrected frame changed, until a person keeps or undoes it."""
+"""What the propagations from corrected frames changed, each until a person keeps or undoes it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.errors import Conflict
 from lib.store.masks import PROPAGATED, Masks, decode_mask
-from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest
+from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest, is_unanswered
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
@@ -46,7 +46,7 @@ class Propagations:
         """Note what a propagation replaced, so that it can be undone. The correction itself stays then.
 
         One that changed nothing is not noted. One of the same mask as the last, which nobody has kept or undone yet, is
-        noted as a part of that: both are undone together.
+        noted as a part of that: both are undone together. Others wait for an answer of their own.
 
         Args:
             frame: the corrected frame.
@@ -59,14 +59,12 @@ class Propagations:
             if not replaced:
                 return
             version = self._masks.version(frame)
-            folder, content = self._last() or (None, {})
+            folder, content = next(iter(self._all()), (None, {}))
             entries: dict[int, dict[str, Any]] = {}
             is_same = (content.get("frame"), content.get("version")) == (frame, version)
             if folder is not None and is_same and not content.get("kept"):
                 entries = {entry["frame"]: entry for entry in content["entries"]}
             else:
-                if folder is not None:
-                    self._log.write(folder, content | {"closed": True})  # nobody is asked for it any more
                 _, folder = self._log.begin(self._video.info)
             for other, old in replaced.items():
                 if other not in entries:
@@ -79,74 +77,110 @@ class Propagations:
     def follow(self, corrected: int, frames: Iterable[int]) -> None:
         """Note that frames follow other corrections after the one of a frame was taken back.
 
-        What the last propagation replaced in them can still be undone, and so can the act that took it back.
+        What propagations replaced in them can still be undone, and so can the act that took it back.
         """
         with self._video.lock:
             frames = set(frames)
             for folder in reversed(self._log.finished()):
                 content = self._log.read(folder)
                 if corrected in content.get("withdrawn", []):
-                    self._update(content["around"], frames)
+                    for entry in content["around"]:
+                        if entry["frame"] in frames:
+                            entry["after"] = digest(self._masks.content(PROPAGATED, entry["frame"]))
                     self._log.write(folder, content)
                     break
-            folder, content = self._last() or (None, {})
-            if folder is None:
-                return
-            self._update(content["entries"], frames)
-            if content["frame"] not in self._video.spreading_corrections:
-                content["closed"] = True
-            self._log.write(folder, content)
+            drawn = self._video.spreading_corrections
+            self._update(frames, lambda content: content["frame"] not in drawn or content.get("closed", False))
 
     def reopen(self, corrected: Collection[int], frames: Iterable[int]) -> None:
         """Note that corrections are back, and in frames around them what had come from these.
 
-        The last propagation waits for an answer again if it came from one of them.
+        The propagations that came from them wait for an answer again.
         """
         with self._video.lock:
-            folder, content = self._last() or (None, {})
-            if folder is None:
-                return
-            self._update(content["entries"], set(frames))
-            if content["frame"] in corrected:
-                content.pop("closed", None)
+            self._update(
+                set(frames), lambda content: content["frame"] not in corrected and content.get("closed", False)
+            )
+
+    def _update(self, frames: Collection[int], is_closed: Callable[[dict[str, Any]], bool]) -> None:
+        """Note which propagations are closed, and what each of the others left in these frames.
+
+        That is the mask that the next of them replaced, and what is there now for the last one.
+        """
+        left = {frame: digest(self._masks.content(PROPAGATED, frame)) for frame in frames}
+        for folder, content in self._all():
+            content["closed"] = is_closed(content)
+            for entry in content["entries"]:
+                if entry["frame"] in left:
+                    entry["after"] = left[entry["frame"]]
+                    if not content["closed"]:
+                        left[entry["frame"]] = digest(_backup(folder, entry["frame"]))
             self._log.write(folder, content)
 
-    def _update(self, entries: Iterable[dict[str, Any]], frames: Collection[int]) -> None:
-        """Note in entries of an act the masks that these frames have now."""
-        for entry in entries:
-            if entry["frame"] in frames:
-                entry["after"] = digest(self._masks.content(PROPAGATED, entry["frame"]))
+    def _all(self) -> list[tuple[Path, dict[str, Any]]]:
+        """The folder and the content of each propagation that can be undone, the last one first."""
+        contents = ((folder, self._log.read(folder)) for folder in reversed(self._log.finished()))
+        return [(folder, content) for folder, content in contents if content["name"] == PROPAGATION]
 
-    def _last(self) -> tuple[Path, dict[str, Any]] | None:
-        """The folder and the content of the last propagation."""
-        for folder in reversed(self._log.finished()):
-            content = self._log.read(folder)
-            if content["name"] == PROPAGATION and content["entries"]:
-                return folder, content
-        return None
+    def unanswered(self) -> list[dict[str, Any]]:
+        """The propagations that wait for an answer, the last one first.
 
-    def last_open(self) -> dict[str, Any] | None:
-        """The last propagation, until a person keeps or undoes it, or takes its correction back.
-
-        The next propagation is an answer to it, too.
+        A person keeps or undoes each, or takes its correction back.
 
         Returns:
-            ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed. None if
-            no propagation waits for an answer.
+            of each ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed.
         """
         with self._video.lock:
-            last = self._last()
-            if last is None:
-                return None
-            folder, content = last
-            is_answered = content.get("kept") or content.get("closed")
-            if is_answered or content["frame"] not in self._video.spreading_corrections:
-                return None
-            frames = [entry["frame"] for entry in content["entries"]]
-            return {"act": int(folder.name), "frame": content["frame"], "frames": frames}
+            drawn = self._video.spreading_corrections
+            return [
+                {
+                    "act": int(folder.name),
+                    "frame": content["frame"],
+                    "frames": [entry["frame"] for entry in content["entries"]],
+                }
+                for folder, content in self._all()
+                if is_unanswered(content) and content["frame"] in drawn
+            ]
+
+    def later_over(self, folder: Path) -> dict[int, Path]:
+        """The frames of a propagation whose masks a later one replaced, each with the folder of the next such one.
+
+        There are none of another act.
+        """
+        content = self._log.read(folder)
+        over: dict[int, Path] = {}
+        if content["name"] != PROPAGATION:
+            return over
+        left = {entry["frame"]: entry["after"] for entry in content["entries"]}
+        for later, other in reversed(self._all()):
+            if later > folder and not other.get("closed"):
+                for frame in {entry["frame"] for entry in other["entries"]} & left.keys() - over.keys():
+                    if left[frame] == digest(_backup(later, frame)):  # else a job has come between the two
+                        over[frame] = later
+        return over
+
+    def hand_over(self, folder: Path, over: dict[int, Path]) -> None:
+        """Prepare to undo a propagation: what it replaced becomes what the later ones replaced.
+
+        So their masks stay, and undoing them later does not bring back a mask that was undone before.
+
+        Args:
+            folder: the folder of the propagation.
+            over: see :meth:`later_over`.
+        """
+        values = {entry["frame"]: entry.get("values") for entry in self._log.read(folder)["entries"]}
+        for later in set(over.values()):
+            content = self._log.read(later)
+            for entry in content["entries"]:
+                if over.get(entry["frame"]) == later:
+                    self._log.keep(later, PROPAGATED, entry["frame"], _backup(folder, entry["frame"]))
+                    entry["values"] = values[entry["frame"]]
+            self._log.write(later, content)
 
     def keep(self, act: int, user: str) -> list[int]:
         """Note that a person found a propagation right. It can still be undone by its number.
+
+        Earlier ones from the same frame are kept with it: it has gone over their frames again.
 
         Returns:
             the frames whose masks it changed.
@@ -163,7 +197,9 @@ class Propagations:
                 raise Conflict(f"step {act} is no propagation: give the number of one")
             frames = [entry["frame"] for entry in content["entries"]]
             if not content.get("kept"):
-                self._log.write(folder, content | {"kept": user})
+                for other, earlier in self._all():
+                    if other <= folder and earlier["frame"] == content["frame"]:
+                        self._log.write(other, {"kept": user} | earlier)
                 self._video.info.count("answers")
                 self._video.history.add(user, "keep", frames=len(frames), frame=content["frame"])
         return frames
@@ -179,7 +215,13 @@ class Propagations:
             content = self._log.read(folder)
             if frame not in {entry["frame"] for entry in content["entries"]}:
                 return self._video.mask(frame).labels
-            file: Path = backup_of(folder, PROPAGATED, frame)
-            if not file.exists():
+            replaced = _backup(folder, frame)
+            if replaced is None:
                 return self._video.mask(frame, original=True).labels
-            return self._video.lesions.merges()[decode_mask(file.read_bytes(), self._video.info.size)]
+            return self._video.lesions.merges()[decode_mask(replaced, self._video.info.size)]
+
+
+def _backup(folder: Path, frame: int) -> bytes | None:
+    """The propagated mask that a propagation replaced in a frame; None if there was none."""
+    file = backup_of(folder, PROPAGATED, frame)
+    return file.read_bytes() if file.exists() else None

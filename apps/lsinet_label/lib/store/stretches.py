@@ -156,7 +156,7 @@ class Stretches:
                 self._roll_back(folder)
 
     def undo(self, act: int, user: str) -> Act:
-        """Bring back what an act changed.
+        """Bring back what an act changed. Where a later propagation lies over an earlier one, its masks stay.
 
         Raises:
             Conflict: some of it has changed since, or the video is final.
@@ -166,7 +166,8 @@ class Stretches:
         with self._video.lock:
             self._video.info.check_not_final()
             content = self._log.read(folder)
-            entries = content["entries"]
+            over = self._video.propagations.later_over(folder)
+            entries = [entry for entry in content["entries"] if entry["frame"] not in over]
             for entry in entries:
                 if entry["after"] != digest(self._masks.content(entry["kind"], entry["frame"])):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
@@ -174,6 +175,7 @@ class Stretches:
                 if content["after"] != self._video.lesions.merged():
                     raise Conflict("other lesions were merged since: this step cannot be undone any more")
                 self._video.info.update(merged=content["before"])
+            self._video.propagations.hand_over(folder, over)
             spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry)]
             for entry in [*entries, *spread]:
                 self._restore(entry, folder)

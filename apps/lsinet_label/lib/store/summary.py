@@ -67,7 +67,7 @@ def describe_video(video: StoredVideo) -> dict[str, Any]:
         "lesions": video.lesions.entries(),
         "short_lesions": video.lesions.short(),
         "free_lesion": video.lesions.free_id(),
-        "spread": video.propagations.last_open(),
+        "spreads": video.propagations.unanswered(),
         "last_act": video.stretches.last(),
         "final": video.info.is_final,
         "warnings": video.warnings,

@@ -19,7 +19,7 @@ from lsinet_monai.utils.files import atomic_write
 if TYPE_CHECKING:
     from lib.store.video_info import VideoInfo
 
-__all__ = ["PROPAGATION", "UndoLog", "backup_of", "digest"]
+__all__ = ["PROPAGATION", "UndoLog", "backup_of", "digest", "is_unanswered"]
 
 PROPAGATION = "spread"
 """The name of a propagation among the acts, as ``act.json`` has it."""
@@ -66,8 +66,11 @@ class UndoLog:
             content: the mask's PNG file; None if there was no mask.
         """
         file = backup_of(folder, kind, frame)
-        with atomic_write(file if content is not None else file.with_suffix(".none")) as temporary:
+        files = [file, file.with_suffix(".none")]
+        kept, other = files if content is not None else reversed(files)
+        with atomic_write(kept) as temporary:
             temporary.write_bytes(content or b"")
+        other.unlink(missing_ok=True)
 
     def kept(self, folder: Path) -> list[tuple[int, str]]:
         """What an act has replaced so far: frame and kind of each mask."""
@@ -75,10 +78,11 @@ class UndoLog:
         return [(int(frame), kind) for frame, kind, _ in names]
 
     def write(self, folder: Path, content: dict[str, Any]) -> None:
-        """Note that an act has come to its end. The oldest of more than 50 acts is forgotten."""
+        """Note that an act has come to its end. The oldest of more than 50 acts are forgotten, if nobody is asked."""
         write_durably(folder / "act.json", json.dumps(content).encode())
         for old in self.finished()[:-_KEPT]:
-            shutil.rmtree(old)
+            if not is_unanswered(self.read(old)):
+                shutil.rmtree(old)
 
     def read(self, folder: Path) -> dict[str, Any]:
         """What :meth:`write` noted.
@@ -96,6 +100,11 @@ class UndoLog:
 def backup_of(folder: Path, kind: str, frame: int) -> Path:
     """The file that keeps a mask in an act's folder."""
     return folder / f"{frame:06d}.{kind}.png"
+
+
+def is_unanswered(content: dict[str, Any]) -> bool:
+    """Whether an act is a propagation that nobody has kept, and whose correction nobody has taken back."""
+    return content["name"] == PROPAGATION and not (content.get("kept") or content.get("closed"))
 
 
 def digest(content: bytes | None) -> str | None:

@@ -112,7 +112,7 @@ def test_a_propagation_is_kept(client, annotated, drawn):
     annotated.save_correction(3, drawn(7), "ann")
     annotated.write_prediction("propagated", 4, drawn(7))
     annotated.propagations.note(3, before)
-    assert client.get(f"videos/{VIDEO}").json()["spread"] == {"act": 1, "frame": 3, "frames": [4]}
+    assert client.get(f"videos/{VIDEO}").json()["spreads"] == [{"act": 1, "frame": 3, "frames": [4]}]
     assert client.post(f"videos/{VIDEO}/keep", json={"act": 1}).json() == {"act": 1, "frames": [4]}
-    assert client.get(f"videos/{VIDEO}").json()["spread"] is None
+    assert client.get(f"videos/{VIDEO}").json()["spreads"] == []
     assert client.post(f"videos/{VIDEO}/keep", json={"act": 9}).status_code == 404

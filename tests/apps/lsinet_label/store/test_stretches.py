@@ -148,7 +148,7 @@ def test_a_full_disk_changes_nothing(annotated, open_store, full_disk, call):
     full_disk()
     for video in (annotated, open_store()[VIDEO]):
         assert masks(video) == before and video.corrections.keys() == corrections.keys()
-        assert video.propagations.last_open() is None
+        assert video.propagations.unanswered() == []
 
 
 def test_what_a_killed_server_left_halfway_is_taken_back(annotated, open_store, monkeypatch):
@@ -165,7 +165,7 @@ def test_what_a_killed_server_left_halfway_is_taken_back(annotated, open_store, 
     with pytest.raises(SystemExit):
         annotated.stretches.empty(3, 8, "bob")
     store = open_store()
-    assert masks(store[VIDEO]) != before and store[VIDEO].propagations.last_open() is None
+    assert masks(store[VIDEO]) != before and store[VIDEO].propagations.unanswered() == []
     store.recover()
     assert masks(store[VIDEO]) == before and store[VIDEO].corrections.keys() == corrections.keys()
     assert masks(open_store()[VIDEO]) == before and not list((annotated.folder / "undo").iterdir())
