@@ -85,8 +85,11 @@ const lesionActions = ({ editor, manyFrames, workflow }) => [
     }),
   ),
   action("new-lesion", "New lesion (1 to 9 choose the rows of the list)", ["L"], () => workflow.newLesion()),
-  action("delete-lesion", "Delete it from this run of frames, or from the selected ones", ["Shift+Backspace"], () =>
-    manyFrames.deleteLesion(),
+  action(
+    "delete-lesion",
+    "Delete it from this run of frames, or from the selected ones; if no frame shows it, from the list",
+    ["Shift+Backspace"],
+    () => manyFrames.deleteLesion(),
   ),
   action("split-lesion", "Make it a new lesion from this frame on", ["Shift+L"], () => manyFrames.splitLesion()),
   action("rename", "Name and colour of the chosen lesion", ["R"], () => workflow.rename()),

@@ -82,9 +82,13 @@ export async function confirmCheckingUnseen(unseen, count) {
 
 /** Ask whether a step on frames that people do not look at, or an earlier one, shall be undone. */
 export async function confirmUndoingAct(name, frames) {
+  const back =
+    name === "unlist"
+      ? "The lesion is back in the list."
+      : `${frames.length ? "The frames" : "All frames"} get back what they had before.`;
   const answer = await ask(
     "Undo this step?",
-    `The step: ${nameAct(name, frames)}. ${frames.length ? "The frames get back" : "All frames get back"} what they had before.`,
+    `The step: ${nameAct(name, frames)}. ${back}`,
     [
       ["yes", "Undo it"],
       ["", "Leave it"],

@@ -5,6 +5,8 @@ import { isIn } from "./frame_ranges.js";
 import { allLesionRows, nameOfLesion } from "./lesion_list.js";
 import { nameAct, plural, say, shownNumber } from "./messages.js";
 
+const OF_LESIONS = ["merge", "unlist"]; // acts that are done even if no mask's file changes
+const NO_FRAME = { first: 0, last: -1 };
 const REPLACES = ["empty", "copy", "clear", "remove"]; // acts that replace what people drew, or a part of it
 
 export class ManyFrames {
@@ -59,15 +61,30 @@ export class ManyFrames {
     );
   }
 
-  /** Delete the chosen lesion from the selected frames, or from all frames in a row around this one that show it. */
+  /**
+   * Delete the chosen lesion from the selected frames, or from all frames in a row around this one that show it. One that
+   * no frame shows is taken from the list.
+   */
   deleteLesion() {
     const { editor } = this;
     const { lesion } = editor;
     if (!this.steps.isOpen({ toEdit: true })) return null;
+    const name = nameOfLesion(editor, lesion);
+    if (this.#isEmpty(lesion)) {
+      if (editor.video.lesions.length < 2) return say("A video has at least one lesion: there is nothing to delete.");
+      return this.#actOn("unlist", { lesion }, () => `${name} is deleted: no frame showed it.`, NO_FRAME);
+    }
     const stretch = editor.selection ?? editor.runOf(lesion);
     if (!stretch) return say("This frame does not show the chosen lesion.");
-    const name = nameOfLesion(editor, lesion);
     return this.#actOn("remove", { lesion }, (count) => `${name} is deleted from ${plural(count, "frame")}.`, stretch);
+  }
+
+  /** Whether no frame shows a lesion, saved or not. */
+  #isEmpty(lesion) {
+    const { video, unsaved, work } = this.editor;
+    const isDrawnIn = (frame) =>
+      work.polygon(video.id, frame)?.lesion === lesion || work.mask(video.id, frame)?.ids().includes(lesion);
+    return !video.lesions_in.some((found) => found.includes(lesion)) && !unsaved.some(isDrawnIn);
   }
 
   /** Make the chosen lesion a new one from this frame on. */
@@ -187,7 +204,7 @@ export class ManyFrames {
       }
       editor.select(null);
       const done = await api.actOn(id, { first, last, act, ...options });
-      const isDone = act === "merge" || done.frames.length > 0;
+      const isDone = OF_LESIONS.includes(act) || done.frames.length > 0;
       if (isDone) this.acts.push({ act: done.act, video: id, name: act, frames: done.frames, at: performance.now() });
       if (editor.video?.id !== id) return;
       await editor.refresh();

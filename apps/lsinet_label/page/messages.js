@@ -85,6 +85,7 @@ const ACTS = {
   remove: (frames) => `deleting a lesion from ${frames}`,
   relabel: (frames) => `changing a lesion in ${frames}`,
   merge: () => "merging two lesions in the whole video",
+  unlist: () => "deleting a lesion that no frame showed",
 };
 const MOST_RUNS = 4; // of frames that a line names one by one
 

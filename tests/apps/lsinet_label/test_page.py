@@ -1121,6 +1121,39 @@ class TestWork:
         says(page, "is new")
         assert mine not in {lesion["id"] for lesion in server.get("videos/case-02.frames")["lesions"]}
 
+    def test_a_lesion_that_no_frame_shows_is_deleted_from_the_list(self, page: Page, server: Any) -> None:
+        def listed() -> list[str]:
+            return [lesion["name"] for lesion in server.get("videos/case-03.frames")["lesions"]]
+
+        open_video(page, server, "case-03.frames")
+        before = listed()
+        page.keyboard.press("l")
+        says(page, "is new")
+        with_new = listed()
+        (name,) = set(with_new) - set(before)
+        draw(page, (0.5, 0.4), (0.6, 0.4))
+        page.keyboard.press("Shift+Backspace")  # it is drawn, though not saved
+        says(page, "does not show the chosen lesion")
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Shift+Backspace")
+        says(page, f"{name} is deleted: no frame showed it.")
+        assert listed() == before and name not in page.inner_text("#lesion-list")
+        page.keyboard.press("Control+z")
+        says(page, "Undone: deleting a lesion that no frame showed.")
+        assert listed() == with_new and name in page.inner_text("#lesion-list")
+        page.reload()
+        shows(page, 0)
+        page.locator("#lesion-list button").filter(has_text=name).click()
+        page.keyboard.press("Shift+Backspace")
+        says(page, "is deleted")
+        page.reload()
+        shows(page, 0)
+        page.keyboard.press("Control+z")
+        assert "The lesion is back in the list." in page.inner_text("#question-dialog")
+        page.click("#question-answers [value=yes]")
+        says(page, "Undone")
+        assert listed() == with_new
+
     def test_the_pen_takes_the_lesion_of_the_frame(self, page: Page, server: Any) -> None:
         theirs = np.zeros(SIZE, np.uint8)
         theirs[10:20, 10:20] = 3

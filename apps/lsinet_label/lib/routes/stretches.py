@@ -23,10 +23,11 @@ class StretchRequest(BaseModel):
 
     first: int
     last: int
-    act: Literal["check", "empty", "clear", "copy", "remove", "relabel", "merge"]
-    """``merge`` makes a lesion part of another one in the whole video."""
+    act: Literal["check", "empty", "clear", "copy", "remove", "relabel", "merge", "unlist"]
+    """``merge`` makes a lesion part of another one in the whole video; ``unlist`` takes one that no mask shows from the
+    list."""
     lesion: int | None = Field(None, ge=1, le=255)
-    """For ``remove``, ``relabel`` and ``merge``."""
+    """For ``remove``, ``relabel``, ``merge`` and ``unlist``."""
     into: int | None = Field(None, ge=1, le=255)
     """For ``relabel`` and ``merge``: the other lesion. Without it, ``relabel`` takes a new one."""
     frame: int | None = None
@@ -76,6 +77,8 @@ def post_stretch(image_id: str, wanted: StretchRequest, app: AppServices) -> dic
         return _answer(stretches.relabel(*stretch, need("lesion"), wanted.into))
     if wanted.act == "merge":
         return _answer(stretches.merge(current_user(), need("lesion"), need("into")))
+    if wanted.act == "unlist":
+        return _answer(stretches.unlist(current_user(), need("lesion")))
     if wanted.act == "clear":
         return follow(stretches.clear(*stretch))
     return follow(stretches.check(*stretch) if wanted.act == "check" else stretches.empty(*stretch))

@@ -44,14 +44,16 @@ class Lesions:
     def entries(self) -> list[dict[str, Any]]:
         """The lesions of the video by id: ``id``, ``name`` and ``colour`` of each.
 
-        These are the ones that a mask shows, that a person named, or that a person has just made.
+        These are the ones that a mask shows, that a person named, or that a person has just made. Of the latter two,
+        those that people took from the list are left out.
         """
         with self._lock:
             table = self.merges()
             known = {int(lesion): entry for lesion, entry in self._named().items()}
             seen = {int(table[lesion]) for lesion in self._in_masks()}
         kept = {lesion for lesion, entry in known.items() if entry.get("made") or entry["name"] != _name(lesion)}
-        present = sorted(lesion for lesion in seen | kept if table[lesion] == lesion)
+        unlisted = {lesion for lesion, entry in known.items() if entry.get("unlisted")}
+        present = sorted(lesion for lesion in seen | (kept - unlisted) if table[lesion] == lesion)
         given = {lesion: known[lesion]["colour"] for lesion in present if lesion in known}
         return [
             {"id": lesion, "name": known.get(lesion, {}).get("name", _name(lesion)), "colour": colour}
@@ -91,6 +93,7 @@ class Lesions:
             for entry in lesions:
                 lesion, colour = entry["id"], entry["colour"]
                 stored = {**given.get(str(lesion), {}), "name": entry["name"]}
+                stored.pop("unlisted", None)
                 if lesion not in used:
                     stored["made"] = True
                     if colour in _PALETTE and colour in colours.values():
@@ -128,6 +131,44 @@ class Lesions:
             merged = {str(lesion): into for lesion in range(1, len(table)) if table[lesion] == other}
             self._history.add(user, "merge", into=into, **{"from": other})
             self._info.update(merged={**self.merged(), **merged})
+
+    def undo_merge(self, before: dict[str, int], after: dict[str, int]) -> None:
+        """Undo a merge.
+
+        Args:
+            before: what was merged before it, see :meth:`merged`.
+            after: what was merged after it.
+
+        Raises:
+            Conflict: other lesions were merged since.
+        """
+        with self._lock:
+            if after != self.merged():
+                raise Conflict("other lesions were merged since: this step cannot be undone any more")
+            self._info.update(merged=before)
+
+    def unlist(self, lesion: int, user: str) -> None:
+        """List a lesion no longer that no mask shows. Its id stays used, and its name is back if a mask shows it again.
+
+        Raises:
+            Conflict: the video is final.
+            InputError: a mask shows it, or it is not listed.
+        """
+        with self._lock:
+            self._info.check_not_final()
+            if frames := [frame for frame, found in enumerate(self.per_frame()) if lesion in found]:
+                raise InputError(f"frame {frames[0]} shows lesion {lesion}: delete it from its frames first")
+            if lesion not in {entry["id"] for entry in self.entries()}:
+                raise InputError(f"'{self._info.id}' lists no lesion {lesion}: choose one of its list")
+            self._history.add(user, "unlist", lesion=lesion)
+            entry = {**self._named()[str(lesion)], "unlisted": True}
+            self._info.update(lesions={**self._named(), str(lesion): entry})
+
+    def list_again(self, lesion: int) -> None:
+        """Undo :meth:`unlist`."""
+        with self._lock:
+            entry = {name: value for name, value in self._named()[str(lesion)].items() if name != "unlisted"}
+            self._info.update(lesions={**self._named(), str(lesion): entry})
 
     def next_id(self, replaced: Collection[int] = ()) -> int:
         """The id after the highest that was ever used.

@@ -135,6 +135,14 @@ class Stretches:
             self._log.write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
         return act
 
+    def unlist(self, user: str, lesion: int) -> Act:
+        """List a lesion no longer that no mask shows, see :meth:`Lesions.unlist`."""
+        with self._video.lock:
+            self._video.lesions.unlist(lesion, user)
+            act, folder = self._begin()
+            self._log.write(folder, {"name": "unlist", "entries": [], "lesion": lesion})
+        return act
+
     def last(self) -> dict[str, Any] | None:
         """The last act: its number ``act``, ``name``, and the ``frames`` whose mask it changed.
 
@@ -172,9 +180,9 @@ class Stretches:
                 if entry["after"] != digest(self._masks.content(entry["kind"], entry["frame"])):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
             if content["name"] == "merge":
-                if content["after"] != self._video.lesions.merged():
-                    raise Conflict("other lesions were merged since: this step cannot be undone any more")
-                self._video.info.update(merged=content["before"])
+                self._video.lesions.undo_merge(content["before"], content["after"])
+            elif content["name"] == "unlist":
+                self._video.lesions.list_again(content["lesion"])
             self._video.propagations.hand_over(folder, over)
             spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry)]
             for entry in [*entries, *spread]:

@@ -31,6 +31,8 @@ def test_a_stretch_is_checked_and_the_step_is_undone(client, annotated):
         ({"act": "remove"}, 400, "needs lesion"),
         ({"act": "relabel", "into": 1}, 400, "needs lesion"),
         ({"act": "merge", "lesion": 1}, 400, "needs into"),
+        ({"act": "unlist"}, 400, "needs lesion"),
+        ({"act": "unlist", "lesion": 1}, 400, "delete it from its frames first"),
         ({"act": "copy"}, 400, "needs frame"),
         ({"act": "copy", "frame": 12}, 404, "frame 12"),
         ({"act": "burn"}, 422, "check"),

@@ -116,3 +116,31 @@ def test_each_id_is_used_once(open_store, two):
     assert (lesions.free_id(), lesions.next_id(), lesions.last_named_id()) == (3, 6, 5)
     lesions.rename([{"id": id, "name": "a", "colour": "#123456"} for id in range(1, 256)])
     assert lesions.free_id() is None
+
+
+def test_a_lesion_that_no_mask_shows_is_listed_no_longer(video, two, open_store):
+    video.save_correction(3, two(1, 4), "ann")
+    video.lesions.rename([{"id": 4, "name": "sigmoid", "colour": "#123456"}])
+    with pytest.raises(InputError, match="frame 3 shows lesion 4"):
+        video.lesions.unlist(4, "ann")
+    video.stretches.remove(3, 3, "ann", 4)
+    video.lesions.unlist(4, "ann")
+    for known in (video, open_store()[VIDEO]):
+        assert [lesion["id"] for lesion in known.lesions.entries()] == [1] and known.lesions.free_id() != 4
+    with pytest.raises(InputError, match="lists no lesion 4"):
+        video.lesions.unlist(4, "ann")
+    last = video.history.entries()[-1]
+    assert (last["action"], last["lesion"]) == ("unlist", 4)
+    video.save_correction(3, two(1, 4), "ann")
+    assert video.lesions.entries()[1]["name"] == "sigmoid"  # a mask shows it again
+    video.set_final(True, "ann")
+    with pytest.raises(Conflict, match="final"):
+        video.lesions.unlist(4, "ann")
+
+
+def test_an_unlisted_lesion_is_listed_again_by_its_name(video):
+    video.lesions.rename([{"id": 2, "name": "sigmoid", "colour": "#123456"}])
+    video.lesions.unlist(2, "ann")
+    assert video.lesions.entries() == []
+    video.lesions.rename([{"id": 2, "name": "flat", "colour": "#123456"}])
+    assert [lesion["name"] for lesion in video.lesions.entries()] == ["flat"]

@@ -94,6 +94,17 @@ def test_what_the_acts_do(annotated, drawn):
     assert not annotated.mask(0).labels.any() and not annotated.mask(1).labels.any()
 
 
+def test_unlisting_a_lesion_is_undone(annotated, open_store):
+    annotated.lesions.rename([{"id": 9, "name": "sigmoid", "colour": "#123456"}])
+    listed = annotated.lesions.entries()
+    act = annotated.stretches.unlist("bob", 9).id
+    assert annotated.stretches.last() == {"act": act, "name": "unlist", "frames": []}
+    assert 9 not in {lesion["id"] for lesion in annotated.lesions.entries()}
+    annotated.stretches.undo(act, "bob")
+    for video in (annotated, open_store()[VIDEO]):
+        assert video.lesions.entries() == listed
+
+
 def test_a_merge_is_undone(annotated, open_store):
     before = masks(annotated)
     act = annotated.stretches.merge("bob", 2, 1)
