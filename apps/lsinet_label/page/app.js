@@ -178,10 +178,7 @@ const actions = listActions({
 connect(actions, (event) => stage.takeKey(event));
 toolSettings.restore();
 await watch.look();
-const first = navigation.videoOfAddress();
-if (first) {
-  navigation.openVideo(first);
-} else {
+if (!navigation.openFromAddress()) {
   navigation.leave();
   element("video-list").querySelector("button")?.focus();
 }

@@ -1,7 +1,7 @@
 /** All actions of the page: name in the help, keys, and what each does. */
 
 import { showHelp } from "./dialogs.js";
-import { element } from "./dom.js";
+import { element, setPressed } from "./dom.js";
 import { lesionRows } from "./lesion_list.js";
 import { say } from "./messages.js";
 import { SPEEDS } from "./player.js";
@@ -104,6 +104,9 @@ const viewActions = ({ timeline, view }) => [
   action("zoom-out", "Zoom out", ["-"], () => view.zoomBy(1 / 1.5)),
   action("timeline-in", "Zoom in on the timeline", ["T"], () => timeline.zoomBy(2)),
   action("timeline-out", "Zoom out on the timeline", ["Shift+T"], () => timeline.zoomBy(1 / 2)),
+  action("legend", "Show or hide what the colours of the timeline mean", [], () =>
+    setPressed("legend", element("legend").classList.toggle("open")),
+  ),
   action("zoom-fit", "Show the whole picture", ["Z"], () => view.zoomBy(0)),
 ];
 

@@ -167,6 +167,8 @@ export class ManyFrames {
       forget();
       if (editor.video?.id !== video) return;
       await editor.refresh();
+      // What followed the act is undone, too.
+      if (REPLACES.includes(name)) editor.showChanged(editor.changed.filter(({ frame }) => !back.includes(frame)));
       editor.reload(back.length ? back : null);
       say(`Undone: ${nameAct(name, frames)}.`);
     });

@@ -6,7 +6,12 @@ import { CHOOSE_VIDEO, complain, explain, say, shownNumber } from "./messages.js
 const NO_DOUBTFUL = "No doubtful frame is left. Press F to mark the video as final.";
 const NO_CORRECTED = "No frame is corrected yet.";
 
-const namedByAddress = () => decodeURIComponent(location.hash.slice(1));
+const PAUSE = 300; // milliseconds after which the address follows the frame: browsers refuse more than a few a second
+
+// The page's address names a video and, so that a reload returns to it, a frame by its shown number: "#clip.mp4/80".
+const namedByAddress = () => decodeURIComponent(location.hash.slice(1).split("/")[0]);
+const frameOfAddress = () => Math.max(1, Number(location.hash.split("/")[1]) || 1) - 1;
+const addressOf = (id, frame) => `#${encodeURIComponent(id)}/${shownNumber(frame)}`;
 
 export class Navigation {
   /**
@@ -17,10 +22,20 @@ export class Navigation {
     Object.assign(this, { api, editor, player, watch, showList, onOpened });
     // Back and forward go to the video of the address.
     window.addEventListener("hashchange", () => {
-      if (namedByAddress() === (this.opened ?? "")) return;
-      const video = this.videoOfAddress();
-      if (video) this.openVideo(video);
-      else this.leave();
+      const name = namedByAddress();
+      if (name === (this.opened ?? "")) {
+        if (name && editor.video?.id === name) editor.seek(frameOfAddress());
+      } else if (!this.openFromAddress()) {
+        this.leave();
+      }
+    });
+    let waiting = null;
+    editor.addEventListener("frame", () => {
+      waiting ??= setTimeout(() => {
+        waiting = null;
+        const { id } = editor.video ?? {};
+        if (id && id === this.opened && id === namedByAddress()) history.replaceState(null, "", addressOf(id, editor.frame));
+      }, PAUSE);
     });
     element("frame-number").addEventListener("change", ({ target }) => {
       if (target.value) this.step(Number(target.value) - shownNumber(editor.frame));
@@ -29,9 +44,11 @@ export class Navigation {
     });
   }
 
-  /** The video that the page's address names, or undefined. */
-  videoOfAddress() {
-    return this.watch.videos.find(({ id }) => id === namedByAddress());
+  /** Open the video that the page's address names, at its frame; returns whether there is one. */
+  openFromAddress() {
+    const video = this.watch.videos.find(({ id }) => id === namedByAddress());
+    if (video) this.openVideo(video, frameOfAddress());
+    return Boolean(video);
   }
 
   /** Show no video: the address names none. */
@@ -52,7 +69,7 @@ export class Navigation {
     this.opened = video.id;
     setText("stage-state", "");
     try {
-      location.hash = encodeURIComponent(video.id);
+      if (namedByAddress() !== video.id) location.hash = addressOf(video.id, frame);
       await editor.open(video.id, frame);
       if (this.opened !== video.id) return; // another one was chosen meanwhile
       element("stage").focus({ preventScroll: true });

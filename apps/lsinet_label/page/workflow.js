@@ -5,6 +5,8 @@ import { isIn } from "./frame_ranges.js";
 import { newLesion } from "./mask.js";
 import { areNotSaved, complain, nameFrames, plural, say, shownNumber } from "./messages.js";
 
+const SAVING = "Saving…";
+
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
   return state === "new" || (without_mask > 0 && !["final", "failed", "annotating"].includes(state));
@@ -55,7 +57,9 @@ export class Workflow {
 
   /** Save all unsaved frames. */
   async save() {
-    if (!this.steps.isOpen({ toEdit: true }) || !(await this.finishDrawing())) return null;
+    if (!this.steps.isOpen({ toEdit: true })) return null;
+    say(SAVING); // a click may still wait for its answer
+    if (!(await this.finishDrawing())) return null;
     const { editor } = this;
     const { unsaved, frame } = editor;
     if (!unsaved.length)
@@ -66,9 +70,9 @@ export class Workflow {
       );
     const note = this.preview.isOpen ? " The preview is dropped: Enter propagates the frame." : "";
     return this.steps.run(async () => {
+      say(SAVING);
       const saved = await this.#saveFrames();
-      const open = this.#openPolygons();
-      if (saved.length || open) say(`${saved.length ? `Saved ${nameFrames(saved)}.${note}` : ""} ${open}`.trim());
+      say(`${saved.length ? `Saved ${nameFrames(saved)}.${note}` : ""} ${this.#openPolygons()}`.trim());
     });
   }
 
@@ -212,7 +216,7 @@ export class Workflow {
       const { frames } = await api.undoAct(id, spread.act);
       this.lastSpread = null;
       await editor.refresh();
-      editor.showChanged([]);
+      editor.showChanged(editor.changed.filter(({ frame }) => !frames.includes(frame)));
       editor.reload(frames);
       say(`${plural(frames.length, "frame")} as before; your mask of frame ${shownNumber(spread.frame)} stays.`);
     });

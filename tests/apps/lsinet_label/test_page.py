@@ -308,7 +308,7 @@ class TestWork:
         other.close()
         page.on("dialog", lambda dialog: dialog.accept())
         page.reload()
-        shows(page, 0)
+        says(page, "Frames that are not saved: 5")
         go_to(page, 4)
         assert "not saved" in page.inner_text("#frame-state")
         assert drawn_pixels(page) == pixels
@@ -369,7 +369,7 @@ class TestWork:
         says(page, "Frame 14 has an open polygon")
         page.on("dialog", lambda dialog: dialog.accept())
         page.reload()
-        shows(page, 0)
+        says(page, "Frames that are not saved: 14")
         go_to(page, 13)
         assert "polygon is open" in page.inner_text("#frame-state") and drawn_pixels(page) == 0
         page.keyboard.press("s")
@@ -619,6 +619,12 @@ class TestWork:
         assert all(np.array_equal(now[other], before[other]) for other in range(20) if other != frame)
         assert not np.array_equal(now[frame], before[frame])
         is_asked_no_more(page, frame)
+        page.keyboard.press("j")  # nothing is left of what it changed, also after a reload
+        says(page, "No propagation has changed a frame yet.")
+        page.reload()
+        says(page, "Press N for the next doubtful frame")
+        page.keyboard.press("j")
+        says(page, "No propagation has changed a frame yet.")
         go_to(page, frame)
         page.keyboard.press("Shift+C")
         draw(page, (0.5, 0.3), (0.7, 0.3), (0.7, 0.6))
@@ -733,6 +739,26 @@ class TestWork:
         page.wait_for_function("() => document.getElementById('video-name').textContent === 'case-01.frames'")
         shows(page, 0)
 
+    def test_a_reload_and_back_return_to_the_frame(self, page: Page, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        go_to(page, 7)
+        page.wait_for_url("**/lsinet/#case-01.frames/8")
+        page.reload()
+        shows(page, 7)
+        page.keyboard.press("v")
+        page.get_by_role("button", name="case-02.frames").click()
+        shows(page, 0)
+        go_to(page, 3)
+        page.go_back()
+        page.wait_for_function("() => document.getElementById('video-name').innerText === 'case-01.frames'")
+        shows(page, 7)
+        page.evaluate("() => { location.hash = '#case-01.frames/5' }")  # as people write it
+        shows(page, 4)
+        page.evaluate("() => { location.hash = '#case-01.frames/x' }")
+        shows(page, 0)
+        page.evaluate("() => { location.hash = '#case-01.frames/99' }")
+        shows(page, 19)
+
     def test_back_to_the_address_without_a_video_leaves_it(self, page: Page, server: Any) -> None:
         page.goto(server.url)
         page.get_by_role("button", name="case-01.frames").click()
@@ -792,6 +818,21 @@ class TestWork:
         assert page.inner_text("#video-name") == "case-02.frames" and page.locator(".sheet").is_hidden()
         page.keyboard.press("Enter")
         says(page, "case-02.frames cannot be read: no video")
+
+    def test_a_save_says_that_it_waits(self, page: Page, server: Any) -> None:
+        held: list[Route] = []
+        page.route(
+            "**/frames/*/mask", lambda route: held.append(route) if route.request.method == "PUT" else route.continue_()
+        )
+        open_video(page, server, "case-03.frames")
+        page.keyboard.press("Shift+C")
+        page.keyboard.press("s")
+        says(page, "Saving…")
+        server.wait_until(lambda: page.evaluate("1") and held)
+        held[0].continue_()
+        says(page, "Saved frame 1.")
+        page.keyboard.press("s")
+        says(page, "This frame is saved already.")
 
     def test_it_warns_before_unsaved_work_is_lost(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
@@ -1248,6 +1289,50 @@ class TestWork:
         assert min(sizes) >= 40
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         context.close()
+
+    def test_the_legend_opens_without_a_mouse(self, page: Page, browser: Browser, server: Any) -> None:
+        open_video(page, server, "case-01.frames")
+        page.wait_for_selector('[data-action="legend"]', state="hidden")
+        context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True, is_mobile=True)
+        tablet = context.new_page()
+        tablet.goto(f"{server.url}#case-01.frames")
+        shows(tablet, 0)
+        legend = tablet.locator("#legend")
+        assert not legend.is_visible()
+        tablet.get_by_role("button", name="Legend").tap()
+        box, timeline = legend.bounding_box(), tablet.locator("#timeline").bounding_box()
+        assert box and timeline and box["y"] >= timeline["y"] + timeline["height"]
+        tablet.get_by_role("button", name="Legend").tap()
+        assert not legend.is_visible()
+        context.close()
+
+    @pytest.mark.parametrize("size", [(1280, 800), (1024, 768)])
+    def test_no_panel_lies_over_the_lesions(self, page: Page, server: Any, size: tuple[int, int]) -> None:
+        jobs = [
+            {"job": f"{i}", "image": LONG, "kind": "annotate", "frame": None, "state": "running",
+             "progress": 0.5, "seconds_left": 60, "message": ""}
+            for i in range(5)
+        ]  # fmt: skip
+        page.route("**/lsinet/jobs", lambda route: route.fulfill(json=jobs))
+        spread = {"spreads": [{"act": 1, "frame": 3, "frames": [2, 4]}]}
+        path = "**/lsinet/videos/case-01.frames"
+        page.route(path, lambda route: route.fulfill(json=route.fetch().json() | spread))
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.goto(f"{server.url}#case-01.frames")
+        shows(page, 0)
+        page.wait_for_selector("#job-list li")
+        page.wait_for_selector("#spread", state="visible")
+        scrolls = page.locator(".scrolls").bounding_box()
+        assert scrolls and scrolls["height"] >= 150
+        end = scrolls["y"] + scrolls["height"]
+        for panel in page.locator("aside > .saving").all():
+            if box := panel.bounding_box():
+                assert box["y"] >= end - 1
+                end = box["y"] + box["height"]
+        footer = page.locator("footer").bounding_box()
+        assert footer and end <= footer["y"] + 1
+        for row in page.locator("#lesion-list button").all():
+            row.click(trial=True)  # nothing lies over it
 
     def test_on_a_small_screen_the_buttons_that_save_stay_in_sight(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")

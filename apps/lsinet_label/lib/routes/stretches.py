@@ -106,6 +106,7 @@ def post_undo(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, 
         Conflict: a mask has changed since, or the video is final.
     """
     stretches = app.videos[image_id].stretches
+    spreads = app.videos[image_id].propagations.unanswered()
     withdrawn = stretches.withdrawn_by(wanted.act)
     following = [
         job
@@ -122,8 +123,11 @@ def post_undo(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, 
     except Conflict:
         _follow(app, image_id, [job.frame for job in following])
         raise
-    for job in following:
-        job.changed = []  # it is undone, too
+    # What jobs changed in frames that are as before is undone, too.
+    sources = {*withdrawn, *(spread["frame"] for spread in spreads if spread["act"] == wanted.act)}
+    for job in app.jobs.jobs():
+        if (job.image, job.kind) == (image_id, "propagate") and job.frame in sources:
+            job.changed = [entry for entry in job.changed or [] if entry["frame"] not in act.frames]
     return _answer(act)
 
 

@@ -73,6 +73,18 @@ def test_a_cleared_correction_no_longer_reaches_others(client, services, annotat
     assert [job.frame for job in services.jobs.jobs()] == [3, 3, 8]
 
 
+def test_what_jobs_changed_in_frames_that_are_as_before_is_forgotten(client, services, annotated, png, drawn):
+    client.put(f"videos/{VIDEO}/frames/3/mask", content=png(7))
+    before = {4: annotated.propagations.replaceable(4)}
+    annotated.write_propagated(4, drawn(7), [3])
+    annotated.propagations.note(3, before)
+    jobs = [services.jobs.submit(VIDEO, "propagate", 3), services.jobs.submit(VIDEO, "annotate")]
+    for job in jobs:
+        job.state, job.changed = "done", [{"frame": frame, "change": 0.5} for frame in (4, 5)]
+    client.post(f"videos/{VIDEO}/undo", json={"act": 1})
+    assert [[entry["frame"] for entry in job.changed] for job in jobs] == [[5], [4, 5]]
+
+
 def test_undoing_an_act_ends_what_was_to_follow_it(client, services, annotated, png, drawn):
     client.put(f"videos/{VIDEO}/frames/3/mask", content=png(7))
     annotated.write_propagated(4, drawn(7), [3])
