@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from clicks import iou
 from keystrokes import CLICK, KEY, POINT, STROKE, STROKE_LENGTH, THINK
+from label_app import make_app_inferer, without_specks
 from monai.utils import ensure_tuple_rep
 from scipy import ndimage
 from skimage.measure import approximate_polygon, find_contours
@@ -37,7 +38,7 @@ from tqdm import tqdm
 
 from lsinet_monai.data import StillClip, find_stills, read_frame, read_mask
 from lsinet_monai.formats.shapes import polygon_to_mask
-from lsinet_monai.inferers import PromptedFrame, SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers import PromptedFrame, VideoSession
 from lsinet_monai.metrics import Click, next_click
 from lsinet_monai.networks import LoadedModel, fuse_norms, load_checkpoint
 from lsinet_monai.utils.packaging import shipped_folder
@@ -170,13 +171,6 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
         person.seconds += changed / RATE
 
 
-def without_specks(mask: np.ndarray) -> np.ndarray:
-    """A mask without parts that are too small for a polyp, as the label app makes it."""
-    parts, _ = ndimage.label(mask, np.ones((3, 3), bool))
-    areas = np.bincount(parts.ravel())
-    return mask & (areas > SPECK * mask.size)[parts]
-
-
 def make_clips(folder: Path, names: Path | None, count: int, length: int) -> Iterator[tuple[str, StillClip]]:
     """Make clips of the first stills."""
     wanted = None if names is None else set(names.read_text(encoding="utf-8").split())
@@ -190,7 +184,7 @@ def make_clips(folder: Path, names: Path | None, count: int, length: int) -> Ite
 def measure(clip: StillClip, model: LoadedModel) -> dict[str, Effort]:
     """What each way takes for one clip."""
     frames, truths = (list(part) for part in zip(*clip, strict=True))
-    inferer = SequentialVideoInferer(adjacent="clearest", detect_cuts=True, smoothing=0.35, refine=True)
+    inferer = make_app_inferer(model.network)
     session = VideoSession(model.network, frames, model.image_size, inferer, reach=REACH)
     masks = [without_specks(probability > 0.5) for _, probability in session.propagate()]
     wrong = sum(not is_done(mask, truth) for mask, truth in zip(masks, truths, strict=True))

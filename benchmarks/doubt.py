@@ -20,7 +20,6 @@ The last table plants a fault into each clip: the network loses the polyp for 15
 from __future__ import annotations
 
 import argparse
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from label_app import make_app_inferer, without_specks
 from scipy.stats import pearsonr, spearmanr
 from tqdm import tqdm
 
@@ -43,7 +43,6 @@ from lsinet_monai.data import (
     read_mask,
     unclear_frames,
 )
-from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.masks import (
     expected_error,
     fault_doubts,
@@ -117,7 +116,7 @@ def make_clip(still: Clip) -> StillClip:
 
 def segment(clip: StillClip, model: LoadedModel) -> np.ndarray:
     """The network's logits of a clip: float16, (T, h, w)."""
-    inferer = SequentialVideoInferer()
+    inferer = make_app_inferer(model.network)
     frames = (frames_to_tensor([frame], model.image_size).movedim(1, 0) for frame, _ in clip)
     with torch.inference_mode():
         logits = [x[0, 0].numpy() for x in inferer.stream(frames, model.network, inferer.new_state())]
@@ -126,9 +125,6 @@ def segment(clip: StillClip, model: LoadedModel) -> np.ndarray:
 
 def describe(clip: StillClip, logits: np.ndarray, threshold: float = 0.5) -> Segmented:
     """Compare the masks of a clip with the truth, and compute what the app stores."""
-    sys.path.insert(0, str(ROOT / "apps" / "lsinet_label"))
-    from lib.annotation import without_specks
-
     found = Segmented([set(clip.effects_at(index)) for index in range(len(clip))])
     before: np.ndarray | None = None
     for (frame, truth), logit in zip(clip, logits, strict=True):

@@ -30,16 +30,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from label_app import make_app_inferer, without_specks
 from scipy import ndimage
 
 from lsinet_monai.data import StillClip, find_stills, frames_to_tensor, read_frame, read_held_out, read_mask
-from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.masks import SHORT_TRACK, LesionLinker, LesionTracker, join_tracks, logit_to_probability
 from lsinet_monai.networks import LoadedModel, fuse_norms, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (384, 480)
-MIN_AREA = 0.001  # of the frame: the app leaves out smaller parts
 EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 # Clips ----------------------------------------------------------------------------------------------------------------
@@ -80,7 +79,7 @@ def make_clip(still: str, mask: np.ndarray, size: tuple[int, int], seed: int, fr
 @torch.no_grad()
 def predict(clip: list[StillClip], model: LoadedModel) -> dict[str, np.ndarray]:
     """Find a clip's masks: ``truth``, uint8, and ``masks``, bool, both (T, H, W); ``features``, (T, C, h, w)."""
-    inferer = SequentialVideoInferer()
+    inferer = make_app_inferer(model.network)
     state = inferer.new_state()
     truth: list[np.ndarray] = []
 
@@ -92,9 +91,7 @@ def predict(clip: list[StillClip], model: LoadedModel) -> dict[str, np.ndarray]:
 
     masks, features = [], []
     for logits in inferer.stream(tensors(), model.network, state):
-        parts, _ = ndimage.label(logit_to_probability(logits, SIZE)[0, 0].numpy() > 0.5, EIGHT_NEIGHBOURS)
-        large = np.bincount(parts.ravel()) > MIN_AREA * parts.size
-        masks.append(large[parts] & (parts > 0))
+        masks.append(without_specks(logit_to_probability(logits, SIZE)[0, 0].numpy() > 0.5))
         assert state.previous is not None
         features.append(state.previous.features[1][0].numpy())
     return {"truth": np.stack(truth), "masks": np.stack(masks), "features": np.stack(features)}
