@@ -167,8 +167,9 @@ class ClipState:
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
         seen = state.get("seen")
         # Earlier versions saved other parts. Without them the next frame is not compared.
-        is_complete = isinstance(seen, list) and len(seen) == len(SeenFrame._fields)
-        self.seen = SeenFrame(*seen) if is_complete else None
+        self.seen = None
+        if isinstance(seen, list) and len(seen) == len(SeenFrame._fields) and seen[1].ndim == 1:
+            self.seen = SeenFrame(*seen)
         self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")

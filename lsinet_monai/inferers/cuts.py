@@ -21,7 +21,7 @@ from lsinet_monai.inferers.clarity import clarity_at
 from lsinet_monai.inferers.matching import Match, share_that_comes_back
 from lsinet_monai.networks import Features
 
-__all__ = ["find_cuts", "follow_scene", "is_cut", "likeness_of_places", "scene_likeness"]
+__all__ = ["find_cuts", "follow_scene", "is_cut", "likeness_of_places", "scene_likeness", "scene_measures"]
 
 # What tells frames of one scene from others: the likeness, that by chance, the share of places that come back from up
 # to four cells away, and by how much the later frame is less clear. Fitted by ``python -m experiments.scenes``.
@@ -71,18 +71,32 @@ def is_other_scene(earlier: Tensor, later: Tensor, less_clear: Tensor) -> Tensor
     Returns:
         (1,), bool; False if one of them is not finite.
     """
-    turned = [later.flip(sides) for sides in ((3,), (2,), (2, 3))]
-    alike, *turned_alike = scene_likeness(earlier, torch.cat([later, *turned])).split(1)
-    by_chance = torch.stack(turned_alike).mean(0)
-    share = share_that_comes_back(earlier, later, Match.identity(earlier), _SEARCH)
+    alike, by_chance, share = _compare(earlier, later)
     score = alike + _BY_CHANCE * by_chance + _COME_BACK * share + _EXCUSE * less_clear
     return (score < _SAME_SCENE) | ((alike < by_chance + _MORE_THAN_CHANCE) & (share < _FEW_COME_BACK))
+
+
+def scene_measures(earlier: Features, later: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What tells whether two frames, each a batch of one, show one scene: each (1,).
+
+    These are the likeness, the likeness by chance, the share of places that come back, and by how much the later one is
+    less clear.
+    """
+    clarity = [clarity_at(frame.features[2]) for frame in (earlier, later)]
+    return *_compare(earlier.features[1], later.features[1]), _less_clear(*clarity)
 
 
 def is_cut(earlier: Features, later: Features) -> bool:
     """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
     clarity = [clarity_at(frame.features[2]) for frame in (earlier, later)]
     return bool(is_other_scene(earlier.features[1], later.features[1], _less_clear(*clarity)).item())
+
+
+def _compare(earlier: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    turned = [later.flip(sides) for sides in ((3,), (2,), (2, 3))]
+    alike, *turned_alike = scene_likeness(earlier, torch.cat([later, *turned])).split(1)
+    share = share_that_comes_back(earlier, later, Match.identity(earlier), _SEARCH)
+    return alike, torch.stack(turned_alike).mean(0), share[None]
 
 
 def _less_clear(earlier: Tensor, later: Tensor) -> Tensor:
