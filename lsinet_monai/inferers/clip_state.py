@@ -138,7 +138,7 @@ class ClipState:
             "waiting_usable": self.waiting_usable,
             "waiting_detail": None if self.waiting_detail is None else self.waiting_detail.clone(),
             "waiting_begins_scene": self.waiting_begins_scene,
-            "seen": None if self.seen is None else list(self.seen),
+            "seen_frame": None if self.seen is None else list(self.seen),
             "cuts": list(self.cuts),
             "left_empty": self.left_empty,
             "frame_shape": None if self.frame_shape is None else list(self.frame_shape),
@@ -165,11 +165,9 @@ class ClipState:
         self.waiting_usable = state.get("waiting_usable")
         self.waiting_detail = state.get("waiting_detail")
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
-        seen = state.get("seen")
-        # Earlier versions saved other parts. Without them the next frame is not compared.
-        self.seen = None
-        if isinstance(seen, list) and len(seen) == len(SeenFrame._fields) and seen[1].ndim == 1:
-            self.seen = SeenFrame(*seen)
+        # Earlier versions saved other parts, as "seen". Without it the next frame is not compared.
+        seen = state.get("seen_frame")
+        self.seen = None if seen is None else SeenFrame(*seen)
         self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("psutil", reason="the label app's parts need the extra label")
+
 from benchmarks.clicks import iou
 from benchmarks.clip_annotation import (
     CONFIRM,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("psutil", reason="the label app's parts need the extra label")
+
 from benchmarks import clip_annotation, doubt, lesions
 from lsinet_monai.data import StillClip
 from lsinet_monai.inferers import SequentialVideoInferer

@@ -23,9 +23,10 @@ export class JobReports {
   }
 
   /** Keep what a job propagated, because people saw and accepted it before; resolves to whether anything changed. */
-  async #keepSeen({ image, frame }) {
+  async #keepSeen({ job, image, frame }) {
+    const { changed } = await this.api.job(job);
     const spread = (await this.api.video(image)).spreads.find((other) => other.frame === frame);
-    if (!spread) return false;
+    if (!spread || !changed?.length) return false;
     await this.api.keepSpread(image, spread.act);
     return true;
   }

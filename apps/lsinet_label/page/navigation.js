@@ -9,7 +9,13 @@ const NO_CORRECTED = "No frame is corrected yet.";
 const PAUSE = 300; // milliseconds after which the address follows the frame: browsers refuse more than a few a second
 
 // The page's address names a video and, so that a reload returns to it, a frame by its shown number: "#clip.mp4/80".
-const namedByAddress = () => decodeURIComponent(location.hash.slice(1).split("/")[0]);
+const namedByAddress = () => {
+  try {
+    return decodeURIComponent(location.hash.slice(1).split("/")[0]);
+  } catch {
+    return ""; // a hand-written address with a lone "%"
+  }
+};
 const frameOfAddress = () => Math.max(1, Number(location.hash.split("/")[1]) || 1) - 1;
 const addressOf = (id, frame) => `#${encodeURIComponent(id)}/${shownNumber(frame)}`;
 

@@ -6,6 +6,7 @@ import { newLesion } from "./mask.js";
 import { areNotSaved, complain, nameFrames, plural, say, shownNumber } from "./messages.js";
 
 const SAVING = "Saving…";
+const PAUSE = 1000; // milliseconds after an answer in which another press still means the same propagation
 
 /** Whether the network has not gone through a video yet, or not to its end. */
 function isUnfinished({ state, without_mask }) {
@@ -27,6 +28,8 @@ export class Workflow {
   }
 
   // Saving -----------------------------------------------------------------------------------------------------------
+
+  #keepsFrom = 0; // the time from which on a press keeps the next propagation
 
   #askAboutConflict = async (frame) => {
     await this.editor.refresh();
@@ -194,11 +197,13 @@ export class Workflow {
   /** Keep what the last propagation changed. */
   async keepSpread() {
     const { editor, api } = this;
+    if (Date.now() < this.#keepsFrom) return; // the second press of two: nobody has seen the next one yet
     const spread = this.#spreadTo("keep");
     if (!spread) return;
     const { id } = editor.video;
     await this.steps.run(async () => {
       const { frames } = await api.keepSpread(id, spread.act);
+      this.#keepsFrom = Date.now() + PAUSE;
       await editor.refresh();
       say(`The masks of ${plural(frames.length, "frame")} around frame ${shownNumber(spread.frame)} are kept.`);
     });

@@ -143,7 +143,7 @@ def as_before(file):
         "waiting_detail",
         "waiting_begins_scene",
         "frame_shape",
-        "seen",
+        "seen_frame",
         "cuts",
         "left_empty",
         "clearest",

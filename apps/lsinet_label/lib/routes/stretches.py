@@ -103,10 +103,18 @@ def post_undo(image_id: str, wanted: ActRequest, app: AppServices) -> dict[str, 
 
     Raises:
         NotFound: there is no such video, or the act is not known any more.
-        Conflict: a mask has changed since, or the video is final.
+        Conflict: a mask has changed since, a job is about to change masks over those of a propagation, or the video is
+            final.
     """
-    stretches = app.videos[image_id].stretches
-    spreads = app.videos[image_id].propagations.unanswered()
+    stretches, propagations = app.videos[image_id].stretches, app.videos[image_id].propagations
+    spreads = propagations.unanswered()
+    # What such a job has noted as the masks before it would come back when it is undone.
+    is_busy = any(
+        job.image == image_id and job.kind in ("propagate", "annotate") and job.state in ("queued", "running")
+        for job in app.jobs.jobs()
+    )
+    if is_busy and propagations.has(wanted.act):
+        raise Conflict("a job is changing masks of this video: wait until it is done, then undo the propagation")
     withdrawn = stretches.withdrawn_by(wanted.act)
     following = [
         job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -109,13 +110,22 @@ class Propagations:
         """
         left = {frame: digest(self._masks.content(PROPAGATED, frame)) for frame in frames}
         for folder, content in self._all():
+            noted = json.dumps(content)
             content["closed"] = is_closed(content)
             for entry in content["entries"]:
                 if entry["frame"] in left:
                     entry["after"] = left[entry["frame"]]
                     if not content["closed"]:
                         left[entry["frame"]] = digest(_backup(folder, entry["frame"]))
-            self._log.write(folder, content)
+            if json.dumps(content) != noted:  # writing is slow, and there may be many
+                self._log.write(folder, content)
+
+    def close(self, corrected: int) -> None:
+        """Note that the correction of a frame was taken back: nobody is asked about what came from it."""
+        with self._video.lock:
+            for folder, content in self._all():
+                if content["frame"] == corrected and is_unanswered(content):
+                    self._log.write(folder, content | {"closed": True})
 
     def _all(self) -> list[tuple[Path, dict[str, Any]]]:
         """The folder and the content of each propagation that can be undone, the last one first."""
@@ -128,19 +138,19 @@ class Propagations:
         A person keeps or undoes each, or takes its correction back.
 
         Returns:
-            of each ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed.
+            of each ``act``, its number; ``frame``, the corrected frame; and ``frames``, those whose masks it changed,
+            without those that people corrected or checked, and those that they kept as a later one changed them.
         """
         with self._video.lock:
-            drawn = self._video.spreading_corrections
-            return [
-                {
-                    "act": int(folder.name),
-                    "frame": content["frame"],
-                    "frames": [entry["frame"] for entry in content["entries"]],
-                }
-                for folder, content in self._all()
-                if is_unanswered(content) and content["frame"] in drawn
-            ]
+            drawn, found = self._video.spreading_corrections, []
+            answered = set(self._video.corrections)
+            for folder, content in self._all():
+                frames = [entry["frame"] for entry in content["entries"] if entry["frame"] not in answered]
+                if content.get("kept"):
+                    answered.update(frames)
+                elif frames and not content.get("closed") and content["frame"] in drawn:
+                    found.append({"act": int(folder.name), "frame": content["frame"], "frames": frames})
+            return found
 
     def later_over(self, folder: Path) -> dict[int, Path]:
         """The frames of a propagation whose masks a later one replaced, each with the folder of the next such one.
@@ -178,9 +188,9 @@ class Propagations:
             self._log.write(later, content)
 
     def keep(self, act: int, user: str) -> list[int]:
-        """Note that a person found a propagation right. It can still be undone by its number.
+        """Note that a person found a propagation right. It can still be undone by its number, as long as it is known.
 
-        Earlier ones from the same frame are kept with it: it has gone over their frames again.
+        Earlier ones from the same frame are kept with it, if it has gone over all of their frames again.
 
         Returns:
             the frames whose masks it changed.
@@ -198,11 +208,18 @@ class Propagations:
             frames = [entry["frame"] for entry in content["entries"]]
             if not content.get("kept"):
                 for other, earlier in self._all():
-                    if other <= folder and earlier["frame"] == content["frame"]:
+                    is_covered = {entry["frame"] for entry in earlier["entries"]} <= set(frames)
+                    if other <= folder and earlier["frame"] == content["frame"] and is_covered:
                         self._log.write(other, {"kept": user} | earlier)
                 self._video.info.count("answers")
                 self._video.history.add(user, "keep", frames=len(frames), frame=content["frame"])
         return frames
+
+    def has(self, act: int) -> bool:
+        """Whether an act is a propagation that is still known."""
+        folder = self._log.folder_of(act)
+        with self._video.lock:
+            return any(folder == known for known, _ in self._all())
 
     def before(self, act: int, frame: int) -> np.ndarray:
         """The mask that a frame had before a propagation, uint8, (H, W): lesion ids.

@@ -116,6 +116,7 @@ class Stretches:
                 return False
             backup(CORRECTED)
             self._masks.remove_correction(frame, self._masks.version(frame) + 1)
+            self._video.propagations.close(frame)
             return True
 
         return self._act("clear", first, last, user, change)

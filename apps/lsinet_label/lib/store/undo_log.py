@@ -42,7 +42,17 @@ class UndoLog:
         return self._folder / f"{act:06d}"
 
     def begin(self, info: VideoInfo) -> tuple[int, Path]:
-        """Make the folder of a new act, and number it. ``info`` knows the last number: none is used twice."""
+        """Make the folder of a new act, and number it. ``info`` knows the last number: none is used twice.
+
+        With it there are 50; the oldest of more are forgotten. Those stay of which people are asked, and the
+        propagations after them, which may have gone over their masks.
+        """
+        is_asked = False
+        for old in self.finished()[: 1 - _KEPT]:
+            content = self.read(old)
+            is_asked = is_asked or is_unanswered(content)
+            if not (is_asked and content["name"] == PROPAGATION):
+                shutil.rmtree(old)
         number = info.count("acts")
         folder = self.folder_of(number)
         folder.mkdir(parents=True)
@@ -78,11 +88,8 @@ class UndoLog:
         return [(int(frame), kind) for frame, kind, _ in names]
 
     def write(self, folder: Path, content: dict[str, Any]) -> None:
-        """Note that an act has come to its end. The oldest of more than 50 acts are forgotten, if nobody is asked."""
+        """Note that an act has come to its end, or what has changed since."""
         write_durably(folder / "act.json", json.dumps(content).encode())
-        for old in self.finished()[:-_KEPT]:
-            if not is_unanswered(self.read(old)):
-                shutil.rmtree(old)
 
     def read(self, folder: Path) -> dict[str, Any]:
         """What :meth:`write` noted.

@@ -256,6 +256,7 @@ class StoredVideo:
             version = self._masks.version(frame) + 1
             self.history.add(user, "take back", frame=frame, version=version)
             self._masks.remove_correction(frame, version)
+            self.propagations.close(frame)
             self.values.forget_rank()
             return version
 

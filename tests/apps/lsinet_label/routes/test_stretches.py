@@ -121,6 +121,19 @@ def test_a_lesion_gets_a_new_id(client, services, annotated, png):
     assert answer.status_code == 409 and "a job is working" in answer.json()["detail"]
 
 
+def test_a_propagation_is_not_undone_while_a_job_goes_over_it(client, services, annotated, drawn):
+    before = {4: annotated.propagations.replaceable(4)}
+    annotated.save_correction(5, drawn(3), "ann")
+    annotated.write_propagated(4, drawn(3), [5])
+    annotated.propagations.note(5, before)
+    job = services.jobs.submit(VIDEO, "propagate", 5)
+    answer = client.post(f"videos/{VIDEO}/undo", json={"act": 1})
+    assert answer.status_code == 409 and "wait until it is done" in answer.json()["detail"]
+    assert (annotated.mask(4).labels == drawn(3)).all()
+    services.jobs.cancel(job.job)
+    assert client.post(f"videos/{VIDEO}/undo", json={"act": 1}).json()["frames"] == [4]
+
+
 def test_a_propagation_is_kept(client, annotated, drawn):
     before = {4: annotated.propagations.replaceable(4)}
     annotated.save_correction(3, drawn(7), "ann")

@@ -76,7 +76,10 @@ def test_each_propagation_waits_for_its_own_answer(two_spreads, open_store):
     for video in (two_spreads, open_store()[VIDEO]):
         assert video.propagations.unanswered() == [SECOND, FIRST]
     two_spreads.propagations.keep(2, "bob")
-    assert two_spreads.propagations.unanswered() == [FIRST]
+    assert two_spreads.propagations.unanswered() == [FIRST | {"frames": [4]}]  # in frame 6 the later one was kept
+    two_spreads.stretches.check(4, 4, "ann")
+    assert two_spreads.propagations.unanswered() == []  # nor is there a question about what people checked
+    two_spreads.stretches.clear(4, 4, "ann")
     two_spreads.propagations.keep(1, "bob")
     assert two_spreads.propagations.unanswered() == []
 
@@ -143,8 +146,18 @@ def test_one_that_waits_for_an_answer_is_never_forgotten(spread):
         spread.stretches.clear(1, 1, "ann")
     assert spread.propagations.unanswered() == [FIRST]
     spread.propagations.keep(1, "bob")
+    spread.stretches.check(1, 1, "ann")
     with pytest.raises(NotFound, match="cannot be undone any more"):
         spread.propagations.keep(1, "bob")
+
+
+def test_one_over_another_that_waits_is_not_forgotten_either(two_spreads):
+    two_spreads.propagations.keep(2, "bob")
+    for _ in range(30):
+        two_spreads.stretches.check(1, 1, "ann")
+        two_spreads.stretches.clear(1, 1, "ann")
+    two_spreads.stretches.undo(1, "bob")
+    assert shown(two_spreads) == [1, 4, 4]
 
 
 def test_one_that_changes_nothing_is_not_noted(spread):
@@ -185,11 +198,17 @@ def test_one_of_a_new_mask_or_after_an_answer_is_undone_alone(spread, drawn, ans
     assert (spread.mask(4).labels == drawn(3)).all() and spread.propagations.unanswered() == waiting
 
 
-def test_keeping_one_of_a_new_mask_keeps_those_of_the_masks_before(two_spreads, drawn):
+def test_keeping_one_of_a_new_mask_keeps_what_it_went_over(two_spreads, drawn):
     two_spreads.save_correction(5, drawn(4), "ann")
     spread_again(two_spreads, drawn)
     two_spreads.propagations.keep(3, "bob")
-    assert two_spreads.propagations.unanswered() == [SECOND]
+    assert two_spreads.propagations.unanswered() == [SECOND, FIRST | {"frames": [6]}]
+
+
+def test_a_new_correction_of_its_frame_does_not_ask_about_it_again(spread, drawn):
+    spread.take_back(5, "ann")
+    spread.save_correction(5, drawn(9), "ann")  # before the job that follows the first step has run
+    assert spread.propagations.unanswered() == []
 
 
 def test_one_whose_correction_is_taken_back_waits_for_nothing(spread, drawn):
