@@ -24,7 +24,8 @@ from lsinet_monai.networks import Features
 __all__ = ["find_cuts", "follow_scene", "is_cut", "likeness_of_places", "scene_likeness", "scene_measures"]
 
 # What tells frames of one scene from others: the likeness, that by chance, the share of places that come back from up
-# to four cells away, and by how much the later frame is less clear. Fitted by ``python -m experiments.scenes``.
+# to four cells away, and by how much the later frame is less clear. Fitted as ``python -m experiments.scenes`` does, to
+# clips of other seeds.
 _BY_CHANCE, _COME_BACK, _EXCUSE = -2.33, 2.09, 0.133
 _SAME_SCENE = 0.7
 _SEARCH = 4.0
