@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,17 @@ class ReadClip(NamedTuple):
     name: str
     frames: Sequence[np.ndarray]
     masks: Sequence[np.ndarray]
+
+
+def parse_sources(description: str, clips: int, clips_help: str) -> argparse.Namespace:
+    """Parse the arguments of an experiment on held-out stills and on CVC-ClinicDB: where they are, model, clips."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--stills", type=Path, required=True)
+    parser.add_argument("--names", type=Path, required=True, help="the list of held-out stills")
+    parser.add_argument("--dataset_dir", type=Path, required=True, help="CVC-ClinicDB")
+    parser.add_argument("--checkpoint", type=Path, default=Path("bundle/models/model.pt"))
+    parser.add_argument("--clips", type=int, default=clips, help=clips_help)
+    return parser.parse_args()
 
 
 def fold(clips: Sequence[Clip], number: int) -> tuple[list[Clip], list[Clip]]:

@@ -11,7 +11,6 @@ carried in three ways; where masks are refined, those without the correction are
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from experiments.clips import ReadClip
+from experiments.clips import ReadClip, parse_sources
 from lsinet_monai.data import StillClip, find_stills, frames_to_tensor, read_frame, read_held_out, read_mask, read_split
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession, encode_frames
 from lsinet_monai.inferers.cuts import is_cut
@@ -90,13 +89,7 @@ def painted(
 @torch.no_grad()
 def main() -> None:
     report_input_errors_in_one_line()
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--stills", type=Path, required=True)
-    parser.add_argument("--names", type=Path, required=True)
-    parser.add_argument("--dataset_dir", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, default=Path("bundle/models/model.pt"))
-    parser.add_argument("--clips", type=int, default=16, help="clips from stills")
-    options = parser.parse_args()
+    options = parse_sources(__doc__.partition("\n")[0], 16, "clips from stills")
     loaded, image_size = load_checkpoint(options.checkpoint)
     network = fuse_norms(loaded)
     videos = list(still_clips(options.stills, options.names, options.clips))

@@ -11,7 +11,6 @@ away they do not count. Pairs of two scenes are frames of two such clips, and of
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import torch
 from scipy.optimize import minimize
 from tqdm import tqdm
 
+from experiments.clips import parse_sources
 from lsinet_monai.data import Clip, find_stills, frames_to_tensor, read_frame, read_held_out, read_mask, read_split
 from lsinet_monai.data.stills import EFFECTS, SpoiledClip, StillClip, draw_stretches
 from lsinet_monai.inferers import encode_frames
@@ -119,13 +119,7 @@ def print_rates(pairs: Sequence[Pair], taken: np.ndarray, name: str) -> None:
 @torch.no_grad()
 def main() -> None:
     report_input_errors_in_one_line()
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--stills", type=Path, required=True)
-    parser.add_argument("--names", type=Path, required=True)
-    parser.add_argument("--dataset_dir", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, default=Path("bundle/models/model.pt"))
-    parser.add_argument("--clips", type=int, default=20, help="of each source")
-    options = parser.parse_args()
+    options = parse_sources(__doc__.partition("\n")[0], 20, "clips of each source")
     loaded, image_size = load_checkpoint(options.checkpoint)
     model = fuse_norms(loaded), image_size
     stills = find_stills(options.stills, only=read_held_out(options.names, "validation"))

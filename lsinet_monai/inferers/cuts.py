@@ -83,14 +83,16 @@ def scene_measures(earlier: Features, later: Features) -> tuple[Tensor, Tensor, 
     These are the likeness, the likeness by chance, the share of places that come back, and by how much the later one is
     less clear.
     """
-    clarity = [clarity_at(frame.features[2]) for frame in (earlier, later)]
-    return *_compare(earlier.features[1], later.features[1]), _less_clear(*clarity)
+    return *_compare(earlier.features[1], later.features[1]), _loses_clarity(earlier, later)
 
 
 def is_cut(earlier: Features, later: Features) -> bool:
     """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
-    clarity = [clarity_at(frame.features[2]) for frame in (earlier, later)]
-    return bool(is_other_scene(earlier.features[1], later.features[1], _less_clear(*clarity)).item())
+    return bool(is_other_scene(earlier.features[1], later.features[1], _loses_clarity(earlier, later)).item())
+
+
+def _loses_clarity(earlier: Features, later: Features) -> Tensor:
+    return _less_clear(clarity_at(earlier.features[2]), clarity_at(later.features[2]))
 
 
 def _compare(earlier: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor]:
