@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lsinet_monai.masks.map_numbers import MapNumbers, map_numbers, map_numbers_on_device
 
@@ -32,7 +33,8 @@ def fetch_map(
     """Start to bring a frame's map to the CPU.
 
     A map on a GPU with CUDA is measured and thresholded there, and what is needed of it is copied to pinned memory,
-    after the work that is under way. Pictures have a byte per pixel; the probability itself has four.
+    after the work that is under way. The mask comes with a bit per pixel; the probability times 255 has a byte, and the
+    probability itself has four.
 
     Args:
         probability: the probability of a polyp, float32, (H, W), in [0, 1], on any device.
@@ -63,7 +65,8 @@ class _Copies:
 
     def __init__(self, probability: Tensor, threshold: float, needs_levels: bool, needs_probability: bool) -> None:
         mask = probability > threshold
-        parts = {"numbers": map_numbers_on_device(probability, mask), "mask": mask.to(torch.uint8) * 255}
+        parts = {"numbers": map_numbers_on_device(probability, mask), "mask": _pack_bits(mask)}
+        self._shape = mask.shape
         if needs_levels:
             parts["levels"] = (255 * probability).round().to(torch.uint8)
         if needs_probability:
@@ -80,4 +83,12 @@ class _Copies:
             self._done.synchronize()
         arrays = {name: part.numpy() for name, part in self._parts.items()}
         numbers = MapNumbers(*arrays.pop("numbers").tolist())
-        return FrameMap(numbers, arrays["mask"], arrays.get("levels"), arrays.get("probability"))
+        mask = np.unpackbits(arrays["mask"], count=self._shape.numel()).reshape(self._shape) * np.uint8(255)
+        return FrameMap(numbers, mask, arrays.get("levels"), arrays.get("probability"))
+
+
+def _pack_bits(mask: Tensor) -> Tensor:
+    """Pack a mask, bool, as ``np.packbits`` does, on its device: uint8, (N,)."""
+    bits = F.pad(mask.flatten().to(torch.uint8), (0, -mask.numel() % 8)).view(-1, 8)
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=mask.device)
+    return (bits << shifts).sum(1, dtype=torch.uint8)

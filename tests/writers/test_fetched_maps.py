@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lsinet_monai.writers import fetch_map
-from lsinet_monai.writers.fetched_maps import _Copies
+from lsinet_monai.writers.fetched_maps import _Copies, _pack_bits
 
 PROBABILITY = torch.tensor([[0.0, 0.3, 0.31], [0.5, 0.501, 1.0]])
 
@@ -30,6 +30,14 @@ def test_a_device_brings_what_is_needed(needs_levels: bool, needs_probability: b
     assert found.mask.dtype == np.uint8
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 4), (3, 7), (64, 33)], ids=str)
+def test_masks_of_a_device_come_packed(shape: tuple[int, int]) -> None:
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.5
+    np.testing.assert_array_equal(_pack_bits(mask), np.packbits(mask))
+    found = _Copies(mask.float(), 0.5, False, False).wait()
+    np.testing.assert_array_equal(found.mask, 255 * mask.numpy())
+
+
 @pytest.mark.gpu
 def test_on_cuda_a_map_arrives_in_pinned_memory() -> None:
     logit = 4 * torch.randn(1080, 1920, generator=torch.Generator().manual_seed(0))
@@ -38,7 +46,7 @@ def test_on_cuda_a_map_arrives_in_pinned_memory() -> None:
     expected = fetch_map(probability, 0.5)()
     for fetch in fetched:
         found = fetch()
-        assert torch.from_numpy(found.mask).is_pinned()
+        assert torch.from_numpy(found.probability).is_pinned()
         np.testing.assert_array_equal(found.mask, expected.mask)
         np.testing.assert_array_equal(found.levels, expected.levels)
         np.testing.assert_array_equal(found.probability, expected.probability)
