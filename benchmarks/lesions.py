@@ -6,11 +6,16 @@ Clips at frame rate from stills that the shipped model has not seen: the camera 
 are glare, water, smoke, instruments and blur. Every second clip shows two polyps, side by side. The network finds the
 masks as in the label app. Then their lesions are linked in four ways: by overlap alone (``LesionLinker``), by
 ``LesionTracker``, by it with ``join_tracks``, as in the app, and without the lesions that fewer than ``SHORT_TRACK``
-frames show, as in the app's list. In a frame, a lesion lies on the polyp with which it shares most pixels, if that is a
-tenth of its own, and on every polyp of which it covers half.
+frames show, as in the app's list.
+
+In a frame, a lesion is a polyp if their IoU is above 0.5, as in MOTS (Voigtlaender et al., CVPR 2019), where a polyp is
+at most one lesion. A lesion lies on the polyp with which it shares most pixels, if that is a tenth of its own, and on
+every polyp of which it covers half; this counts slivers of masks that are wrong as well.
 
 - ``tracks``: lesions that lie on a polyp in some frame, per polyp;
-- ``switches``: how often the largest lesion on a polyp is another one than in the last frame that had one, per clip;
+- ``switches``: how often a polyp is another lesion than in the last frame in which it was one, per clip;
+- ``merges``: lesions that are both polyps, in different frames, per clip;
+- ``slivers too``: how often the largest lesion on a polyp is another one than in the last frame that had one, per clip;
 - ``two polyps``: lesions that lie on both polyps, in one frame or in different ones, per clip;
 - ``and elsewhere``: lesions that lie on a polyp in some frames and on none in others, per clip;
 - ``no polyp``: lesions that never lie on a polyp, per clip.
@@ -125,7 +130,7 @@ def listed(masks: np.ndarray, features: np.ndarray) -> np.ndarray:
     return np.where(np.bincount(lesions)[labels] < SHORT_TRACK, 0, labels)
 
 
-PER_CLIP = ("switches", "two polyps", "and elsewhere", "no polyp")
+PER_CLIP = ("switches", "merges", "slivers too", "two polyps", "and elsewhere", "no polyp")
 WAYS = {"overlap": by_overlap, "tracker": tracked, "tracker, joined": joined, "without short ones": listed}
 
 
@@ -135,7 +140,9 @@ WAYS = {"overlap": by_overlap, "tracker": tracked, "tracker, joined": joined, "w
 def score(labels: np.ndarray, truth: np.ndarray) -> Counter[str]:
     """Count what the table shows, of one clip: lesions and polyps, both (T, H, W)."""
     places: dict[int, set[int]] = {}  # by lesion: the polyps on which it lies, and 0 for none
-    before: dict[int, int] = {}
+    before: dict[int, int] = {}  # by polyp: the largest lesion on it
+    last: dict[int, int] = {}  # by polyp: the lesion that it was
+    polyps_of: dict[int, set[int]] = {}  # by lesion: the polyps that it was
     counts: Counter[str] = Counter()
     for lesions, polyps in zip(labels, truth, strict=True):
         count = int(labels.max()) + 1
@@ -149,8 +156,16 @@ def score(labels: np.ndarray, truth: np.ndarray) -> Counter[str]:
             if on_it and shared[lesion, polyp] > largest.get(polyp, (0, 0))[0]:
                 largest[polyp] = int(shared[lesion, polyp]), int(lesion)
         for polyp, (_, main) in largest.items():
-            counts["switches"] += before.setdefault(polyp, main) != main
+            counts["slivers too"] += before.setdefault(polyp, main) != main
             before[polyp] = main
+        for polyp in (1, 2):
+            both = shared[1:, polyp]
+            is_it = np.flatnonzero(2 * both > shared[1:].sum(1) + shared[:, polyp].sum() - both) + 1
+            for lesion in is_it.tolist():
+                counts["switches"] += last.setdefault(polyp, lesion) != lesion
+                last[polyp] = lesion
+                polyps_of.setdefault(lesion, set()).add(polyp)
+    counts["merges"] = sum(len(found) > 1 for found in polyps_of.values())
     counts["polyps"] = len(set(np.unique(truth).tolist()) - {0})
     for found in places.values():
         counts["tracks"] += len(found - {0})

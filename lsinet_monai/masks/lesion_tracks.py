@@ -24,12 +24,14 @@ _SMALL = 0.3  # of a part's area: a part that is smaller than this, next to it, 
 _NEAR = 0.5  # of the square root of a part's area: what is next to it
 _COVERED = 0.5  # of a part's area: so much of it belonged to a lesion before
 _KNOWN = 3  # frames that show a lesion, before it keeps its share of a part that joins it with another
+# A part that overlaps a lesion of the frame before, by an IoU of less than this, and is less alike, is another lesion.
+_OVERLAP, _STRANGE = 0.3, 0.4
 # A lesion after an absence. ``benchmarks/lesions.py`` says how well these numbers fit.
 _SEEN = 2  # frames that show a lesion, before it may be back next to another
 _ALIKE = 0.5  # cosine of its features before and after
 _PER_SIDE = 0.07  # more for each time that it moved by its own size
 _PER_FRAME = 0.003  # more for each frame of the absence
-_SHARED = 0.2  # of a track's frames: so many may show the track that it joins, as another part of one lesion
+_SHARED = 0.4  # of a track's frames: so many may show the track that it joins, as another part of one lesion
 _FADE = 0.9  # of the sum of a lesion's features stays from frame to frame
 
 Place = tuple[float, float, float]
@@ -65,7 +67,9 @@ class Track:
 class LesionTracker(LesionLinker):
     """Track the lesions of a video so that a polyp is one lesion: called with each frame's mask and features in turn.
 
-    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. Then:
+    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. But where the
+    frame before does not show the lesion, or hardly at this place, the features must be similar too, since the camera
+    may have moved. Then:
 
     - A part that joins lesions that were apart for some frames is divided: each pixel goes to the nearest of them.
     - A part that overlaps none belongs to the same lesion as a part of three times its area close to it, or to a
@@ -165,9 +169,9 @@ class LesionTracker(LesionLinker):
     def _choose(
         self, parts: np.ndarray, found: Mapping[int, _Part], before: np.ndarray, first_new: int
     ) -> dict[int, int]:
-        """Choose the lesion of each part. Ids below ``first_new`` are lesions already."""
-        lesions = {part: part for part in found if part < first_new}
-        new = [part for part in found if part >= first_new]
+        """Choose the lesion of each part. Those below ``first_new`` overlap the lesion of this id."""
+        lesions = {part: part for part in found if part < first_new and self._goes_on(part, found[part], parts)}
+        new = [part for part in found if part not in lesions]
         covers: dict[int, int] = {}
         if new:
             for part, lesion, area in find_overlaps(parts, before):
@@ -188,6 +192,19 @@ class LesionTracker(LesionLinker):
                 lesions[part] = self.next_id
                 self.next_id += 1
         return lesions
+
+    def _goes_on(self, lesion: int, part: _Part, parts: np.ndarray) -> bool:
+        """Whether the part that overlaps a lesion of the last frames, and has its id, can be this lesion."""
+        track = self.tracks.get(lesion)
+        if track is None or not track.look.any():
+            return True
+        alike = _cosine(part.look, track.look)
+        if track.runs[-1].last < self.frame - 1:
+            return alike >= _ALIKE
+        if alike >= _STRANGE:
+            return True
+        before, now = self._earlier[-1][0] == lesion, parts == lesion
+        return np.count_nonzero(before & now) >= _OVERLAP * np.count_nonzero(before | now)
 
     def _find_absent(self, part: _Part, shown: set[int], seen: int = 1, than: int | None = None) -> int | None:
         """Find the lesion that a part fits best, among those that the frame does not show yet.
@@ -223,9 +240,9 @@ class LesionTracker(LesionLinker):
 def join_tracks(tracks: Mapping[int, Track], max_absence: int = MAX_ABSENCE) -> dict[int, int]:
     """Find the tracks that are one lesion, when all frames are known: each joins the longer track that it fits best.
 
-    Two tracks fit if one ends, or pauses, at most ``max_absence`` frames before the other begins, with similar
-    features, as for a lesion that is back. At most a fifth of the shorter one's frames may show both: a stray part may
-    have kept the id of a lesion that comes into view again.
+    Two tracks fit if one ends, or pauses, at most ``max_absence`` frames before the other begins or goes on, with
+    similar features, as for a lesion that is back. At most two fifths of the shorter one's frames may show both: a
+    stray part may have kept the id of a lesion that comes into view again.
 
     Args:
         tracks: the tracks, by their ids.
@@ -302,8 +319,8 @@ def _find_larger(parts: np.ndarray, found: Mapping[int, _Part], part: int, other
 
 
 def _fit_between(track: Track, longer: Track, max_absence: int) -> float:
-    """Rate how well a track fits another; above 0 it fits."""
-    pairs: list[tuple[int, Place, Place]] = []
+    """Rate how well a track fits another, where it does best; above 0 it fits."""
+    best = -1.0
     shared = 0
     for run in track.runs:
         for other in longer.runs:
@@ -311,14 +328,14 @@ def _fit_between(track: Track, longer: Track, max_absence: int) -> float:
                 shared += min(run.last, other.last) - max(run.first, other.first) + 1
                 if shared > _SHARED * track.frames:
                     return -1.0
-            elif run.first > other.last:
-                pairs.append((run.first - other.last, run.start, other.end))
+                continue
+            if run.first > other.last:
+                gap, here, there = run.first - other.last, run.start, other.end
             else:
-                pairs.append((other.first - run.last, run.end, other.start))
-    if not pairs or min(pairs)[0] > max_absence:
-        return -1.0
-    gap, here, there = min(pairs)
-    return _fit(here, track.look, there, longer.look, gap)
+                gap, here, there = other.first - run.last, run.end, other.start
+            if gap <= max_absence:
+                best = max(best, _fit(here, track.look, there, longer.look, gap))
+    return best
 
 
 def _fit(here: Place, look: np.ndarray, there: Place, other_look: np.ndarray, gap: int) -> float:

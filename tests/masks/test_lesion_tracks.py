@@ -71,6 +71,8 @@ BACK = [
     ("at its place", WHOLE, 0, 50, True),
     ("elsewhere", OTHER, 0, 10, True),
     ("with other features", WHOLE, 1, 10, False),
+    ("so soon that it overlaps itself", WHOLE, 0, 2, True),
+    ("as soon, with other features", WHOLE, 1, 2, False),
     ("after too long", WHOLE, 0, 80, False),
 ]
 
@@ -151,7 +153,7 @@ def test_does_not_join_what_one_frame_shows() -> None:
     assert join_tracks(tracker.tracks) == {}
 
 
-@pytest.mark.parametrize(("stray", "expected"), [(1, {1: 2}), (3, {})])
+@pytest.mark.parametrize(("stray", "expected"), [(3, {1: 2}), (5, {})])
 def test_a_stray_part_does_not_keep_tracks_of_one_lesion_apart(stray: int, expected: dict[int, int]) -> None:
     tracker, far = LesionTracker(), _box((2, 70, 6, 74)).astype(np.uint8)
     first = [WHOLE.astype(np.uint8)] * 6 + [EMPTY.astype(np.uint8)] * 4
@@ -159,6 +161,13 @@ def test_a_stray_part_does_not_keep_tracks_of_one_lesion_apart(stray: int, expec
     for labels in first + again:
         tracker.follow(labels, _look(WHOLE, 0) + _look(far > 0, 0))
     assert join_tracks(tracker.tracks) == expected
+
+
+def test_a_stray_part_in_between_does_not_hide_how_well_tracks_fit() -> None:
+    tracker, here, far = LesionTracker(), _box((2, 2, 6, 6)), _box((34, 74, 38, 78))
+    for mask, lesion in [*[(here, 1)] * 5, (EMPTY, 0), (far, 1), (EMPTY, 0), *[(here, 2)] * 7]:
+        tracker.follow(mask * np.uint8(lesion), _look(mask, 0))
+    assert join_tracks(tracker.tracks) == {1: 2}
 
 
 def test_joins_in_a_chain_end_at_one_lesion() -> None:
