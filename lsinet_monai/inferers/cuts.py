@@ -40,7 +40,7 @@ _MORE_THAN_CHANCE, _FEW_COME_BACK = 0.02, 0.7
 # number a pair needs all of what is added, from the second on none. Chosen on ClinicDB's training sequences.
 _APART, _FOLLOWING = 1.1, 1.25
 _MORE_IF_APART = 0.2
-_PACE_STEP = 0.1  # the weight of the newest pair in this average
+_PACE_STEP = 0.07  # the weight of the newest pair in this average
 
 # A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
 _WINDOW = 2
