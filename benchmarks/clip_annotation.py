@@ -8,7 +8,8 @@ its mask has an IoU of 0.85 with the truth. If the truth covers less than 0.1% o
 
 - **ours**: the network annotates the clip. The person watches it once, goes to the middle of the longest run of wrong
   frames, clicks until the IoU is 0.90, and spreads the mask; then watches the frames that have changed. Each click is
-  at the centre of the largest error. After 8 clicks below 0.85 the person draws a polygon.
+  at the centre of the largest error. After 8 clicks, or when clicks have taken as long as a polygon would, and the IoU
+  is below 0.85, the person draws one. Wrong frames without a polyp are selected from first to last, and cleared.
 - **ours, without propagation**: the same, and each mask stays in its frame. The person steps through the clip.
 - **polygon**: each frame with a polyp gets a polygon, of as few corners as give an IoU of 0.90.
 - **brush**: each frame with a polyp is painted, with a brush a third as wide as the polyp.
@@ -58,6 +59,7 @@ CONFIRM = THINK + KEY
 GO_THERE = THINK + POINT + CLICK  # by the timeline
 CLICK_THERE = THINK + POINT + CLICK
 CLEAR = THINK + KEY
+UP_TO_THERE = POINT + CLICK + KEY  # the end of a range, with Shift
 
 
 class Effort(NamedTuple):
@@ -122,9 +124,11 @@ class Person:
             self.seconds += CLEAR
             return truth & False
         prompted = PromptedFrame(self.model.network, self.frames[frame], ensure_tuple_rep(self.model.image_size, 2))
+        by_polygon = THINK + KEY + polygon_seconds(truth)
+        most = min(MOST_CLICKS, max(1, int(by_polygon / CLICK_THERE)))
         clicks: list[Click] = []
         start, best = mask, mask
-        while iou(best, truth) < CAREFUL and len(clicks) < MOST_CLICKS:
+        while iou(best, truth) < CAREFUL and len(clicks) < (most if iou(best, truth) < GOAL else MOST_CLICKS):
             click = next_click(mask, truth)
             if click is None:
                 break
@@ -135,7 +139,7 @@ class Person:
         self.clicks += len(clicks)
         if iou(best, truth) >= GOAL:
             return best
-        self.seconds += THINK + KEY + polygon_seconds(truth)
+        self.seconds += by_polygon
         return truth
 
 
@@ -150,7 +154,10 @@ def without_propagation(person: Person, masks: list[np.ndarray]) -> Effort:
 
 
 def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSession) -> Effort:
-    """Correct the middle of the longest run of wrong frames, spread it, and look again."""
+    """Correct the middle of the longest run of wrong frames, spread it, and look again.
+
+    Frames without a polyp around it are cleared in one act, which does not spread.
+    """
     masks = list(masks)
     person.seconds += len(masks) / RATE
     while True:
@@ -161,8 +168,16 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
         run = np.flatnonzero(runs == 1 + np.bincount(runs)[1:].argmax())
         frame = int(run[len(run) // 2])
         person.seconds += GO_THERE
-        masks[frame] = person.correct(frame, masks[frame])
+        corrected = person.correct(frame, masks[frame])
         person.seconds += CONFIRM
+        if person.truths[frame].mean() < SPECK:
+            empty, _ = ndimage.label([truth.mean() < SPECK for truth in person.truths])
+            stretch = run[empty[run] == empty[frame]]
+            person.seconds += UP_TO_THERE * (len(stretch) > 1)
+            for other in stretch:
+                masks[other] = corrected & False
+            continue
+        masks[frame] = corrected
         session.add_mask(frame, masks[frame])
         changed = 0
         for other, probability, change in session.propagate_from(frame):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,19 +9,25 @@ import pytest
 
 pytest.importorskip("psutil", reason="the label app's parts need the extra label")
 
+from benchmarks import clip_annotation
 from benchmarks.clicks import iou
 from benchmarks.clip_annotation import (
+    CLICK_THERE,
     CONFIRM,
     GO_THERE,
+    MOST_CLICKS,
     NEXT_FRAME,
     RATE,
+    UP_TO_THERE,
     Person,
     by_hand,
     few_corners,
     is_done,
+    polygon_seconds,
     with_propagation,
     without_propagation,
 )
+from benchmarks.keystrokes import KEY, THINK
 from lsinet_monai.formats.shapes import polygon_to_mask
 
 Y, X = np.mgrid[:64, :80]
@@ -82,6 +89,31 @@ def test_with_propagation_the_middle_of_the_longest_run_is_corrected() -> None:
     assert effort.frames_touched == 2
     changed = 4 + 4  # on both sides of frames 5 and 9
     assert effort.seconds == pytest.approx(12 / RATE + 2 * (1 + GO_THERE + CONFIRM) + changed / RATE)
+
+
+def test_wrong_frames_without_a_polyp_are_cleared_in_one_act() -> None:
+    truths = [TRUTH] * 2 + [SPECK] * 5 + [TRUTH] * 2
+    session = Session(truths)
+    effort = with_propagation(Oracle(truths), [TRUTH] * 9, session)  # type: ignore[arg-type]
+    assert effort.frames_touched == 1 and not session.masks
+    assert effort.seconds == pytest.approx(9 / RATE + 1 + GO_THERE + CONFIRM + UP_TO_THERE)
+
+
+def test_clicks_that_do_not_help_take_no_longer_than_a_polygon(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def segment(self, *_: Any, **__: Any) -> np.ndarray:
+            return NOTHING
+
+    monkeypatch.setattr(clip_annotation, "PromptedFrame", Stubborn)
+    model = SimpleNamespace(network=None, image_size=64)
+    person = Person(model, [TRUTH], [TRUTH])  # type: ignore[arg-type]
+    assert person.correct(0, NOTHING) is TRUTH
+    polygon = THINK + KEY + polygon_seconds(TRUTH)
+    assert person.clicks == int(polygon / CLICK_THERE) < MOST_CLICKS
+    assert person.seconds == pytest.approx(polygon + person.clicks * CLICK_THERE)
 
 
 def test_without_propagation_each_wrong_frame_is_corrected() -> None:
