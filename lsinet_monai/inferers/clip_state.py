@@ -167,7 +167,7 @@ class ClipState:
         self.waiting_begins_scene = state.get("waiting_begins_scene", False)
         # Earlier versions saved other parts, as "seen". Without it the next frame is not compared.
         seen = state.get("seen_frame")
-        self.seen = None if seen is None else SeenFrame.from_list(seen)
+        self.seen = None if seen is None else SeenFrame(*seen)
         self.cuts = list(state.get("cuts", []))
         self.left_empty = state.get("left_empty")
         shape = state.get("frame_shape")

@@ -4,9 +4,6 @@ Two frames show one scene if the positions of the later one look like those near
 features at stride 16, more than they do by chance: when the later frame is mirrored or turned. Mucosa looks like mucosa
 everywhere, and blur like blur, so a likeness alone says little. What comes between camera and mucosa for a while
 (glare, water, smoke, blur) makes frames of one scene less alike, and less clear; so a less clear frame needs less.
-
-Where a clip's frames do not follow one another, but lie seconds apart, they need more. This depends on the frames
-before, so only :func:`find_cuts`, which sees a clip from its start, asks for it; :func:`is_cut` compares two frames.
 ``docs/experiments.md`` has the rates on cuts and on frames of one scene.
 """
 
@@ -34,13 +31,6 @@ _SAME_SCENE = 0.7
 _SEARCH = 4.0
 # Whatever the sum, frames that are no more alike than by chance, and of which no more comes back, show two scenes.
 _MORE_THAN_CHANCE, _FEW_COME_BACK = 0.02, 0.7
-
-# Where frames do not follow one another as those of a video do, fewer are taken for one scene. How well they do is the
-# sum above, averaged over the pairs so far: about 1.6 at frame rate, and 1.1 if they lie seconds apart. Up to the first
-# number a pair needs all of what is added, from the second on none. Chosen on ClinicDB's training sequences.
-_APART, _FOLLOWING = 1.1, 1.25
-_MORE_IF_APART = 0.2
-_PACE_STEP = 0.07  # the weight of the newest pair in this average
 
 # A place moves by at most so many cells from one frame to the next: 32 pixels of the network's frame.
 _WINDOW = 2
@@ -70,41 +60,21 @@ def likeness_of_places(earlier: Tensor, later: Tensor) -> Tensor:
     return (nearby * second.flatten(2).unsqueeze(2)).sum(1).amax(1).unflatten(1, later.shape[-2:])
 
 
-class Comparison(NamedTuple):
-    """How much two frames look like one scene."""
-
-    score: Tensor
-    """(1,): the more, the more they do; NaN if one of them is not finite."""
-    by_chance: Tensor
-    """(1,), bool: whether they are no more alike than by chance, so that they show two scenes, whatever the score."""
-
-    def is_cut(self, pace: Tensor | None = None) -> Tensor:
-        """Whether they show two scenes.
-
-        Args:
-            pace: (1,), the mean score of a clip's pairs, see :attr:`SeenFrame.pace`; that of a video if not given.
-
-        Returns:
-            (1,), bool; False if one of the frames is not finite.
-        """
-        more: Tensor | float = 0.0
-        if pace is not None:
-            more = _MORE_IF_APART * ((_FOLLOWING - pace) / (_FOLLOWING - _APART)).clamp(0, 1)
-        return (self.score < _SAME_SCENE + more) | self.by_chance
-
-
-def compare(earlier: Tensor, later: Tensor, less_clear: Tensor) -> Comparison:
-    """Compare a frame with another one.
+def is_other_scene(earlier: Tensor, later: Tensor, less_clear: Tensor) -> Tensor:
+    """Whether a frame shows another scene than another frame.
 
     Args:
         earlier: (1, C, h, w), features at stride 16.
         later: the same of a frame after it, or before.
         less_clear: (1,), by how much the later one is less clear at stride 32, see
             :func:`~lsinet_monai.inferers.clarity.clarity_at`.
+
+    Returns:
+        (1,), bool; False if one of them is not finite.
     """
-    alike, by_chance, share = _measure(earlier, later)
+    alike, by_chance, share = _compare(earlier, later)
     score = alike + _BY_CHANCE * by_chance + _COME_BACK * share + _EXCUSE * less_clear
-    return Comparison(score, (alike < by_chance + _MORE_THAN_CHANCE) & (share < _FEW_COME_BACK))
+    return (score < _SAME_SCENE) | ((alike < by_chance + _MORE_THAN_CHANCE) & (share < _FEW_COME_BACK))
 
 
 def scene_measures(earlier: Features, later: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -113,20 +83,19 @@ def scene_measures(earlier: Features, later: Features) -> tuple[Tensor, Tensor, 
     These are the likeness, the likeness by chance, the share of places that come back, and by how much the later one is
     less clear.
     """
-    return *_measure(earlier.features[1], later.features[1]), _loses_clarity(earlier, later)
+    return *_compare(earlier.features[1], later.features[1]), _loses_clarity(earlier, later)
 
 
 def is_cut(earlier: Features, later: Features) -> bool:
-    """Whether there is a cut between two frames of a video, each a batch of one. On a GPU this waits for them."""
-    found = compare(earlier.features[1], later.features[1], _loses_clarity(earlier, later))
-    return bool(found.is_cut().item())
+    """Whether there is a cut between two frames, each a batch of one. On a GPU this waits for them."""
+    return bool(is_other_scene(earlier.features[1], later.features[1], _loses_clarity(earlier, later)).item())
 
 
 def _loses_clarity(earlier: Features, later: Features) -> Tensor:
     return _less_clear(clarity_at(earlier.features[2]), clarity_at(later.features[2]))
 
 
-def _measure(earlier: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _compare(earlier: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     turned = [later.flip(sides) for sides in ((3,), (2,), (2, 3))]
     alike, *turned_alike = scene_likeness(earlier, torch.cat([later, *turned])).split(1)
     share = share_that_comes_back(earlier, later, Match.identity(earlier), _SEARCH)
@@ -145,21 +114,6 @@ class SeenFrame(NamedTuple):
     """(1, C, h, w), at stride 16: of the last frame that shows something; NaN at a clip's start."""
     clarity: Tensor
     """(1,), float32, its clarity at stride 32; NaN at a clip's start."""
-    pace: Tensor
-    """(1,), float32: how well the clip's frames follow one another, the mean of their scores; NaN before there are two.
-    """
-
-    @classmethod
-    def at_start(cls, features: Tensor) -> SeenFrame:
-        """Make it for a clip's first frame, with features (1, C, h, w) at stride 16."""
-        nothing = torch.full_like(features, torch.nan)
-        return cls(nothing, *(2 * [nothing[:, 0, 0, 0].float()]))
-
-    @classmethod
-    def from_list(cls, saved: Sequence[Tensor]) -> SeenFrame:
-        """Make it from its saved parts. Earlier versions saved no pace."""
-        features, clarity, *pace = saved
-        return cls(features, clarity, *(pace or [torch.full_like(clarity, torch.nan)]))
 
 
 def follow_scene(
@@ -181,12 +135,10 @@ def follow_scene(
     states: list[Tensor] = []
     for current, clarity, is_usable in zip(features, map(clarity_at, coarse), usable, strict=True):
         shows = is_usable & are_finite([current])
-        found = compare(seen.features, current, _less_clear(seen.clarity, clarity))
-        pace = torch.where(seen.pace.isnan(), found.score, torch.lerp(seen.pace, found.score, _PACE_STEP))
         # A comparison with NaN, of a clip that has shown nothing yet, is never a cut.
-        cuts.append(shows & found.is_cut(pace))
+        cuts.append(shows & is_other_scene(seen.features, current, _less_clear(seen.clarity, clarity)))
         chosen = torch.where(shows[:, None, None, None], current, seen.features)
-        seen = SeenFrame(chosen, *(torch.where(shows, x, y) for x, y in ((clarity, seen.clarity), (pace, seen.pace))))
+        seen = SeenFrame(chosen, torch.where(shows, clarity, seen.clarity))
         states += seen
     return [torch.cat(cuts), *states]
 
@@ -211,6 +163,9 @@ def find_cuts(
         for each frame whether it begins another scene, and what to pass on as ``seen``.
     """
     features, coarse = ([frame.features[stride] for frame in frames] for stride in (1, 2))
-    cuts, *states = follow(seen or SeenFrame.at_start(features[0]), features, coarse, usable)
+    if seen is None:
+        nothing = torch.full_like(features[0], torch.nan)
+        seen = SeenFrame(nothing, nothing[:, 0, 0, 0].float())
+    cuts, *states = follow(seen, features, coarse, usable)
     parts = len(SeenFrame._fields)
     return cuts.tolist(), [SeenFrame(*states[at : at + parts]) for at in range(0, len(states), parts)]

@@ -66,9 +66,9 @@ class FrameEngine:
         """Compare frames to find cuts: see :func:`follow_scene`."""
         count = len(features)
 
-        def follow(features: Tensor, clarity: Tensor, pace: Tensor, *frames: Tensor) -> list[Tensor]:
+        def follow(features: Tensor, clarity: Tensor, *frames: Tensor) -> list[Tensor]:
             kinds = (frames[start : start + count] for start in (0, count, 2 * count))
-            return follow_scene(SeenFrame(features, clarity, pace), *kinds)
+            return follow_scene(SeenFrame(features, clarity), *kinds)
 
         inputs = [*seen, *features, *coarse, *usable]
         return self._run("the search for cuts", None, follow, inputs) or follow(*inputs)

@@ -23,8 +23,9 @@ SHORT_TRACK = 5
 _SMALL = 0.3  # of a part's area: a part that is smaller than this, next to it, belongs to it
 _NEAR = 0.5  # of the square root of a part's area: what is next to it
 _COVERED = 0.5  # of a part's area: so much of it belonged to a lesion before
-_KNOWN = 3  # frames that show a lesion, before it keeps its share of a part that joins it with another
-# A part that overlaps a lesion of the frame before, by an IoU of less than this, and is less alike, is another lesion.
+_KNOWN = 3  # frames that show a lesion, before it keeps its share of a joint part, and before its look tells it apart
+# A part that overlaps a lesion by an IoU of less than this, and is less alike, is another lesion. After an absence
+# it must be as alike as any lesion that is back.
 _OVERLAP, _STRANGE = 0.3, 0.4
 # A lesion after an absence. ``benchmarks/lesions.py`` says how well these numbers fit.
 _SEEN = 2  # frames that show a lesion, before it may be back next to another
@@ -67,9 +68,8 @@ class Track:
 class LesionTracker(LesionLinker):
     """Track the lesions of a video so that a polyp is one lesion: called with each frame's mask and features in turn.
 
-    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. But where the
-    frame before does not show the lesion, or hardly at this place, the features must be similar too, since the camera
-    may have moved. Then:
+    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. But if it
+    hardly overlaps one, the features must be similar too, since the camera may have moved. Then:
 
     - A part that joins lesions that were apart for some frames is divided: each pixel goes to the nearest of them.
     - A part that overlaps none belongs to the same lesion as a part of three times its area close to it, or to a
@@ -108,23 +108,24 @@ class LesionTracker(LesionLinker):
         Returns:
             int32, (H, W): 0 for the background, elsewhere the lesion's id, from 1.
         """
+        earlier = [labels for labels, _ in self._earlier if labels.shape == mask.shape]
         before = np.zeros(mask.shape, np.int32)
-        for earlier, _ in self._earlier:
-            if earlier.shape == mask.shape:
-                before = np.where(earlier > 0, earlier, before)  # the last lesion of each pixel
+        for labels in earlier:
+            before = np.where(labels > 0, labels, before)  # the last lesion of each pixel
         first_new = self.next_id
         parts = super().__call__(mask)
         self._earlier.pop()
         self.next_id = first_new
         self._divide(parts, before)
         found = _find_parts(parts, features)
-        lesions = self._choose(parts, found, before, first_new)
+        known = {part: part for part in found if part < first_new and self._goes_on(found[part], part, parts, earlier)}
+        lesions = self._choose(parts, found, before, known)
         table = np.zeros(max(found, default=0) + 1, np.int32)
         table[list(lesions)] = list(lesions.values())
-        labels: np.ndarray = table[parts]
-        super().follow(labels)
+        result: np.ndarray = table[parts]
+        super().follow(result)
         self._see({lesions[part]: found[part] for part in reversed(found)})
-        return labels.copy()
+        return result.copy()
 
     def follow(self, labels: np.ndarray, features: np.ndarray | None = None) -> None:
         """Take over a frame whose lesions already have ids, given by a person or an earlier run, as the next frame.
@@ -167,10 +168,10 @@ class LesionTracker(LesionLinker):
                 parts[box] = np.where(parts[box] == part, seeds[tuple(nearest)], parts[box])
 
     def _choose(
-        self, parts: np.ndarray, found: Mapping[int, _Part], before: np.ndarray, first_new: int
+        self, parts: np.ndarray, found: Mapping[int, _Part], before: np.ndarray, known: Mapping[int, int]
     ) -> dict[int, int]:
-        """Choose the lesion of each part. Those below ``first_new`` overlap the lesion of this id."""
-        lesions = {part: part for part in found if part < first_new and self._goes_on(part, found[part], parts)}
+        """Choose the lesion of each part. Those of ``known`` have one already."""
+        lesions = dict(known)
         new = [part for part in found if part not in lesions]
         covers: dict[int, int] = {}
         if new:
@@ -193,18 +194,17 @@ class LesionTracker(LesionLinker):
                 self.next_id += 1
         return lesions
 
-    def _goes_on(self, lesion: int, part: _Part, parts: np.ndarray) -> bool:
+    def _goes_on(self, part: _Part, lesion: int, parts: np.ndarray, earlier: list[np.ndarray]) -> bool:
         """Whether the part that overlaps a lesion of the last frames, and has its id, can be this lesion."""
         track = self.tracks.get(lesion)
-        if track is None or not track.look.any():
+        if track is None or track.frames < _KNOWN or not (part.look.any() and track.look.any()):
             return True
-        alike = _cosine(part.look, track.look)
-        if track.runs[-1].last < self.frame - 1:
-            return alike >= _ALIKE
-        if alike >= _STRANGE:
+        needed = _STRANGE if track.runs[-1].last == self.frame - 1 else _ALIKE
+        if not _cosine(part.look, track.look) < needed:  # unknown if the features are not finite
             return True
-        before, now = self._earlier[-1][0] == lesion, parts == lesion
-        return np.count_nonzero(before & now) >= _OVERLAP * np.count_nonzero(before | now)
+        before = next(shown for shown in (labels == lesion for labels in reversed(earlier)) if shown.any())
+        now = parts == lesion
+        return bool(np.count_nonzero(before & now) >= _OVERLAP * np.count_nonzero(before | now))
 
     def _find_absent(self, part: _Part, shown: set[int], seen: int = 1, than: int | None = None) -> int | None:
         """Find the lesion that a part fits best, among those that the frame does not show yet.

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lsinet_monai.inferers import cuts
-from lsinet_monai.inferers.cuts import Comparison, SeenFrame, find_cuts, is_cut, scene_likeness
+from lsinet_monai.inferers.cuts import find_cuts, is_cut, scene_likeness
 from lsinet_monai.networks import Features
 
 
@@ -81,12 +80,12 @@ def test_frames_that_show_nothing_are_passed_over() -> None:
     ]:
         usable = [torch.tensor([letter != "."]) for letter in pattern]
         frames = _frames(*({"a": a, "b": b, "x": bad}.get(letter, _scene(9)) for letter in pattern))
-        found, states = find_cuts(None, frames, usable)
-        assert found == [bool(x) for x in expected]
+        cuts, states = find_cuts(None, frames, usable)
+        assert cuts == [bool(x) for x in expected]
         # In two parts it is the same.
         first, halfway = find_cuts(None, frames[:2], usable[:2])
         second, _ = find_cuts(halfway[-1], frames[2:], usable[2:])
-        assert first + second == found
+        assert first + second == cuts
         assert torch.equal(states[-1].features, {"a": a, "b": b}[pattern[-1]])
 
 
@@ -96,33 +95,6 @@ def test_what_comes_between_for_a_while_is_no_cut() -> None:
     shown = {"a": a, "b": b, "h": _haze(a), "u": 0.3 * _scene(2)}
     for pattern, expected in [("ahha", [0, 0, 0, 0]), ("ahhb", [0, 0, 0, 1]), ("ahh", [0, 0, 0]), ("aua", [0, 1, 1])]:
         frames = _frames(*(shown[letter] for letter in pattern))
-        found, states = find_cuts(None, frames, len(pattern) * [torch.tensor([True])])
-        assert found == [bool(x) for x in expected]
+        cuts, states = find_cuts(None, frames, len(pattern) * [torch.tensor([True])])
+        assert cuts == [bool(x) for x in expected]
         assert torch.equal(states[-1].features, shown[pattern[-1]])
-
-
-@pytest.mark.parametrize(("score", "pace", "expected"), [(0.6, 1.6, True), (0.8, 1.6, False), (0.8, 1.1, True)])
-def test_frames_that_do_not_follow_one_another_need_more(score: float, pace: float, expected: bool) -> None:
-    found = Comparison(torch.tensor([score]), torch.tensor([False]))
-    assert found.is_cut(torch.tensor([pace])).tolist() == [expected]
-    assert found.is_cut().tolist() == [score < 0.7]
-
-
-def test_the_pace_is_that_of_the_frames_so_far() -> None:
-    frames = _frames(*(_scene(0) for _ in range(3)), *(_scene(n) for n in range(1, 9)))
-    _, states = find_cuts(None, frames, len(frames) * [torch.tensor([True])])
-    paces = torch.cat([state.pace for state in states])
-    assert paces[0].isnan() and paces[1] == paces[2] > 1.6
-    assert (paces[2:].diff() < 0).all()
-    # Earlier versions did not save it.
-    features, clarity, _ = states[-1]
-    assert SeenFrame.from_list([features, clarity]).pace.isnan().all()
-    assert SeenFrame.from_list(states[-1]).pace == paces[-1]
-
-
-@pytest.mark.parametrize(("usual", "expected"), [(1.6, False), (1.0, True)])
-def test_a_clip_of_stills_is_cut_sooner(monkeypatch: pytest.MonkeyPatch, usual: float, expected: bool) -> None:
-    scores = iter([torch.nan, *(5 * [usual]), 0.8])
-    monkeypatch.setattr(cuts, "compare", lambda *_: Comparison(torch.tensor([next(scores)]), torch.tensor([False])))
-    found, _ = find_cuts(None, _frames(*(7 * [_scene(0)])), 7 * [torch.tensor([True])])
-    assert found == [*(6 * [False]), expected]

@@ -222,8 +222,7 @@ def test_nothing_waits_for_the_gpu(
             frames = [torch.empty(1, 3, *size, device="cuda") for _ in range(2)]
             current, adjacent = engine.encode(frames)
             features, coarse = ([x.features[stride] for x in (current, adjacent)] for stride in (1, 2))
-            clarity = clarity_at(coarse[0])
-            seen = SeenFrame(features[0], clarity, torch.full_like(clarity, torch.nan))
+            seen = SeenFrame(features[0], clarity_at(coarse[0]))
             cuts, *_ = engine.follow_scene(seen, features, coarse, [~are_blank(frame) for frame in frames])
             assert cuts.shape == (2,)
             clearest = ClearestFrame.after(None, current)

@@ -40,6 +40,7 @@ def _track(masks: list[np.ndarray]) -> list[list[int]]:
 
 WHOLE, LEFT, RIGHT = _box((10, 10, 30, 40)), _box((10, 10, 30, 22)), _box((10, 26, 30, 40))
 OTHER = _box((10, 44, 30, 74))
+PATCH = _box((24, 36, 34, 50))  # hardly overlaps WHOLE
 EMPTY = _box()
 
 CLIPS = [
@@ -72,7 +73,8 @@ BACK = [
     ("elsewhere", OTHER, 0, 10, True),
     ("with other features", WHOLE, 1, 10, False),
     ("so soon that it overlaps itself", WHOLE, 0, 2, True),
-    ("as soon, with other features", WHOLE, 1, 2, False),
+    ("as soon at its place, with other features", WHOLE, 1, 2, True),
+    ("as soon and hardly overlapping, with other features", PATCH, 1, 2, False),
     ("after too long", WHOLE, 0, 80, False),
 ]
 
@@ -91,6 +93,29 @@ def _blink(tracker: LesionTracker, frame: int) -> np.ndarray:
     """Two lesions, of which one is away for some frames."""
     mask = WHOLE if 10 <= frame < 20 else WHOLE | OTHER
     return tracker(mask, _look(WHOLE, 0) + _look(mask & OTHER, 1))
+
+
+@pytest.mark.parametrize(
+    ("mask", "channel", "frames", "expected"),
+    [(WHOLE, 1, 5, 1), (PATCH, 0, 5, 1), (PATCH, 1, 5, 2), (PATCH, 1, 2, 1), (PATCH, None, 5, 1)],
+    ids=["in its place", "alike", "another lesion", "not known for long", "without features"],
+)
+def test_what_hardly_overlaps_a_lesion(mask: np.ndarray, channel: int | None, frames: int, expected: int) -> None:
+    tracker = LesionTracker()
+    for _ in range(frames):
+        tracker(WHOLE, _look(WHOLE, 0))
+    labels = tracker(mask, None if channel is None else _look(mask, channel))
+    assert labels[mask].tolist() == [expected] * mask.sum()
+
+
+def test_a_frame_without_finite_features_keeps_its_lesion() -> None:
+    tracker = LesionTracker()
+    for _ in range(5):
+        tracker(WHOLE, _look(WHOLE, 0))
+    for _ in range(2):
+        assert tracker(PATCH, np.full((3, *SIZE), np.nan, np.float32)).max() == 1
+        tracker(EMPTY, _look(EMPTY, 0))
+    assert tracker(WHOLE, _look(WHOLE, 0)).max() == 1
 
 
 @pytest.mark.parametrize(("channel", "id_back"), [(1, 2), (0, 1)], ids=["like the lesion", "like what is next to it"])
