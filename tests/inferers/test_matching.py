@@ -71,3 +71,11 @@ def test_what_moves_comes_back_and_another_scene_does_not() -> None:
     assert share_that_comes_back(corrected, corrected, start) == 1
     assert share_that_comes_back(corrected, _move(corrected, 2, 1), start) > 0.8  # not what left the frame
     assert share_that_comes_back(corrected, _features(1), start) < 0.6
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_features_of_any_type(dtype: torch.dtype) -> None:
+    features = _features().to(dtype)
+    match = match_features(features, _move(features, 1, 0), Match.identity(features))
+    assert {part.dtype for part in (*match, *Match.identity(features))} == {torch.float32}
+    assert share_that_comes_back(features, features, Match.identity(features)) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -740,3 +741,14 @@ def test_refused_points_leave_the_corrections_as_they_are(prompt_network: LSINet
     assert not session.masks
     with pytest.raises(InputError, match="no prompt head"):
         _session(small_network).add_points(4, [[20, 30]], [1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_a_network_of_any_type_with_the_label_apps_options(prompt_network: LSINet, dtype: torch.dtype) -> None:
+    network = copy.deepcopy(prompt_network).to(dtype)
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 80, 3), np.uint8)
+    inferer = SequentialVideoInferer(adjacent="clearest", detect_cuts=True, smoothing=0.35, refine=True)
+    session = VideoSession(network, frames, 64, inferer)
+    session.add_mask(1, np.ones((64, 80), bool))
+    assert [frame for frame, _ in session.propagate()] == [0, 1, 2, 3]
+    assert all(np.isfinite(probability).all() for _, probability in session.propagate())
