@@ -43,6 +43,8 @@ def refine(network: LSINet, frame: Features, detail: Tensor, logit: Tensor) -> T
     """
     probability = logit.float().sigmoid()
     cells = reduce_mask(probability, (logit.shape[-2], logit.shape[-1]))[:, 0] > 0.5
+    if _is_at_hand(cells) and not cells.any():
+        return logit
     place = find_deepest(cells)
     part = _part_at(cells, place)
     drawn = redraw(network, frame, detail, probability, place)
@@ -75,6 +77,11 @@ def redraw(network: LSINet, frame: Features, detail: Tensor, mask: Tensor, place
     return _enlarge(network.refine(frame, detail, points, labels, None, small), mask).sigmoid()
 
 
+def _is_at_hand(values: Tensor) -> bool:
+    """Whether a look at values, to save work, does not wait for a GPU."""
+    return values.device.type == "cpu"
+
+
 def _enlarge(cells: Tensor, like: Tensor) -> Tensor:
     """Resize from stride 4 of the padded frame to the frame: (B, 1, h, w) -> (B, 1, H, W)."""
     enlarged = F.interpolate(cells, scale_factor=PROMPT_STRIDE, mode="bilinear", align_corners=False)
@@ -88,7 +95,10 @@ def _part_at(mask: Tensor, place: Tensor) -> Tensor:
     allowed = mask.float()[:, None]
     part = (cells == (place[..., 1:] * width + place[..., :1])).float()[:, None] * allowed
     for _ in range((height + width) // _STEPS):
-        part = F.max_pool2d(part, 2 * _STEPS + 1, 1, _STEPS) * allowed
+        grown = F.max_pool2d(part, 2 * _STEPS + 1, 1, _STEPS) * allowed
+        if _is_at_hand(part) and torch.equal(grown, part):
+            break
+        part = grown
     return part[:, 0] > 0
 
 
@@ -112,6 +122,8 @@ def find_deepest(mask: Tensor) -> Tensor:
             across = F.max_pool2d(outside[:, :, 1:-1], (1, 3), 1)
             outside = torch.maximum(across, F.max_pool2d(outside[..., 1:-1], (3, 1), 1))
         left = 1 - outside
+        if _is_at_hand(left) and not left.any():
+            break
         depth += left
     place = F.avg_pool2d(depth, _SMOOTH, 1, _SMOOTH // 2).masked_fill(~mask[:, None], -1).flatten(1).argmax(1)
     return torch.stack([place % width, place // width], 1)[:, None]

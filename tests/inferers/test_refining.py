@@ -207,3 +207,16 @@ def test_graphs_change_nothing(prompt_network: LSINet, backend: object, batch: i
             logit = torch.randn(batch, 1, 64, 96, generator=torch.Generator().manual_seed(0))
             found = captured.refine(features[1], details[1], logit)
             torch.testing.assert_close(found, eager.refine(features[1], details[1], logit))
+
+
+def test_work_that_a_cpu_saves_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = [_square(16, 20, 40), _square(0, 0, 0), *torch.randn(3, 1, 1, *SIZE, generator=generator)]
+    masks += [torch.nn.functional.interpolate(torch.randn(1, 1, 6, 8, generator=generator), SIZE) for _ in range(5)]
+
+    def results() -> list[Tensor]:
+        return [refine(FakeHead(), FRAME, torch.zeros(1, 24, 24, 32), mask) for mask in masks]  # type: ignore[arg-type]
+
+    expected = results()
+    monkeypatch.setattr("lsinet_monai.inferers.refining._is_at_hand", lambda values: False)
+    torch.testing.assert_close(results(), expected, rtol=0, atol=0)
