@@ -159,6 +159,7 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
     Frames without a polyp around it are cleared in one act, which does not spread.
     """
     masks = list(masks)
+    people: set[int] = set()  # frames with a person's mask, which no other one reaches across
     person.seconds += len(masks) / RATE
     while True:
         wrong = [not is_done(mask, truth) for mask, truth in zip(masks, person.truths, strict=True)]
@@ -176,13 +177,18 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
             person.seconds += UP_TO_THERE * (len(stretch) > 1)
             for other in stretch:
                 masks[other] = corrected & False
+            people.update(stretch.tolist())
             continue
         masks[frame] = corrected
+        before = max((other for other in people if other < frame), default=-1)
+        after = min((other for other in people if other > frame), default=len(masks))
+        people.add(frame)
         session.add_mask(frame, masks[frame])
         changed = 0
         for other, probability, change in session.propagate_from(frame):
-            masks[other] = without_specks(probability > 0.5)
-            changed += change > 0
+            if before < other < after:
+                masks[other] = without_specks(probability > 0.5)
+                changed += change > 0
         person.seconds += changed / RATE
 
 

@@ -20,7 +20,7 @@ every polyp of which it covers half; this counts slivers of masks that are wrong
 - ``and elsewhere``: lesions that lie on a polyp in some frames and on none in others, per clip;
 - ``no polyp``: lesions that never lie on a polyp, per clip.
 
-``--part`` measures every second pair of clips: the thresholds of ``LesionTracker`` were chosen on the even pairs of 13
+``--part`` measures every second pair of clips: the thresholds of ``LesionTracker`` were chosen on the even pairs of 26
 clips from the held-out stills of Kvasir-SEG.
 """
 

@@ -1,6 +1,6 @@
-"""How a person's mask acts on the frames around it: through a memory that listens to masks, carried there, or both.
+"""How a person's mask acts on the frames around it through a memory that listens to masks, and carried there as well.
 
-Run from the repository's root with a network that has a mask embedding; ``docs/experiments.md`` has the results::
+Run from the repository's root, with and without a mask embedding; ``docs/experiments.md`` has the results::
 
     python -m experiments.embedding --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt
         --checkpoint MODEL
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stills", type=Path, required=True)
     parser.add_argument("--names", type=Path, required=True, help="the list of held-out stills")
-    parser.add_argument("--checkpoint", type=Path, default=Path("bundle/models/model.pt"))
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a model, with or without a mask embedding")
     parser.add_argument("--clips", type=int, default=16)
     options = parser.parse_args()
     loaded, image_size = load_checkpoint(options.checkpoint)

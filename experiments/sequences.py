@@ -28,6 +28,7 @@ from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 GOOD_IOU = 0.85
 PUBLISHED = SequentialVideoInferer()
 PUBLISHED_REFINED = SequentialVideoInferer(refine=True)
+ALONE = ("a frame by itself", "a frame by itself, refined")
 WAYS = {
     "a frame by itself": PUBLISHED,
     "a frame by itself, refined": PUBLISHED_REFINED,
@@ -41,7 +42,7 @@ WAYS = {
 def segment(frames: Tensor, network: LSINet, way: str) -> list[Tensor]:
     """Segment a sequence, (1, 3, T, H, W), in one of the ways: the logit of each frame, (1, 1, H, W)."""
     # A clip of one frame has no memory, and no neighbour but itself.
-    clips = frames.split(1, 2) if "by itself" in way else [frames]
+    clips = frames.split(1, 2) if way in ALONE else [frames]
     return [logit for clip in clips for logit in WAYS[way].stream(clip.unbind(2), network)]
 
 

@@ -69,7 +69,8 @@ class LesionTracker(LesionLinker):
     """Track the lesions of a video so that a polyp is one lesion: called with each frame's mask and features in turn.
 
     Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. But if it
-    hardly overlaps one, the features must be similar too, since the camera may have moved. Then:
+    hardly overlaps one that three frames have shown, the features must be similar too, since the camera may have moved.
+    Then:
 
     - A part that joins lesions that were apart for some frames is divided: each pixel goes to the nearest of them.
     - A part that overlaps none belongs to the same lesion as a part of three times its area close to it, or to a
@@ -200,7 +201,7 @@ class LesionTracker(LesionLinker):
         if track is None or track.frames < _KNOWN or not (part.look.any() and track.look.any()):
             return True
         needed = _STRANGE if track.runs[-1].last == self.frame - 1 else _ALIKE
-        if not _cosine(part.look, track.look) < needed:  # unknown if the features are not finite
+        if _cosine(part.look, track.look) >= needed:
             return True
         before = next(shown for shown in (labels == lesion for labels in reversed(earlier)) if shown.any())
         now = parts == lesion
@@ -282,7 +283,7 @@ def _find_parts(parts: np.ndarray, features: np.ndarray | None) -> dict[int, _Pa
     """Describe the parts of a label image, largest first."""
     rows, columns = np.nonzero(parts)
     ids, which, areas = np.unique(parts[rows, columns], return_inverse=True, return_counts=True)
-    if features is None:
+    if features is None or not np.isfinite(features).all():
         looks = np.zeros((len(ids), 1))
     else:
         # What all of the frame has in common, such as its light, would make everything alike.

@@ -99,6 +99,14 @@ def test_wrong_frames_without_a_polyp_are_cleared_in_one_act() -> None:
     assert effort.seconds == pytest.approx(9 / RATE + 1 + GO_THERE + CONFIRM + UP_TO_THERE)
 
 
+def test_nothing_spreads_across_a_cleared_stretch() -> None:
+    truths = [TRUTH] + [NOTHING] * 5 + [TRUTH] * 2
+    session = Session([TRUTH] * 8)
+    masks = [TRUTH] * 6 + [NOTHING, TRUTH]  # five frames are to be cleared, and one beside them is to be drawn
+    effort = with_propagation(Oracle(truths), masks, session)  # type: ignore[arg-type]
+    assert effort.frames_touched == 2 and list(session.masks) == [6]
+
+
 def test_clicks_that_do_not_help_take_no_longer_than_a_polygon(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn:
         def __init__(self, *_: Any) -> None:

@@ -218,5 +218,8 @@ def test_work_that_a_cpu_saves_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
         return [refine(FakeHead(), FRAME, torch.zeros(1, 24, 24, 32), mask) for mask in masks]  # type: ignore[arg-type]
 
     expected = results()
+    head = FakeHead()
+    refine(head, FRAME, torch.zeros(1, 24, 24, 32), _square(0, 0, 0))  # type: ignore[arg-type]
+    assert head.asked == []
     monkeypatch.setattr("lsinet_monai.inferers.refining._is_at_hand", lambda values: False)
     torch.testing.assert_close(results(), expected, rtol=0, atol=0)

@@ -112,10 +112,11 @@ def test_a_frame_without_finite_features_keeps_its_lesion() -> None:
     tracker = LesionTracker()
     for _ in range(5):
         tracker(WHOLE, _look(WHOLE, 0))
-    for _ in range(2):
-        assert tracker(PATCH, np.full((3, *SIZE), np.nan, np.float32)).max() == 1
+    assert tracker(PATCH, np.full((3, *SIZE), np.nan, np.float32)).max() == 1
+    for _ in range(8):
         tracker(EMPTY, _look(EMPTY, 0))
-    assert tracker(WHOLE, _look(WHOLE, 0)).max() == 1
+    assert tracker(WHOLE, _look(WHOLE, 0)).max() == 1  # it is known when it is back,
+    assert tracker(PATCH, _look(PATCH, 1)).max() == 2  # and told from others
 
 
 @pytest.mark.parametrize(("channel", "id_back"), [(1, 2), (0, 1)], ids=["like the lesion", "like what is next to it"])
