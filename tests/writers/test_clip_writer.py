@@ -138,6 +138,7 @@ def _write(
         writer.write(f"{index}.jpg", *clip[index])
         if index % 4 == 3:
             writer.flush()
+    writer._threads.shutdown()  # a killed process has none: they would write beside the next run's
     return writer
 
 

@@ -1891,6 +1891,7 @@ class TestSpreadPreview:
             draws(page, np.count_nonzero(masks[frame]))
             assert page.inner_text("#frame-state") == "Preview: not saved; 1 other not saved"
         assert (all_labels(server, video) == before).all() and not server.get(f"videos/{video}")["corrections"]
+        page.wait_for_function("() => location.hash.endsWith('/1')")  # the address follows the frame after a moment
         page.reload()
         says(page, "Frames that are not saved: 7.")  # the one with the click
         assert page.is_hidden("#preview") and drawn_pixels(page) == 0
