@@ -338,8 +338,8 @@ class JobQueue:
                 continue
             if job.state == "running":
                 job.state, job.message = "queued", "resumes after a restart"
-            with self._lock:
-                self._jobs[job.job] = job
+            with self._lock:  # one that is being submitted is known by now
+                self._jobs.setdefault(job.job, job)
         with self._lock:
             ended = [job for job in self.jobs() if job.state in _ENDED]
             for job in ended[:-_KEPT]:

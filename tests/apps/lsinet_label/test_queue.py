@@ -206,6 +206,20 @@ def test_a_job_that_is_done_says_what_it_noted(run, wait):
     assert job.message == "done: 2 frames cannot be read" and "note" not in job.public()
 
 
+def test_a_job_that_is_found_while_it_is_submitted_stays_the_same_one(tmp_path):
+    class Earlier(dict):
+        """As the worker saw the jobs before the last one was known."""
+
+        def __contains__(self, key):
+            return False
+
+    queue = JobQueue(tmp_path, lambda job: steps(1))
+    job = queue.submit("a", "annotate")
+    queue._jobs = Earlier(queue._jobs)
+    queue._scan()
+    assert queue.jobs()[0] is job
+
+
 def test_a_running_annotation_is_the_same_job_and_a_running_propagation_is_not(tmp_path):
     queue = JobQueue(tmp_path, lambda job: steps(1))
     annotate, propagate = queue.submit("a", "annotate"), queue.submit("a", "propagate", 1)
