@@ -21,7 +21,7 @@ every polyp of which it covers half; this counts slivers of masks that are wrong
 - ``no polyp``: lesions that never lie on a polyp, per clip.
 
 ``--part`` measures every second pair of clips: the thresholds of ``LesionTracker`` were chosen on the even pairs of 26
-clips from the held-out stills of Kvasir-SEG.
+clips from the held-out stills of Kvasir-SEG, but for how many frames joined tracks may share, which was chosen on all.
 """
 
 from __future__ import annotations

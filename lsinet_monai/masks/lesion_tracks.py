@@ -68,7 +68,7 @@ class Track:
 class LesionTracker(LesionLinker):
     """Track the lesions of a video so that a polyp is one lesion: called with each frame's mask and features in turn.
 
-    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. But if it
+    Like :class:`LesionLinker`, it first links parts to the lesions of the last frames that they overlap. Where a part
     hardly overlaps one that three frames have shown, the features must be similar too, since the camera may have moved.
     Then:
 
