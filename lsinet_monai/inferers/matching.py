@@ -43,7 +43,7 @@ class Match(NamedTuple):
             features: (1, C, h, w), the frame's features.
         """
         batch, _, height, width = features.shape
-        float32 = torch.float32  # as all of a match, whatever the network's type
+        float32 = torch.float32  # every match is, whatever the network's type
         return cls(
             features.new_zeros(batch, 2, height, width, dtype=float32),
             features.new_ones(batch, 1, height, width, dtype=float32),

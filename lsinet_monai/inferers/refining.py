@@ -4,7 +4,8 @@ The network's masks are drawn at stride 8. The head was trained on what people c
 the polyp's (``docs/experiments.md``, "Masks that the prompt head draws again"). It draws one lesion: in a frame with
 several, the one with the deepest place is drawn again, and the others stay as they are.
 
-All of this is decided by operators on the device, so that a frame does not wait for a GPU.
+All of this is decided by operators on the device, so that a frame does not wait for a GPU. On a CPU,
+work that changes nothing is left out.
 """
 
 from __future__ import annotations
