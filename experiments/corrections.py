@@ -1,6 +1,6 @@
 """How a corrected mask changes the frames around it: the package's way against five others.
 
-Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
+Run from the repository's root; ``docs/experiments/corrections.md`` has the commands and their results::
 
     python -m experiments.corrections train --seed 11 --output outputs/corrections/seed11
     python -m experiments.corrections measure --output outputs/corrections/seed11

@@ -1,6 +1,6 @@
 """How well cuts are found, and what finding them does to corrections.
 
-Run from the repository's root; ``docs/experiments.md`` has the command and its results::
+Run from the repository's root; ``docs/experiments/cuts.md`` has the command and its results::
 
     python -m experiments.cuts --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt --dataset_dir DIR
 

@@ -1,6 +1,6 @@
 """How a person's mask acts on the frames around it through a memory that listens to masks, and carried there as well.
 
-Run from the repository's root, with and without a mask embedding; ``docs/experiments.md`` has the results::
+Run from the repository's root, with and without a mask embedding; ``docs/experiments/corrections.md`` has the results::
 
     python -m experiments.embedding --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt
         --checkpoint MODEL

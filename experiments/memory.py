@@ -1,6 +1,6 @@
 """What the memory contributes, and which frames to write to it: trained networks run over whole clips in several ways.
 
-Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
+Run from the repository's root; ``docs/experiments/memory.md`` has the commands and their results::
 
     python -m experiments.memory phantom outputs/corrections/seed11 --clips 4 --frames 1000
     python -m experiments.memory held-out outputs/ways/released/0 --fold 0 --dataset_dir DIR

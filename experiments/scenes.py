@@ -1,6 +1,6 @@
 """What tells frames of one scene from frames of two: fits the numbers of ``lsinet_monai/inferers/cuts.py``.
 
-Run from the repository's root; ``docs/experiments.md`` has the command and its results::
+Run from the repository's root; ``docs/experiments/cuts.md`` has the command and its results::
 
     python -m experiments.scenes --stills DIR/Kvasir-SEG --names NAMES --dataset_dir DIR/CVC-ClinicDB
 

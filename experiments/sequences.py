@@ -1,6 +1,6 @@
 """What inference does to pictures that are no video: CVC-ClinicDB's sequences, whose frames are seconds apart.
 
-Run from the repository's root; ``docs/experiments.md`` has the command and its results::
+Run from the repository's root; ``docs/experiments/refining.md`` has the command and its results::
 
     python -m experiments.sequences --dataset_dir DIR [--split TestEasyDataset/Unseen]
 

@@ -1,6 +1,6 @@
 """Ways to train, compared on the sequences of the training data that each training holds out.
 
-Run from the repository's root; ``docs/experiments.md`` has the commands and their results::
+Run from the repository's root; ``docs/experiments/recipe.md`` has the commands and their results::
 
     python -m experiments.training train --way released --fold 0 --dataset_dir DIR --output outputs/ways
     python -m experiments.training table outputs/ways

@@ -102,7 +102,7 @@ def test_the_container_starts_the_server_as_the_guide_does() -> None:
 FOLDERS = "apps|benchmarks|bundle/configs|docs|examples|experiments|lsinet_monai|scripts|tests"
 GUIDE = [
     *ROOT.glob("*.md"),
-    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("docs/**/*.md"),
     ROOT / "apps/lsinet_label/README.md",
     ROOT / "bundle/docs/README.md",
 ]

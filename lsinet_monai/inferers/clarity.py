@@ -1,8 +1,8 @@
 """How clearly a frame shows its scene.
 
 Blur, smoke and water, or a lens at the wall, leave the encoder's features much alike at all positions. So their
-standard deviation tells a clear frame from one that shows little, without further weights. ``docs/experiments.md`` has
-the rates.
+standard deviation tells a clear frame from one that shows little, without further weights. ``docs/experiments/time.md``
+has the rates.
 """
 
 from __future__ import annotations

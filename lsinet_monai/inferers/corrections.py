@@ -30,7 +30,7 @@ MOST_CORRECTED = 8
 _STRIDE = STRIDES[0]
 # A mask is carried to frames that show what the corrected one shows: so large a share of them comes back when they are
 # matched forwards and backwards, or the two frames are so much alike, as in a blurred stretch, in which little comes
-# back. Chosen on clips of stills and on CVC-ClinicDB's training sequences, see docs/experiments.md.
+# back. Chosen on clips of stills and on CVC-ClinicDB's training sequences, see docs/experiments/cuts.md.
 _COME_BACK = 0.6
 _MOST_LESIONS = 6  # that are drawn again: each costs a pass of the prompt head
 _MARGIN = 8  # pixels at the encoder's input, about a lesion that could not be drawn again

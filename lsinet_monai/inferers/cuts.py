@@ -4,7 +4,7 @@ Two frames show one scene if the positions of the later one look like those near
 features at stride 16, more than they do by chance: when the later frame is mirrored or turned. Mucosa looks like mucosa
 everywhere, and blur like blur, so a likeness alone says little. What comes between camera and mucosa for a while
 (glare, water, smoke, blur) makes frames of one scene less alike, and less clear; so a less clear frame needs less.
-``docs/experiments.md`` has the rates on cuts and on frames of one scene.
+``docs/experiments/cuts.md`` has the rates on cuts and on frames of one scene.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Through the memory a mask has little effect: at 352 x 352 it scales a value by about 2% at most (see
 :func:`lsinet_monai.networks.memory.weight_one_scale`). Therefore each corrected mask is also carried to its neighbours,
 by matching the encoder's features: each position of a neighbour finds its place in the corrected frame and takes the
-mask from there. Trust in the mask falls with difference in features, and with distance in time. ``docs/experiments.md``
-compares this with other ways.
+mask from there. Trust in the mask falls with difference in features, and with distance in time. The page
+``docs/experiments/corrections.md`` compares this with other ways.
 
 Where masks are refined (:mod:`lsinet_monai.inferers.refining`), the prompt head draws each carried lesion again in its
 new frame. It is trusted if both agree, and if the places that it covers look like the same places of the corrected
@@ -32,7 +32,7 @@ __all__ = ["CarriedMask", "blend", "can_trust", "carry_mask", "nearness"]
 # Frames are matched on the finest grid.
 _STRIDE = STRIDES[0]
 # When a mask that was drawn again is trusted: the IoU with the carried one, and the mean likeness of the places that it
-# covers. Chosen on clips of validation stills and on CVC-ClinicDB's training sequences, see docs/experiments.md.
+# covers. Chosen on clips of validation stills and on CVC-ClinicDB's training sequences, see docs/experiments/cuts.md.
 _AGREE = 0.6
 _ALIKE = 0.7
 

@@ -1,7 +1,7 @@
 """Refining: the prompt head draws a mask again, at stride 4, without any click of a person.
 
 The network's masks are drawn at stride 8. The head was trained on what people correct, and its outlines lie closer to
-the polyp's (``docs/experiments.md``, "Masks that the prompt head draws again"). It draws one lesion: in a frame with
+the polyp's (``docs/experiments/refining.md``). It draws one lesion: in a frame with
 several, the one with the deepest place is drawn again, and the others stay as they are.
 
 All of this is decided by operators on the device, so that a frame does not wait for a GPU. On a CPU,

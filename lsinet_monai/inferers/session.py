@@ -70,7 +70,7 @@ class VideoSession:
             reverse; masks are smoothed in the direction of the propagation, and anew from each corrected frame on.
         reach: the number of frames on either side on which a correction acts; 0 for none. For frames that
             are farther apart than those of a video, let the inferer detect cuts, or use 0: masks that are carried to
-            frames of another view make them worse (``docs/experiments.md``, "Real frames").
+            frames of another view make them worse (``docs/experiments/corrections.md``).
         kept_frames: the number of encoded frames to keep, at least ``reach`` + ``encode_batch`` + 3, the default. With
             twice the reach, a frame whose mask is replaced propagates again without encoding any frame.
         frame_size: height and width of the video's frames, for a source that gives them resized to ``image_size`` by
