@@ -3,7 +3,7 @@
     python benchmarks/corrections.py [--counts 1 20 200] [--rounds 3] [--size 352]
 
 Of a long video one frame in ten is corrected, and the frame next to the one in the middle is asked for, with the
-shipped model. The video is 40 phantom frames, forwards and backwards in turns.
+shipped model and the label app's settings. The video is 40 phantom frames, forwards and backwards in turns.
 
 - **all encoded**: what a propagation did before its first frame when all corrected frames were in memory: it encoded
   them, one by one, and wrote them.
@@ -30,6 +30,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from label_app import make_app_inferer
+from lib.store import REACH
 from machine import describe
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,7 +39,7 @@ from torch.nn import functional as F
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import MemoryBank, VideoSession, encode_frames
 from lsinet_monai.inferers.window_search import search_windows
-from lsinet_monai.networks import LSINet, load_checkpoint
+from lsinet_monai.networks import LSINet, fuse_norms, load_checkpoint
 
 MODEL = Path(__file__).resolve().parents[1] / "bundle" / "models" / "model.pt"
 SPACING = 10
@@ -97,7 +99,7 @@ def measure_waits(network: LSINet, size: int, count: int, rounds: int) -> Waits:
             memory.write(features.keys, features.values, permanent=True)
 
     def make_session() -> VideoSession:
-        session = VideoSession(network, video, size)
+        session = VideoSession(network, video, size, make_app_inferer(network), reach=REACH)
         for frame in corrected:
             session.add_mask(frame, video.mask(frame))
         return session
@@ -191,6 +193,7 @@ def main() -> None:
         sizes = " | ".join(f"{size:.0f}" for size in memory)
         print(f"| {side}x{side} | {milliseconds} | {times[0] / times[1]:.1f} | {sizes} | {apart:.0e} |", flush=True)
     network, _ = load_checkpoint(MODEL)
+    fuse_norms(network)  # as in the app
     print("\n| corrected frames | all encoded, s | nothing kept, s | features kept, s |\n|---:|---:|---:|---:|")
     for count in arguments.counts:
         waits = measure_waits(network, arguments.size, count, arguments.rounds)

@@ -190,22 +190,36 @@ class Corrections:
         end = min(count, frame + self.reach + 1, count if later is None else later)
         return range(first, end)
 
-    def carried_to(self, frame: int, without: int | None = None) -> list[CarriedMask]:
+    def carried_to(self, frame: int) -> list[CarriedMask]:
         """The masks that are carried to a frame.
 
         Args:
             frame: its index, from 0.
-            without: a corrected frame to leave out, as if it had no mask.
 
         Returns:
             up to two masks at the frame's own size; an empty list for a corrected or damaged frame, and for one out of
             reach.
         """
+        return self.carried_with_and_without(None, frame)[0]
+
+    def carried_with_and_without(
+        self, corrected: int | None, frame: int
+    ) -> tuple[list[CarriedMask], list[CarriedMask]]:
+        """The masks that are carried to a frame, and those that would be if a corrected frame had none.
+
+        A mask in both is carried once. See :meth:`carried_to`.
+        """
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None or not encoded.is_finite:
-            return []
-        within = [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
-        return [found for corrected in within if (found := self._carry(corrected, frame, encoded)) is not None]
+            return [], []
+        sources = self._sources(frame), self._sources(frame, without=corrected)
+        carried = {source: self._carry(source, frame, encoded) for source in {*sources[0], *sources[1]}}
+        every, others = ([mask for x in side if (mask := carried[x]) is not None] for side in sources)
+        return every, others
+
+    def _sources(self, frame: int, without: int | None = None) -> list[int]:
+        """The corrected frames whose masks may be carried to a frame."""
+        return [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
 
     def _carry(self, corrected: int, frame: int, encoded: EncodedFrame) -> CarriedMask | None:
         """Carry a mask to a frame; None if the frame does not show what the corrected one shows."""

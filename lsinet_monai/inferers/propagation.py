@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from torch import Tensor
 from lsinet_monai.inferers.adjacent import ClearestFrame, choose_adjacent
 from lsinet_monai.inferers.corrections import Corrections, nearest_frames
 from lsinet_monai.inferers.feature_store import FeatureStore
-from lsinet_monai.inferers.mask_carrying import blend
+from lsinet_monai.inferers.mask_carrying import CarriedMask, blend
 from lsinet_monai.inferers.memory_bank import MemoryBank
 from lsinet_monai.inferers.sequential import SequentialVideoInferer
 from lsinet_monai.inferers.smoothing import SmoothedLogit, smooth
@@ -207,21 +207,17 @@ class Propagator:
                 return
             own = self.segment(frame, propagation)
             if own is not None:
-                after, before = self.blend(frame, own), self.blend(frame, own, without=corrected)
+                carried = self._corrections.carried_with_and_without(corrected, frame)
+                after, before = (_blend(own, masks) for masks in carried)
                 yield PropagatedFrame(frame, after, mask_change(before > 0.5, after > 0.5))
 
-    def blend(self, frame: int, own: Tensor, without: int | None = None) -> np.ndarray:
-        """Blend a frame's own probability with the masks that are carried to it.
-
-        Args:
-            frame: its index.
-            own: see :meth:`segment`.
-            without: a corrected frame to leave out, as if it had no mask.
+    def blend(self, frame: int, own: Tensor) -> np.ndarray:
+        """Blend a frame's own probability, see :meth:`segment`, with the masks that are carried to it.
 
         Returns:
             float32, (H, W).
         """
-        return blend(own, self._corrections.carried_to(frame, without))[0, 0].float().cpu().numpy()
+        return _blend(own, self._corrections.carried_to(frame))
 
     def segment(self, frame: int, propagation: Propagation) -> Tensor | None:
         """Segment the next frame of a propagation, and take it into the propagation's state.
@@ -283,6 +279,10 @@ class Propagator:
             return self._corrections.features([frame])[0]
         encoded = self._store.get(frame, step)
         return None if encoded is None else encoded.features
+
+
+def _blend(own: Tensor, carried: Sequence[CarriedMask]) -> np.ndarray:
+    return blend(own, carried)[0, 0].float().cpu().numpy()
 
 
 def _in_turns(*sides: Iterator[PropagatedFrame]) -> Iterator[PropagatedFrame]:
