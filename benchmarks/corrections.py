@@ -192,8 +192,7 @@ def main() -> None:
         milliseconds = " | ".join(f"{1000 * seconds:.1f}" for seconds in times)
         sizes = " | ".join(f"{size:.0f}" for size in memory)
         print(f"| {side}x{side} | {milliseconds} | {times[0] / times[1]:.1f} | {sizes} | {apart:.0e} |", flush=True)
-    network, _ = load_checkpoint(MODEL)
-    fuse_norms(network)  # as in the app
+    network = fuse_norms(load_checkpoint(MODEL).network)  # as in the app
     print("\n| corrected frames | all encoded, s | nothing kept, s | features kept, s |\n|---:|---:|---:|---:|")
     for count in arguments.counts:
         waits = measure_waits(network, arguments.size, count, arguments.rounds)
