@@ -6,13 +6,14 @@ Clips of 80 frames at 25 frames/s, made from stills that the shipped model has n
 network segments them in the way of the app. Two numbers for each measure of doubt:
 
 - its correlation with 1 - Dice over the frames, Pearson's and Spearman's;
-- how many of the worst tenth of the frames are within half a second of one of the first fifth of the page's stops, in
-  the order of their doubt. Frames that tie with the last of the worst count too.
+- how many of the worst tenth of the frames are within half a second of one of the first fifth of the stops. Frames that
+  tie with the last of the worst count too. Stops are of two kinds: those of the page's key N, which lie in the most
+  doubtful quarter of a video, in the order of their doubt; and the places of its key D, all over the video.
 
 Each is computed in each clip and then averaged, and over the frames of all clips together. Frames with an effect that
 blurs or whitens the picture do not count: nobody could correct them. The frames in which the camera looks away from the
 polyp are left out in the first table, and count in the second: a false finding there is a fault, and a stop at it is
-right. The last row is the best that any doubt can reach, the error itself.
+right. In the third all frames count. The last row is the best that any doubt can reach, the error itself.
 
 The last table plants a fault into each clip: the network loses the polyp for 15 frames, and is sure of that.
 """
@@ -44,6 +45,7 @@ from lsinet_monai.data import (
     unclear_frames,
 )
 from lsinet_monai.masks import (
+    doubtful_places,
     expected_error,
     fault_doubts,
     frame_doubts,
@@ -172,22 +174,32 @@ def share_found(faults: np.ndarray, stops: Sequence[tuple[float, int]]) -> float
     return float(np.mean(near))
 
 
+def find_both(doubts: Sequence[float | None], left_out: Sequence[int]) -> tuple[list[tuple[float, int]], ...]:
+    """The stops of N and of D, each with its doubt."""
+    stops = [(doubts[frame] or 0.0, frame) for frame in find_stops(doubts, left_out)]
+    return stops, [(doubt, frame) for frame, doubt in doubtful_places(doubts, FPS, left_out)]
+
+
 def rate(clips: Sequence[Segmented], measure: Measure, hidden: set[str]) -> list[float]:
-    """Pearson's and Spearman's correlation and the share found: each as mean over clips, and over all frames."""
-    rows, all_doubts, all_faults, all_stops = [], [], [], []
+    """The correlations, and the share found by N and by D: each as mean over clips and over all frames."""
+    rows: list[list[float]] = []
+    all_doubts: list[float] = []
+    all_faults: list[float] = []
+    all_stops: tuple[list[tuple[float, int]], ...] = [], []
     for number, clip in enumerate(clips):
         faults = clip.faults(hidden)
-        doubts = np.array(measure.doubts(clip), float)
-        frames = find_stops(list(doubts), unclear_frames(clip.values["quality"]) if measure.skips else ())
-        stops = [(float(doubts[frame]), frame) for frame in frames]
+        doubts = measure.doubts(clip)
+        stops = find_both(doubts, unclear_frames(clip.values["quality"]) if measure.skips else ())
+        known = np.array(doubts, float)
         if np.count_nonzero(~np.isnan(faults)) >= MIN_FRAMES:
-            rows.append([*correlations(doubts, faults), share_found(faults, stops)])
-        # With the next clip so far away that no stop of one is near a frame of the other.
-        all_stops += [(doubt, frame + 2 * FRAMES * number) for doubt, frame in stops]
-        for values, more in ((all_doubts, doubts), (all_faults, faults)):
-            values += [*more, *[np.nan] * FRAMES]
+            rows.append([*correlations(known, faults), *(share_found(faults, kind) for kind in stops)])
+        for kind, more in zip(all_stops, stops, strict=True):
+            # With the next clip so far away that no stop of one is near a frame of the other.
+            kind += [(doubt, frame + 2 * FRAMES * number) for doubt, frame in more]
+        for values, own in ((all_doubts, known), (all_faults, faults)):
+            values += [*own, *[np.nan] * FRAMES]
     together = np.array(all_doubts), np.array(all_faults)
-    overall = [*correlations(*together), share_found(together[1], all_stops)]
+    overall = [*correlations(*together), *(share_found(together[1], kind) for kind in all_stops)]
     return [value for pair in zip(np.mean(rows, axis=0), overall, strict=True) for value in pair]
 
 
@@ -226,11 +238,12 @@ def main() -> None:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 np.savez_compressed(file, logits=logits)
         clips.append(describe(clip, logits))
-    for title, hidden in (("with the polyp in view", SPOILT | {"absence"}), ("all", SPOILT)):
+    kinds = {"clear frames with the polyp in view": SPOILT | {"absence"}, "clear frames": SPOILT, "all frames": set()}
+    for title, hidden in kinds.items():
         counting = [clip.faults(hidden) for clip in clips]
         number = sum(np.count_nonzero(~np.isnan(faults)) for faults in counting)
-        print(f"\nClear frames, {title}: {number} of {len(clips)} clips; mean over the clips / all frames\n")
-        print("| doubt | Pearson | Spearman | worst tenth found |\n|---|---|---|---|")
+        print(f"\n{number} {title} of {len(clips)} clips: mean over the clips / over all frames\n")
+        print("| doubt | Pearson | Spearman | worst tenth found by N | by D |\n|---|---|---|---|---|")
         for measure in MEASURES:
             cells = [f"{value:.2f}" for value in rate(clips, measure, hidden)]
             pairs = " | ".join(f"{mean} / {overall}" for mean, overall in zip(cells[::2], cells[1::2], strict=True))

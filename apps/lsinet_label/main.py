@@ -195,7 +195,7 @@ class LSINetLabel(MONAILabelApp):
         raise InputError("this app has videos and no slides: use POST /infer/lsinet?image=ID")
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The video that a strategy chooses, and its most doubtful frame, see :func:`lib.strategies.next_frame`.
+        """The video that a strategy chooses, and a frame of it, see :func:`lib.strategies.next_frame`.
 
         Raises:
             NotFound: all videos are final or damaged, or there are none.

@@ -1,6 +1,7 @@
 """Masks and probability maps without the truth: from logits to probabilities, frame scores, lesion tracks, doubt."""
 
 from .doubt import (
+    doubtful_places,
     expected_error,
     fault_doubts,
     frame_doubts,
@@ -17,6 +18,7 @@ __all__ = [
     "SHORT_TRACK",
     "LesionLinker",
     "LesionTracker",
+    "doubtful_places",
     "expected_error",
     "fault_doubts",
     "frame_doubts",

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks.scores import frame_score
 
-__all__ = ["expected_error", "fault_doubts", "frame_doubts", "mask_change", "temporal_disagreement", "video_doubt"]
+__all__ = [
+    "doubtful_places",
+    "expected_error",
+    "fault_doubts",
+    "frame_doubts",
+    "mask_change",
+    "temporal_disagreement",
+    "video_doubt",
+]
 
 _TOP_FRACTION = 0.1
 _GAP_SECONDS = 1.0
+_PLACE_SECONDS = 0.5  # on either side
+_SAME_SUM = 1e-9
 
 
 def expected_error(probability: np.ndarray, mask: np.ndarray) -> float:
@@ -137,3 +147,42 @@ def video_doubt(doubts: Iterable[float | None]) -> float | None:
     known = sorted((doubt for doubt in doubts if doubt is not None), reverse=True)
     highest = known[: max(1, round(_TOP_FRACTION * len(known)))]
     return sum(highest) / len(highest) if highest else None
+
+
+def doubtful_places(
+    doubts: Sequence[float | None],
+    fps: float = 25.0,
+    left_out: Collection[int] = (),
+    seen: Collection[int] = (),
+) -> Iterator[tuple[int, float]]:
+    """Find where a person should look, the most doubtful place first.
+
+    A place is a frame and what lies within half a second of it, which a person sees at a glance. The first place is the
+    one whose doubts have the largest sum; the next has the largest sum of what no place before it has, and its frame
+    lies in none of them.
+
+    Args:
+        doubts: for each frame a number in [0, 1], or None for a frame to leave out.
+        fps: frames per second.
+        left_out: more frames to leave out, such as blurred ones.
+        seen: frames at which a person has looked: they are left out with all within half a second of them.
+
+    Yields:
+        The frame in the middle of each place, and the sum of its doubts divided by its length, in [0, 1]; places
+        without any doubt do not come.
+    """
+    reach = max(1, round(_PLACE_SECONDS * fps))
+    left = np.array([0.0 if doubt is None else doubt for doubt in doubts], np.float64)
+    is_free = np.array([doubt is not None for doubt in doubts], bool)
+    is_free[list(left_out)] = False
+    for frame in seen:
+        is_free[max(0, frame - reach) : frame + reach + 1] = False
+    left[~is_free] = 0
+    while left.any():
+        upto = np.cumsum(np.pad(left, (reach + 1, reach)))
+        sums = np.where(is_free, upto[2 * reach + 1 :] - upto[: len(left)], -1)
+        # A lone doubtful frame is in the middle of its place.
+        frame = int(np.argmax(np.where(sums >= sums.max() - _SAME_SUM, left, -1)))
+        yield frame, float(sums[frame]) / (2 * reach + 1)
+        place = slice(max(0, frame - reach), frame + reach + 1)
+        left[place], is_free[place] = 0, False

@@ -7,6 +7,7 @@ import pytest
 
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import (
+    doubtful_places,
     expected_error,
     fault_doubts,
     frame_doubts,
@@ -96,3 +97,32 @@ def test_frame_doubts() -> None:
 )
 def test_video_doubt(doubts: list[float | None], doubt: float | None) -> None:
     assert video_doubt(doubts) == doubt
+
+
+@pytest.mark.parametrize(
+    ("doubts", "left_out", "places"),
+    [
+        ([], (), []),
+        ([None, None], (), []),
+        ([0.0] * 9, (), []),
+        ([0, 0, 0, 0.5, 0, 0, 0, 0], (), [3]),  # a lone frame is in the middle
+        ([0, 0, 0, 0.5, 0, 0, 0, 0], (3,), []),
+        ([0.4, 0, 0, 0, 0, 0.3, 0.3, 0.3], (), [6, 0]),  # a stretch before a lone frame that is more doubtful
+        ([0.4, 0, 0, 0, 0, 0.3, 0.3, 0.3], (6,), [0, 5, 7]),
+        ([0.4, 0, 0, 0, 0, 0.3, None, None], (), [0, 5]),
+        ([0.3] * 9, (), [1, 4, 7]),  # a long stretch has several
+    ],
+)
+def test_doubtful_places(doubts: list[float | None], left_out: tuple[int, ...], places: list[int]) -> None:
+    found = list(doubtful_places(doubts, 2, left_out))
+    assert [frame for frame, _ in found] == places
+    known = [doubts[frame] for frame, _ in found]
+    assert all(0 < share <= 1 for _, share in found) and None not in known
+
+
+def test_what_a_person_has_seen_is_in_no_place() -> None:
+    assert [frame for frame, _ in doubtful_places([0.3] * 9, 2, seen=(1, 8))] == [4, 6]
+
+
+def test_the_doubt_of_a_place_is_a_mean() -> None:
+    assert list(doubtful_places([0, 0.3, 0.6, 0.3, 0], 2)) == [(2, pytest.approx(0.4))]

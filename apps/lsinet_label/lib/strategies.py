@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from lib.errors import NotFound
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.errors import InputError
-from lsinet_monai.masks import temporal_disagreement, video_doubt
+from lsinet_monai.masks import doubtful_places, temporal_disagreement, video_doubt
 
 __all__ = ["STRATEGIES", "DoubtStrategy", "next_frame"]
 
@@ -37,17 +37,19 @@ STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] =
 
 
 def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
-    """Find the most doubtful frame of the most doubtful video.
+    """Find the most doubtful place of the most doubtful video, and its middle frame.
 
-    Corrected frames, final videos and damaged videos are left out. If no video is annotated yet, the result is the
-    first frame of the first video.
+    Final and damaged videos are left out, and so are corrected and checked frames with what lies within half a second
+    of them: who saved them has seen it. Blurred and white frames are in the middle of no place. If there is no such
+    place, the result is the first frame of a video that is not annotated yet; if all are, the most doubtful frame that
+    nobody saved.
 
     Args:
         videos: to choose from.
         strategy: one of :data:`STRATEGIES`.
 
     Returns:
-        ``id``, ``frame``, and ``doubt``, in [0, 1] or None.
+        ``id``, ``frame``, and ``doubt`` of the video, in [0, 1] or None.
 
     Raises:
         InputError: there is no such strategy.
@@ -55,21 +57,39 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
     """
     if strategy not in STRATEGIES:
         raise InputError(f"strategy={strategy!r} must be one of {', '.join(STRATEGIES)}")
-    values_of = STRATEGIES[strategy][1]
-    best: dict[str, Any] | None = None
-    for video in videos:
-        if video.info.is_final or video.info.error:
-            continue
-        corrected = video.corrections
-        values = [None if i in corrected else value for i, value in enumerate(values_of(video))]
-        doubt = video_doubt(values) if video.info.is_annotated else None
-        known = [(value, -frame) for frame, value in enumerate(values) if value is not None]
-        frame = -max(known)[1] if known and doubt is not None else 0
-        if best is None or (-1 if doubt is None else doubt) > (-1 if best["doubt"] is None else best["doubt"]):
-            best = {"id": video.id, "frame": frame, "doubt": doubt}
-    if best is None:
+    found = [
+        _look_for(video, STRATEGIES[strategy][1])
+        for video in videos
+        if not video.info.is_final and not video.info.error
+    ]
+    if not found:
         raise NotFound("there is no video left to look at: all are final or damaged, or the folder is empty")
-    return best
+    best = max(found, key=lambda one: (one.urgency, one.doubt or 0))
+    return {"id": best.video, "frame": best.frame, "doubt": best.doubt}
+
+
+class _Look(NamedTuple):
+    """A frame to look at."""
+
+    urgency: int
+    """2 for a place that nobody has seen, 1 for a video without masks, 0 for the rest."""
+    doubt: float | None
+    video: str
+    frame: int
+
+
+def _look_for(video: StoredVideo, values_of: Callable[[StoredVideo], list[float | None]]) -> _Look:
+    """Choose a frame of a video."""
+    if not video.info.is_annotated:
+        return _Look(1, None, video.id, 0)
+    corrected, fps = video.corrections, video.info.get("fps") or 25
+    values = [None if frame in corrected else value for frame, value in enumerate(values_of(video))]
+    doubt = video_doubt(values)
+    place = next(doubtful_places(values, fps, video.values.unclear(), corrected), None)
+    if place is not None:
+        return _Look(2, doubt, video.id, place[0])
+    known = [(value, -frame) for frame, value in enumerate(values) if value is not None]
+    return _Look(0, doubt, video.id, -max(known)[1] if known else 0)
 
 
 class DoubtStrategy(Strategy):

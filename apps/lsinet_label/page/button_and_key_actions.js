@@ -148,7 +148,7 @@ const videoActions = ({ files, navigation, videoList, watch, workflow }) => [
   action("videos", "Show or hide the list of videos", ["V"], () => videoList.toggle()),
   action("next-video", "Next video", ["PageDown"], () => videoList.step(1)),
   action("previous-video", "Previous video", ["PageUp"], () => videoList.step(-1)),
-  action("most-doubtful", "Most doubtful frame of all videos", ["D"], () => navigation.openMostDoubtful()),
+  action("most-doubtful", "Most doubtful place of all videos", ["D"], () => navigation.openMostDoubtful()),
   action("annotate", "Find the polyps in this video", ["A"], () => workflow.findPolyps()),
   action("annotate-all", "Find the polyps in all new videos", ["Shift+A"], () =>
     workflow.findPolypsInNew(watch.videos),

@@ -96,12 +96,12 @@ export class Navigation {
     }
   }
 
-  /** Open the most doubtful frame of all videos. */
+  /** Open the most doubtful place of all videos that nobody has seen. */
   async openMostDoubtful() {
     try {
       const next = await this.api.next();
       await this.openVideo(next, next.frame);
-      say(`${this.watch.nameOf(next.id)}, frame ${shownNumber(next.frame)}: the most doubtful frame of all videos.`);
+      say(`${this.watch.nameOf(next.id)}, frame ${shownNumber(next.frame)}: the most doubtful place of all videos.`);
     } catch (error) {
       complain(error);
     }

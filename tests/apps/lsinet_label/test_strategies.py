@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +51,27 @@ def test_corrected_frames_and_final_videos_do_not_count(annotated):
     annotated.set_final(True, "ann")
     with pytest.raises(NotFound, match="no video left"):
         next_frame([annotated], "doubt")
+
+
+def test_what_lies_near_a_saved_frame_was_seen_too(annotated):
+    annotated.info.update(fps=4)  # half a second is two frames
+    annotated.save_correction(6, annotated.mask(6).labels, "ann")
+    annotated.save_correction(2, annotated.mask(2).labels, "ann")
+    # Frame 4 comes last, although it is the most doubtful: the frames around 9 have a little doubt.
+    for frame in (9, 10):
+        annotated.write_prediction("predicted", frame, annotated.mask(frame).labels, scores=0.9, uncertainty=0.1)
+    assert next_frame([annotated], "uncertainty")["frame"] in (9, 10)
+
+
+def test_seen_videos_come_after_new_ones(annotated, open_store, studies):
+    shutil.copytree(studies / VIDEO, studies / "p2_a.frames")
+    annotated.info.update(fps=4)
+    new = open_store()["p2_a.frames"]
+    assert next_frame([new, annotated], "doubt")["id"] == VIDEO
+    for frame in range(2, 12, 4):
+        annotated.save_correction(frame, annotated.mask(frame).labels, "ann")
+    assert next_frame([annotated, new], "doubt") == {"id": "p2_a.frames", "frame": 0, "doubt": None}
+    assert next_frame([annotated], "doubt")["frame"] == 4
 
 
 def test_an_unknown_strategy(video):

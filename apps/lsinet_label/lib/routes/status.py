@@ -33,7 +33,7 @@ def status(request: Request, app: AppServices) -> dict[str, Any]:
 def get_next(
     app: AppServices, strategy: Annotated[str, Query(description=", ".join(STRATEGIES))] = "doubt"
 ) -> dict[str, Any]:
-    """The most doubtful frame of all videos, see :func:`lib.strategies.next_frame`.
+    """The frame that a person should look at next, see :func:`lib.strategies.next_frame`.
 
     Raises:
         NotFound: all videos are final or damaged, or there are none.
