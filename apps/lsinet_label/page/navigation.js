@@ -6,7 +6,7 @@ import { CHOOSE_VIDEO, complain, explain, say, shownNumber } from "./messages.js
 const NO_DOUBTFUL = "No doubtful frame is left. Press F to mark the video as final.";
 const NO_CORRECTED = "No frame is corrected yet.";
 
-const PAUSE = 300; // milliseconds after which the address follows the frame: browsers refuse more than a few a second
+const PAUSE = 300; // milliseconds between two changes of the address: browsers refuse more than a few a second
 
 // The page's address names a video and, so that a reload returns to it, a frame by its shown number: "#clip.mp4/80".
 const namedByAddress = () => {
@@ -35,14 +35,20 @@ export class Navigation {
         this.leave();
       }
     });
-    let waiting = null;
-    editor.addEventListener("frame", () => {
-      waiting ??= setTimeout(() => {
-        waiting = null;
-        const { id } = editor.video ?? {};
-        if (id && id === this.opened && id === namedByAddress()) history.replaceState(null, "", addressOf(id, editor.frame));
+    let isPausing = false;
+    let isBehind = false;
+    const follow = () => {
+      isBehind = isPausing;
+      if (isPausing) return;
+      const { id } = editor.video ?? {};
+      if (id && id === this.opened && id === namedByAddress()) history.replaceState(null, "", addressOf(id, editor.frame));
+      isPausing = true;
+      setTimeout(() => {
+        isPausing = false;
+        if (isBehind) follow();
       }, PAUSE);
-    });
+    };
+    editor.addEventListener("frame", follow);
     element("frame-number").addEventListener("change", ({ target }) => {
       if (target.value) this.step(Number(target.value) - shownNumber(editor.frame));
       else target.value = shownNumber(editor.frame);
