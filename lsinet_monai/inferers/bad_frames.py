@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lsinet_monai.networks import Features
 
@@ -17,6 +18,10 @@ __all__ = ["EMPTY_LOGIT", "are_blank", "are_finite", "are_left_empty", "finite_o
 
 EMPTY_LOGIT = -1000.0
 """The logit of a frame that is left empty. Its probability is exactly 0 in float32."""
+
+_CELL = 4  # pixels: the mean over a cell has less noise
+_NEAR, _FAR = 0.14, 0.7  # 8 and 40 of 255 grey values, normalised
+_BLANK_SHARE = 0.9  # of a frame's cells: the rest may be text
 
 
 def are_finite(tensors: Sequence[Tensor]) -> Tensor:
@@ -32,15 +37,21 @@ def are_finite(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def are_blank(frames: Tensor) -> Tensor:
-    """Whether all pixels of a frame have one colour, as in a black frame.
+    """Whether nearly all of a frame has one colour, as in a black frame: noise and a line of text do not count.
 
     Args:
-        frames: (B, 3, H, W).
+        frames: (B, 3, H, W), normalised as for the network.
 
     Returns:
         (B,), bool.
     """
-    return (frames == frames[..., :1, :1]).flatten(1).all(1)
+    cells = F.avg_pool2d(frames.float(), _CELL, ceil_mode=True).flatten(2)
+    mean = cells.mean(2, keepdim=True)
+    # Without text, and whatever else is far from the mean. Operators that ONNX has, so no median.
+    kept = ((cells - mean).abs() <= _FAR).float()
+    colour = (cells * kept).sum(2, keepdim=True) / kept.sum(2, keepdim=True).clamp(min=1)
+    is_near = ((cells - colour).abs() <= _NEAR).all(1)
+    return is_near.float().mean(1) >= _BLANK_SHARE
 
 
 def finite_or_own(adjacent: Features, current: Features) -> Features:

@@ -118,7 +118,7 @@ class Corrections:
             frame: its index, from 0.
             mask: bool, (H, W).
             thumbnail: see :func:`lsinet_monai.data.thumbnail`.
-            is_blank: whether all pixels of the frame have one colour.
+            is_blank: whether the frame shows nothing, see :func:`are_blank`.
         """
         correction = self._corrections.setdefault(frame, _Correction(mask, thumbnail, is_blank))
         correction.mask, correction.values = mask, None
@@ -135,7 +135,7 @@ class Corrections:
         return torch.from_numpy(self._corrections[frame].mask)[None, None].to(self.store.device)
 
     def is_blank(self, frame: int) -> bool:
-        """Whether a corrected frame is of one colour, and so is not written to memory."""
+        """Whether a corrected frame shows nothing, and so is not written to memory."""
         return self._corrections[frame].is_blank
 
     def features(self, frames: Sequence[int]) -> list[Features]:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from lsinet_monai.data.frame_tensors import frames_to_tensor
 from lsinet_monai.errors import InputError
-from lsinet_monai.inferers.bad_frames import are_finite
+from lsinet_monai.inferers.bad_frames import are_blank, are_finite
 from lsinet_monai.inferers.frame_step import encode_frames
 from lsinet_monai.networks import Features, LSINet
 
-__all__ = ["EncodedFrame", "FeatureStore", "FrameSource", "is_one_colour"]
+__all__ = ["EncodedFrame", "FeatureStore", "FrameSource"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class EncodedFrame(NamedTuple):
     is_finite: bool = True
     """Whether all features are finite. If not, the frame gets an empty mask, and no other frame uses it."""
     is_blank: bool = False
-    """Whether all pixels have one colour. Such a frame is not written to memory."""
+    """Whether it shows nothing, see :func:`are_blank`. Such a frame is not written to memory."""
     detail: Tensor | None = None
     """What :meth:`FrameEngine.see` computed of it, if masks are refined."""
 
@@ -134,6 +134,10 @@ class FeatureStore:
             found |= self._encode({frame: self.source[frame] for frame in missing[start : start + batch]})
         return [found[frame].features for frame in frames]
 
+    def is_blank(self, frame: np.ndarray) -> bool:
+        """Whether a frame, uint8, (H, W, 3), shows nothing, see :func:`are_blank`."""
+        return bool(are_blank(frames_to_tensor([frame], self.image_size, self.device).movedim(1, 0)))
+
     @torch.no_grad()
     def _encode(self, frames: dict[int, np.ndarray]) -> dict[int, EncodedFrame]:
         if not frames:
@@ -143,19 +147,13 @@ class FeatureStore:
         encoded = self._encode_frames(tensors)
         details = [None] * len(tensors) if self._see is None else self._see(tensors)
         finite = torch.cat([are_finite([*x.features, *x.keys, *x.values]) for x in encoded]).tolist()
+        blank = torch.cat([are_blank(x) for x in tensors]).tolist()
         for index, is_finite in zip(frames, finite, strict=True):
             if not is_finite:
                 logger.warning("frame %d: the network's features are no numbers; its mask is left empty", index)
         return {
-            index: EncodedFrame(
-                features, self._size or (frame.shape[0], frame.shape[1]), is_finite, is_one_colour(frame), detail
-            )
-            for (index, frame), features, is_finite, detail in zip(
-                frames.items(), encoded, finite, details, strict=True
+            index: EncodedFrame(features, self._size or (frame.shape[0], frame.shape[1]), is_finite, is_blank, detail)
+            for (index, frame), features, is_finite, is_blank, detail in zip(
+                frames.items(), encoded, finite, blank, details, strict=True
             )
         }
-
-
-def is_one_colour(frame: np.ndarray) -> bool:
-    """Whether all pixels of a frame, uint8, (H, W, 3), have one colour, as in a black frame."""
-    return bool((frame[0] == frame[0, 0]).all() and (frame == frame[0, 0]).all())

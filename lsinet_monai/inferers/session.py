@@ -15,7 +15,7 @@ from torch import Tensor
 from lsinet_monai.data.video.identity import thumbnail
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers.corrections import Corrections
-from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource, is_one_colour
+from lsinet_monai.inferers.feature_store import FeatureStore, FrameSource
 from lsinet_monai.inferers.input_checks import (
     as_frame_index,
     as_mask,
@@ -216,7 +216,7 @@ class VideoSession:
         return self._corrections.reached_from(frame)
 
     def _correct(self, frame: int, mask: np.ndarray, pixels: np.ndarray) -> None:
-        self._corrections.add(frame, mask, thumbnail(pixels), is_one_colour(pixels))
+        self._corrections.add(frame, mask, thumbnail(pixels), self._store.is_blank(pixels))
         self._propagation = None
 
     def _check_corrected(self, frame: int) -> None:
