@@ -185,10 +185,10 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
         people.add(frame)
         session.add_mask(frame, masks[frame])
         changed = 0
-        for other, probability, change in session.propagate_from(frame):
-            if before < other < after:
-                masks[other] = without_specks(probability > 0.5)
-                changed += change > 0
+        for found in session.propagate_from(frame):
+            if before < found.frame < after and found.is_carried:
+                masks[found.frame] = without_specks(found.probability > 0.5)
+                changed += found.change > 0
         person.seconds += changed / RATE
 
 

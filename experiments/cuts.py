@@ -6,7 +6,8 @@ Run from the repository's root; ``docs/experiments/cuts.md`` has the command and
 
 Videos at frame rate are a camera's moves over stills; CVC-ClinicDB's training sequences are pictures seconds apart. One
 frame of each clip is corrected: the middle one of those with a Dice below 0.6, or the one with the lowest. Its mask is
-carried in three ways; where masks are refined, those without the correction are, too.
+carried in four ways; where masks are refined, those without the correction are, too. Frames to which it is not carried
+keep what they had.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ SIZE = (352, 440)  # of the clips from stills
 STILL_FRAMES, SEQUENCE_FRAMES = 26, 14
 NEAR = 10  # frames on either side
 BAD = 0.6
-WAYS = ((False, False), (True, False), (True, True))  # detect_cuts and refine
+APP = {"adjacent": "clearest", "smoothing": 0.35}
+WAYS = (
+    {},
+    {"detect_cuts": True},
+    {"detect_cuts": True, "refine": True},
+    {"detect_cuts": True, "refine": True, **APP},  # the label app
+)
 
 
 def still_clips(folder: Path, names: Path, count: int) -> Iterator[ReadClip]:
@@ -68,7 +75,7 @@ def correct(clip: ReadClip, network: LSINet, image_size: int, inferer: Sequentia
     bad = np.flatnonzero(before < BAD)
     frame = int(bad[len(bad) // 2] if len(bad) else before.argmin())
     session.add_mask(frame, clip.masks[frame])
-    result = {found.frame: found.probability for found in session.propagate_from(frame)}
+    result = {found.frame: found.probability for found in session.propagate_from(frame) if found.is_carried}
     near = [at for at in range(max(0, frame - NEAR), min(len(own), frame + NEAR + 1)) if at != frame]
     after = dice([result.get(at, own[at]) for at in near], [clip.masks[at] for at in near])
     return np.stack([before[near], after - before[near]])
@@ -82,7 +89,7 @@ def painted(
     session = VideoSession(network, frames, image_size, inferer)
     own = dict(session.propagate())[1] > 0.5
     session.add_mask(0, earlier.masks[-1])
-    after = {found.frame: found.probability > 0.5 for found in session.propagate_from(0)}.get(1, own)
+    after = {x.frame: x.probability > 0.5 for x in session.propagate_from(0) if x.is_carried}.get(1, own)
     return bool((after & ~own).sum() > earlier.masks[-1].sum() / 2)
 
 
@@ -107,8 +114,9 @@ def main() -> None:
     for name, clips in (("clips from stills", videos), ("sequences", pictures)):
         print(f"| neighbours in the {name} | {rate([p for clip in clips for p in pairwise(encoded[id(clip)])])} |")
 
-    print("\n| one correction per clip | without | with cuts found | with cuts found, refined |\n|---|---|---|---|")
-    ways = [SequentialVideoInferer(detect_cuts=cuts, refine=refine) for cuts, refine in WAYS]
+    print("\n| one correction per clip | without | with cuts found | with cuts found, refined | as in the label app |")
+    print("|---|---|---|---|---|")
+    ways = [SequentialVideoInferer(**way) for way in WAYS]
     for name, clips in (("clips from stills", videos), ("sequences", pictures)):
         found = [[correct(clip, network, image_size, way) for way in ways] for clip in tqdm(clips, name)]
         means = [[float(pair[way][1].mean()) for pair in found] for way in range(len(ways))]

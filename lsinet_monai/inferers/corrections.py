@@ -200,22 +200,31 @@ class Corrections:
             up to two masks at the frame's own size; an empty list for a corrected or damaged frame, and for one out of
             reach.
         """
-        return self.carried_with_and_without(None, frame)[0]
+        return list(self._carried(self._sources(frame), frame).values())
 
     def carried_with_and_without(
-        self, corrected: int | None, frame: int
-    ) -> tuple[list[CarriedMask], list[CarriedMask]]:
+        self, corrected: int, frame: int
+    ) -> tuple[list[CarriedMask], list[CarriedMask]] | None:
         """The masks that are carried to a frame, and those that would be if a corrected frame had none.
 
         A mask in both is carried once. See :meth:`carried_to`.
+
+        Returns:
+            None if the corrected frame's mask is not carried there.
         """
+        own = self._carried([corrected], frame)
+        if not own:
+            return None
+        every, others = self._sources(frame), self._sources(frame, without=corrected)
+        carried = own | self._carried({*every, *others} - {corrected}, frame)
+        return [carried[x] for x in every if x in carried], [carried[x] for x in others if x in carried]
+
+    def _carried(self, sources: Collection[int], frame: int) -> dict[int, CarriedMask]:
+        """Carry masks to a frame: by their frames, those that can be."""
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None or not encoded.is_finite:
-            return [], []
-        sources = self._sources(frame), self._sources(frame, without=corrected)
-        carried = {source: self._carry(source, frame, encoded) for source in {*sources[0], *sources[1]}}
-        every, others = ([mask for x in side if (mask := carried[x]) is not None] for side in sources)
-        return every, others
+            return {}
+        return {source: mask for source in sources if (mask := self._carry(source, frame, encoded)) is not None}
 
     def _sources(self, frame: int, without: int | None = None) -> list[int]:
         """The corrected frames whose masks may be carried to a frame."""

@@ -35,6 +35,9 @@ class PropagatedFrame(NamedTuple):
     """How much the carried mask of the corrected frame changed this frame's mask, in [0, 1]: 1 - IoU of the masks
     (probability above 0.5) with and without the carried mask; 0 if both are empty. Both are computed with the corrected
     frame in memory."""
+    is_carried: bool = True
+    """Whether the mask is carried to this frame. If not, the frame is best left as it was: the correction says nothing
+    about it, and a propagation knows less of the frames around it than a run over the whole video."""
 
 
 @dataclass
@@ -206,8 +209,12 @@ class Propagator:
             if self._cuts.between(frame - frames.step, frame):
                 return
             own = self.segment(frame, propagation)
-            if own is not None:
-                carried = self._corrections.carried_with_and_without(corrected, frame)
+            if own is None:
+                continue
+            carried = self._corrections.carried_with_and_without(corrected, frame)
+            if carried is None:
+                yield PropagatedFrame(frame, self.blend(frame, own), 0.0, is_carried=False)
+            else:
                 after, before = (_blend(own, masks) for masks in carried)
                 yield PropagatedFrame(frame, after, mask_change(before > 0.5, after > 0.5))
 

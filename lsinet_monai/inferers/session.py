@@ -44,8 +44,8 @@ class VideoSession:
         for frame, probability in session.propagate(0, len(video)):
             ...
         session.add_mask(120, mask)
-        for frame, probability, change in session.propagate_from(120):
-            ...
+        for found in session.propagate_from(120):
+            ...  # found.frame, found.probability, found.is_carried
 
     The session returns the mask of a corrected frame as it was given, and carries it to the frames around it: up to
     ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask, drawn again if
@@ -289,7 +289,7 @@ class VideoSession:
             nearest_first: whether frames before and after it come in turns. Reading them may take longer then.
 
         Yields:
-            each frame that is not damaged.
+            each frame that is not damaged, see :class:`PropagatedFrame`.
 
         Raises:
             InputError: the frame has no mask.

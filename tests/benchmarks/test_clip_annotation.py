@@ -29,6 +29,7 @@ from benchmarks.clip_annotation import (
 )
 from benchmarks.keystrokes import KEY, THINK
 from lsinet_monai.formats.shapes import polygon_to_mask
+from lsinet_monai.inferers.propagation import PropagatedFrame
 
 Y, X = np.mgrid[:64, :80]
 TRUTH = np.hypot((X - 40) / 20, (Y - 32) / 14) < 1
@@ -59,10 +60,10 @@ class Session:
     def add_mask(self, frame: int, mask: np.ndarray) -> None:
         self.masks[frame] = mask
 
-    def propagate_from(self, frame: int) -> Iterator[tuple[int, Any, float]]:
+    def propagate_from(self, frame: int) -> Iterator[PropagatedFrame]:
         for other in range(max(0, frame - 2), min(len(self.truths), frame + 3)):
             if other not in self.masks:
-                yield other, self.truths[other].astype(np.float32), 0.5
+                yield PropagatedFrame(other, self.truths[other].astype(np.float32), 0.5)
 
 
 def test_a_frame_is_done_when_its_mask_is_right() -> None:

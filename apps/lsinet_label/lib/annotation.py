@@ -246,14 +246,18 @@ class Worker:
                 if frame not in session.masks:
                     continue  # taken back meanwhile
                 changed.remember(reached)
+                came = video.propagated_from(frame)  # also frames that the new mask says nothing about
                 first_new = video.lesions.next_id(reached)  # so that doing it again gives the same ids
                 lesions = SpreadLesions(frame, video.mask(frame).labels, self.threshold, first_new)
-                for done, (other, probability, _) in enumerate(session.propagate_from(frame, reached), start=1):
+                for done, found in enumerate(session.propagate_from(frame, reached), start=1):
+                    other = found.frame
                     lesions.next_id = max(lesions.next_id, video.lesions.last_named_id() + 1)
-                    labels = lesions(other, probability)
+                    labels = lesions(other, found.probability)
                     if frame not in own and other not in around:
                         continue  # a mask around the one that was taken back does not spread further than before
-                    values, sources = _values(probability, labels > 0), _sources(session.masks, other)
+                    if not found.is_carried and other not in came:
+                        continue  # it keeps what it had
+                    values, sources = _values(found.probability, labels > 0), _sources(session.masks, other)
                     if not video.write_propagated(other, labels, sources, **values):
                         break  # taken back meanwhile
                     left.discard(other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -105,7 +105,7 @@ class SpreadPreviews:
             raise
         lesions = SpreadLesions(frame, labels, self._threshold, video.lesions.next_id(reached))
         found = opened.session.propagate_from(frame, reached, nearest_first=True)
-        following = self._follow(call, video.id, opened.source, found, lesions)
+        following = self._follow(call, video.id, opened.source, found, lesions, video.propagated_from(frame))
         weakref.finalize(following, call.end)  # also if nobody ever asks it for a frame
         return following
 
@@ -135,6 +135,7 @@ class SpreadPreviews:
         source: NearbyFrames,
         found: Iterator[PropagatedFrame],
         lesions: SpreadLesions,
+        came: Collection[int],
     ) -> Iterator[PreviewedFrame]:
         with _replacement_reported(video), call:
             while True:
@@ -144,7 +145,10 @@ class SpreadPreviews:
                     if around is None:
                         source.end_pass()
                         return
-                yield PreviewedFrame(around.frame, lesions(around.frame, around.probability))
+                labels = lesions(around.frame, around.probability)
+                # Else it keeps what it has, as in the job that spreads the mask when it is saved.
+                if around.is_carried or around.frame in came:
+                    yield PreviewedFrame(around.frame, labels)
 
     def _begin(self, caller: _Caller) -> _Call:
         """Begin a call, and end the caller's one before at the next frame that it reads."""

@@ -14,6 +14,7 @@ from lib.model import ServedModel
 from lsinet_monai.data import frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
 from lsinet_monai.inferers import SequentialVideoInferer
+from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.masks import LesionTracker, expected_error
 from lsinet_monai.networks import save_model
 
@@ -310,6 +311,24 @@ def test_a_correction_spreads_and_stays(annotated):
     assert all((before[frame] > 0).tobytes() != (after[frame] > 0).tobytes() for frame in (e["frame"] for e in changed))
     assert (after[9:] == before[9:]).all() and 9 in np.unique(after[6])
     assert progress[-1] == pytest.approx(1) and (masks(working, original=True) == before).all()
+
+
+def test_frames_to_which_a_mask_is_not_carried_keep_what_they_had(annotated, monkeypatch):
+    video, before = annotated.videos[VIDEO], masks(annotated)
+    carry, last = Corrections.carried_with_and_without, 7
+    monkeypatch.setattr(
+        Corrections,
+        "carried_with_and_without",
+        lambda self, corrected, frame: None if frame > last else carry(self, corrected, frame),
+    )
+    video.save_correction(5, drawn(), "ann")
+    run(annotated(job("propagate", 5)))
+    assert video.propagated_frames() == [0, 1, 2, 3, 4, 6, 7]
+    assert (masks(annotated)[8:] == before[8:]).all() and (masks(annotated)[6:8] == 9).any()
+    last = -1
+    video.save_correction(5, drawn(3), "ann")
+    run(annotated(job("propagate", 5)))
+    assert not (masks(annotated) == 9).any()  # nothing is left of the mask that was replaced
 
 
 def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):

@@ -15,6 +15,7 @@ from lib.model import ServedModel
 from lib.spread_previews import SpreadPreviews
 
 from lsinet_monai.errors import InputError
+from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.inferers.feature_store import FeatureStore
 from lsinet_monai.networks import save_model
 
@@ -81,6 +82,19 @@ def test_it_is_what_the_job_would_store(video, model, previews):
     for frame, labels in found:
         assert ((labels > 0) == (stored[frame] > 0)).all() and (labels == 9).any()
         assert ((labels == 9) == (stored[frame] == 9)).all()
+
+
+def test_frames_to_which_the_mask_is_not_carried_are_not_shown(video, model, previews, monkeypatch):
+    carry = Corrections.carried_with_and_without
+    monkeypatch.setattr(
+        Corrections,
+        "carried_with_and_without",
+        lambda self, corrected, frame: None if frame in (3, 7) else carry(self, corrected, frame),
+    )
+    found = [each.frame for each in previews.spread(video, 5, drawn())]
+    assert found == [frame for frame in BOTH_SIDES if frame not in (3, 7)]
+    video.save_correction(5, drawn(), "ann")
+    assert propagate(video, model, 5).keys() == set(found)
 
 
 @pytest.mark.parametrize("how", ["drawn", "checked", "filled"])
