@@ -7,8 +7,8 @@ writing has its own row. The frames are phantom frames; the weights are random, 
     python benchmarks/video_inference.py [--backbone pvt_v2_b5] [--size 352] [--frames 10] [--quick] [--output FILE]
 
 With ``--models``, it times model files instead, each at its own size: the encoder, with its batch norms apart and fused
-into its convolutions, and a frame in a live stream with a full memory. ``--frames`` is the only other option that it
-takes.
+into its convolutions, a frame in a live stream with a full memory, and a frame of a short phantom clip, as published
+and as the bundle's inference does it. ``--frames`` is the only other option that it takes.
 
     python benchmarks/video_inference.py --models bundle/models/model.pt other.pt
 
@@ -53,13 +53,16 @@ from frame_runs import (
 from gpu_frames import measure_gpu
 from machine import find_device
 from released import ReleasedProcedure
+from torch import Tensor
 from tqdm import tqdm
 
-from lsinet_monai.inferers import MemoryBank, encode_frames, segment_frame
-from lsinet_monai.networks import Features, fuse_norms, load_checkpoint
+from lsinet_monai.inferers import MemoryBank, SequentialVideoInferer, encode_frames, segment_frame
+from lsinet_monai.networks import Features, LSINet, fuse_norms, load_checkpoint
 from lsinet_monai.networks.encoder import create_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
+CLIP = 24  # frames
+WHOLE: dict[str, Any] = {"adjacent": "clearest", "detect_cuts": True, "smoothing": 0.35}  # as in inference.json
 
 
 class Variant(NamedTuple):
@@ -121,7 +124,20 @@ def make_model_variants(models: Sequence[Path]) -> list[Variant]:
             Variant(f"{model}: encoder", partial(fused.encode, frames[0])),
             Variant(f"{model}: a frame of a live stream", make_engine(fused, frames, features, MEMORY)),
         ]
+        clip = make_frames(CLIP, image_size)
+        ways = {"as published": {}, "with what needs no training": WHOLE}
+        if fused.prompt_head is not None:
+            ways["with that, and refined, as inference does it"] = WHOLE | {"refine": True}
+        for name, options in ways.items():
+            run = partial(run_clip, SequentialVideoInferer(**options), fused, clip)
+            variants.append(Variant(f"{model}: a frame of a clip, {name}", run, CLIP))
     return variants
+
+
+def run_clip(inferer: SequentialVideoInferer, network: LSINet, clip: Sequence[Tensor]) -> None:
+    """Segment a clip."""
+    for _ in inferer.stream(iter(clip), network):
+        pass
 
 
 def computes_in_float16() -> bool:
