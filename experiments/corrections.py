@@ -4,7 +4,7 @@ Run from the repository's root; ``docs/experiments/corrections.md`` has the comm
 
     python -m experiments.corrections train --seed 11 --output outputs/corrections/seed11
     python -m experiments.corrections measure --output outputs/corrections/seed11
-    python -m experiments.corrections held-out --output outputs/ways/released/0 --fold 0 --dataset_dir DIR
+    python -m experiments.corrections held-out --output outputs/ways/released/0 --fold 0 --dataset_dir DIR/CVC-ClinicDB
     python -m experiments.corrections table outputs/corrections/seed*
 
 Options after ``--`` are passed to the training, such as ``-- --backbone pvt_v2_b5 --max_epochs 1``.

@@ -2,7 +2,8 @@
 
 Run from the repository's root; ``docs/experiments/cuts.md`` has the command and its results::
 
-    python -m experiments.cuts --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt --dataset_dir DIR
+    python -m experiments.cuts --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt \\
+        --dataset_dir DIR/CVC-ClinicDB
 
 Videos at frame rate are a camera's moves over stills; CVC-ClinicDB's training sequences are pictures seconds apart. One
 frame of each clip is corrected: the middle one of those with a Dice below 0.6, or the one with the lowest. Its mask is

@@ -3,7 +3,7 @@
 Run from the repository's root; ``docs/experiments/memory.md`` has the commands and their results::
 
     python -m experiments.memory phantom outputs/corrections/seed11 --clips 4 --frames 1000
-    python -m experiments.memory held-out outputs/ways/released/0 --fold 0 --dataset_dir DIR
+    python -m experiments.memory held-out outputs/ways/released/0 --fold 0 --dataset_dir DIR/CVC-ClinicDB
     python -m experiments.memory table outputs/corrections/seed*/memory.json
 """
 

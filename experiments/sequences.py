@@ -2,7 +2,7 @@
 
 Run from the repository's root; ``docs/experiments/refining.md`` has the command and its results::
 
-    python -m experiments.sequences --dataset_dir DIR [--split TestEasyDataset/Unseen]
+    python -m experiments.sequences --dataset_dir DIR/CVC-ClinicDB [--split TestEasyDataset/Unseen]
 
 For each way of segmenting them it prints the Dice at 0.5, and the share of frames with an IoU of at least 0.85: means
 over a sequence's frames, then over sequences.

@@ -2,7 +2,7 @@
 
 Run from the repository's root; ``docs/experiments/recipe.md`` has the commands and their results::
 
-    python -m experiments.training train --way released --fold 0 --dataset_dir DIR --output outputs/ways
+    python -m experiments.training train --way released --fold 0 --dataset_dir DIR/CVC-ClinicDB --output outputs/ways
     python -m experiments.training table outputs/ways
 """
 

@@ -110,7 +110,8 @@ class VideoSession:
         self._cuts = StoredCuts(self._store, self.inferer.detect_cuts)
         self._corrections = Corrections(self._store, reach, self._cuts)
         self._prompts = PromptStore(self._store)
-        self._propagation: Propagation | None = None
+        self._propagation: Propagation | None = None  # that may go on
+        self._last: Propagation | None = None
         self._propagator = Propagator(self._store, self.inferer, self._cuts, self._corrections)
 
     # Corrections -----------------------------------------------------------------------------------------------------
@@ -258,20 +259,18 @@ class VideoSession:
         propagation = self._propagation
         if propagation is None or (propagation.frame, propagation.step) != (frames[0], frames.step):
             propagation = self._propagator.begin(frames)
-        self._propagation = propagation
+        self._propagation = self._last = propagation
         for frame in frames:
             own = self._propagator.segment(frame, propagation)
             if own is not None:
                 yield frame, self._propagator.blend(frame, own)
         if skipped := self.skipped_writes:
-            logger.warning(
-                "%d write%s to memory skipped: frames of one colour, or no numbers", skipped, "s" * (skipped != 1)
-            )
+            logger.warning("writes to memory skipped, for frames of one colour, or without numbers: %d", skipped)
 
     @property
     def skipped_writes(self) -> int:
         """How many frames the last :meth:`propagate` did not write to memory, because they were not finite or blank."""
-        skipped = None if self._propagation is None else self._propagation.memory.skipped_writes
+        skipped = None if self._last is None else self._last.memory.skipped_writes
         return 0 if skipped is None else int(skipped.sum())
 
     @torch.no_grad()
@@ -347,4 +346,5 @@ class VideoSession:
             memory = session.inferer.new_state().memory
             session._propagation = Propagation.from_state_dict(saved.propagation, memory, list(saved.masks))
             session._propagation.to(session._store.device)
+            session._last = session._propagation
         return session

@@ -493,6 +493,19 @@ def _poison(network: LSINet, monkeypatch: pytest.MonkeyPatch, bad: np.ndarray) -
     monkeypatch.setattr(network, "encode", poisoned)
 
 
+def test_a_correction_meanwhile_does_not_hide_a_skipped_write(
+    small_network: LSINet, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [_frames(1)[0]] * 8
+    frames[4] = np.zeros_like(frames[4])
+    session = _session(small_network, frames, inferer=SequentialVideoInferer(**OFTEN))
+    for frame, _ in session.propagate():
+        if frame == 6:
+            session.add_mask(2, MASK)
+    assert session.skipped_writes == 1
+    assert "or without numbers: 1" in caplog.text
+
+
 @pytest.mark.parametrize("corrected", [2, 4])
 def test_a_frame_without_finite_features_is_left_empty_and_acts_on_no_other(
     small_network: LSINet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, corrected: int
