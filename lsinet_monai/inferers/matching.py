@@ -24,7 +24,7 @@ _RADIUS = 8
 # Two positions with this cosine or a higher one are taken for the same place.
 _SAME_PLACE = 0.5
 _SAME_POSITION = 1.5  # cells: a position that comes back so close is the same
-_AT_ONCE = 2048  # positions, so that memory does not grow with the square of a frame's area
+_AT_ONCE = 2**22  # pairs of positions, so that memory does not grow with the square of a frame's area
 
 
 class Match(NamedTuple):
@@ -103,7 +103,7 @@ def share_that_comes_back(corrected: Tensor, current: Tensor, before: Match, sea
     places, expected = _expect(queries, before)
     there = torch.empty(len(queries), dtype=torch.long, device=queries.device)
     best, back = queries.new_full((len(keys),), -3), torch.zeros_like(there)
-    for some in torch.arange(len(queries), device=queries.device).split(_AT_ONCE):
+    for some in torch.arange(len(queries), device=queries.device).split(max(1, _AT_ONCE // len(keys))):
         distances = torch.cdist(expected[some], places, compute_mode="donot_use_mm_for_euclid_dist")
         cosines = (queries[some] @ keys.T).masked_fill(distances > search, -2)
         there[some] = cosines.argmax(1)
