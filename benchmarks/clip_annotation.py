@@ -186,7 +186,7 @@ def with_propagation(person: Person, masks: list[np.ndarray], session: VideoSess
         session.add_mask(frame, masks[frame])
         changed = 0
         for found in session.propagate_from(frame):
-            if before < found.frame < after and found.is_carried:
+            if before < found.frame < after and frame in found.carried:
                 masks[found.frame] = without_specks(found.probability > 0.5)
                 changed += found.change > 0
         person.seconds += changed / RATE

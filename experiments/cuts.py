@@ -76,7 +76,7 @@ def correct(clip: ReadClip, network: LSINet, image_size: int, inferer: Sequentia
     bad = np.flatnonzero(before < BAD)
     frame = int(bad[len(bad) // 2] if len(bad) else before.argmin())
     session.add_mask(frame, clip.masks[frame])
-    result = {found.frame: found.probability for found in session.propagate_from(frame) if found.is_carried}
+    result = {found.frame: found.probability for found in session.propagate_from(frame) if frame in found.carried}
     near = [at for at in range(max(0, frame - NEAR), min(len(own), frame + NEAR + 1)) if at != frame]
     after = dice([result.get(at, own[at]) for at in near], [clip.masks[at] for at in near])
     return np.stack([before[near], after - before[near]])
@@ -90,7 +90,7 @@ def painted(
     session = VideoSession(network, frames, image_size, inferer)
     own = dict(session.propagate())[1] > 0.5
     session.add_mask(0, earlier.masks[-1])
-    after = {x.frame: x.probability > 0.5 for x in session.propagate_from(0) if x.is_carried}.get(1, own)
+    after = {x.frame: x.probability > 0.5 for x in session.propagate_from(0) if x.carried}.get(1, own)
     return bool((after & ~own).sum() > earlier.masks[-1].sum() / 2)
 
 

@@ -45,7 +45,7 @@ def are_blank(frames: Tensor) -> Tensor:
     Returns:
         (B,), bool.
     """
-    cells = F.avg_pool2d(frames.float(), _CELL, ceil_mode=True).flatten(2)
+    cells = F.avg_pool2d(frames.float(), _CELL, ceil_mode=True, count_include_pad=False).flatten(2)
     mean = cells.mean(2, keepdim=True)
     # Without text, and whatever else is far from the mean. Operators that ONNX has, so no median.
     kept = ((cells - mean).abs() <= _FAR).float()

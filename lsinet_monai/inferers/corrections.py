@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -190,45 +190,27 @@ class Corrections:
         end = min(count, frame + self.reach + 1, count if later is None else later)
         return range(first, end)
 
-    def carried_to(self, frame: int) -> list[CarriedMask]:
+    def carried_to(
+        self, frame: int, without: int | None = None, known: Mapping[int, CarriedMask] | None = None
+    ) -> dict[int, CarriedMask]:
         """The masks that are carried to a frame.
 
         Args:
             frame: its index, from 0.
+            without: a corrected frame to leave out, as if it had no mask.
+            known: masks that were carried to this frame before, which are not carried again.
 
         Returns:
-            up to two masks at the frame's own size; an empty list for a corrected or damaged frame, and for one out of
-            reach.
+            by their corrected frames, up to two masks at the frame's own size; none for a corrected or damaged frame,
+            and for one out of reach.
         """
-        return list(self._carried(self._sources(frame), frame).values())
-
-    def carried_with_and_without(
-        self, corrected: int, frame: int
-    ) -> tuple[list[CarriedMask], list[CarriedMask]] | None:
-        """The masks that are carried to a frame, and those that would be if a corrected frame had none.
-
-        A mask in both is carried once. See :meth:`carried_to`.
-
-        Returns:
-            None if the corrected frame's mask is not carried there.
-        """
-        own = self._carried([corrected], frame)
-        if not own:
-            return None
-        every, others = self._sources(frame), self._sources(frame, without=corrected)
-        carried = own | self._carried({*every, *others} - {corrected}, frame)
-        return [carried[x] for x in every if x in carried], [carried[x] for x in others if x in carried]
-
-    def _carried(self, sources: Collection[int], frame: int) -> dict[int, CarriedMask]:
-        """Carry masks to a frame: by their frames, those that can be."""
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None or not encoded.is_finite:
             return {}
-        return {source: mask for source in sources if (mask := self._carry(source, frame, encoded)) is not None}
-
-    def _sources(self, frame: int, without: int | None = None) -> list[int]:
-        """The corrected frames whose masks may be carried to a frame."""
-        return [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
+        known = known or {}
+        sources = [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
+        carried = {x: known[x] if x in known else self._carry(x, frame, encoded) for x in sources}
+        return {x: mask for x, mask in carried.items() if mask is not None}
 
     def _carry(self, corrected: int, frame: int, encoded: EncodedFrame) -> CarriedMask | None:
         """Carry a mask to a frame; None if the frame does not show what the corrected one shows."""

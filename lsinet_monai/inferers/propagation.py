@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -35,9 +35,10 @@ class PropagatedFrame(NamedTuple):
     """How much the carried mask of the corrected frame changed this frame's mask, in [0, 1]: 1 - IoU of the masks
     (probability above 0.5) with and without the carried mask; 0 if both are empty. Both are computed with the corrected
     frame in memory."""
-    is_carried: bool = True
-    """Whether the mask is carried to this frame. If not, the frame is best left as it was: the correction says nothing
-    about it, and a propagation knows less of the frames around it than a run over the whole video."""
+    carried: tuple[int, ...] = ()
+    """The corrected frames whose masks are carried to this frame, in order. If the one from which the propagation comes
+    is not among them, its mask says nothing about this frame, which is best left as it was: a propagation knows less of
+    the frames around it than a run over the whole video."""
 
 
 @dataclass
@@ -211,12 +212,12 @@ class Propagator:
             own = self.segment(frame, propagation)
             if own is None:
                 continue
-            carried = self._corrections.carried_with_and_without(corrected, frame)
-            if carried is None:
-                yield PropagatedFrame(frame, self.blend(frame, own), 0.0, is_carried=False)
-            else:
-                after, before = (_blend(own, masks) for masks in carried)
-                yield PropagatedFrame(frame, after, mask_change(before > 0.5, after > 0.5))
+            carried = self._corrections.carried_to(frame)
+            after, change = _blend(own, carried), 0.0
+            if corrected in carried:
+                before = _blend(own, self._corrections.carried_to(frame, without=corrected, known=carried))
+                change = mask_change(before > 0.5, after > 0.5)
+            yield PropagatedFrame(frame, after, change, tuple(carried))
 
     def blend(self, frame: int, own: Tensor) -> np.ndarray:
         """Blend a frame's own probability, see :meth:`segment`, with the masks that are carried to it.
@@ -288,8 +289,8 @@ class Propagator:
         return None if encoded is None else encoded.features
 
 
-def _blend(own: Tensor, carried: Sequence[CarriedMask]) -> np.ndarray:
-    return blend(own, carried)[0, 0].float().cpu().numpy()
+def _blend(own: Tensor, carried: Mapping[int, CarriedMask]) -> np.ndarray:
+    return blend(own, list(carried.values()))[0, 0].float().cpu().numpy()
 
 
 def _in_turns(*sides: Iterator[PropagatedFrame]) -> Iterator[PropagatedFrame]:

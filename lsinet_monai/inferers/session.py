@@ -45,7 +45,7 @@ class VideoSession:
             ...
         session.add_mask(120, mask)
         for found in session.propagate_from(120):
-            ...  # found.frame, found.probability, found.is_carried
+            ...  # found.frame, found.probability, found.carried
 
     The session returns the mask of a corrected frame as it was given, and carries it to the frames around it: up to
     ``reach`` frames on either side, and not beyond the next corrected frame. There it blends the mask, drawn again if

@@ -63,7 +63,7 @@ class Session:
     def propagate_from(self, frame: int) -> Iterator[PropagatedFrame]:
         for other in range(max(0, frame - 2), min(len(self.truths), frame + 3)):
             if other not in self.masks:
-                yield PropagatedFrame(other, self.truths[other].astype(np.float32), 0.5)
+                yield PropagatedFrame(other, self.truths[other].astype(np.float32), 0.5, (frame,))
 
 
 def test_a_frame_is_done_when_its_mask_is_right() -> None:

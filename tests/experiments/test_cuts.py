@@ -23,7 +23,8 @@ def test_the_change_of_the_frames_near_a_correction(
     clip = clips[0]._replace(masks=masks)
     own = np.zeros(masks[0].shape, np.float32)
     monkeypatch.setattr(VideoSession, "propagate", lambda session: ((frame, own) for frame in range(6)))
-    monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([PropagatedFrame(1, own + 1, 1.0)]))
+    found = PropagatedFrame(1, own + 1, 1.0, (3,))
+    monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([found]))
     before, change = correct(clip, small_network, 64, SequentialVideoInferer())
     assert before.tolist() == [0] * 5
     assert change.tolist() == [0, 1, 0, 0, 0]  # the middle frame, 3, is corrected
@@ -38,5 +39,6 @@ def test_a_mask_that_is_painted_across_a_cut(
     after = own.copy()
     after.ravel()[: round(share * own.size)] = 1
     monkeypatch.setattr(VideoSession, "propagate", lambda session: ((frame, own) for frame in range(3)))
-    monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([PropagatedFrame(1, after, 1.0)]))
+    found = PropagatedFrame(1, after, 1.0, (0,))
+    monkeypatch.setattr(VideoSession, "propagate_from", lambda session, frame: iter([found]))
     assert painted(earlier, clips[1], small_network, 64, SequentialVideoInferer(detect_cuts=True)) is expected

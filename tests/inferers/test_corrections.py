@@ -58,12 +58,8 @@ def test_the_masks_that_are_carried_to_a_frame(
     corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=12), reach=3)
     for other in corrected:
         corrections.add(other, np.full((64, 64), other % 2 == 0), frames[other])
-    carried = corrections.carried_to(frame)
-    if without is not None:
-        both = corrections.carried_with_and_without(without, frame)
-        assert both is not None and len(both[0]) == len(carried)
-        carried = both[1]
-    assert len(carried) == len(carriers)
-    for (mask, trust, _), carrier in zip(carried, carriers, strict=True):
+    carried = corrections.carried_to(frame, without)
+    assert list(carried) == carriers
+    for carrier, (mask, trust, _) in carried.items():
         torch.testing.assert_close(mask, torch.full_like(mask, carrier % 2 == 0), atol=1e-4, rtol=0)
         torch.testing.assert_close(trust, torch.full_like(trust, exp(-0.5 * (carrier - frame) ** 2)), atol=0.01, rtol=0)

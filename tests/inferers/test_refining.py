@@ -176,19 +176,19 @@ def test_a_correction_is_carried_and_drawn_again(prompt_network: LSINet, monkeyp
     monkeypatch.setattr(prompt_network, "refine", refine)
     session = VideoSession(prompt_network, [frame] * 5, (64, 96), SequentialVideoInferer(refine=True))
     session.add_mask(2, mask)
-    carried = session._corrections.carried_to(3)
+    carried = list(session._corrections.carried_to(3).values())
     assert len(carried) == 1
     drawn, trust = carried[0].mask[0, 0] > 0.5, carried[0].trust[0, 0]
     assert drawn[12:36, 12:36].all() and not drawn[:, 48:].any()
     assert trust[12:36, 12:36].min() > 0.9 and trust[16:40, 64:88].max() == 0
-    assert session._corrections.carried_with_and_without(2, 3)[1] == []
+    assert not session._corrections.carried_to(3, without=2)
     session.add_mask(2, mask & (np.arange(96) >= 48))  # the other lesion alone
     assert not session._corrections.carried_to(3)
-    assert not any(found.is_carried or found.change for found in session.propagate_from(2))
+    assert not any(found.carried or found.change for found in session.propagate_from(2))
     session.add_mask(2, np.zeros_like(mask))  # no polyp
-    (empty,) = session._corrections.carried_to(3)
+    (empty,) = session._corrections.carried_to(3).values()
     assert not empty.mask.any() and empty.trust.min() > 0.9
-    assert {found.frame for found in session.propagate_from(2) if found.is_carried} == {0, 1, 3, 4}
+    assert {found.frame for found in session.propagate_from(2) if found.carried == (2,)} == {0, 1, 3, 4}
 
 
 @pytest.mark.parametrize("batch", [1, 2])

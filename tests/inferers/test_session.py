@@ -312,8 +312,8 @@ def test_the_change_compares_with_the_same_frame_without_the_carried_mask(small_
     before = _propagate(memory_only, 0, 4, reverse=True) | _propagate(memory_only, 5, FRAMES)
     results = list(session.propagate_from(4))
     assert len(results) == 6
-    for frame, probability, change, is_carried in results:
-        assert is_carried and change == mask_change(before[frame] > 0.5, probability > 0.5)
+    for frame, probability, change, carried in results:
+        assert carried == (4,) and change == mask_change(before[frame] > 0.5, probability > 0.5)
     # So it is not the difference from a network that never saw the correction.
     never = _propagate(_session(small_network), 5, FRAMES)
     assert not np.allclose(never[5], before[5], atol=1e-5)

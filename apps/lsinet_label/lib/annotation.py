@@ -13,7 +13,7 @@ from lib.annotation_progress import AnnotationProgress
 from lib.changes import Changes
 from lib.job import Job, Work
 from lib.model import ServedModel
-from lib.spreading import Inferers, SpreadLesions, as_bytes, corrections_in_use, without_specks
+from lib.spreading import Inferers, SpreadLesions, as_bytes, corrections_in_use, sources_of, without_specks
 from lib.store import REACH, StoredVideo, VideoStore
 from lsinet_monai.data import Video, frame_quality, frames_to_tensor, open_video
 from lsinet_monai.errors import InputError
@@ -253,14 +253,16 @@ class Worker:
                     other = found.frame
                     lesions.next_id = max(lesions.next_id, video.lesions.last_named_id() + 1)
                     labels = lesions(other, found.probability)
-                    if frame not in own and other not in around:
-                        continue  # a mask around the one that was taken back does not spread further than before
-                    if not found.is_carried and other not in came:
-                        continue  # it keeps what it had
-                    values, sources = _values(found.probability, labels > 0), _sources(session.masks, other)
-                    if not video.write_propagated(other, labels, sources, **values):
-                        break  # taken back meanwhile
-                    left.discard(other)
+                    # A mask around the one that was taken back does not spread further than before.
+                    if frame in own or other in around:
+                        sources = sources_of(found, frame, video, is_stale=other in came)
+                        values = _values(found.probability, labels > 0)
+                        if sources and not video.write_propagated(other, labels, sources, **values):
+                            break  # taken back meanwhile
+                        if sources:
+                            left.discard(other)
+                        elif sources is not None:
+                            left.add(other)
                     share = done / max(1, len(reached) - 1)
                     yield (place + share) / len(frames), f"frame {other}, from the correction of frame {frame}"
         return left
@@ -274,13 +276,6 @@ class Worker:
         for other in corrections_in_use(video.spreading_corrections, frame, reached):
             session.add_mask(other, video.mask(other).labels > 0)
         return session
-
-
-def _sources(corrected: Collection[int], frame: int) -> list[int]:
-    """The corrected frames whose masks are carried to a frame: the nearest ones within reach, before and after it."""
-    before = max((other for other in corrected if frame - REACH <= other < frame), default=None)
-    after = min((other for other in corrected if frame < other <= frame + REACH), default=None)
-    return [other for other in (before, after) if other is not None]
 
 
 def _predict(

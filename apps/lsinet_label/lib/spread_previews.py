@@ -16,7 +16,7 @@ from lib.errors import Conflict
 from lib.frame_images import FrameImages
 from lib.model import ServedModel
 from lib.nearby_frames import NearbyFrames
-from lib.spreading import Inferers, SpreadLesions, corrections_in_use
+from lib.spreading import Inferers, SpreadLesions, corrections_in_use, sources_of
 from lib.store import REACH, StoredVideo
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
 from lsinet_monai.inferers.propagation import PropagatedFrame
@@ -80,7 +80,7 @@ class SpreadPreviews:
             page: an id of the page that asks.
 
         Returns:
-            the frames around it that can be read, the nearest first, on both sides by turns. The iterator raises
+            the frames around it that would change, the nearest first, on both sides by turns. The iterator raises
             Conflict once another preview has replaced this one.
 
         Raises:
@@ -105,7 +105,7 @@ class SpreadPreviews:
             raise
         lesions = SpreadLesions(frame, labels, self._threshold, video.lesions.next_id(reached))
         found = opened.session.propagate_from(frame, reached, nearest_first=True)
-        following = self._follow(call, video.id, opened.source, found, lesions, video.propagated_from(frame))
+        following = self._follow(call, video, opened.source, found, lesions, video.propagated_from(frame))
         weakref.finalize(following, call.end)  # also if nobody ever asks it for a frame
         return following
 
@@ -131,13 +131,13 @@ class SpreadPreviews:
     def _follow(
         self,
         call: _Call,
-        video: str,
+        video: StoredVideo,
         source: NearbyFrames,
         found: Iterator[PropagatedFrame],
         lesions: SpreadLesions,
         came: Collection[int],
     ) -> Iterator[PreviewedFrame]:
-        with _replacement_reported(video), call:
+        with _replacement_reported(video.id), call:
             while True:
                 with self._lock:  # not while the caller has the frame: it may never come back
                     call.check()
@@ -146,9 +146,11 @@ class SpreadPreviews:
                         source.end_pass()
                         return
                 labels = lesions(around.frame, around.probability)
-                # Else it keeps what it has, as in the job that spreads the mask when it is saved.
-                if around.is_carried or around.frame in came:
-                    yield PreviewedFrame(around.frame, labels)
+                # As the job decides that spreads the mask when it is saved.
+                sources = sources_of(around, lesions.frame, video, is_stale=around.frame in came)
+                if sources is not None:
+                    own = video.lesions.merges()[video.mask(around.frame, original=True).labels]
+                    yield PreviewedFrame(around.frame, labels if sources else own)
 
     def _begin(self, caller: _Caller) -> _Call:
         """Begin a call, and end the caller's one before at the next frame that it reads."""

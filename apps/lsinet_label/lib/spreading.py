@@ -7,14 +7,15 @@ from collections.abc import Collection
 import numpy as np
 from scipy import ndimage
 
-from lib.store import REACH
+from lib.store import REACH, StoredVideo
 from lsinet_monai.formats.lesion_ids import LAST_LESION
 from lsinet_monai.inferers import SequentialVideoInferer
 from lsinet_monai.inferers.corrections import nearest_frames
+from lsinet_monai.inferers.propagation import PropagatedFrame
 from lsinet_monai.masks import LesionTracker
 from lsinet_monai.networks import LSINet
 
-__all__ = ["Inferers", "SpreadLesions", "as_bytes", "corrections_in_use", "without_specks"]
+__all__ = ["Inferers", "SpreadLesions", "as_bytes", "corrections_in_use", "sources_of", "without_specks"]
 
 _MIN_AREA = 0.001  # of the frame, the same as for "has a polyp"
 
@@ -47,6 +48,27 @@ def corrections_in_use(corrected: Collection[int], frame: int, reached: range) -
     # The inferer detects cuts: corrections out of reach of a frame are then not in its memory.
     used = range(reached.start - REACH, reached.stop + REACH)
     return sorted(nearest.intersection(corrected).intersection(used))
+
+
+def sources_of(found: PropagatedFrame, frame: int, video: StoredVideo, is_stale: bool) -> list[int] | None:
+    """Decide what becomes of a frame around a drawn mask.
+
+    Args:
+        found: the frame, and what a propagation found in it.
+        frame: the frame with the drawn mask.
+        video: the video.
+        is_stale: whether the mask that it has came from an earlier drawn mask of ``frame``.
+
+    Returns:
+        the corrected frames from which it gets the propagated mask; none if the network's own mask is current again;
+        None if it keeps the mask that it has, because the drawn mask says nothing about it.
+    """
+    if frame in found.carried or (is_stale and found.carried):
+        return list(found.carried)
+    has_mask = video.mask(found.frame, original=is_stale).source != "none"
+    if not has_mask:
+        return [frame]  # better than none: nobody has let the network find polyps there
+    return [] if is_stale else None
 
 
 class SpreadLesions:

@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from lib.errors import NotFound
 from lib.store import StoredVideo, VideoStore
 from lsinet_monai.errors import InputError
-from lsinet_monai.masks import doubtful_places, temporal_disagreement, video_doubt
+from lsinet_monai.masks import doubtful_places, temporal_disagreement
 
 __all__ = ["STRATEGIES", "DoubtStrategy", "next_frame"]
 
@@ -37,7 +37,7 @@ STRATEGIES: dict[str, tuple[str, Callable[[StoredVideo], list[float | None]]]] =
 
 
 def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
-    """Find the most doubtful place of the most doubtful video, and its middle frame.
+    """Find the most doubtful place of all videos, and its middle frame.
 
     Final and damaged videos are left out, and so are corrected and checked frames with what lies within half a second
     of them: who saved them has seen it. Blurred and white frames are in the middle of no place. If there is no such
@@ -49,7 +49,7 @@ def next_frame(videos: Sequence[StoredVideo], strategy: str) -> dict[str, Any]:
         strategy: one of :data:`STRATEGIES`.
 
     Returns:
-        ``id``, ``frame``, and ``doubt`` of the video, in [0, 1] or None.
+        ``id``, ``frame``, and ``doubt``: the mean of the place's frames, or that of a single frame, in [0, 1]; or None.
 
     Raises:
         InputError: there is no such strategy.
@@ -84,12 +84,12 @@ def _look_for(video: StoredVideo, values_of: Callable[[StoredVideo], list[float 
         return _Look(1, None, video.id, 0)
     corrected, fps = video.corrections, video.info.get("fps") or 25
     values = [None if frame in corrected else value for frame, value in enumerate(values_of(video))]
-    doubt = video_doubt(values)
     place = next(doubtful_places(values, fps, video.values.unclear(), corrected), None)
     if place is not None:
-        return _Look(2, doubt, video.id, place[0])
+        return _Look(2, place[1], video.id, place[0])
     known = [(value, -frame) for frame, value in enumerate(values) if value is not None]
-    return _Look(0, doubt, video.id, -max(known)[1] if known else 0)
+    doubt, at = max(known, default=(None, 0))
+    return _Look(0, doubt, video.id, -at)
 
 
 class DoubtStrategy(Strategy):

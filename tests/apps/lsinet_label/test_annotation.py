@@ -315,11 +315,11 @@ def test_a_correction_spreads_and_stays(annotated):
 
 def test_frames_to_which_a_mask_is_not_carried_keep_what_they_had(annotated, monkeypatch):
     video, before = annotated.videos[VIDEO], masks(annotated)
-    carry, last = Corrections.carried_with_and_without, 7
+    carry, last = Corrections.carried_to, 7
     monkeypatch.setattr(
         Corrections,
-        "carried_with_and_without",
-        lambda self, corrected, frame: None if frame > last else carry(self, corrected, frame),
+        "carried_to",
+        lambda self, frame, *rest, **known: {} if frame > last else carry(self, frame, *rest, **known),
     )
     video.save_correction(5, drawn(), "ann")
     run(annotated(job("propagate", 5)))
@@ -327,8 +327,20 @@ def test_frames_to_which_a_mask_is_not_carried_keep_what_they_had(annotated, mon
     assert (masks(annotated)[8:] == before[8:]).all() and (masks(annotated)[6:8] == 9).any()
     last = -1
     video.save_correction(5, drawn(3), "ann")
-    run(annotated(job("propagate", 5)))
-    assert not (masks(annotated) == 9).any()  # nothing is left of the mask that was replaced
+    _, progress = run(annotated(job("propagate", 5)))
+    # Nothing is left of the mask that was replaced: the network's are current again.
+    assert video.propagated_frames() == [] and len(progress) >= 11
+    assert all((masks(annotated)[frame] == before[frame]).all() for frame in range(12) if frame != 5)
+
+
+def test_a_frame_without_any_mask_gets_the_networks_if_none_is_carried(worker, monkeypatch):
+    monkeypatch.setattr(Corrections, "carried_to", lambda self, frame, *rest, **known: {})
+    working = worker()
+    video = working.videos[VIDEO]
+    video.save_correction(5, drawn(), "ann")
+    run(working(job("propagate", 5)))
+    assert video.propagated_frames() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert video.values.sources(4) == [5]
 
 
 def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):

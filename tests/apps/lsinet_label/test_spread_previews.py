@@ -85,16 +85,21 @@ def test_it_is_what_the_job_would_store(video, model, previews):
 
 
 def test_frames_to_which_the_mask_is_not_carried_are_not_shown(video, model, previews, monkeypatch):
-    carry = Corrections.carried_with_and_without
+    carry = Corrections.carried_to
     monkeypatch.setattr(
         Corrections,
-        "carried_with_and_without",
-        lambda self, corrected, frame: None if frame in (3, 7) else carry(self, corrected, frame),
+        "carried_to",
+        lambda self, frame, *rest, **known: {} if frame in (3, 7) else carry(self, frame, *rest, **known),
     )
+    for frame in (2, 3):
+        video.write_prediction("predicted", frame, drawn(4, 6), scores=0.5, uncertainty=0.1)
     found = [each.frame for each in previews.spread(video, 5, drawn())]
-    assert found == [frame for frame in BOTH_SIDES if frame not in (3, 7)]
+    assert found == [frame for frame in BOTH_SIDES if frame != 3]  # frame 7 has no mask so far
     video.save_correction(5, drawn(), "ann")
     assert propagate(video, model, 5).keys() == set(found)
+    monkeypatch.setattr(Corrections, "carried_to", lambda self, frame, *rest, **known: {})
+    found = {each.frame: each.labels for each in previews.spread(video, 5, drawn(20))}
+    assert (found[2] == drawn(4, 6)).all() and 3 not in found  # the network's own mask is back
 
 
 @pytest.mark.parametrize("how", ["drawn", "checked", "filled"])
