@@ -3,6 +3,7 @@
 Run from the repository's root; ``docs/experiments/refining.md`` has the command and its results::
 
     python -m experiments.sequences --dataset_dir DIR/CVC-ClinicDB [--split TestEasyDataset/Unseen]
+        [--checkpoint FILE] [--ways WAY ...]
 
 For each way of segmenting them it prints the Dice at 0.5, and the share of frames with an IoU of at least 0.85: means
 over a sequence's frames, then over sequences.
@@ -63,10 +64,11 @@ def main() -> None:
     parser.add_argument("--dataset_dir", type=Path, required=True, help="CVC-ClinicDB")
     parser.add_argument("--split", default="TrainDataset")
     parser.add_argument("--checkpoint", type=Path, default=Path("bundle/models/model.pt"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help="only these")
     options = parser.parse_args()
     network, image_size = load_checkpoint(options.checkpoint)
     network = fuse_norms(network)
-    found: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
+    found: dict[str, list[np.ndarray]] = {way: [] for way in options.ways}
     for clip in tqdm(read_split(options.dataset_dir, options.split), desc="sequences"):
         masks = [read_mask(path, clip.mask_rule) > 0 for path in clip.label or ()]
         frames = frames_to_tensor([read_frame(path) for path in clip.image], image_size)[None]
