@@ -78,8 +78,9 @@ class SequentialVideoInferer(Inferer):
     its step. The graphs, and a copy of the encoder in ``amp_dtype``, are kept as long as inferer and network.
 
     One bad frame spoils no other. One whose logits are not finite is left empty, with :data:`EMPTY_LOGIT`. It is not
-    written to memory (but with ``"released"``), nor is a frame of about one colour. If an adjacent frame is not finite, the
-    frame itself takes its place. At a clip's end the log says how many such frames there were, see :meth:`report`.
+    written to memory (but with ``"released"``), nor is a frame of about one colour. If an adjacent frame is not
+    finite, the frame itself takes its place. At a clip's end the log says how many such frames there were, see
+    :meth:`report`.
 
     Raises:
         InputError: an argument has a value that it does not take.
