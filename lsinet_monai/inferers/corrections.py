@@ -191,26 +191,25 @@ class Corrections:
         return range(first, end)
 
     def carried_to(
-        self, frame: int, without: int | None = None, known: Mapping[int, CarriedMask] | None = None
-    ) -> dict[int, CarriedMask]:
+        self, frame: int, without: int | None = None, known: Mapping[int, CarriedMask | None] | None = None
+    ) -> dict[int, CarriedMask | None]:
         """The masks that are carried to a frame.
 
         Args:
             frame: its index, from 0.
             without: a corrected frame to leave out, as if it had no mask.
-            known: masks that were carried to this frame before, which are not carried again.
+            known: an earlier result for this frame, whose masks are not carried again.
 
         Returns:
-            by their corrected frames, up to two masks at the frame's own size; none for a corrected or damaged frame,
-            and for one out of reach.
+            for up to two corrected frames within reach the mask, at the frame's own size, or None if the frame does not
+            show what that one shows; nothing for a corrected or damaged frame.
         """
         encoded = None if frame in self else self.store.get(frame)
         if encoded is None or not encoded.is_finite:
             return {}
         known = known or {}
         sources = [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
-        carried = {x: known[x] if x in known else self._carry(x, frame, encoded) for x in sources}
-        return {x: mask for x, mask in carried.items() if mask is not None}
+        return {x: known[x] if x in known else self._carry(x, frame, encoded) for x in sources}
 
     def _carry(self, corrected: int, frame: int, encoded: EncodedFrame) -> CarriedMask | None:
         """Carry a mask to a frame; None if the frame does not show what the corrected one shows."""

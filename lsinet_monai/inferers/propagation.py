@@ -214,10 +214,10 @@ class Propagator:
                 continue
             carried = self._corrections.carried_to(frame)
             after, change = _blend(own, carried), 0.0
-            if corrected in carried:
+            if carried.get(corrected) is not None:
                 before = _blend(own, self._corrections.carried_to(frame, without=corrected, known=carried))
                 change = mask_change(before > 0.5, after > 0.5)
-            yield PropagatedFrame(frame, after, change, tuple(carried))
+            yield PropagatedFrame(frame, after, change, tuple(x for x, mask in carried.items() if mask is not None))
 
     def blend(self, frame: int, own: Tensor) -> np.ndarray:
         """Blend a frame's own probability, see :meth:`segment`, with the masks that are carried to it.
@@ -289,8 +289,8 @@ class Propagator:
         return None if encoded is None else encoded.features
 
 
-def _blend(own: Tensor, carried: Mapping[int, CarriedMask]) -> np.ndarray:
-    return blend(own, list(carried.values()))[0, 0].float().cpu().numpy()
+def _blend(own: Tensor, carried: Mapping[int, CarriedMask | None]) -> np.ndarray:
+    return blend(own, [mask for mask in carried.values() if mask is not None])[0, 0].float().cpu().numpy()
 
 
 def _in_turns(*sides: Iterator[PropagatedFrame]) -> Iterator[PropagatedFrame]:

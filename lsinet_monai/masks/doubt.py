@@ -168,7 +168,7 @@ def doubtful_places(
         seen: frames at which a person has looked: they are left out with all within half a second of them.
 
     Yields:
-        The frame in the middle of each place, and the sum of its doubts divided by its length, in [0, 1]; places
+        The frame in the middle of each place, and the mean of what is left of its doubts, in [0, 1]; places
         without any doubt do not come.
     """
     reach = max(1, round(_PLACE_SECONDS * fps))
@@ -183,6 +183,6 @@ def doubtful_places(
         sums = np.where(is_free, upto[2 * reach + 1 :] - upto[: len(left)], -1)
         # A lone doubtful frame is in the middle of its place.
         frame = int(np.argmax(np.where(sums >= sums.max() - _SAME_SUM, left, -1)))
-        yield frame, float(sums[frame]) / (2 * reach + 1)
-        place = slice(max(0, frame - reach), frame + reach + 1)
+        place = slice(max(0, frame - reach), min(len(left), frame + reach + 1))
+        yield frame, float(sums[frame]) / (place.stop - place.start)
         left[place], is_free[place] = 0, False

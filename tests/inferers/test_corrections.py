@@ -60,6 +60,8 @@ def test_the_masks_that_are_carried_to_a_frame(
         corrections.add(other, np.full((64, 64), other % 2 == 0), frames[other])
     carried = corrections.carried_to(frame, without)
     assert list(carried) == carriers
-    for carrier, (mask, trust, _) in carried.items():
+    for carrier, found in carried.items():
+        assert found is not None
+        mask, trust, _ = found
         torch.testing.assert_close(mask, torch.full_like(mask, carrier % 2 == 0), atol=1e-4, rtol=0)
         torch.testing.assert_close(trust, torch.full_like(trust, exp(-0.5 * (carrier - frame) ** 2)), atol=0.01, rtol=0)

@@ -183,7 +183,7 @@ def test_a_correction_is_carried_and_drawn_again(prompt_network: LSINet, monkeyp
     assert trust[12:36, 12:36].min() > 0.9 and trust[16:40, 64:88].max() == 0
     assert not session._corrections.carried_to(3, without=2)
     session.add_mask(2, mask & (np.arange(96) >= 48))  # the other lesion alone
-    assert not session._corrections.carried_to(3)
+    assert session._corrections.carried_to(3) == {2: None}
     assert not any(found.carried or found.change for found in session.propagate_from(2))
     session.add_mask(2, np.zeros_like(mask))  # no polyp
     (empty,) = session._corrections.carried_to(3).values()

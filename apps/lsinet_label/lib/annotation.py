@@ -255,7 +255,7 @@ class Worker:
                     labels = lesions(other, found.probability)
                     # A mask around the one that was taken back does not spread further than before.
                     if frame in own or other in around:
-                        sources = sources_of(found, frame, video, is_stale=other in came)
+                        sources = sources_of(found, frame, video, is_stale=other in came or other in left)
                         values = _values(found.probability, labels > 0)
                         if sources and not video.write_propagated(other, labels, sources, **values):
                             break  # taken back meanwhile

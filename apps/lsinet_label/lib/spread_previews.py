@@ -148,9 +148,10 @@ class SpreadPreviews:
                 labels = lesions(around.frame, around.probability)
                 # As the job decides that spreads the mask when it is saved.
                 sources = sources_of(around, lesions.frame, video, is_stale=around.frame in came)
+                if sources == []:
+                    labels = video.lesions.merges()[video.mask(around.frame, original=True).labels]
                 if sources is not None:
-                    own = video.lesions.merges()[video.mask(around.frame, original=True).labels]
-                    yield PreviewedFrame(around.frame, labels if sources else own)
+                    yield PreviewedFrame(around.frame, labels)
 
     def _begin(self, caller: _Caller) -> _Call:
         """Begin a call, and end the caller's one before at the next frame that it reads."""

@@ -67,7 +67,7 @@ def sources_of(found: PropagatedFrame, frame: int, video: StoredVideo, is_stale:
         return list(found.carried)
     has_mask = video.mask(found.frame, original=is_stale).source != "none"
     if not has_mask:
-        return [frame]  # better than none: nobody has let the network find polyps there
+        return sorted({frame, *found.carried})  # better than none: nobody has let the network find polyps there
     return [] if is_stale else None
 
 

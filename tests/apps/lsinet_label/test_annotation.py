@@ -343,6 +343,25 @@ def test_a_frame_without_any_mask_gets_the_networks_if_none_is_carried(worker, m
     assert video.values.sources(4) == [5]
 
 
+def test_a_mask_that_is_taken_back_leaves_the_networks_where_no_other_is_carried(worker, monkeypatch):
+    """In a video in which nobody has let the network find polyps."""
+    working = worker()
+    video = working.videos[VIDEO]
+    carry = Corrections.carried_to
+    monkeypatch.setattr(
+        Corrections,
+        "carried_to",
+        lambda self, frame, *rest, **known: {x: m for x, m in carry(self, frame, *rest, **known).items() if x == 2},
+    )
+    for frame in (2, 9):
+        video.save_correction(frame, drawn(), "ann")
+    run(working(job("propagate")))
+    assert video.values.sources(5) == [2] and video.values.sources(10) == [9]
+    video.take_back(2, "ann")
+    run(working(job("propagate", 2)))
+    assert {3, 4, 5, 6, 7, 8} <= set(video.propagated_frames()) and video.values.sources(5) == [9]
+
+
 def test_a_spread_is_undone_and_the_persons_mask_stays(annotated, worker):
     video = annotated.videos[VIDEO]
     before, values = masks(annotated), video.values.per_frame("scores")
