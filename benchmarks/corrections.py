@@ -12,7 +12,8 @@ shipped model and the label app's settings. The video is 40 phantom frames, forw
 - **features kept**: the mask was propagated before, and is corrected again. Corrected frames and their matches are
   kept. The frame itself has to be encoded, because the session has been elsewhere in the video.
 
-Matching is compared with a search by full matrices, which was used before. Memory is what a search adds to a new
+Matching is compared with a search by full matrices, which was used before. Matching there and back compares all
+positions, in parts. Memory is what a search adds to a new
 process. Times are medians of the CPU time of one thread, which other work on the machine changes least.
 """
 
@@ -38,6 +39,7 @@ from torch.nn import functional as F
 
 from lsinet_monai.data import frames_to_tensor, phantom_clip
 from lsinet_monai.inferers import MemoryBank, VideoSession, encode_frames
+from lsinet_monai.inferers.matching import Match, share_that_comes_back
 from lsinet_monai.inferers.window_search import search_windows
 from lsinet_monai.networks import LSINet, fuse_norms, load_checkpoint
 
@@ -175,6 +177,20 @@ def measure_matches(sides: list[int], rounds: int) -> Iterator[tuple[int, list[f
         yield side, seconds, memory, float((places - found).abs().max())
 
 
+def match_there_and_back(side: int) -> None:
+    """Match a frame there and back, as without a prompt head and in the search for cuts."""
+    queries, keys, _, grid = make_search(side)
+    later, earlier = (x.T.unflatten(1, grid)[None] for x in (queries, keys))
+    share_that_comes_back(earlier, later, Match.identity(earlier))
+
+
+def peak_there_and_back(side: int) -> float:
+    """The memory that this adds to this process, in MB."""
+    start = megabytes("VmRSS")
+    match_there_and_back(side)
+    return megabytes("VmHWM") - start
+
+
 def main() -> None:
     """Measure, and print each row as it comes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -192,6 +208,11 @@ def main() -> None:
         milliseconds = " | ".join(f"{1000 * seconds:.1f}" for seconds in times)
         sizes = " | ".join(f"{size:.0f}" for size in memory)
         print(f"| {side}x{side} | {milliseconds} | {times[0] / times[1]:.1f} | {sizes} | {apart:.0e} |", flush=True)
+    print("\n| grid | there and back, ms | MB |\n|---|---:|---:|")
+    for side in (22, 44, 64, 128):
+        seconds = statistics.median(timed(partial(match_there_and_back, side)) for _ in range(arguments.rounds))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            print(f"| {side}x{side} | {1000 * seconds:.1f} | {pool.submit(peak_there_and_back, side).result():.0f} |")
     network = fuse_norms(load_checkpoint(MODEL).network)  # as in the app
     print("\n| corrected frames | all encoded, s | nothing kept, s | features kept, s |\n|---:|---:|---:|---:|")
     for count in arguments.counts:
