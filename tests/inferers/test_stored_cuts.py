@@ -34,6 +34,7 @@ class Video:
         frame = np.zeros((64, 64, 3), np.uint8)
         if self.letters[index] != ".":
             frame[0, 0] = 10 * (1 + "abcdx".index(self.letters[index]))
+            frame[32:] = 200
         return frame
 
 
