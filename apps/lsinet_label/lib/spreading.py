@@ -57,7 +57,7 @@ def sources_of(found: PropagatedFrame, frame: int, video: StoredVideo, is_stale:
         found: the frame, and what a propagation found in it.
         frame: the frame with the drawn mask.
         video: the video.
-        is_stale: whether the mask that it has came from an earlier drawn mask of ``frame``.
+        is_stale: whether the mask that it has came from a drawn mask that was replaced or taken back.
 
     Returns:
         the corrected frames from which it gets the propagated mask; none if the network's own mask is current again;

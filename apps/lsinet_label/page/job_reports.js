@@ -62,7 +62,7 @@ export class JobReports {
       const damaged = unreadable ? ` ${plural(unreadable, "frame")} cannot be read.` : "";
       say(`The polyps are found.${damaged} Press N for the next doubtful frame.`);
     } else if (!changed.length) {
-      say(`No other mask has changed: ${this.#isAlone(job) ? BETWEEN_PEOPLE : "they agree with yours, or do not show the same"}.`);
+      say(`No other mask has changed: ${this.#isAlone(job) ? BETWEEN_PEOPLE : "they agree with yours, or their frames show something else"}.`);
     } else {
       const most = editor.mostChanged;
       say(
