@@ -1343,6 +1343,26 @@ class TestWork:
         for row in page.locator("#lesion-list button").all():
             row.click(trial=True)  # nothing lies over it
 
+    @pytest.mark.parametrize("is_touch", [False, True])
+    def test_the_buttons_below_the_picture_stand_in_one_row(
+        self, browser: Browser, server: Any, is_touch: bool
+    ) -> None:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=is_touch)
+        page = context.new_page()
+        page.goto(f"{server.url}#case-01.frames")
+        shows(page, 0)
+        for _ in range(2):  # with and without the list of videos
+            page.keyboard.press("v")
+            for size in [(1366, 768), (1280, 800), (1024, 768)]:
+                page.set_viewport_size({"width": size[0], "height": size[1]})
+                tops = page.evaluate(
+                    "[...document.querySelectorAll('#transport button')].filter((b) => b.offsetParent)"
+                    ".map((b) => b.getBoundingClientRect().top)"
+                )
+                assert len(tops) >= 8, size
+                assert max(tops) - min(tops) < 2, size
+        context.close()
+
     def test_on_a_small_screen_the_buttons_that_save_stay_in_sight(self, page: Page, server: Any) -> None:
         open_video(page, server, "case-01.frames")
         page.set_viewport_size({"width": 800, "height": 600})
