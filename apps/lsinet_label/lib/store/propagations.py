@@ -11,7 +11,7 @@ import numpy as np
 
 from lib.errors import Conflict
 from lib.store.masks import PROPAGATED, Masks, decode_mask
-from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest, is_unanswered
+from lib.store.undo_log import PROPAGATION, UndoLog, digest, is_unanswered, read_backup
 
 if TYPE_CHECKING:
     from lib.store.video import StoredVideo
@@ -116,7 +116,7 @@ class Propagations:
                 if entry["frame"] in left:
                     entry["after"] = left[entry["frame"]]
                     if not content["closed"]:
-                        left[entry["frame"]] = digest(_backup(folder, entry["frame"]))
+                        left[entry["frame"]] = digest(read_backup(folder, PROPAGATED, entry["frame"]))
             if json.dumps(content) != noted:  # writing is slow, and there may be many
                 self._log.write(folder, content)
 
@@ -155,7 +155,7 @@ class Propagations:
     def later_over(self, folder: Path) -> dict[int, Path]:
         """The frames of a propagation whose masks a later one replaced, each with the folder of the next such one.
 
-        There are none of another act.
+        Also those that :meth:`hand_over` prepared before an undo that was interrupted. There are none of another act.
         """
         content = self._log.read(folder)
         over: dict[int, Path] = {}
@@ -165,7 +165,9 @@ class Propagations:
         for later, other in reversed(self._all()):
             if later > folder and not other.get("closed"):
                 for frame in {entry["frame"] for entry in other["entries"]} & left.keys() - over.keys():
-                    if left[frame] == digest(_backup(later, frame)):  # else a job has come between the two
+                    replaced = digest(read_backup(later, PROPAGATED, frame))
+                    # Else a job has come between the two.
+                    if replaced in (left[frame], digest(read_backup(folder, PROPAGATED, frame))):
                         over[frame] = later
         return over
 
@@ -183,7 +185,7 @@ class Propagations:
             content = self._log.read(later)
             for entry in content["entries"]:
                 if over.get(entry["frame"]) == later:
-                    self._log.keep(later, PROPAGATED, entry["frame"], _backup(folder, entry["frame"]))
+                    self._log.keep(later, PROPAGATED, entry["frame"], read_backup(folder, PROPAGATED, entry["frame"]))
                     entry["values"] = values[entry["frame"]]
             self._log.write(later, content)
 
@@ -232,13 +234,7 @@ class Propagations:
             content = self._log.read(folder)
             if frame not in {entry["frame"] for entry in content["entries"]}:
                 return self._video.mask(frame).labels
-            replaced = _backup(folder, frame)
+            replaced = read_backup(folder, PROPAGATED, frame)
             if replaced is None:
                 return self._video.mask(frame, original=True).labels
             return self._video.lesions.merges()[decode_mask(replaced, self._video.info.size)]
-
-
-def _backup(folder: Path, frame: int) -> bytes | None:
-    """The propagated mask that a propagation replaced in a frame; None if there was none."""
-    file = backup_of(folder, PROPAGATED, frame)
-    return file.read_bytes() if file.exists() else None

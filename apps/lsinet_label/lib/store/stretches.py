@@ -15,7 +15,7 @@ import numpy as np
 from lib.errors import Conflict
 from lib.store.files import utc_now
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks
-from lib.store.undo_log import PROPAGATION, UndoLog, backup_of, digest
+from lib.store.undo_log import PROPAGATION, UndoLog, digest, read_backup
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 
@@ -132,17 +132,17 @@ class Stretches:
         with self._video.lock:
             before = lesions.merged()
             lesions.merge(into, lesion, user)
-            act, folder = self._begin()
+            act, folder = self._log.begin(self._video.info)
             self._log.write(folder, {"name": "merge", "entries": [], "before": before, "after": lesions.merged()})
-        return act
+        return Act(act)
 
     def unlist(self, user: str, lesion: int) -> Act:
         """List a lesion no longer that no mask shows, see :meth:`Lesions.unlist`."""
         with self._video.lock:
             self._video.lesions.unlist(lesion, user)
-            act, folder = self._begin()
+            act, folder = self._log.begin(self._video.info)
             self._log.write(folder, {"name": "unlist", "entries": [], "lesion": lesion})
-        return act
+        return Act(act)
 
     def last(self) -> dict[str, Any] | None:
         """The last act: its number ``act``, ``name``, and the ``frames`` whose mask it changed.
@@ -165,7 +165,9 @@ class Stretches:
                 self._roll_back(folder)
 
     def undo(self, act: int, user: str) -> Act:
-        """Bring back what an act changed. Where a later propagation lies over an earlier one, its masks stay.
+        """Bring back what an act changed, or the rest of it if an undo was interrupted.
+
+        Where a later propagation lies over an earlier one, its masks stay.
 
         Raises:
             Conflict: some of it has changed since, or the video is final.
@@ -178,22 +180,22 @@ class Stretches:
             over = self._video.propagations.later_over(folder)
             entries = [entry for entry in content["entries"] if entry["frame"] not in over]
             for entry in entries:
-                if entry["after"] != digest(self._masks.content(entry["kind"], entry["frame"])):
+                if not self._is_as_left(entry, folder):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
-            if content["name"] == "merge":
+            if content["name"] == "merge" and content["before"] != self._video.lesions.merged():
                 self._video.lesions.undo_merge(content["before"], content["after"])
             elif content["name"] == "unlist":
                 self._video.lesions.list_again(content["lesion"])
             self._video.propagations.hand_over(folder, over)
-            spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry)]
+            spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry, folder)]
             for entry in [*entries, *spread]:
                 self._restore(entry, folder)
-            frames = [entry["frame"] for entry in entries]
             # Masks from before may have come from a correction that was taken back since.
             propagated = [entry["frame"] for entry in [*entries, *spread] if entry["kind"] == PROPAGATED]
             self._video.remove_propagated(self._video.orphans().intersection(propagated))
             self._video.propagations.reopen(content.get("withdrawn", []), propagated)
             self._video.info.count("answers")
+            frames = [entry["frame"] for entry in entries]
             self._note("undo", frames, user, act=act)
             shutil.rmtree(folder)
         return Act(act, sorted({*frames, *propagated}))
@@ -259,7 +261,8 @@ class Stretches:
         with self._video.lock:
             self._video.info.check_not_final()
             drawn = [frame for frame in self._video.spreading_corrections if first <= frame <= last]
-            act, folder = self._begin()
+            number, folder = self._log.begin(self._video.info)
+            act = Act(number)
             entries: list[dict[str, Any]] = []
 
             def backup(kind: str, frame: int) -> None:
@@ -296,14 +299,14 @@ class Stretches:
             entries.append({"frame": frame, "kind": PROPAGATED, "values": values, "after": digest(content)})
         return entries
 
-    def _has_spread_again(self, entry: dict[str, Any]) -> bool:
+    def _has_spread_again(self, entry: dict[str, Any], folder: Path) -> bool:
         """Whether a frame around a withdrawn correction has got a mask by a later propagation."""
-        content = self._masks.content(PROPAGATED, entry["frame"])
-        return content is not None and digest(content) != entry["after"]
+        return self._masks.content(PROPAGATED, entry["frame"]) is not None and not self._is_as_left(entry, folder)
 
-    def _begin(self) -> tuple[Act, Path]:
-        number, folder = self._log.begin(self._video.info)
-        return Act(number), folder
+    def _is_as_left(self, entry: dict[str, Any], folder: Path) -> bool:
+        """Whether a mask is as an act left it, or, after an undo that was interrupted, as it was before the act."""
+        now = digest(self._masks.content(entry["kind"], entry["frame"]))
+        return now in (entry["after"], digest(read_backup(folder, entry["kind"], entry["frame"])))
 
     def _roll_back(self, folder: Path) -> None:
         """Bring back all that an act has replaced so far, and forget the act."""
@@ -317,10 +320,9 @@ class Stretches:
     def _restore(self, entry: dict[str, Any], folder: Path) -> None:
         """Bring a mask back from the folder of an act."""
         frame, kind = entry["frame"], entry["kind"]
-        file = backup_of(folder, kind, frame)
-        version = self._masks.version(frame) + 1
-        if file.exists():
-            self._masks.put_content(kind, frame, file.read_bytes(), version)
+        content, version = read_backup(folder, kind, frame), self._masks.version(frame) + 1
+        if content is not None:
+            self._masks.put_content(kind, frame, content, version)
             if kind != CORRECTED:
                 found = self._masks.read((kind,), frame)
                 assert found is not None

@@ -19,7 +19,7 @@ from lsinet_monai.utils.files import atomic_write
 if TYPE_CHECKING:
     from lib.store.video_info import VideoInfo
 
-__all__ = ["PROPAGATION", "UndoLog", "backup_of", "digest", "is_unanswered"]
+__all__ = ["PROPAGATION", "UndoLog", "digest", "is_unanswered", "read_backup"]
 
 PROPAGATION = "spread"
 """The name of a propagation among the acts, as ``act.json`` has it."""
@@ -75,7 +75,7 @@ class UndoLog:
             frame: its index.
             content: the mask's PNG file; None if there was no mask.
         """
-        file = backup_of(folder, kind, frame)
+        file = _backup_of(folder, kind, frame)
         files = [file, file.with_suffix(".none")]
         kept, other = files if content is not None else reversed(files)
         with atomic_write(kept) as temporary:
@@ -104,8 +104,13 @@ class UndoLog:
         return content
 
 
-def backup_of(folder: Path, kind: str, frame: int) -> Path:
-    """The file that keeps a mask in an act's folder."""
+def read_backup(folder: Path, kind: str, frame: int) -> bytes | None:
+    """The mask that an act replaced, as :meth:`UndoLog.keep` kept it; None if there was none."""
+    file = _backup_of(folder, kind, frame)
+    return file.read_bytes() if file.exists() else None
+
+
+def _backup_of(folder: Path, kind: str, frame: int) -> Path:
     return folder / f"{frame:06d}.{kind}.png"
 
 

@@ -104,6 +104,21 @@ def test_undoing_the_earlier_one_leaves_the_later_ones_masks(two_spreads, open_s
     assert shown(two_spreads) == [1, 2, 1] and two_spreads.values.propagated(6)["scores"] == 0.8
 
 
+def test_an_undo_that_was_interrupted_leaves_the_later_ones_masks_too(two_spreads, open_store, monkeypatch):
+    def killed(entry, folder):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(two_spreads.stretches, "_restore", killed)
+        with pytest.raises(SystemExit):
+            two_spreads.stretches.undo(1, "bob")
+    video = open_store()[VIDEO]
+    assert video.stretches.undo(1, "bob").frames == [4]
+    assert shown(video) == [1, 4, 4]
+    video.stretches.undo(2, "bob")
+    assert shown(video) == [1, 2, 1] and video.values.propagated(6)["scores"] == 0.8
+
+
 def test_undoing_the_earlier_one_leaves_no_mask_where_there_was_none(spread, drawn):
     spread_again(spread, drawn, frame=8)
     spread.stretches.undo(1, "bob")

@@ -182,6 +182,42 @@ def test_what_a_killed_server_left_halfway_is_taken_back(annotated, open_store, 
     assert masks(open_store()[VIDEO]) == before and not list((annotated.folder / "undo").iterdir())
 
 
+@pytest.fixture
+def half_undone(annotated, monkeypatch):
+    """Three frames were emptied, and that is undone in one of them; then the disk was full. With the masks before."""
+    before = masks(annotated)
+    act = annotated.stretches.empty(4, 6, "bob").id
+    restore = annotated.stretches._restore
+
+    def fail(entry, folder):
+        if entry["frame"] == 5:
+            raise OSError("No space left on device")
+        restore(entry, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(annotated.stretches, "_restore", fail)
+        with pytest.raises(OSError, match="No space left"):
+            annotated.stretches.undo(act, "bob")
+    assert masks(annotated) != before
+    return annotated, act, before
+
+
+def test_an_undo_that_was_interrupted_is_done_again(half_undone, open_store):
+    _, act, before = half_undone
+    video = open_store()[VIDEO]
+    assert video.stretches.last()["act"] == act
+    assert video.stretches.undo(act, "bob").frames == [4, 5, 6]
+    assert masks(video) == before and list(video.corrections) == [5]
+
+
+def test_what_a_person_drew_after_it_stays(half_undone, drawn):
+    video, act, _ = half_undone
+    video.save_correction(4, drawn(3), "ann")
+    with pytest.raises(Conflict, match="frame 4 has changed since"):
+        video.stretches.undo(act, "bob")
+    assert (video.mask(4).labels == drawn(3)).all()
+
+
 def test_a_damaged_mask_keeps_nobody_from_the_others(annotated, open_store, caplog):
     annotated.stretches.check(3, 3, "bob")
     (annotated.folder / "corrected" / "000003.png").write_bytes(b"")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from lib.errors import NotFound
 from lib.store import encode_mask
-from lib.store.undo_log import UndoLog, backup_of, digest
+from lib.store.undo_log import UndoLog, digest, read_backup
 
 
 def test_an_act_is_finished_once_it_is_noted(tmp_path):
@@ -14,8 +14,8 @@ def test_an_act_is_finished_once_it_is_noted(tmp_path):
     log.keep(folder, "propagated", 8, None)
     assert (log.finished(), log.unfinished()) == ([], [folder])
     assert log.kept(folder) == [(7, "corrected"), (8, "propagated")]
-    assert backup_of(folder, "corrected", 7).read_bytes() == b"png"
-    assert not backup_of(folder, "propagated", 8).exists()
+    assert read_backup(folder, "corrected", 7) == b"png"
+    assert read_backup(folder, "propagated", 8) is None
     with pytest.raises(NotFound, match="cannot be undone any more"):
         log.read(folder)
     log.write(folder, {"name": "empty"})
