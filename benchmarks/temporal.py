@@ -26,9 +26,9 @@ The rows, for each model:
 
 The columns: the Dice at 0.5 on clean frames, on spoiled frames, and on the 5 frames after each stretch; flicker, see
 :func:`~lsinet_monai.metrics.clinical_scores`; and false positives, the share of the frames without a visible polyp that
-have a mark. All are means over the frames of a clip, then over clips, but false positives are over all frames. A frame
-whose polyp covers less than a thousandth of it has no Dice. With several models the last table shows the mean and the
-standard deviation over them.
+have a mark of more than a thousandth of the frame. All are means over the frames of a clip, then over clips, but false
+positives are over all frames. A frame whose polyp covers less than a thousandth of it has no Dice. With several models
+the last table shows the mean and the standard deviation over them.
 
 A second table has the Dice on spoiled frames by their kind and by the length of their stretch. ``--output`` keeps each
 clip's scores as soon as they are there, so that a run can be stopped and resumed. It also gets the tables as CSV, and
@@ -211,7 +211,9 @@ class Model:
         network, self.image_size = load_checkpoint(path)
         self.name = f"{path.resolve().parent.name}-{path.stem}"  # trainings differ in their folders
         self.network = fuse_norms(network).to(device)
-        self.fingerprint = self.network.fingerprint()[:12]
+        head = {} if network.prompt_head is None else network.prompt_head.state_dict()
+        of_head = zlib.crc32(b"".join(x.cpu().numpy().tobytes() for x in head.values()))
+        self.fingerprint = f"{network.fingerprint()[:12]} {of_head:08x}"  # masks are refined by the prompt head
         self.device = device
 
     def tensors(self, frames: Sequence[np.ndarray]) -> Iterator[Tensor]:

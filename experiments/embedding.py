@@ -2,7 +2,7 @@
 
 Run from the repository's root, with and without a mask embedding; ``docs/experiments/corrections.md`` has the results::
 
-    python -m experiments.embedding --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt
+    python -m experiments.embedding --stills DIR/Kvasir-SEG --names bundle/configs/kvasir_seg_held_out.txt \\
         --checkpoint MODEL
 
 One frame of each clip gets its true mask: the middle one of those with a Dice below 0.6, or the one with the lowest. It
@@ -12,7 +12,9 @@ prints how the Dice of the 10 frames on either side changes, of all of them and 
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from tqdm import tqdm
@@ -20,11 +22,11 @@ from tqdm import tqdm
 from experiments.clips import ReadClip
 from experiments.cuts import BAD, NEAR, dice, still_clips
 from lsinet_monai.inferers import SequentialVideoInferer, VideoSession
+from lsinet_monai.inferers.corrections import Corrections
 from lsinet_monai.networks import LSINet, fuse_norms, load_checkpoint
 from lsinet_monai.utils.error_line import report_input_errors_in_one_line
 
-REACH = 30
-WAYS = {"in memory": 0, "in memory, and carried": REACH}
+WAYS = {"in memory": False, "in memory, and carried": True}
 
 
 def correct(clip: ReadClip, network: LSINet, image_size: int, inferer: SequentialVideoInferer) -> dict[str, np.ndarray]:
@@ -35,10 +37,12 @@ def correct(clip: ReadClip, network: LSINet, image_size: int, inferer: Sequentia
     frame = int(bad[len(bad) // 2] if len(bad) else before.argmin())
     near = [at for at in range(max(0, frame - NEAR), min(len(before), frame + NEAR + 1)) if at != frame]
     changes = {}
-    for way, reach in WAYS.items():
-        session = VideoSession(network, clip.frames, image_size, inferer, reach=reach)
+    for way, is_carried in WAYS.items():
+        session = VideoSession(network, clip.frames, image_size, inferer)
         session.add_mask(frame, clip.masks[frame])
-        found = dict(session.propagate())
+        # Its reach stays: frames within reach have the mask in memory, also those before it.
+        with nullcontext() if is_carried else patch.object(Corrections, "carried_to", return_value={}):
+            found = dict(session.propagate())
         after = dice([found[at] for at in near], [clip.masks[at] for at in near])
         changes[way] = np.stack([before[near], after - before[near]])
     return changes

@@ -87,8 +87,9 @@ class Corrections:
     Args:
         store: the video's encoded frames.
         reach: see :func:`nearness`; with 0 no mask is carried.
-        cuts: the video's cuts, across which no mask is carried. If it detects cuts, and masks are not refined, frames
-            of which too little comes back get no mask either, see :func:`share_that_comes_back`.
+        cuts: the video's cuts, across which no mask is carried. If it detects cuts, an empty mask, or one that is not
+            refined, is carried only to frames that look like the corrected one, or of which enough comes back, see
+            :func:`share_that_comes_back`.
     """
 
     def __init__(self, store: FeatureStore, reach: int, cuts: StoredCuts | None = None) -> None:
@@ -202,10 +203,10 @@ class Corrections:
 
         Returns:
             for up to two corrected frames within reach the mask, at the frame's own size, or None if the frame does not
-            show what that one shows; nothing for a corrected or damaged frame.
+            show what that one shows; nothing for a corrected, damaged or blank frame.
         """
         encoded = None if frame in self else self.store.get(frame)
-        if encoded is None or not encoded.is_finite:
+        if encoded is None or not encoded.is_finite or encoded.is_blank:
             return {}
         known = known or {}
         sources = [x for x in self._neighbours(frame, without) if x is not None and abs(frame - x) <= self.reach]
@@ -263,7 +264,7 @@ class Corrections:
         """Match a frame with a corrected one, after the frames between them that are not matched yet.
 
         None if there is a cut between them, or if the corrected frame's features are not finite. Other frames with such
-        features are passed over.
+        features, and blank ones, are passed over.
         """
         correction = self._corrections[corrected]
         features = self.features([corrected])[0].features[0]
@@ -274,7 +275,7 @@ class Corrections:
         for other in range(corrected + step * (len(matches) + 1), frame + step, step):
             match = matches[-1] if matches else Match.identity(features)
             encoded = self.store.get(other, step)
-            if encoded is not None and encoded.is_finite:
+            if encoded is not None and encoded.is_finite and not encoded.is_blank:
                 match = match_features(features, encoded.features.features[0], match)
             matches.append(match)
         return matches[abs(frame - corrected) - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -23,6 +24,8 @@ from lsinet_monai.masks import logit_to_probability, mask_change
 from lsinet_monai.networks import Features
 
 __all__ = ["PropagatedFrame", "Propagation", "Propagator"]
+
+logger = logging.getLogger(__name__)
 
 
 class PropagatedFrame(NamedTuple):
@@ -64,6 +67,17 @@ class Propagation:
     """The frames that were corrected when it began. Those corrected later do not enter its memory."""
     permanent: list[int] = field(default_factory=list)
     """Those that are in memory, where they are the permanent frames."""
+
+    @property
+    def skipped_writes(self) -> int:
+        """How many of its frames were not written to memory, because they were not finite or blank."""
+        skipped = self.memory.skipped_writes
+        return 0 if skipped is None else int(skipped.sum())
+
+    def report_skipped_writes(self) -> None:
+        """Log a warning if there are any."""
+        if skipped := self.skipped_writes:
+            logger.warning("writes to memory skipped, for frames of one colour, or without numbers: %d", skipped)
 
     def begin_scene(self, frame: int, memory: MemoryBank) -> None:
         """Go on after a cut, with an empty memory, from the first frame after it."""
@@ -208,7 +222,7 @@ class Propagator:
         propagation = self.begin(frames)
         for frame in frames:
             if self._cuts.between(frame - frames.step, frame):
-                return
+                break
             own = self.segment(frame, propagation)
             if own is None:
                 continue
@@ -218,6 +232,7 @@ class Propagator:
                 before = _blend(own, self._corrections.carried_to(frame, without=corrected, known=carried))
                 change = mask_change(before > 0.5, after > 0.5)
             yield PropagatedFrame(frame, after, change, tuple(x for x, mask in carried.items() if mask is not None))
+        propagation.report_skipped_writes()
 
     def blend(self, frame: int, own: Tensor) -> np.ndarray:
         """Blend a frame's own probability, see :meth:`segment`, with the masks that are carried to it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from lsinet_monai.networks import LSINet
 from lsinet_monai.utils.config_values import check_numbers
 
 __all__ = ["PropagatedFrame", "VideoSession"]
-
-logger = logging.getLogger(__name__)
 
 
 class VideoSession:
@@ -264,14 +261,12 @@ class VideoSession:
             own = self._propagator.segment(frame, propagation)
             if own is not None:
                 yield frame, self._propagator.blend(frame, own)
-        if skipped := self.skipped_writes:
-            logger.warning("writes to memory skipped, for frames of one colour, or without numbers: %d", skipped)
+        propagation.report_skipped_writes()
 
     @property
     def skipped_writes(self) -> int:
         """How many frames the last :meth:`propagate` did not write to memory, because they were not finite or blank."""
-        skipped = None if self._last is None else self._last.memory.skipped_writes
-        return 0 if skipped is None else int(skipped.sum())
+        return 0 if self._last is None else self._last.skipped_writes
 
     @torch.no_grad()
     def propagate_from(

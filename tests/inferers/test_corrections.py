@@ -65,3 +65,17 @@ def test_the_masks_that_are_carried_to_a_frame(
         mask, trust, _ = found
         torch.testing.assert_close(mask, torch.full_like(mask, carrier % 2 == 0), atol=1e-4, rtol=0)
         torch.testing.assert_close(trust, torch.full_like(trust, exp(-0.5 * (carrier - frame) ** 2)), atol=0.01, rtol=0)
+
+
+@torch.no_grad()
+def test_black_frames_get_no_mask_and_steer_no_other(small_network: LSINet) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8).repeat(9, 0)
+    frames[3:6] = 0
+    mask = np.zeros((64, 64), bool)
+    mask[8:24, 40:56] = True
+    corrections = Corrections(FeatureStore(small_network, frames, (64, 64), capacity=12), reach=30)
+    corrections.add(2, mask, frames[2])
+    assert corrections.carried_to(4) == {}
+    (found,) = corrections.carried_to(6).values()
+    assert found is not None
+    torch.testing.assert_close(found.mask, torch.from_numpy(mask)[None, None].float(), atol=0.05, rtol=0)

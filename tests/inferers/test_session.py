@@ -506,6 +506,17 @@ def test_a_correction_meanwhile_does_not_hide_a_skipped_write(
     assert "or without numbers: 1" in caplog.text
 
 
+def test_a_propagation_from_a_correction_reports_skipped_writes(
+    small_network: LSINet, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [_frames(1)[0]] * 8
+    frames[4] = np.zeros_like(frames[4])
+    session = _session(small_network, frames, inferer=SequentialVideoInferer(memory_interval=1))
+    session.add_mask(2, MASK)
+    assert {around.frame: around.carried for around in session.propagate_from(2)}[4] == ()
+    assert next(line for line in caplog.messages if "writes to memory skipped" in line).endswith("numbers: 1")
+
+
 @pytest.mark.parametrize("corrected", [2, 4])
 def test_a_frame_without_finite_features_is_left_empty_and_acts_on_no_other(
     small_network: LSINet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, corrected: int

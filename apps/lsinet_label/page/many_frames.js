@@ -158,7 +158,7 @@ export class ManyFrames {
       try {
         back = (await api.undoAct(video, act)).frames;
       } catch (error) {
-        if (error.status) {
+        if (error.status === 404 || error.status === 409) {
           this.refused.add(`${video} ${act}`);
           forget();
         }

@@ -246,6 +246,7 @@ class Masks:
             return None
         found = _read_correction(self._file(kind, frame))
         if found is None:
+            self.corrections.pop(frame, None)
             return None
         with Image.open(io.BytesIO(content)) as image:
             self.write_correction(found._replace(version=version), np.array(image))

@@ -165,9 +165,9 @@ class Propagations:
         for later, other in reversed(self._all()):
             if later > folder and not other.get("closed"):
                 for frame in {entry["frame"] for entry in other["entries"]} & left.keys() - over.keys():
-                    replaced = digest(read_backup(later, PROPAGATED, frame))
-                    # Else a job has come between the two.
-                    if replaced in (left[frame], digest(read_backup(folder, PROPAGATED, frame))):
+                    replaced = read_backup(later, PROPAGATED, frame)
+                    is_prepared = content.get("undoing") and replaced == read_backup(folder, PROPAGATED, frame)
+                    if is_prepared or left[frame] == digest(replaced):  # else a job has come between the two
                         over[frame] = later
         return over
 

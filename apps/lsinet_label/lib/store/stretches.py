@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 from lib.errors import Conflict
 from lib.store.files import utc_now
 from lib.store.masks import CHECKED, CORRECTED, DRAWN, FILLED, PREDICTED, PROPAGATED, Correction, Masks
-from lib.store.undo_log import PROPAGATION, UndoLog, digest, read_backup
+from lib.store.undo_log import PROPAGATION, UndoLog, digest, is_as_left, read_backup
 from lsinet_monai.errors import InputError
 from lsinet_monai.masks import has_polyp
 
@@ -180,14 +179,17 @@ class Stretches:
             over = self._video.propagations.later_over(folder)
             entries = [entry for entry in content["entries"] if entry["frame"] not in over]
             for entry in entries:
-                if not self._is_as_left(entry, folder):
+                if not is_as_left(folder, content, entry, self._masks.content(entry["kind"], entry["frame"])):
                     raise Conflict(f"frame {entry['frame']} has changed since: this step cannot be undone any more")
             if content["name"] == "merge" and content["before"] != self._video.lesions.merged():
                 self._video.lesions.undo_merge(content["before"], content["after"])
             elif content["name"] == "unlist":
                 self._video.lesions.list_again(content["lesion"])
+            self._log.write(folder, content | {"undoing": True})
             self._video.propagations.hand_over(folder, over)
-            spread = [entry for entry in content.get("around", []) if not self._has_spread_again(entry, folder)]
+            spread = [
+                entry for entry in content.get("around", []) if not self._has_spread_again(folder, content, entry)
+            ]
             for entry in [*entries, *spread]:
                 self._restore(entry, folder)
             # Masks from before may have come from a correction that was taken back since.
@@ -197,7 +199,7 @@ class Stretches:
             self._video.info.count("answers")
             frames = [entry["frame"] for entry in entries]
             self._note("undo", frames, user, act=act)
-            shutil.rmtree(folder)
+            self._log.forget(folder)
         return Act(act, sorted({*frames, *propagated}))
 
     def withdrawn_by(self, act: int) -> list[int]:
@@ -285,7 +287,7 @@ class Stretches:
             if act.frames:
                 self._note(name, act.frames, user, first=first, last=last, **details)
             else:
-                shutil.rmtree(folder)
+                self._log.forget(folder)
         return act
 
     def _keep_spread(self, folder: Path, corrected: list[int]) -> list[dict[str, Any]]:
@@ -299,14 +301,10 @@ class Stretches:
             entries.append({"frame": frame, "kind": PROPAGATED, "values": values, "after": digest(content)})
         return entries
 
-    def _has_spread_again(self, entry: dict[str, Any], folder: Path) -> bool:
+    def _has_spread_again(self, folder: Path, act: dict[str, Any], entry: dict[str, Any]) -> bool:
         """Whether a frame around a withdrawn correction has got a mask by a later propagation."""
-        return self._masks.content(PROPAGATED, entry["frame"]) is not None and not self._is_as_left(entry, folder)
-
-    def _is_as_left(self, entry: dict[str, Any], folder: Path) -> bool:
-        """Whether a mask is as an act left it, or, after an undo that was interrupted, as it was before the act."""
-        now = digest(self._masks.content(entry["kind"], entry["frame"]))
-        return now in (entry["after"], digest(read_backup(folder, entry["kind"], entry["frame"])))
+        content = self._masks.content(PROPAGATED, entry["frame"])
+        return content is not None and not is_as_left(folder, act, entry, content)
 
     def _roll_back(self, folder: Path) -> None:
         """Bring back all that an act has replaced so far, and forget the act."""
@@ -315,7 +313,7 @@ class Stretches:
                 self._restore({"frame": frame, "kind": kind}, folder)
             except OSError:
                 logger.exception("the mask of frame %d of '%s' cannot be brought back", frame, self._video.id)
-        shutil.rmtree(folder, ignore_errors=True)
+        self._log.forget(folder)
 
     def _restore(self, entry: dict[str, Any], folder: Path) -> None:
         """Bring a mask back from the folder of an act."""

@@ -14,12 +14,13 @@ from PIL import Image
 
 from lib.errors import NotFound
 from lib.store.files import write_durably
+from lib.store.masks import PROPAGATED
 from lsinet_monai.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from lib.store.video_info import VideoInfo
 
-__all__ = ["PROPAGATION", "UndoLog", "digest", "is_unanswered", "read_backup"]
+__all__ = ["PROPAGATION", "UndoLog", "digest", "is_as_left", "is_unanswered", "read_backup"]
 
 PROPAGATION = "spread"
 """The name of a propagation among the acts, as ``act.json`` has it."""
@@ -52,11 +53,18 @@ class UndoLog:
             content = self.read(old)
             is_asked = is_asked or is_unanswered(content)
             if not (is_asked and content["name"] == PROPAGATION):
-                shutil.rmtree(old)
+                self.forget(old)
         number = info.count("acts")
         folder = self.folder_of(number)
         folder.mkdir(parents=True)
         return number, folder
+
+    def forget(self, folder: Path) -> None:
+        """Remove the folder of an act. If the server is killed meanwhile, it is not taken for an unfinished act."""
+        forgotten = self._folder / "forgotten"
+        shutil.rmtree(forgotten, ignore_errors=True)
+        folder.rename(forgotten)
+        shutil.rmtree(forgotten, ignore_errors=True)
 
     def finished(self) -> list[Path]:
         """The folders of the acts that have come to their end, the oldest first."""
@@ -117,6 +125,24 @@ def _backup_of(folder: Path, kind: str, frame: int) -> Path:
 def is_unanswered(content: dict[str, Any]) -> bool:
     """Whether an act is a propagation that nobody has kept, and whose correction nobody has taken back."""
     return content["name"] == PROPAGATION and not (content.get("kept") or content.get("closed"))
+
+
+def is_as_left(folder: Path, act: dict[str, Any], entry: dict[str, Any], now: bytes | None) -> bool:
+    """Whether a mask is as an act left it, or as an undo of the act that was interrupted left it.
+
+    Args:
+        folder: the act's.
+        act: what :meth:`UndoLog.write` noted of it; with ``undoing`` once its masks are being brought back.
+        entry: of the frame, in the act: ``frame``, ``kind`` and ``after``.
+        now: the mask's PNG file; None if there is none.
+    """
+    if digest(now) == entry["after"]:
+        return True
+    if "undoing" not in act:
+        return False
+    # An undo removes propagated masks whose corrections are gone.
+    is_orphan = now is None and entry["kind"] == PROPAGATED
+    return is_orphan or digest(now) == digest(read_backup(folder, entry["kind"], entry["frame"]))
 
 
 def digest(content: bytes | None) -> str | None:

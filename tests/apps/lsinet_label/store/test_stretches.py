@@ -210,6 +210,22 @@ def test_an_undo_that_was_interrupted_is_done_again(half_undone, open_store):
     assert masks(video) == before and list(video.corrections) == [5]
 
 
+def test_a_mask_that_was_damaged_before_an_act_keeps_nobody_from_undoing_it(annotated, open_store):
+    annotated.stretches.check(3, 3, "bob")
+    (annotated.folder / "corrected" / "000003.png").write_bytes(b"")
+    video = open_store()[VIDEO]
+    act = video.stretches.empty(3, 6, "bob").id
+    assert video.stretches.undo(act, "bob").frames == [3, 4, 5, 6]
+    assert list(video.corrections) == [5] and video.mask(4).labels.any()
+
+
+def test_an_earlier_act_is_not_undone_below_a_later_one(annotated):
+    act = annotated.stretches.empty(4, 6, "bob").id
+    annotated.stretches.clear(4, 4, "ann")
+    with pytest.raises(Conflict, match="frame 4 has changed since"):
+        annotated.stretches.undo(act, "bob")
+
+
 def test_what_a_person_drew_after_it_stays(half_undone, drawn):
     video, act, _ = half_undone
     video.save_correction(4, drawn(3), "ann")
