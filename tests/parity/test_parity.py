@@ -23,7 +23,9 @@ pytestmark = pytest.mark.required_in_ci
 HERE = Path(__file__).parent
 SHARED_PARITY = Path(os.environ.get("LSINET_PARITY", HERE.parents[2] / "shared" / "parity"))
 
-# Near-ties among the best 20 elements of a read may be decided either way; a wrong read would change the mean.
+# Near-ties among the best 20 elements of a read may be decided either way, also by another CPU or number of threads; a
+# wrong read would change the mean. So a few of the heads' logits may differ by more than MAX_HEADS, none by MAX_LAST.
+FEW, MEAN_HEADS = 1e-3, 2e-5
 MAX_LAST, MEAN_LAST, MAX_HEADS, MAX_LOSS, MAX_NORM_RATIO, SMALLEST_NORM = 1e-2, 2e-4, 1e-3, 1e-5, 1e-2, 1e-6
 
 BACKBONES = {"pvt_v2_b1": HERE, "pvt_v2_b5": SHARED_PARITY}
@@ -109,7 +111,10 @@ def test_short(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
     error = np.abs(run.last[:, ::4, ::4] - expected["last"])
     assert error.max() < MAX_LAST
     assert error.mean() < MEAN_LAST
-    assert np.abs(run.heads[7] - expected["heads_frame7"]).max() < MAX_HEADS
+    error = np.abs(run.heads[7] - expected["heads_frame7"])
+    assert error.max() < MAX_LAST
+    assert error.mean() < MEAN_HEADS
+    assert (error >= MAX_HEADS).mean() < FEW
     np.testing.assert_array_equal(run.memory_sizes, expected["memory_sizes"])
 
 

@@ -61,10 +61,9 @@ class UndoLog:
 
     def forget(self, folder: Path) -> None:
         """Remove the folder of an act. If the server is killed meanwhile, it is not taken for an unfinished act."""
-        forgotten = self._folder / "forgotten"
-        shutil.rmtree(forgotten, ignore_errors=True)
-        folder.rename(forgotten)
-        shutil.rmtree(forgotten, ignore_errors=True)
+        folder.rename(self._folder / f"forgotten-{folder.name}")
+        for forgotten in self._folder.glob("forgotten-*"):
+            shutil.rmtree(forgotten, ignore_errors=True)
 
     def finished(self) -> list[Path]:
         """The folders of the acts that have come to their end, the oldest first."""
@@ -149,6 +148,10 @@ def digest(content: bytes | None) -> str | None:
     """Identify a mask and who saved it, but for the version, which an undo raises, too; None if there is no mask."""
     if content is None:
         return None
-    with Image.open(io.BytesIO(content)) as image:
+    try:
+        image = Image.open(io.BytesIO(content))
+    except OSError:  # a damaged mask
+        return hashlib.sha256(content).hexdigest()
+    with image:
         texts = {name: text for name, text in getattr(image, "text", {}).items() if name != "Version"}
         return hashlib.sha256(np.array(image).tobytes() + json.dumps(texts, sort_keys=True).encode()).hexdigest()

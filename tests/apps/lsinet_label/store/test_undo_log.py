@@ -39,8 +39,8 @@ def test_a_forgotten_act_is_never_taken_for_an_unfinished_one(tmp_path, monkeypa
         patch.setattr("lib.store.undo_log.shutil.rmtree", lambda *_, **__: None)  # as if killed before it
         log.forget(folder)
     assert (log.finished(), log.unfinished()) == ([], [])
-    folder.mkdir()
-    log.forget(folder)
+    log.folder_of(4).mkdir()
+    log.forget(log.folder_of(4))
     assert not list((tmp_path / "undo").iterdir())
 
 
