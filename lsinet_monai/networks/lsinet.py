@@ -138,7 +138,7 @@ class LSINet(nn.Module):
     def fingerprint(self) -> str:
         """A hash of the arguments and weights, the same on every device and in every memory format.
 
-        It leaves the prompt head out, on which only masks depend that are refined or asked for with prompts.
+        It leaves the prompt head out. Only masks that are refined, or asked for with prompts, depend on that.
         """
         if self.fused_from is not None:
             return self.fused_from

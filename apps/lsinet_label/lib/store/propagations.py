@@ -155,7 +155,7 @@ class Propagations:
     def later_over(self, folder: Path) -> dict[int, Path]:
         """The frames of a propagation whose masks a later one replaced, each with the folder of the next such one.
 
-        Also those that :meth:`hand_over` prepared before an undo that was interrupted. There are none of another act.
+        After an undo that was interrupted, also those that :meth:`hand_over` has prepared. Other acts have none.
         """
         content = self._log.read(folder)
         over: dict[int, Path] = {}
